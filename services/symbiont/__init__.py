@@ -1,0 +1,1 @@
+"""Symbiont: shared base models, many customers, one host."""

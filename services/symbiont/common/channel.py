@@ -1,0 +1,66 @@
+"""Channels between services: they carry the request id on, and turn a peer's status into a domain error once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from symbiont.common import errors
+from symbiont.common.request_id import METADATA_KEY, current_request_id
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # A watch may be silent for hours: without this, pings stop after two and a dead peer goes unnoticed.
+    ("grpc.http2.max_pings_without_data", 0),
+    # A peer that restarts is back within seconds: do not wait two minutes to look.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+_ERROR_OF: dict[grpc.StatusCode, type[errors.SymbiontError]] = {
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.CANCELLED: errors.Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+}
+
+
+class _RequestId(grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        identifier = current_request_id()
+        if identifier:
+            metadata = client_call_details.metadata or grpc.aio.Metadata()
+            metadata.add(METADATA_KEY, identifier)
+            client_call_details = client_call_details._replace(metadata=metadata)
+        return await continuation(client_call_details, request)
+
+
+def connect(address: str) -> grpc.aio.Channel:
+    """Opens a channel to a service of the suite; nothing is sent until the first call."""
+    return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=[_RequestId()])
+
+
+@contextmanager
+def translated(peer: str) -> Iterator[None]:
+    """Turns the status of a failed call to `peer` into a domain error that names it.
+
+    INVALID_ARGUMENT from a peer is passed on as it is, because the caller's own input caused it.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as exc:
+        text = exc.details() or exc.code().name
+        if exc.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            field, _, rest = text.partition(": ")
+            raise errors.InvalidArgument(field, rest) from exc
+        kind = _ERROR_OF.get(exc.code(), errors.SymbiontError)
+        if kind is errors.Unavailable:
+            text = f"the {peer} service cannot be reached ({text})"
+        raise kind(text) from exc

@@ -1,0 +1,74 @@
+"""One error hierarchy for every domain module; it knows nothing of gRPC.
+
+`common.interceptors` maps each class to a status code: a domain module raises what went wrong, never how it travels.
+"""
+
+from typing import ClassVar
+
+
+class SymbiontError(Exception):
+    """An expected failure, safe to show to the caller.
+
+    Args:
+        message: what was wrong and what to do about it.
+        reason: UPPER_SNAKE word that a program can match; defaults to the class's own.
+        field: path of the request field at fault, when there is one (`spec.lora.rank`).
+    """
+
+    default_reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None, field: str | None = None) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.reason = reason or self.default_reason
+        self.field = field
+
+
+class InvalidArgument(SymbiontError):
+    """The request is wrong whatever the state of the system."""
+
+    default_reason = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message, reason=reason, field=field)
+
+
+class NotFound(SymbiontError):
+    """A named resource does not exist."""
+
+    default_reason = "NOT_FOUND"
+
+
+class AlreadyExists(SymbiontError):
+    """A resource or a request id is taken by something else."""
+
+    default_reason = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(SymbiontError):
+    """The request is fine, the state of the resource is not."""
+
+    default_reason = "FAILED_PRECONDITION"
+
+
+class ResourceExhausted(SymbiontError):
+    """A limit or a queue is full; the caller may try later."""
+
+    default_reason = "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(SymbiontError):
+    """A part that this call needs cannot be reached now; the same call may succeed later."""
+
+    default_reason = "UNAVAILABLE"
+
+
+class DeadlineExceeded(SymbiontError):
+    """The call's time ran out before the work was done."""
+
+    default_reason = "DEADLINE_EXCEEDED"
+
+
+class IntegrityError(SymbiontError):
+    """Stored bytes do not match their digest, or do not fit the place they are meant for."""
+
+    default_reason = "INTEGRITY"

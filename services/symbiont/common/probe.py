@@ -1,0 +1,46 @@
+"""Asks a gRPC server for its health: `python -m symbiont.common.probe host:port [service]`.
+
+Container engines that know only commands use it as their health check. Kubernetes has gRPC probes of its own.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+_STATUS = health_pb2.HealthCheckResponse.ServingStatus
+
+
+def check(address: str, service: str = "", timeout: float = 3.0) -> str:
+    """Returns the serving status by name, or the name of the gRPC status when the question failed.
+
+    Args:
+        service: full name of a gRPC service; empty asks for the process as a whole.
+        timeout: seconds to connect and answer.
+    """
+    request = health_pb2.HealthCheckRequest(service=service)
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            reply = stub.Check(request, timeout=timeout)  # type: ignore[attr-defined] # the published types omit it
+        except grpc.RpcError as exc:
+            return str(exc.code().name)
+    return _STATUS.Name(reply.status)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the status and returns the exit status: 0 when it is SERVING, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m symbiont.common.probe", description=__doc__)
+    parser.add_argument("address", help="host:port of the gRPC server")
+    parser.add_argument("service", nargs="?", default="", help="full name of a gRPC service (default: the process)")
+    parser.add_argument("--timeout", type=float, default=3.0, help="seconds to wait for the answer (default: 3)")
+    options = parser.parse_args(arguments)
+    status = check(options.address, options.service, options.timeout)
+    print(status)
+    return 0 if status == "SERVING" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

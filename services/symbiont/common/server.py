@@ -1,0 +1,102 @@
+"""The one way a Symbiont gRPC service is built, run and stopped."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from symbiont.common.health import NOT_SERVING, SERVING, HealthServicer
+from symbiont.common.interceptors import ErrorInterceptor, MetricsInterceptor, RequestIdInterceptor
+from symbiont.common.log import get_logger
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.settings import ServiceSettings
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One gRPC service of a process: its full name, its servicer, and the generated function that joins them."""
+
+    name: str
+    servicer: object
+    add_to_server: Callable[[Any, grpc.aio.Server], None]
+
+
+@dataclass
+class Lifecycle:
+    """Health of a process, and the moment from which it stops: long streams end when `stopping` is set."""
+
+    health: HealthServicer = field(default_factory=HealthServicer)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def build_server(
+    settings: ServiceSettings, metrics: ServiceMetrics, lifecycle: Lifecycle, services: Sequence[Registration]
+) -> grpc.aio.Server:
+    """Builds a server with interceptors, limits, health and reflection; it is not started and reports NOT_SERVING."""
+    server = grpc.aio.server(
+        interceptors=[RequestIdInterceptor(), MetricsInterceptor(metrics), ErrorInterceptor()],
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Two processes on one port would each get half of the calls: an address in use is an error instead.
+            ("grpc.so_reuseport", 0),
+            # Callers keep idle connections alive with pings; be as patient as they are.
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+    )
+    for service in services:
+        service.add_to_server(service.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, server)
+    names = [s.name for s in services]
+    reflection.enable_server_reflection(
+        [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], server
+    )
+    return server
+
+
+async def run_server(
+    settings: ServiceSettings,
+    metrics: ServiceMetrics,
+    lifecycle: Lifecycle,
+    services: Sequence[Registration],
+    background: Sequence[AbstractAsyncContextManager[Any]] = (),
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Runs a server until SIGTERM or SIGINT, then drains it.
+
+    Args:
+        background: entered before the server listens, left after it has stopped.
+        ready: awaited after the server listens and before health turns to SERVING.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifecycle.stopping.set)
+    async with AsyncExitStack() as stack:
+        for part in background:
+            await stack.enter_async_context(part)
+        server = build_server(settings, metrics, lifecycle, services)
+        await _set_health(lifecycle, services, NOT_SERVING)
+        port = server.add_insecure_port(settings.address)
+        await server.start()
+        metrics_port = metrics.serve(settings.metrics_address)
+        if ready:
+            await ready()
+        await _set_health(lifecycle, services, SERVING)
+        get_logger().info("serving", port=port, metrics_port=metrics_port)
+        await lifecycle.stopping.wait()
+        get_logger().info("draining", seconds=settings.drain_seconds)
+        await lifecycle.health.enter_graceful_shutdown()
+        await server.stop(settings.drain_seconds)
+    get_logger().info("stopped")
+
+
+async def _set_health(lifecycle: Lifecycle, services: Sequence[Registration], status: int) -> None:
+    for name in ("", *(s.name for s in services)):
+        await lifecycle.health.set(name, status)

@@ -1,0 +1,58 @@
+"""Settings that every service has: from flags, else from `SYMBIONT_*` variables, else the defaults.
+
+Each process has an environment of its own, so the names carry no service: `SYMBIONT_ADDRESS` is the address of
+whatever process reads it.
+"""
+
+import sys
+from pathlib import Path
+from typing import Literal, NoReturn, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SYMBIONT_"
+
+
+class ServiceSettings(BaseSettings):
+    """What a gRPC service needs to run. Built once, in `__main__`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", cli_kebab_case=True)
+
+    address: str = Field("127.0.0.1:0", description="host:port that gRPC listens on; port 0 takes a free one")
+    metrics_address: str = Field("127.0.0.1:0", description="host:port that serves Prometheus metrics")
+    artifact_root: Path = Field(Path(".symbiont/artifacts"), description="folder of the artifact store")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level that is logged"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or coloured text")
+    drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
+    max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
+
+    @classmethod
+    def from_command_line(cls, program: str, description: str) -> Self:
+        """Reads flags and environment; prints every problem at once and exits with status 2 if there are any."""
+        try:
+            return cls(_cli_parse_args=True, _cli_prog_name=program)
+        except ValidationError as exc:
+            _refuse(program, exc)
+
+
+def _refuse(program: str, error: ValidationError) -> NoReturn:
+    print(f"{program}: these settings are wrong:", file=sys.stderr)
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"])
+        print(f"  {PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem['msg']}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Splits `host:port`.
+
+    Raises:
+        ValueError: the address is not of that form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise ValueError(f"{address!r} is not host:port")
+    return host, int(port)

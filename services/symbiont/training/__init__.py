@@ -1,0 +1,1 @@
+"""Training control: base models, datasets, jobs, and the models that they make."""

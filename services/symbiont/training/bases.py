@@ -1,0 +1,213 @@
+"""Takes a base model from where it lies into the artifact store, without running it.
+
+Only safetensors are read: a pickled checkpoint could run code.
+"""
+
+import importlib.util
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import InvalidArgument, Unavailable
+from symbiont.common.resources import check_id
+from symbiont.training.types import BaseModel, Source
+
+KIND = "bases"
+TOKENIZERS = "tokenizers"
+FIELD = "base_model.source"
+# Encoder families that the engine hosts, with the number of positions that each keeps for itself.
+FAMILIES = {"bert": 0, "electra": 0, "distilbert": 0, "roberta": 2, "xlm-roberta": 2}
+HUB_FILES = ["*.json", "*.safetensors", "1_Pooling/*"]
+
+
+def register(artifacts: ArtifactStore, identifier: str, source: Source, provider: str, license: str) -> BaseModel:
+    """Stores the model and its tokenizer as artifacts; returns what to write into the registry.
+
+    Raises:
+        InvalidArgument: the source holds no model that can be hosted.
+        Unavailable: the hub cannot be reached.
+    """
+    check_id("base_model_id", identifier)
+    folder = LOCATORS[source.kind](source)
+    config = _config(folder)
+    weights = _weights(folder)
+    shapes = {name: shape for file in weights.values() for name, shape in _shapes(file).items()}
+    hidden_size = int(config.get("hidden_size") or config["dim"])
+    positions = int(config["max_position_embeddings"]) - FAMILIES[config["model_type"]]
+    max_tokens = min(positions, _tokenizer_limit(folder))
+    pooling = _pooling(folder)
+    fields = {
+        "kind": "base",
+        "format_version": 1,
+        "pooling": pooling,
+        "hidden_size": hidden_size,
+        "max_length": max_tokens,
+        "architecture": _architecture(config),
+    }
+    digest = artifacts.put(KIND, {"config.json": folder / "config.json", **weights}, fields)
+    tokenizer_fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": max_tokens}
+    tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": _tokenizer(folder)}, tokenizer_fields)
+    return BaseModel(
+        id=identifier,
+        source=source,
+        provider=provider,
+        license=license,
+        digest=digest,
+        tokenizer_digest=tokenizer,
+        architecture=_architecture(config),
+        hidden_size=hidden_size,
+        parameter_count=sum(_size(shape) for shape in shapes.values()),
+        max_tokens=max_tokens,
+        pooling=pooling,
+        modules=_linear_modules(shapes),
+    )
+
+
+def _in_folder(source: Source) -> Path:
+    folder = Path(source.location).expanduser()
+    if not folder.is_dir():
+        raise InvalidArgument(
+            f"{FIELD}.folder", f"{source.location!r} is not a folder on the training service's machine"
+        )
+    return folder
+
+
+def _in_package(source: Source) -> Path:
+    field = f"{FIELD}.package.package"
+    if not source.location.isidentifier():
+        raise InvalidArgument(field, f"{source.location!r} is not the import name of a package")
+    # Finding is not importing: no code of the package runs.
+    spec = importlib.util.find_spec(source.location)
+    if spec is None or not spec.submodule_search_locations:
+        raise InvalidArgument(field, f"{source.location!r} is not installed beside the training service")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    if source.detail:
+        folder = (root / source.detail).resolve()
+        if not folder.is_dir() or not folder.is_relative_to(root.resolve()):
+            raise InvalidArgument(f"{FIELD}.package.folder", f"{source.detail!r} is not a folder in {source.location}")
+        return folder
+    found = sorted(p.parent for p in root.rglob("config.json") if any(p.parent.glob("*.safetensors")))
+    if len(found) != 1:
+        raise InvalidArgument(
+            f"{FIELD}.package.folder",
+            f"{source.location} has {len(found)} folders with config.json and safetensors; name the one to take",
+        )
+    return found[0]
+
+
+def _on_hub(source: Source) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    field = f"{FIELD}.hugging_face.repo_id"
+    try:
+        return Path(
+            snapshot_download(
+                source.location, revision=source.detail or "main", allow_patterns=HUB_FILES, repo_type="model"
+            )
+        )
+    except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as exc:
+        raise InvalidArgument(
+            field, f"{source.location!r} (revision {source.detail or 'main'!r}) is not on the hub"
+        ) from exc
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as exc:
+        raise Unavailable(f"the Hugging Face Hub cannot be reached for {source.location!r}", field=field) from exc
+
+
+LOCATORS: dict[str, Callable[[Source], Path]] = {
+    "folder": _in_folder,
+    "package": _in_package,
+    "hugging_face": _on_hub,
+}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    config = _json(folder / "config.json")
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise InvalidArgument(FIELD, f"config.json has model_type {family!r}; hosted are {', '.join(sorted(FAMILIES))}")
+    missing = [key for key in ("max_position_embeddings",) if key not in config]
+    if missing or not ("hidden_size" in config or "dim" in config):
+        raise InvalidArgument(FIELD, "config.json lacks max_position_embeddings or hidden_size")
+    return config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InvalidArgument(FIELD, f"there is no {path.name} in {path.parent}")
+    try:
+        value = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
+        raise InvalidArgument(FIELD, f"{path.name} is not JSON") from exc
+    if not isinstance(value, dict):
+        raise InvalidArgument(FIELD, f"{path.name} is not a JSON object")
+    return value
+
+
+def _weights(folder: Path) -> dict[str, Path]:
+    files = {p.name: p for p in sorted(folder.glob("*.safetensors"))}
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return {**{name: files[name] for name in sorted(set(_json(index)["weight_map"].values()))}, index.name: index}
+    if "model.safetensors" not in files:
+        raise InvalidArgument(
+            FIELD, f"there is no model.safetensors in {folder}; convert the weights with transformers' save_pretrained"
+        )
+    return {"model.safetensors": files["model.safetensors"]}
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Reads tensor shapes from a safetensors header: 8 bytes of length, then JSON."""
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(path.stat().st_size, 100 << 20):
+                raise ValueError("header length")
+            header = json.loads(stream.read(length))
+        return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise InvalidArgument(FIELD, f"{path.name} is not a safetensors file") from exc
+
+
+def _size(shape: list[int]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+def _linear_modules(shapes: dict[str, list[int]]) -> tuple[str, ...]:
+    """Returns the leaf names of linear layers inside the encoder: where adapters may go."""
+    paths = [n.split(".") for n, s in shapes.items() if len(s) == 2 and n.endswith(".weight") and ".layer." in n]
+    return tuple(sorted({path[-2] for path in paths}))
+
+
+def _tokenizer(folder: Path) -> Path:
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise InvalidArgument(
+            FIELD, f"there is no tokenizer.json in {folder}; save it with a fast tokenizer of transformers"
+        )
+    return file
+
+
+def _tokenizer_limit(folder: Path) -> int:
+    config = folder / "tokenizer_config.json"
+    limit = _json(config).get("model_max_length") if config.is_file() else None
+    # Transformers writes 1e30 for "no limit".
+    return int(limit) if isinstance(limit, int | float) and 0 < limit < 1e9 else 1 << 30
+
+
+def _pooling(folder: Path) -> str:
+    """Returns how sentence-transformers pools this model, where it says so; else the mean."""
+    config = folder / "1_Pooling" / "config.json"
+    return "cls" if config.is_file() and _json(config).get("pooling_mode_cls_token") else "mean"
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    named = config.get("architectures") or []
+    return str(named[0]) if named else str(config["model_type"])

@@ -1,0 +1,351 @@
+"""Messages <-> values of the training service, as pure functions in pairs."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from symbiont.api.training.v1 import base_model_pb2, dataset_pb2, model_pb2, training_job_pb2, worker_pb2
+from symbiont.common.errors import InvalidArgument
+from symbiont.training import types
+from symbiont.training.data.datasets import Header
+from symbiont.training.spec import TrainingSpec, parse_spec
+
+POOLINGS = {"mean": base_model_pb2.POOLING_MEAN, "cls": base_model_pb2.POOLING_CLS}
+
+
+def timestamp_to_proto(time: datetime | None) -> Timestamp | None:
+    """None stays None: the field is not set."""
+    if time is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def duration_to_proto(seconds: float) -> Duration:
+    """Seconds to a Duration, to the nanosecond."""
+    return Duration(seconds=int(seconds), nanos=int((seconds % 1) * 1e9))
+
+
+def duration_from_proto(message: Duration) -> float:
+    """A Duration in seconds."""
+    return float(message.seconds + message.nanos / 1e9)
+
+
+# Base models.
+
+
+def source_from_proto(message: base_model_pb2.BaseModelSource) -> types.Source:
+    """Raises InvalidArgument when no source is set."""
+    match message.WhichOneof("source"):
+        case "folder":
+            return types.Source("folder", message.folder)
+        case "package":
+            return types.Source("package", message.package.package, message.package.folder)
+        case "hugging_face":
+            return types.Source("hugging_face", message.hugging_face.repo_id, message.hugging_face.revision)
+        case _:
+            raise InvalidArgument("base_model.source", "set folder, package or hugging_face")
+
+
+def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:
+    """The inverse of source_from_proto."""
+    match source.kind:
+        case "folder":
+            return base_model_pb2.BaseModelSource(folder=source.location)
+        case "package":
+            package = base_model_pb2.PackageSource(package=source.location, folder=source.detail)
+            return base_model_pb2.BaseModelSource(package=package)
+        case _:
+            hub = base_model_pb2.HuggingFaceSource(repo_id=source.location, revision=source.detail)
+            return base_model_pb2.BaseModelSource(hugging_face=hub)
+
+
+def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
+    """A registered base model as its resource."""
+    return base_model_pb2.BaseModel(
+        name=f"bases/{base.id}",
+        source=source_to_proto(base.source),
+        provider=base.provider,
+        license=base.license,
+        digest=base.digest,
+        tokenizer_digest=base.tokenizer_digest,
+        architecture=base.architecture,
+        hidden_size=base.hidden_size,
+        parameter_count=base.parameter_count,
+        max_tokens=base.max_tokens,
+        pooling=POOLINGS[base.pooling],
+        tuning_methods=[base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA],
+        task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION],
+        create_time=timestamp_to_proto(base.create_time),
+    )
+
+
+# Datasets.
+
+
+def header_from_proto(message: dataset_pb2.CreateDatasetHeader) -> Header:
+    """What an upload says about itself, unchecked."""
+    dataset = message.dataset
+    try:
+        format_name = dataset_pb2.DatasetFormat.Name(dataset.format).removeprefix("DATASET_FORMAT_")
+    except ValueError:
+        format_name = str(dataset.format)
+    return Header(message.dataset_id, format_name, dataset.text_column, dataset.label_column)
+
+
+def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
+    """A stored dataset as its resource."""
+    return dataset_pb2.Dataset(
+        name=f"datasets/{dataset.id}",
+        format=dataset_pb2.DatasetFormat.Value(f"DATASET_FORMAT_{dataset.format}"),
+        text_column=dataset.text_column,
+        label_column=dataset.label_column,
+        row_count=dataset.row_count,
+        label_counts=[dataset_pb2.LabelCount(label=label, count=count) for label, count in dataset.label_counts],
+        digest=dataset.digest,
+        byte_count=dataset.byte_count,
+        create_time=timestamp_to_proto(dataset.create_time),
+    )
+
+
+# Jobs.
+
+
+def spec_from_proto(message: training_job_pb2.TrainingSpec) -> TrainingSpec:
+    """Checks a spec; InvalidArgument names the field at fault."""
+    values = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return parse_spec(values, "training_job.spec")
+
+
+def spec_to_proto(spec: TrainingSpec) -> training_job_pb2.TrainingSpec:
+    """The inverse of spec_from_proto."""
+    values = spec.model_dump(mode="json", exclude_none=True)
+    return json_format.ParseDict(values, training_job_pb2.TrainingSpec())
+
+
+def state_to_proto(state: types.JobState) -> training_job_pb2.JobState.ValueType:
+    """A job state as its enum."""
+    return training_job_pb2.JobState.Value(f"JOB_STATE_{state}")
+
+
+def failure_to_proto(failure: types.Failure) -> training_job_pb2.JobFailure:
+    """Why a job failed."""
+    kind = training_job_pb2.FailureKind.Value(f"FAILURE_KIND_{failure.kind}")
+    return training_job_pb2.JobFailure(kind=kind, message=failure.message)
+
+
+def failure_from_proto(message: training_job_pb2.JobFailure) -> types.Failure:
+    """The inverse of failure_to_proto."""
+    name = training_job_pb2.FailureKind.Name(message.kind).removeprefix("FAILURE_KIND_")
+    return types.Failure(types.FailureKind(name), message.message)
+
+
+def progress_to_proto(progress: types.Progress) -> training_job_pb2.Progress:
+    """How far a training is."""
+    return training_job_pb2.Progress(
+        step=progress.step,
+        total_steps=progress.total_steps,
+        epoch=progress.epoch,
+        loss=progress.loss,
+        learning_rate=progress.learning_rate,
+        gradient_norm=progress.gradient_norm,
+        tokens_per_second=progress.tokens_per_second,
+        eta=duration_to_proto(progress.eta_seconds),
+    )
+
+
+def progress_from_proto(message: training_job_pb2.Progress) -> types.Progress:
+    """The inverse of progress_to_proto."""
+    return types.Progress(
+        message.step,
+        message.total_steps,
+        message.epoch,
+        message.loss,
+        message.learning_rate,
+        message.gradient_norm,
+        message.tokens_per_second,
+        duration_from_proto(message.eta),
+    )
+
+
+def evaluation_to_proto(evaluation: types.Evaluation) -> training_job_pb2.Evaluation:
+    """Quality on held-out rows."""
+    return training_job_pb2.Evaluation(
+        row_count=evaluation.row_count,
+        accuracy=evaluation.accuracy,
+        macro_f1=evaluation.macro_f1,
+        loss=evaluation.loss,
+        labels=evaluation.labels,
+        confusion_matrix=[count for row in evaluation.confusion_matrix for count in row],
+    )
+
+
+def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluation:
+    """The inverse of evaluation_to_proto."""
+    size, flat = len(message.labels), list(message.confusion_matrix)
+    matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size))
+    labels = tuple(message.labels)
+    return types.Evaluation(message.row_count, message.accuracy, message.macro_f1, message.loss, labels, matrix)
+
+
+def job_to_proto(job: types.Job) -> training_job_pb2.TrainingJob:
+    """A job as its resource."""
+    return training_job_pb2.TrainingJob(
+        name=f"jobs/{job.id}",
+        spec=spec_to_proto(job.spec),
+        state=state_to_proto(job.state),
+        failure=failure_to_proto(job.failure) if job.failure else None,
+        attempt=job.attempt,
+        progress=progress_to_proto(job.progress) if job.progress else None,
+        evaluation=evaluation_to_proto(job.evaluation) if job.evaluation else None,
+        model_version=job.model_version,
+        create_time=timestamp_to_proto(job.create_time),
+        start_time=timestamp_to_proto(job.start_time),
+        end_time=timestamp_to_proto(job.end_time),
+    )
+
+
+def event_to_proto(event: types.Event) -> training_job_pb2.TrainingEvent:
+    """An event, with its body in the field of its kind."""
+    message = training_job_pb2.TrainingEvent(
+        job=f"jobs/{event.job}", event_id=event.id, time=timestamp_to_proto(event.time), attempt=event.attempt
+    )
+    match event.body:
+        case types.StateChange() as change:
+            message.state_change.CopyFrom(
+                training_job_pb2.StateChange(
+                    old_state=state_to_proto(change.old_state),
+                    new_state=state_to_proto(change.new_state),
+                    reason=change.reason,
+                    model_version=change.model_version,
+                )
+            )
+        case types.Progress() as progress:
+            message.progress.CopyFrom(progress_to_proto(progress))
+        case types.Evaluation() as evaluation:
+            message.evaluation.CopyFrom(evaluation_to_proto(evaluation))
+        case types.CheckpointSaved(step, digest):
+            message.checkpoint_saved.CopyFrom(training_job_pb2.CheckpointSaved(step=step, digest=digest))
+        case types.LogLine(text):
+            message.log_line.CopyFrom(training_job_pb2.LogLine(text=text))
+    return message
+
+
+# Models.
+
+
+def version_to_proto(version: types.ModelVersion) -> model_pb2.ModelVersion:
+    """A model version as its resource."""
+    return model_pb2.ModelVersion(
+        name=version.name,
+        bundle_digest=version.bundle_digest,
+        base_model=f"bases/{version.base_model}",
+        base_digest=version.base_digest,
+        tokenizer_digest=version.tokenizer_digest,
+        training_job=f"jobs/{version.job}",
+        evaluation=evaluation_to_proto(version.evaluation),
+        create_time=timestamp_to_proto(version.create_time),
+    )
+
+
+def alias_to_proto(alias: types.Alias) -> model_pb2.ModelAlias:
+    """An alias with the version that it points at."""
+    return model_pb2.ModelAlias(
+        model=f"models/{alias.model}",
+        alias=alias.alias,
+        model_version=version_to_proto(alias.version),
+        update_time=timestamp_to_proto(alias.update_time),
+    )
+
+
+def model_to_proto(model: types.Model) -> model_pb2.Model:
+    """A model as its resource."""
+    return model_pb2.Model(
+        name=f"models/{model.id}",
+        latest_version=model.latest_version,
+        aliases=[alias_to_proto(alias) for alias in model.aliases],
+        create_time=timestamp_to_proto(model.create_time),
+    )
+
+
+# Workers.
+
+
+def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
+    """Raises InvalidArgument when the message is empty."""
+    report: types.Report
+    match message.WhichOneof("message"):
+        case "hello":
+            report = types.Hello(message.hello.pid)
+        case "heartbeat":
+            report = types.Heartbeat()
+        case "progress":
+            report = progress_from_proto(message.progress)
+        case "checkpoint_saved":
+            report = types.CheckpointSaved(message.checkpoint_saved.step, message.checkpoint_saved.digest)
+        case "evaluation_started":
+            report = types.EvaluationStarted()
+        case "evaluation":
+            report = evaluation_from_proto(message.evaluation)
+        case "log_line":
+            report = types.LogLine(message.log_line.text)
+        case "failure":
+            report = failure_from_proto(message.failure)
+        case "stopped":
+            report = types.Stopped()
+        case "done":
+            report = types.Done(message.done.bundle_digest)
+        case _:
+            raise InvalidArgument("message", "set one of its fields")
+    return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
+
+
+def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
+    """The inverse of report_from_proto; the time is now."""
+    body: Any
+    match report.report:
+        case types.Hello(pid):
+            body = {"hello": worker_pb2.Hello(pid=pid)}
+        case types.Heartbeat():
+            body = {"heartbeat": worker_pb2.Heartbeat()}
+        case types.Progress() as progress:
+            body = {"progress": progress_to_proto(progress)}
+        case types.CheckpointSaved(step, digest):
+            body = {"checkpoint_saved": training_job_pb2.CheckpointSaved(step=step, digest=digest)}
+        case types.EvaluationStarted():
+            body = {"evaluation_started": worker_pb2.EvaluationStarted()}
+        case types.Evaluation() as evaluation:
+            body = {"evaluation": evaluation_to_proto(evaluation)}
+        case types.LogLine(text):
+            body = {"log_line": training_job_pb2.LogLine(text=text)}
+        case types.Failure() as failure:
+            body = {"failure": failure_to_proto(failure)}
+        case types.Stopped():
+            body = {"stopped": worker_pb2.Stopped()}
+        case types.Done(digest):
+            body = {"done": worker_pb2.Done(bundle_digest=digest)}
+    time = timestamp_to_proto(types.now())
+    return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
+
+
+def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: str, tokenization_address: str) -> str:
+    """What the worker of a job's current attempt is told, as the JSON form of WorkerSpec."""
+    spec = worker_pb2.WorkerSpec(
+        job=f"jobs/{job.id}",
+        attempt=job.attempt,
+        spec=spec_to_proto(job.spec),
+        base_digest=job.inputs.base_digest,
+        tokenizer_digest=job.inputs.tokenizer_digest,
+        dataset_digest=job.inputs.dataset_digest,
+        evaluation_dataset_digest=job.inputs.evaluation_dataset_digest,
+        checkpoint_digest=job.checkpoint_digest,
+        artifact_root=artifact_root,
+        controller_address=controller_address,
+        tokenization_address=tokenization_address,
+        pooling=POOLINGS[job.inputs.pooling],
+    )
+    return json_format.MessageToJson(spec, preserving_proto_field_name=True)

@@ -1,0 +1,1 @@
+"""From an uploaded file to checked rows in the artifact store."""

@@ -1,0 +1,136 @@
+"""Checks an uploaded file row by row and stores it as an artifact of one canonical form.
+
+The stored form is `rows.jsonl`, one `{"label":...,"text":...}` a line in the order of the file: the same rows give the
+same digest, whatever format they came in.
+"""
+
+import json
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from symbiont.common.artifacts import ArtifactStore, canonical_json
+from symbiont.common.errors import InvalidArgument, ResourceExhausted
+from symbiont.common.resources import check_id
+from symbiont.training.data.readers import FILE, READERS
+from symbiont.training.types import Dataset
+
+KIND = "datasets"
+ROWS = "rows.jsonl"
+MAX_TEXT_BYTES = 1 << 18
+MAX_LABELS = 10_000
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an upload says about itself."""
+
+    id: str
+    format: str
+    text_column: str
+    label_column: str
+
+    def checked(self) -> "Header":
+        """Returns the header with its defaults filled in, or raises InvalidArgument."""
+        check_id("header.dataset_id", self.id)
+        if self.format not in READERS:
+            raise InvalidArgument("header.dataset.format", f"it must be one of {', '.join(READERS)}")
+        text, label = self.text_column or "text", self.label_column or "label"
+        if text == label:
+            raise InvalidArgument("header.dataset.label_column", f"{label!r} is the text column too")
+        return Header(self.id, self.format, text, label)
+
+
+class Upload:
+    """The bytes of one upload, kept in a temporary file until they are checked."""
+
+    def __init__(self, header: Header, max_bytes: int) -> None:
+        self.header = header.checked()
+        self._max_bytes = max_bytes
+        self._folder = tempfile.TemporaryDirectory(prefix="symbiont-upload-")
+        self._path = Path(self._folder.name) / "upload"
+        self._stream: IO[bytes] = self._path.open("wb")
+        self.byte_count = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Adds the next bytes."""
+        self.byte_count += len(chunk)
+        if self.byte_count > self._max_bytes:
+            raise ResourceExhausted(
+                f"the upload is over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
+            )
+        self._stream.write(chunk)
+
+    def store(self, artifacts: ArtifactStore) -> Dataset:
+        """Checks every row and stores them all; nothing is stored when one is wrong."""
+        self._stream.close()
+        header, rows = self.header, Path(self._folder.name) / ROWS
+        labels: Counter[str] = Counter()
+        with rows.open("wb") as out:
+            for number, text, label in READERS[header.format](self._path, header.text_column, header.label_column):
+                name = _label(number, label)
+                out.write(canonical_json({"label": name, "text": _text(number, text)}) + b"\n")
+                labels[name] += 1
+        _check_labels(labels)
+        digest = artifacts.put(KIND, {ROWS: rows}, {"kind": "dataset", "format_version": 1, "rows": labels.total()})
+        return Dataset(
+            id=header.id,
+            format=header.format,
+            text_column=header.text_column,
+            label_column=header.label_column,
+            row_count=labels.total(),
+            byte_count=self.byte_count,
+            label_counts=tuple(sorted(labels.items())),
+            digest=digest,
+        )
+
+    def close(self) -> None:
+        """Removes the temporary files."""
+        self._stream.close()
+        self._folder.cleanup()
+
+
+def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[tuple[str, str]]:
+    """Yields (text, label) of a stored dataset."""
+    with (artifacts.path(KIND, digest) / ROWS).open(encoding="utf-8") as stream:
+        for line in stream:
+            row = json.loads(line)
+            yield row["text"], row["label"]
+
+
+def _text(number: int, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidArgument(FILE, f"row {number} has no text")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
+        raise InvalidArgument(FILE, f"the text of row {number} is over {MAX_TEXT_BYTES} bytes")
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidArgument(FILE, f"the text of row {number} is not Unicode: a lone surrogate") from exc
+    return value
+
+
+def _label(number: int, value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise InvalidArgument(FILE, f"row {number} has no label")
+    if not isinstance(value, str | int | float):
+        raise InvalidArgument(FILE, f"the label of row {number} is neither text nor a number")
+    name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if not name or len(name) > 256:
+        raise InvalidArgument(FILE, f"the label of row {number} must have 1 to 256 characters")
+    return name
+
+
+def _check_labels(labels: Counter[str]) -> None:
+    if not labels:
+        raise InvalidArgument(FILE, "the file has no rows")
+    if len(labels) == 1:
+        raise InvalidArgument(FILE, f"every row has the label {next(iter(labels))!r}: there is nothing to learn")
+    if len(labels) > MAX_LABELS:
+        raise InvalidArgument(
+            FILE, f"there are {len(labels)} labels, at most {MAX_LABELS} are taken: is this the column?"
+        )

@@ -1,0 +1,28 @@
+"""No adapter: the head alone is trained."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from symbiont.bundle import NoMethod
+from symbiont.training.methods import register
+from symbiont.training.spec import HeadOnlyMethod
+
+
+class HeadOnly:
+    """Freezes the base as it is."""
+
+    def apply(self, base: nn.Module, settings: HeadOnlyMethod) -> nn.Module:
+        """Returns the frozen base."""
+        return base.requires_grad_(False)
+
+    def adapter(self, model: nn.Module) -> Mapping[str, Tensor]:
+        """Returns nothing."""
+        return {}
+
+    def entry(self, settings: HeadOnlyMethod) -> NoMethod:
+        """Returns the manifest's `none`."""
+        return NoMethod()
+
+
+register("head_only", HeadOnly())

@@ -1,0 +1,39 @@
+"""LoRA by PEFT."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import peft
+from torch import Tensor, nn
+
+from symbiont.bundle import LoraMethod as LoraEntry
+from symbiont.training.methods import register
+from symbiont.training.spec import LoraMethod
+
+
+class Lora:
+    """Low-rank updates of linear layers (Hu et al. 2021, arXiv 2106.09685)."""
+
+    def apply(self, base: Any, settings: LoraMethod) -> nn.Module:
+        """Wraps the base; PEFT freezes everything but its own A and B."""
+        config = peft.LoraConfig(
+            task_type=peft.TaskType.FEATURE_EXTRACTION,
+            r=settings.rank,
+            lora_alpha=settings.alpha,  # type: ignore[arg-type]  # PEFT computes with any number
+            lora_dropout=settings.dropout,
+            target_modules=list(settings.target_modules),
+        )
+        return peft.get_peft_model(base, config)
+
+    def adapter(self, model: Any) -> Mapping[str, Tensor]:
+        """Returns A and B under the names that PEFT saves them by."""
+        state: Mapping[str, Tensor] = peft.get_peft_model_state_dict(model)
+        return state
+
+    def entry(self, settings: LoraMethod) -> LoraEntry:
+        """Returns the manifest's `lora`."""
+        alpha = settings.alpha if settings.alpha is not None else 2.0 * settings.rank
+        return LoraEntry(rank=settings.rank, alpha=alpha, target_modules=settings.target_modules)
+
+
+register("lora", Lora())

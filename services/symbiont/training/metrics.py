@@ -1,0 +1,54 @@
+"""What the training service counts."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.training.types import JobState
+
+
+class TrainingMetrics(ServiceMetrics):
+    """Labels are closed sets: `state` a job state, `kind` a kind of report."""
+
+    def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
+        super().__init__("training")
+        self.registry.register(_JobsByState(count_by_state))
+        self.reports = Counter(
+            "symbiont_training_worker_reports", "Reports of workers taken.", ["kind"], registry=self.registry
+        )
+        self.reports_fenced = Counter(
+            "symbiont_training_worker_reports_fenced", "Reports refused: their attempt is over.", registry=self.registry
+        )
+        self.worker_streams = Gauge(
+            "symbiont_training_worker_streams", "Streams of workers that are open.", registry=self.registry
+        )
+        self.tokens_per_second = Gauge(
+            "symbiont_training_tokens_per_second",
+            "Tokens trained on in a second, by the last report of any worker.",
+            registry=self.registry,
+        )
+        self.dataset_rows = Counter(
+            "symbiont_training_dataset_rows", "Rows of datasets stored.", registry=self.registry
+        )
+        self.dataset_bytes = Counter(
+            "symbiont_training_dataset_bytes", "Bytes of datasets uploaded.", registry=self.registry
+        )
+        self.promotions = Counter("symbiont_training_promotions", "Aliases set.", registry=self.registry)
+
+
+class _JobsByState(Collector):
+    """Counts jobs when Prometheus asks: the store knows, a counter of our own would forget at a restart."""
+
+    def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
+        self._count_by_state = count_by_state
+
+    @override
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily("symbiont_training_jobs", "Jobs by state.", labels=["state"])
+        for state, count in self._count_by_state().items():
+            family.add_metric([state.value], count)
+        yield family

@@ -1,0 +1,62 @@
+"""Models as callers see them: versions, aliases, and who is told when an alias moves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from symbiont.bundle import read_manifest
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import FailedPrecondition, IntegrityError, NotFound
+from symbiont.common.resources import check_id
+from symbiont.training.notifier import Notifier, first_of
+from symbiont.training.store import Store
+from symbiont.training.types import Alias, Model
+
+PRODUCTION = "production"
+
+
+class Models:
+    """The models of the registry."""
+
+    def __init__(self, store: Store, artifacts: ArtifactStore, notifier: Notifier, stopping: asyncio.Event) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._notifier = notifier
+        self._stopping = stopping
+
+    async def promote(self, model: str, number: int, alias: str) -> Model:
+        """Points an alias at a version whose bundle is whole.
+
+        Raises:
+            NotFound: no such version.
+            FailedPrecondition: the bundle is missing or damaged; the alias stays where it was.
+        """
+        alias = check_id("alias", alias or PRODUCTION)
+
+        def change() -> Model:
+            version = self._store.version(model, number)
+            try:
+                self._artifacts.path("bundles", version.bundle_digest)
+                read_manifest(self._artifacts, version.bundle_digest)
+            except (IntegrityError, NotFound) as exc:
+                raise FailedPrecondition(f"{version.name} cannot serve: {exc}", reason="BUNDLE_DAMAGED") from exc
+            return self._store.set_alias(model, alias, number)
+
+        changed = await asyncio.to_thread(change)
+        self._notifier.notify(Notifier.ALIASES)
+        return changed
+
+    async def watch_aliases(self) -> AsyncIterator[list[Alias]]:
+        """Yields all aliases, then those that changed, as they change, until the service stops."""
+        revision, first = 0, True
+        while not self._stopping.is_set():
+            news = self._notifier.subscribe(Notifier.ALIASES)
+            try:
+                aliases = await asyncio.to_thread(self._store.aliases_after, revision)
+                if aliases or first:
+                    yield aliases
+                    first = False
+                    revision = max([revision, *(a.revision for a in aliases)])
+                else:
+                    await first_of(news, self._stopping)
+            finally:
+                self._notifier.forget(Notifier.ALIASES, news)

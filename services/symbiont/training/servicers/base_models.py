@@ -1,0 +1,42 @@
+"""BaseModelService."""
+
+import asyncio
+
+from typing_extensions import override
+
+from symbiont.api.training.v1 import base_model_pb2 as pb
+from symbiont.api.training.v1 import base_model_pb2_grpc as rpc
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.interceptors import Context
+from symbiont.common.pages import page_of
+from symbiont.common.resources import parse_name
+from symbiont.training import bases
+from symbiont.training.convert import base_to_proto, source_from_proto
+from symbiont.training.store import Store
+
+
+class BaseModelServicer(rpc.BaseModelServiceServicer):
+    """Registers and shows base models."""
+
+    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
+        self._store = store
+        self._artifacts = artifacts
+
+    @override
+    async def RegisterBaseModel(self, request: pb.RegisterBaseModelRequest, context: Context) -> pb.BaseModel:
+        source = source_from_proto(request.base_model.source)
+        model = request.base_model
+        base = await asyncio.to_thread(
+            bases.register, self._artifacts, request.base_model_id, source, model.provider, model.license
+        )
+        return base_to_proto(await asyncio.to_thread(self._store.add_base, base))
+
+    @override
+    async def GetBaseModel(self, request: pb.GetBaseModelRequest, context: Context) -> pb.BaseModel:
+        return base_to_proto(await asyncio.to_thread(self._store.base, parse_name("name", "bases", request.name)))
+
+    @override
+    async def ListBaseModels(self, request: pb.ListBaseModelsRequest, context: Context) -> pb.ListBaseModelsResponse:
+        items = [(base.id, base) for base in await asyncio.to_thread(self._store.bases)]
+        page, token = page_of(items, request.page_size, request.page_token)
+        return pb.ListBaseModelsResponse(base_models=[base_to_proto(b) for b in page], next_page_token=token)

@@ -1,0 +1,60 @@
+"""DatasetService."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from typing_extensions import override
+
+from symbiont.api.training.v1 import dataset_pb2 as pb
+from symbiont.api.training.v1 import dataset_pb2_grpc as rpc
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import InvalidArgument
+from symbiont.common.interceptors import Context
+from symbiont.common.pages import page_of
+from symbiont.common.resources import parse_name
+from symbiont.training.convert import dataset_to_proto, header_from_proto
+from symbiont.training.data.datasets import Upload
+from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.store import Store
+
+
+class DatasetServicer(rpc.DatasetServiceServicer):
+    """Takes and shows datasets."""
+
+    def __init__(self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, max_bytes: int) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._metrics = metrics
+        self._max_bytes = max_bytes
+
+    @override
+    async def CreateDataset(
+        self, request_iterator: AsyncIterator[pb.CreateDatasetRequest], context: Context
+    ) -> pb.Dataset:
+        first = await anext(aiter(request_iterator), pb.CreateDatasetRequest())
+        if first.WhichOneof("message") != "header":
+            raise InvalidArgument("header", "the first message must be the header")
+        upload = await asyncio.to_thread(Upload, header_from_proto(first.header), self._max_bytes)
+        try:
+            async for request in request_iterator:
+                if request.WhichOneof("message") != "chunk":
+                    raise InvalidArgument("chunk", "every message after the first must be a chunk")
+                await asyncio.to_thread(upload.write, request.chunk)
+            dataset = await asyncio.to_thread(upload.store, self._artifacts)
+        finally:
+            await asyncio.to_thread(upload.close)
+        stored = await asyncio.to_thread(self._store.add_dataset, dataset)
+        self._metrics.dataset_rows.inc(dataset.row_count)
+        self._metrics.dataset_bytes.inc(dataset.byte_count)
+        return dataset_to_proto(stored)
+
+    @override
+    async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.Dataset:
+        identifier = parse_name("name", "datasets", request.name)
+        return dataset_to_proto(await asyncio.to_thread(self._store.dataset, identifier))
+
+    @override
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
+        items = [(dataset.id, dataset) for dataset in await asyncio.to_thread(self._store.datasets)]
+        page, token = page_of(items, request.page_size, request.page_token)
+        return pb.ListDatasetsResponse(datasets=[dataset_to_proto(d) for d in page], next_page_token=token)

@@ -1,0 +1,66 @@
+"""ModelService."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from typing_extensions import override
+
+from symbiont.api.training.v1 import model_pb2 as pb
+from symbiont.api.training.v1 import model_pb2_grpc as rpc
+from symbiont.common.interceptors import Context
+from symbiont.common.pages import page_of
+from symbiont.common.resources import parse_name, parse_version_name
+from symbiont.training.convert import alias_to_proto, model_to_proto, version_to_proto
+from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.models import Models
+from symbiont.training.store import Store
+
+
+class ModelServicer(rpc.ModelServiceServicer):
+    """Shows models and moves their aliases."""
+
+    def __init__(self, store: Store, models: Models, metrics: TrainingMetrics) -> None:
+        self._store = store
+        self._models = models
+        self._metrics = metrics
+
+    @override
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+        return model_to_proto(await asyncio.to_thread(self._store.model, parse_name("name", "models", request.name)))
+
+    @override
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        items = [(model.id, model) for model in await asyncio.to_thread(self._store.models)]
+        page, token = page_of(items, request.page_size, request.page_token)
+        return pb.ListModelsResponse(models=[model_to_proto(m) for m in page], next_page_token=token)
+
+    @override
+    async def GetModelVersion(self, request: pb.GetModelVersionRequest, context: Context) -> pb.ModelVersion:
+        model, number = parse_version_name("name", request.name)
+        return version_to_proto(await asyncio.to_thread(self._store.version, model, number))
+
+    @override
+    async def ListModelVersions(
+        self, request: pb.ListModelVersionsRequest, context: Context
+    ) -> pb.ListModelVersionsResponse:
+        versions = await asyncio.to_thread(self._store.versions, parse_name("parent", "models", request.parent))
+        # Newest first: the key falls as the number grows.
+        items = [(f"{10**10 - v.number:010d}", v) for v in versions]
+        page, token = page_of(items, request.page_size, request.page_token)
+        return pb.ListModelVersionsResponse(model_versions=[version_to_proto(v) for v in page], next_page_token=token)
+
+    @override
+    async def PromoteModelVersion(self, request: pb.PromoteModelVersionRequest, context: Context) -> pb.Model:
+        model, number = parse_version_name("name", request.name)
+        promoted = await self._models.promote(model, number, request.alias)
+        self._metrics.promotions.inc()
+        return model_to_proto(promoted)
+
+    @override
+    async def WatchModelAliases(
+        self, request: pb.WatchModelAliasesRequest, context: Context
+    ) -> AsyncIterator[pb.WatchModelAliasesResponse]:
+        complete = True
+        async for aliases in self._models.watch_aliases():
+            yield pb.WatchModelAliasesResponse(aliases=[alias_to_proto(a) for a in aliases], complete=complete)
+            complete = False

@@ -1,0 +1,107 @@
+"""WorkerService."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from typing_extensions import override
+
+from symbiont.api.training.v1 import worker_pb2 as pb
+from symbiont.api.training.v1 import worker_pb2_grpc as rpc
+from symbiont.common.errors import FailedPrecondition
+from symbiont.common.interceptors import Context
+from symbiont.training import types
+from symbiont.training.controller import Controller
+from symbiont.training.convert import report_from_proto
+from symbiont.training.jobs import Jobs
+from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.notifier import Notifier
+
+
+class WorkerServicer(rpc.WorkerServiceServicer):
+    """Takes the reports of workers; tells them what is stored, and when to stop."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        controller: Controller,
+        notifier: Notifier,
+        metrics: TrainingMetrics,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._jobs = jobs
+        self._controller = controller
+        self._notifier = notifier
+        self._metrics = metrics
+        self._stopping = stopping
+
+    @override
+    async def Report(
+        self, request_iterator: AsyncIterator[pb.WorkerMessage], context: Context
+    ) -> AsyncIterator[pb.ControllerMessage]:
+        answers: asyncio.Queue[pb.ControllerMessage | BaseException | None] = asyncio.Queue()
+        reader = asyncio.create_task(self._read(request_iterator, answers))
+        self._metrics.worker_streams.inc()
+        try:
+            while (answer := await answers.get()) is not None:
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+        finally:
+            reader.cancel()
+            self._metrics.worker_streams.dec()
+            # The worker may be gone: look at its process now, not at the next round.
+            self._notifier.notify(Notifier.QUEUE)
+
+    async def _read(
+        self,
+        requests: AsyncIterator[pb.WorkerMessage],
+        answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]",
+    ) -> None:
+        stop = asyncio.create_task(self._end_when_stopping(answers))
+        cancel: asyncio.Task[None] | None = None
+        try:
+            async for request in requests:
+                report = report_from_proto(request)
+                await self._take(report)
+                if cancel is None:
+                    cancel = asyncio.create_task(self._tell_cancel(report.job, answers))
+                if report.seq:
+                    answers.put_nowait(pb.ControllerMessage(ack=pb.Ack(seq=report.seq)))
+            answers.put_nowait(None)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # noqa: BLE001, handed to the stream, whose interceptor knows what to do with it
+            answers.put_nowait(exc)
+        finally:
+            stop.cancel()
+            if cancel:
+                cancel.cancel()
+
+    async def _take(self, report: types.WorkerReport) -> None:
+        try:
+            await self._jobs.take(report)
+        except FailedPrecondition:
+            self._metrics.reports_fenced.inc()
+            raise
+        self._controller.heard_from(report.job, report.attempt)
+        self._metrics.reports.labels(type(report.report).__name__).inc()
+        if isinstance(report.report, types.Progress):
+            self._metrics.tokens_per_second.set(report.report.tokens_per_second)
+
+    async def _tell_cancel(
+        self, job: str, answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]"
+    ) -> None:
+        """Sends Cancel once the job is CANCELLING."""
+        while True:
+            news = self._notifier.subscribe(job)
+            try:
+                if (await self._jobs.get(job)).state is types.JobState.CANCELLING:
+                    answers.put_nowait(pb.ControllerMessage(cancel=pb.Cancel()))
+                    return
+                await news.wait()
+            finally:
+                self._notifier.forget(job, news)
+
+    async def _end_when_stopping(self, answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]") -> None:
+        await self._stopping.wait()
+        answers.put_nowait(None)

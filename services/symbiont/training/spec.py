@@ -1,0 +1,109 @@
+"""What a training job is asked to do: the proto's fields with their ranges and defaults.
+
+The models below have the proto's own field names and shape, so that an error's location is the path of the field that
+the caller sent, and a spec travels to the worker as the JSON form of its proto.
+"""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from symbiont.common.errors import InvalidArgument
+
+_NAME = r"/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HeadOnlyMethod(_Message):
+    """Trains the head on the frozen base, without an adapter."""
+
+
+class LoraMethod(_Message):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = Field(8, ge=1, le=256)
+    alpha: Finite | None = Field(None, gt=0)
+    dropout: Finite = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ()
+
+
+class ClassificationHead(_Message):
+    """One class out of several."""
+
+    labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        if self.labels and len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label is given twice")
+        if len(self.labels) == 1:
+            raise ValueError("one label leaves nothing to choose: give at least two, or none")
+        return self
+
+
+class Hyperparameters(_Message):
+    """Settings of the training loop."""
+
+    epochs: int = Field(3, ge=1, le=1000)
+    batch_size: int = Field(16, ge=1, le=4096)
+    learning_rate: Finite = Field(1e-3, gt=0, le=1)
+    weight_decay: Finite = Field(0.01, ge=0, le=1)
+    warmup_fraction: Finite = Field(0.06, ge=0, le=1)
+    max_gradient_norm: Finite = Field(1.0, gt=0)
+    max_tokens: int | None = Field(None, ge=8)
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    checkpoint_interval: int = Field(50, ge=1, le=1_000_000)
+
+
+class TrainingSpec(_Message):
+    """What to train, on what, and how. Exactly one method, one head and one evaluation are set."""
+
+    base_model: str = Field(pattern="^bases" + _NAME)
+    dataset: str = Field(pattern="^datasets" + _NAME)
+    holdout_fraction: Finite | None = Field(None, gt=0, le=0.5)
+    evaluation_dataset: str | None = Field(None, pattern="^datasets" + _NAME)
+    model: str = Field(pattern="^models" + _NAME)
+    head_only: HeadOnlyMethod | None = None
+    lora: LoraMethod | None = None
+    classification: ClassificationHead | None = None
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        if "head_only" not in filled and "lora" not in filled:
+            filled["lora"] = {}
+        if "holdout_fraction" not in filled and "evaluation_dataset" not in filled:
+            filled["holdout_fraction"] = 0.2
+        filled.setdefault("classification", {})
+        return filled
+
+
+def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
+    """Checks a spec given as the JSON form of its proto.
+
+    Raises:
+        InvalidArgument: names the first field at fault by its path under `field`, and lists the others.
+    """
+    try:
+        return TrainingSpec.model_validate(values)
+    except ValidationError as exc:
+        problems = [(".".join([field, *map(str, e["loc"])]), _explain(e)) for e in exc.errors()]
+        (first, text), rest = problems[0], problems[1:]
+        more = "".join(f"; {path}: {message}" for path, message in rest)
+        raise InvalidArgument(first, text + more) from exc
+
+
+def _explain(error: Any) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        pattern = str(error["ctx"]["pattern"])
+        return f"{error['input']!r} is not a resource name of the form {pattern[1 : pattern.index('/')]}/{{id}}"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return text if error["type"] in ("missing", "value_error") else f"{error['input']!r}: {text[0].lower()}{text[1:]}"

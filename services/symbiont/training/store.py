@@ -1,0 +1,371 @@
+"""The durable state of the training service: every change is one transaction.
+
+SQLite (WAL, synchronous=FULL) is the default; any SQLAlchemy URL works. Methods block: the service calls them from
+threads.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, create_engine, event, func, insert, make_url, select, update
+
+from symbiont.common.errors import AlreadyExists, FailedPrecondition, NotFound
+from symbiont.training import records, tables, types
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.states import ACTIVE, WAITING, check_transition
+from symbiont.training.types import JobState, now
+
+
+class Store:
+    """Base models, datasets, jobs with their events, models with their versions and aliases."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(parsed)
+        if parsed.get_backend_name() == "sqlite":
+            event.listen(self._engine, "connect", _configure_sqlite)
+            event.listen(self._engine, "begin", _begin_immediate)
+        tables.metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._engine.dispose()
+
+    # Base models and datasets: written once, never changed.
+
+    def add_base(self, base: types.BaseModel) -> types.BaseModel:
+        """Registers a base model; the same content under the same id is no error."""
+        return records.base_of(self._add(tables.bases, "bases", base.id, base.digest, base))
+
+    def base(self, identifier: str) -> types.BaseModel:
+        """Returns a base model."""
+        return records.base_of(self._get(tables.bases, "bases", identifier))
+
+    def bases(self) -> list[types.BaseModel]:
+        """Returns all base models, by id."""
+        return [records.base_of(row) for row in self._all(select(tables.bases).order_by(tables.bases.c.id))]
+
+    def add_dataset(self, dataset: types.Dataset) -> types.Dataset:
+        """Registers a dataset; the same content under the same id is no error."""
+        return records.dataset_of(self._add(tables.datasets, "datasets", dataset.id, dataset.digest, dataset))
+
+    def dataset(self, identifier: str) -> types.Dataset:
+        """Returns a dataset."""
+        return records.dataset_of(self._get(tables.datasets, "datasets", identifier))
+
+    def datasets(self) -> list[types.Dataset]:
+        """Returns all datasets, by id."""
+        return [records.dataset_of(row) for row in self._all(select(tables.datasets).order_by(tables.datasets.c.id))]
+
+    # Jobs.
+
+    def add_job(
+        self, spec: TrainingSpec, inputs: types.Inputs, request_id: str, request_digest: str
+    ) -> tuple[types.Job, bool]:
+        """Queues a job, or returns the one that the same request made before; the flag says whether it is new."""
+        with self._write() as db:
+            if request_id:
+                row = db.execute(select(tables.jobs).where(tables.jobs.c.request_id == request_id)).mappings().first()
+                if row is not None and row["request_digest"] != request_digest:
+                    raise AlreadyExists(
+                        f"request id {request_id!r} was used for another job: jobs/{row['id']}",
+                        field="request_id",
+                        reason="REQUEST_ID_REUSED",
+                    )
+                if row is not None:
+                    return records.job_of(dict(row)), False
+            identifier = f"job-{uuid.uuid4().hex[:12]}"
+            values = {
+                "id": identifier,
+                "request_id": request_id or None,
+                "request_digest": request_digest,
+                "state": JobState.QUEUED.value,
+                "attempt": 0,
+                "last_seq": 0,
+                "last_event": 0,
+                "spec": spec.model_dump(mode="json", exclude_none=True),
+                "inputs": records.body(inputs),
+                "checkpoint_digest": "",
+                "model_version": "",
+                "create_time": now(),
+            }
+            db.execute(insert(tables.jobs).values(values))
+            return records.job_of(self._job_row(db, identifier)), True
+
+    def job(self, identifier: str) -> types.Job:
+        """Returns a job."""
+        with self._read() as db:
+            return records.job_of(self._job_row(db, identifier))
+
+    def jobs(self, before: int | None, limit: int) -> list[tuple[int, types.Job]]:
+        """Returns jobs, newest first, each with its number; `before` leaves out that number and newer ones."""
+        query = select(tables.jobs).order_by(tables.jobs.c.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(tables.jobs.c.number < before)
+        return [(row["number"], records.job_of(row)) for row in self._all(query)]
+
+    def count_by_state(self) -> dict[JobState, int]:
+        """Returns how many jobs are in each state."""
+        query = select(tables.jobs.c.state, func.count().label("count")).group_by(tables.jobs.c.state)
+        counted = {row["state"]: row["count"] for row in self._all(query)}
+        return {state: counted.get(state.value, 0) for state in JobState}
+
+    def waiting(self, limit: int) -> list[str]:
+        """Returns the ids of jobs that wait for a worker, oldest first."""
+        return self._ids(WAITING, limit)
+
+    def active(self) -> list[tuple[str, int, datetime]]:
+        """Returns (job, attempt, time of its launch) of the jobs that have a worker, or are about to."""
+        c = tables.jobs.c
+        query = select(c.id, c.attempt, c.attempt_time).where(c.state.in_([s.value for s in ACTIVE]))
+        return [(row["id"], row["attempt"], row["attempt_time"]) for row in self._all(query)]
+
+    def begin_attempt(self, identifier: str) -> types.Job:
+        """Writes the intent to launch the next attempt: STARTING, with a new attempt number."""
+        with self._write() as db:
+            row = self._job_row(db, identifier)
+            values = {"attempt": row["attempt"] + 1, "last_seq": 0, "attempt_time": now()}
+            self._update(db, identifier, **values, start_time=row["start_time"] or values["attempt_time"])
+            self._move(db, identifier, JobState.STARTING, f"attempt {values['attempt']}")
+            return records.job_of(self._job_row(db, identifier))
+
+    def move(self, identifier: str, state: JobState, reason: str, failure: types.Failure | None = None) -> types.Job:
+        """Changes a job's state and records the event.
+
+        Raises:
+            FailedPrecondition: the state table does not allow it.
+        """
+        with self._write() as db:
+            if failure:
+                self._update(db, identifier, failure=records.body(failure))
+            self._move(db, identifier, state, reason)
+            return records.job_of(self._job_row(db, identifier))
+
+    def take(self, message: types.WorkerReport) -> types.Job:
+        """Applies one report of a worker, once.
+
+        Raises:
+            FailedPrecondition: the attempt is not the current one any more (the fence).
+        """
+        with self._write() as db:
+            row = self._job_row(db, message.job)
+            state = JobState(row["state"])
+            if message.attempt != row["attempt"] or (state not in ACTIVE and message.seq > row["last_seq"]):
+                raise FailedPrecondition(
+                    f"attempt {message.attempt} of jobs/{message.job} is over (the job is {state}, "
+                    f"attempt {row['attempt']})",
+                    reason="ATTEMPT_FENCED",
+                )
+            if message.seq == 0 or message.seq > row["last_seq"]:
+                if message.seq:
+                    self._update(db, message.job, last_seq=message.seq)
+                self._apply(db, row, state, message.report)
+            return records.job_of(self._job_row(db, message.job))
+
+    def events(self, job: str, after: int, limit: int = 500) -> list[types.Event]:
+        """Returns events of a job after an id, in order."""
+        c = tables.events.c
+        query = select(tables.events).where(c.job == job, c.id > after).order_by(c.id).limit(limit)
+        return [records.event_of(row) for row in self._all(query)]
+
+    # Models.
+
+    def model(self, identifier: str) -> types.Model:
+        """Returns a model with its aliases."""
+        row = self._get(tables.models, "models", identifier)
+        return self._model(row)
+
+    def models(self) -> list[types.Model]:
+        """Returns all models, by id."""
+        return [self._model(row) for row in self._all(select(tables.models).order_by(tables.models.c.id))]
+
+    def version(self, model: str, number: int) -> types.ModelVersion:
+        """Returns a version of a model."""
+        c = tables.versions.c
+        rows = self._all(select(tables.versions).where(c.model == model, c.number == number))
+        if not rows:
+            raise NotFound(f"models/{model}/versions/{number} does not exist")
+        return records.version_of(rows[0])
+
+    def versions(self, model: str) -> list[types.ModelVersion]:
+        """Returns all versions of a model, newest first."""
+        self._get(tables.models, "models", model)
+        c = tables.versions.c
+        return [
+            records.version_of(row)
+            for row in self._all(select(tables.versions).where(c.model == model).order_by(c.number.desc()))
+        ]
+
+    def set_alias(self, model: str, alias: str, number: int) -> types.Model:
+        """Points an alias at a version that exists."""
+        self.version(model, number)
+        c = tables.aliases.c
+        with self._write() as db:
+            revision = (db.execute(select(func.max(c.revision))).scalar() or 0) + 1
+            values = {"number": number, "revision": revision, "update_time": now()}
+            changed = db.execute(update(tables.aliases).where(c.model == model, c.alias == alias).values(values))
+            if changed.rowcount == 0:
+                db.execute(insert(tables.aliases).values(model=model, alias=alias, **values))
+        return self.model(model)
+
+    def aliases_after(self, revision: int) -> list[types.Alias]:
+        """Returns the aliases that changed after a revision, in the order of their changes."""
+        c = tables.aliases.c
+        return self._aliases(select(tables.aliases).where(c.revision > revision).order_by(c.revision))
+
+    # How reports change a job.
+
+    def _apply(self, db: Connection, row: records.Row, state: JobState, report: types.Report) -> None:
+        job = row["id"]
+        match report:
+            case types.Hello():
+                if state is JobState.STARTING:
+                    self._move(db, job, JobState.RUNNING, f"worker process {report.pid} reports")
+            case types.Heartbeat():
+                pass
+            case types.Progress():
+                self._update(db, job, progress=records.body(report))
+                self._record(db, job, report)
+            case types.CheckpointSaved():
+                self._update(db, job, checkpoint_digest=report.digest)
+                self._record(db, job, report)
+            case types.EvaluationStarted():
+                if state is not JobState.CANCELLING:
+                    self._move(db, job, JobState.EVALUATING, "all steps are done")
+            case types.Evaluation():
+                self._update(db, job, evaluation=records.body(report))
+                self._record(db, job, report)
+            case types.LogLine():
+                self._record(db, job, report)
+            case types.Failure():
+                self._update(db, job, failure=records.body(report))
+                self._move(
+                    db, job, JobState.FAILED if state is not JobState.CANCELLING else JobState.CANCELLED, report.message
+                )
+            case types.Stopped():
+                after = JobState.CANCELLED if state is JobState.CANCELLING else JobState.RECOVERING
+                self._move(db, job, after, "the worker stopped as asked")
+            case types.Done():
+                self._finish(db, row, state, report)
+
+    def _finish(self, db: Connection, row: records.Row, state: JobState, done: types.Done) -> None:
+        if state is JobState.CANCELLING:
+            self._move(db, row["id"], JobState.CANCELLED, "the work was done already, and is dropped")
+            return
+        model = row["spec"]["model"].removeprefix("models/")
+        if db.execute(select(tables.models).where(tables.models.c.id == model)).first() is None:
+            db.execute(insert(tables.models).values(id=model, create_time=now()))
+        c = tables.versions.c
+        number = (db.execute(select(func.max(c.number)).where(c.model == model)).scalar() or 0) + 1
+        db.execute(
+            insert(tables.versions).values(
+                model=model,
+                number=number,
+                bundle_digest=done.bundle_digest,
+                base_model=row["spec"]["base_model"].removeprefix("bases/"),
+                base_digest=row["inputs"]["base_digest"],
+                tokenizer_digest=row["inputs"]["tokenizer_digest"],
+                job=row["id"],
+                evaluation=row["evaluation"],
+                create_time=now(),
+            )
+        )
+        name = f"models/{model}/versions/{number}"
+        self._update(db, row["id"], model_version=name)
+        self._move(db, row["id"], JobState.SUCCEEDED, f"made {name}", name)
+
+    def _move(self, db: Connection, job: str, state: JobState, reason: str, version: str = "") -> None:
+        old = JobState(self._job_row(db, job)["state"])
+        check_transition(job, old, state)
+        self._update(db, job, state=state.value, **({"end_time": now()} if state.ended else {}))
+        self._record(db, job, types.StateChange(old, state, reason, version))
+
+    def _record(self, db: Connection, job: str, body: types.EventBody) -> None:
+        row = self._job_row(db, job)
+        number = row["last_event"] + 1
+        self._update(db, job, last_event=number)
+        kind = records.event_kind(body)
+        db.execute(
+            insert(tables.events).values(
+                job=job, id=number, time=now(), attempt=row["attempt"], kind=kind, body=records.body(body)
+            )
+        )
+
+    # SQL.
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self._read() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
+    def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
+        rows = self._all(select(table).where(table.c.id == identifier))
+        if not rows:
+            raise NotFound(f"{collection}/{identifier} does not exist")
+        return rows[0]
+
+    def _add(self, table: Any, collection: str, identifier: str, digest: str, value: Any) -> dict[str, Any]:
+        with self._write() as db:
+            row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
+            if row is None:
+                values = {"id": identifier, "digest": digest, "body": records.body(value), "create_time": now()}
+                db.execute(insert(table).values(values))
+                return values
+            if row["digest"] != digest:
+                raise AlreadyExists(f"{collection}/{identifier} exists with other content (digest {row['digest']})")
+            return dict(row)
+
+    def _job_row(self, db: Connection, identifier: str) -> dict[str, Any]:
+        row = db.execute(select(tables.jobs).where(tables.jobs.c.id == identifier)).mappings().first()
+        if row is None:
+            raise NotFound(f"jobs/{identifier} does not exist")
+        return dict(row)
+
+    def _update(self, db: Connection, job: str, **values: Any) -> None:
+        db.execute(update(tables.jobs).where(tables.jobs.c.id == job).values(values))
+
+    def _ids(self, states: Sequence[JobState], limit: int) -> list[str]:
+        c = tables.jobs.c
+        query = select(c.id).where(c.state.in_([s.value for s in states])).order_by(c.number).limit(limit)
+        return [row["id"] for row in self._all(query)]
+
+    def _model(self, row: records.Row) -> types.Model:
+        c = tables.versions.c
+        with self._read() as db:
+            latest = db.execute(select(func.max(c.number)).where(c.model == row["id"])).scalar() or 0
+        query = select(tables.aliases).where(tables.aliases.c.model == row["id"]).order_by(tables.aliases.c.alias)
+        return types.Model(row["id"], latest, tuple(self._aliases(query)), row["create_time"])
+
+    def _aliases(self, query: Select[Any]) -> list[types.Alias]:
+        return [
+            types.Alias(r["model"], r["alias"], self.version(r["model"], r["number"]), r["revision"], r["update_time"])
+            for r in self._all(query)
+        ]
+
+
+def _configure_sqlite(connection: Any, record: object) -> None:
+    # The driver must not open transactions by itself: `_begin_immediate` does.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails under a concurrent writer; this one waits instead.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

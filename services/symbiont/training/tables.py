@@ -1,0 +1,107 @@
+"""The tables of the registry. JSON columns hold what is only ever read whole."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, Integer, MetaData, String, Table, TypeDecorator
+from sqlalchemy import Column as C
+from sqlalchemy.engine import Dialect
+from typing_extensions import override
+
+
+class Utc(TypeDecorator[datetime]):
+    """A time that is UTC on both sides; SQLite alone would lose the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    @override
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+metadata = MetaData()
+_ID = String(63)
+_DIGEST = String(64)
+
+
+def _table(name: str, *items: Any) -> Table:
+    return Table(name, metadata, *items)
+
+
+bases = _table(
+    "bases",
+    C("id", _ID, primary_key=True),
+    C("digest", _DIGEST, nullable=False),
+    C("body", JSON, nullable=False),
+    C("create_time", Utc, nullable=False),
+)
+
+datasets = _table(
+    "datasets",
+    C("id", _ID, primary_key=True),
+    C("digest", _DIGEST, nullable=False),
+    C("body", JSON, nullable=False),
+    C("create_time", Utc, nullable=False),
+)
+
+jobs = _table(
+    "jobs",
+    # Grows with time, so that "newest first" needs no clock.
+    C("number", Integer, primary_key=True, autoincrement=True),
+    C("id", _ID, nullable=False, unique=True),
+    C("request_id", String(128), unique=True),
+    C("request_digest", _DIGEST, nullable=False),
+    C("state", String(16), nullable=False),
+    C("attempt", Integer, nullable=False),
+    # Number of the last report of the current attempt that was taken: the others are repetitions.
+    C("last_seq", Integer, nullable=False),
+    C("last_event", Integer, nullable=False),
+    C("attempt_time", Utc),
+    C("spec", JSON, nullable=False),
+    C("inputs", JSON, nullable=False),
+    C("failure", JSON),
+    C("progress", JSON),
+    C("evaluation", JSON),
+    C("checkpoint_digest", _DIGEST, nullable=False),
+    C("model_version", String(160), nullable=False),
+    C("create_time", Utc, nullable=False),
+    C("start_time", Utc),
+    C("end_time", Utc),
+    Index("jobs_by_state", "state", "number"),
+)
+
+events = _table(
+    "events",
+    C("job", _ID, ForeignKey("jobs.id"), primary_key=True),
+    C("id", Integer, primary_key=True),
+    C("time", Utc, nullable=False),
+    C("attempt", Integer, nullable=False),
+    C("kind", String(32), nullable=False),
+    C("body", JSON, nullable=False),
+)
+
+models = _table("models", C("id", _ID, primary_key=True), C("create_time", Utc, nullable=False))
+
+versions = _table(
+    "versions",
+    C("model", _ID, ForeignKey("models.id"), primary_key=True),
+    C("number", Integer, primary_key=True),
+    C("bundle_digest", _DIGEST, nullable=False),
+    C("base_model", _ID, nullable=False),
+    C("base_digest", _DIGEST, nullable=False),
+    C("tokenizer_digest", _DIGEST, nullable=False),
+    C("job", _ID, nullable=False),
+    C("evaluation", JSON, nullable=False),
+    C("create_time", Utc, nullable=False),
+)
+
+aliases = _table(
+    "aliases",
+    C("model", _ID, ForeignKey("models.id"), primary_key=True),
+    C("alias", _ID, primary_key=True),
+    C("number", Integer, nullable=False),
+    # Grows with every change of any alias: a watcher asks for what is newer than what it has.
+    C("revision", Integer, nullable=False, index=True),
+    C("update_time", Utc, nullable=False),
+)

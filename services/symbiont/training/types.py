@@ -1,0 +1,289 @@
+"""The resources of the training service as plain values."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from symbiont.training.spec import TrainingSpec
+
+
+def now() -> datetime:
+    """Returns the time, in UTC."""
+    return datetime.now(UTC)
+
+
+class JobState(StrEnum):
+    """Where a job stands; the names are those of the proto without their prefix."""
+
+    QUEUED = "QUEUED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    RECOVERING = "RECOVERING"
+    EVALUATING = "EVALUATING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in (JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED)
+
+
+class FailureKind(StrEnum):
+    """What kind of failure ended a job."""
+
+    DATA = "DATA"
+    CONFIG = "CONFIG"
+    OOM = "OOM"
+    INFRA = "INFRA"
+    CODE = "CODE"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base model comes from: `kind` is `folder`, `package` or `hugging_face`."""
+
+    kind: str
+    location: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A registered host. `modules` are the leaf names of its linear layers, which adapters may target."""
+
+    id: str
+    source: Source
+    provider: str
+    license: str
+    digest: str
+    tokenizer_digest: str
+    architecture: str
+    hidden_size: int
+    parameter_count: int
+    max_tokens: int
+    pooling: str
+    modules: tuple[str, ...]
+    create_time: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled rows. `label_counts` is ordered by label."""
+
+    id: str
+    format: str
+    text_column: str
+    label_column: str
+    row_count: int
+    byte_count: int
+    label_counts: tuple[tuple[str, int], ...]
+    digest: str
+    create_time: datetime = field(default_factory=now)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, sorted."""
+        return tuple(label for label, _ in self.label_counts)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is; fields as in the proto, `eta_seconds` in seconds."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`."""
+
+    row_count: int
+    accuracy: float
+    macro_f1: float
+    loss: float
+    labels: tuple[str, ...]
+    confusion_matrix: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A change of state."""
+
+    old_state: JobState
+    new_state: JobState
+    reason: str
+    model_version: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint that a new attempt could start from."""
+
+    step: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line for people."""
+
+    text: str
+
+
+EventBody = StateChange | Progress | Evaluation | CheckpointSaved | LogLine
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job; ids count from 1 without gaps."""
+
+    job: str
+    id: int
+    time: datetime
+    attempt: int
+    body: EventBody
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The digests that a job works on, fixed when it is created."""
+
+    base_digest: str
+    tokenizer_digest: str
+    dataset_digest: str
+    evaluation_dataset_digest: str
+    pooling: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fine-tuning."""
+
+    id: str
+    spec: TrainingSpec
+    inputs: Inputs
+    state: JobState
+    attempt: int = 0
+    failure: Failure | None = None
+    progress: Progress | None = None
+    evaluation: Evaluation | None = None
+    checkpoint_digest: str = ""
+    model_version: str = ""
+    create_time: datetime = field(default_factory=now)
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One trained bundle under a number."""
+
+    model: str
+    number: int
+    bundle_digest: str
+    base_model: str
+    base_digest: str
+    tokenizer_digest: str
+    job: str
+    evaluation: Evaluation
+    create_time: datetime = field(default_factory=now)
+
+    @property
+    def name(self) -> str:
+        """`models/{model}/versions/{version}`."""
+        return f"models/{self.model}/versions/{self.number}"
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name that callers use for a version; `revision` grows with every change of any alias."""
+
+    model: str
+    alias: str
+    version: ModelVersion
+    revision: int
+    update_time: datetime
+
+
+@dataclass(frozen=True)
+class Model:
+    """A line of versions that answer the same question."""
+
+    id: str
+    latest_version: int
+    aliases: tuple[Alias, ...]
+    create_time: datetime
+
+
+@dataclass(frozen=True)
+class EvaluationStarted:
+    """Training is over, judging begins."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The attempt stopped because it was asked to."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The bundle is stored."""
+
+    bundle_digest: str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The worker is there."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """The worker lives."""
+
+
+Report = (
+    Hello | Heartbeat | Progress | CheckpointSaved | EvaluationStarted | Evaluation | LogLine | Failure | Stopped | Done
+)
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """One message of a worker: `seq` counts within the attempt from 1, 0 for what is not acknowledged."""
+
+    job: str
+    attempt: int
+    seq: int
+    report: Report
+
+
+def plain(value: Any) -> Any:
+    """Turns enums, tuples and times inside a value into JSON's own kinds."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,1 @@
+"""The program that does the work of one attempt, in a process of its own."""

@@ -1,0 +1,163 @@
+"""The worker's two lines out: reports to the controller, texts to the tokenization service."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+
+from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
+from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
+from symbiont.common.channel import OPTIONS
+from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.training.convert import report_to_proto
+from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
+
+HEARTBEAT_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+TEXTS_PER_CALL = 512
+
+
+class ControllerLink:
+    """Sends every report at least once, in order, whatever happens to the controller in between.
+
+    Reports wait in memory until they are acknowledged: while the link is down training goes on and they pile up; when
+    the worker itself dies they are of no use, because its attempt is over.
+    """
+
+    def __init__(self, address: str, job: str, attempt: int) -> None:
+        self._job = job
+        self._attempt = attempt
+        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
+        self._pending: deque[WorkerReport] = deque()
+        self._seq = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self.cancelled = threading.Event()
+        # Set when the controller refuses this attempt: another one has taken its place.
+        self.fenced = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="controller-link", daemon=True)
+        self._thread.start()
+
+    def send(self, report: Report) -> None:
+        """Queues a report; returns at once."""
+        with self._changed:
+            self._seq += 1
+            self._pending.append(WorkerReport(self._job, self._attempt, self._seq, report))
+            self._changed.notify_all()
+
+    def drain(self) -> bool:
+        """Waits until every report is acknowledged; False if the attempt is refused instead."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending or self.fenced.is_set())
+            return not self._pending
+
+    def close(self) -> None:
+        """Ends the stream; what is not acknowledged is dropped."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=5)
+        self._channel.close()
+
+    def _run(self) -> None:
+        while not self._closing and not self.fenced.is_set():
+            try:
+                for answer in self._stub.Report(self._messages()):
+                    self._take(answer)
+            except grpc.RpcError as exc:
+                self._judge(exc)
+            if not self._closing:
+                time.sleep(RETRY_SECONDS)
+
+    def _judge(self, error: Any) -> None:
+        # Anything else is the link's trouble, or the controller's: it passes.
+        if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND):
+            with self._changed:
+                self.fenced.set()
+                self._changed.notify_all()
+
+    def _messages(self) -> Iterator[worker_pb2.WorkerMessage]:
+        """Yields Hello, then everything not acknowledged, then what comes, with heartbeats in between."""
+        yield self._unnumbered(Hello(os.getpid()))
+        sent = 0
+        while True:
+            with self._changed:
+                report = self._wait_after(sent)
+                if self._closing:
+                    return
+            if report is None:
+                yield self._unnumbered(Heartbeat())
+            else:
+                sent = report.seq
+                yield report_to_proto(report)
+
+    def _wait_after(self, seq: int) -> WorkerReport | None:
+        """Returns the first report after a number, or None when it is time for a heartbeat, or to end."""
+
+        def after() -> WorkerReport | None:
+            return next((report for report in self._pending if report.seq > seq), None)
+
+        self._changed.wait_for(lambda: self._closing or after() is not None, HEARTBEAT_SECONDS)
+        return after()
+
+    def _unnumbered(self, report: Report) -> worker_pb2.WorkerMessage:
+        return report_to_proto(WorkerReport(self._job, self._attempt, 0, report))
+
+    def _take(self, answer: worker_pb2.ControllerMessage) -> None:
+        if answer.WhichOneof("message") == "cancel":
+            self.cancelled.set()
+            return
+        with self._changed:
+            while self._pending and self._pending[0].seq <= answer.ack.seq:
+                self._pending.popleft()
+            self._changed.notify_all()
+
+
+class TokenizationClient:
+    """Tokenizes for the worker; waits for the service while it is away."""
+
+    def __init__(self, address: str, patience_seconds: float = 300) -> None:
+        self._address = address
+        self._patience_seconds = patience_seconds
+        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._stub = tokenization_pb2_grpc.TokenizationServiceStub(self._channel)
+
+    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> "list[np.ndarray[Any, Any]]":
+        """Returns the ids of each text.
+
+        Raises:
+            Unavailable: the service stayed away longer than the patience.
+            IntegrityError: it answered with another tokenizer.
+        """
+        rows: list[np.ndarray[Any, Any]] = []
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            response = self._call(digest, texts[start : start + TEXTS_PER_CALL], max_tokens)
+            if response.tokenizer_digest != digest:
+                raise IntegrityError(f"asked for tokenizer {digest}, {response.tokenizer_digest} answered")
+            ids = np.array(response.ids, np.int64)
+            rows += np.split(ids, np.cumsum(response.lengths)[:-1])
+        return rows
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def _call(self, digest: str, texts: Sequence[str], max_tokens: int) -> tokenization_pb2.TokenizeResponse:
+        request = tokenization_pb2.TokenizeRequest(tokenizer=f"tokenizers/{digest}", texts=texts, max_tokens=max_tokens)
+        deadline = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return self._stub.Tokenize(request, timeout=60)
+            except grpc.RpcError as exc:
+                error: Any = exc
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                    raise
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"the tokenization service at {self._address} stays away") from exc
+                time.sleep(RETRY_SECONDS)
