@@ -18,8 +18,9 @@ OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     # A peer that restarts is back within seconds: do not wait two minutes to look.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Despite its name the time that one attempt to connect may take; a busy machine needs more than 100 ms.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
 ]
 
 _ERROR_OF: dict[grpc.StatusCode, type[errors.SymbiontError]] = {

@@ -85,6 +85,7 @@ async def run_server(
         await _set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)
         await server.start()
+        stack.callback(metrics.close)
         metrics_port = metrics.serve(settings.metrics_address)
         if ready:
             await ready()

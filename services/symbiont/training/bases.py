@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, Unavailable
 from symbiont.common.resources import check_id
@@ -33,7 +35,7 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     check_id("base_model_id", identifier)
     folder = LOCATORS[source.kind](source)
     config = _config(folder)
-    weights = _weights(folder)
+    weights, tokenizer_file = _weights(folder), _tokenizer(folder)
     shapes = {name: shape for file in weights.values() for name, shape in _shapes(file).items()}
     hidden_size = int(config.get("hidden_size") or config["dim"])
     positions = int(config["max_position_embeddings"]) - FAMILIES[config["model_type"]]
@@ -49,7 +51,7 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     }
     digest = artifacts.put(KIND, {"config.json": folder / "config.json", **weights}, fields)
     tokenizer_fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": max_tokens}
-    tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": _tokenizer(folder)}, tokenizer_fields)
+    tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": tokenizer_file}, tokenizer_fields)
     return BaseModel(
         id=identifier,
         source=source,
@@ -150,7 +152,10 @@ def _weights(folder: Path) -> dict[str, Path]:
     files = {p.name: p for p in sorted(folder.glob("*.safetensors"))}
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        return {**{name: files[name] for name in sorted(set(_json(index)["weight_map"].values()))}, index.name: index}
+        shards = sorted(set(_json(index).get("weight_map", {}).values()))
+        if not shards or any(name not in files for name in shards):
+            raise InvalidArgument(FIELD, f"{index.name} names files that are not in {folder}")
+        return {**{name: files[name] for name in shards}, index.name: index}
     if "model.safetensors" not in files:
         raise InvalidArgument(
             FIELD, f"there is no model.safetensors in {folder}; convert the weights with transformers' save_pretrained"
@@ -168,9 +173,12 @@ def _shapes(path: Path) -> dict[str, list[int]]:
             if length > min(path.stat().st_size, 100 << 20):
                 raise ValueError("header length")
             header = json.loads(stream.read(length))
-        return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        if max(entry["data_offsets"][1] for entry in tensors.values()) + 8 + length != path.stat().st_size:
+            raise ValueError("data length")
+        return {name: entry["shape"] for name, entry in tensors.items()}
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise InvalidArgument(FIELD, f"{path.name} is not a safetensors file") from exc
+        raise InvalidArgument(FIELD, f"{path.name} is not a whole safetensors file") from exc
 
 
 def _size(shape: list[int]) -> int:
@@ -190,8 +198,12 @@ def _tokenizer(folder: Path) -> Path:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise InvalidArgument(
-            FIELD, f"there is no tokenizer.json in {folder}; save it with a fast tokenizer of transformers"
+            FIELD, f"there is no {file.name} in {folder}; save one with a fast tokenizer of transformers"
         )
+    try:
+        Tokenizer.from_file(str(file))
+    except Exception as exc:
+        raise InvalidArgument(FIELD, f"{file.name} is not a tokenizer: {exc}") from exc
     return file
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from symbiont.common.artifacts import ArtifactStore, canonical_json
-from symbiont.common.errors import InvalidArgument, ResourceExhausted
+from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from symbiont.common.resources import check_id
 from symbiont.training.data.readers import FILE, READERS
+from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
 KIND = "datasets"
@@ -92,6 +93,16 @@ class Upload:
         """Removes the temporary files."""
         self._stream.close()
         self._folder.cleanup()
+
+
+def keep(dataset: Dataset, store: Store, artifacts: ArtifactStore) -> Dataset:
+    """Registers a stored dataset; when its name is taken, its rows do not stay behind."""
+    try:
+        return store.add_dataset(dataset)
+    except AlreadyExists:
+        if all(other.digest != dataset.digest for other in store.datasets()):
+            artifacts.delete(KIND, dataset.digest)
+        raise
 
 
 def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,7 @@ class LocalExecutor:
             "OMP_NUM_THREADS": str(self._threads),
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_VERBOSITY": "error",
         }
         with (folder / "worker.log").open("ab") as log:
             child = subprocess.Popen(

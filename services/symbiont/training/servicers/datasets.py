@@ -13,7 +13,7 @@ from symbiont.common.interceptors import Context
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto
-from symbiont.training.data.datasets import Upload
+from symbiont.training.data.datasets import Upload, keep
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.store import Store
 
@@ -43,7 +43,7 @@ class DatasetServicer(rpc.DatasetServiceServicer):
             dataset = await asyncio.to_thread(upload.store, self._artifacts)
         finally:
             await asyncio.to_thread(upload.close)
-        stored = await asyncio.to_thread(self._store.add_dataset, dataset)
+        stored = await asyncio.to_thread(keep, dataset, self._store, self._artifacts)
         self._metrics.dataset_rows.inc(dataset.row_count)
         self._metrics.dataset_bytes.inc(dataset.byte_count)
         return dataset_to_proto(stored)

@@ -39,6 +39,9 @@ class Network(nn.Module):
 def build_network(spec: TrainingSpec, base_folder: Path, pooling: str) -> Network:
     """Loads the base and puts method and head on it; their first values follow from the seed."""
     base: Any = AutoModel.from_pretrained(base_folder, dtype=torch.float32, use_safetensors=True)
+    # Pooling is ours; left in, the model's own pooler would take adapters that nothing ever trains.
+    if hasattr(base, "pooler"):
+        base.pooler = None
     torch.manual_seed(spec.hyperparameters.seed)
     method, method_settings = method_for(spec)
     head, head_settings = head_for(spec)

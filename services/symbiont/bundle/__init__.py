@@ -1,0 +1,37 @@
+"""The bundle: what one customer adds to a shared base model, as files that are verified before they are used.
+
+It needs numpy and safetensors, not torch, so that a service that only reads manifests stays small.
+"""
+
+from symbiont.bundle.manifest import (
+    BundleManifest,
+    Calibration,
+    ClassificationHead,
+    FileEntry,
+    Golden,
+    Lineage,
+    LoraMethod,
+    Method,
+    NoMethod,
+)
+from symbiont.bundle.peft import ImportedAdapter, export_peft, import_peft
+from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bundle
+
+__all__ = [
+    "Bundle",
+    "BundleManifest",
+    "Calibration",
+    "ClassificationHead",
+    "FileEntry",
+    "Golden",
+    "ImportedAdapter",
+    "Lineage",
+    "LoraMethod",
+    "Method",
+    "NoMethod",
+    "export_peft",
+    "import_peft",
+    "load_bundle",
+    "read_manifest",
+    "write_bundle",
+]

@@ -1,0 +1,114 @@
+"""The typed manifest of a bundle: what it needs, what it answers, and where it came from."""
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Empty stands for "there is none", for example a job that was trained without an evaluation set.
+OptionalDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+Pooling = Literal["mean", "cls"]
+
+
+class _Part(BaseModel):
+    """Frozen, with unknown keys refused: a manifest that this version half understands is not served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LoraMethod(_Part):
+    """Low-rank adapters: each target's output gains `scaling * B(A(x))` (Hu et al., arXiv 2106.09685)."""
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(ge=1, le=4096)
+    alpha: float = Field(gt=0)
+    # Name suffixes, matched as PEFT matches them.
+    target_modules: tuple[str, ...] = Field(min_length=1)
+    rslora: bool = False
+
+    @property
+    def scaling(self) -> float:
+        """alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA (arXiv 2312.03732)."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+    def targets(self, module: str) -> bool:
+        """Whether a module of this dotted name carries an adapter."""
+        return any(module == target or module.endswith(f".{target}") for target in self.target_modules)
+
+
+class NoMethod(_Part):
+    """The base as it is: only the head was trained."""
+
+    kind: Literal["none"] = "none"
+
+
+Method = Annotated[LoraMethod | NoMethod, Field(discriminator="kind")]
+
+
+class ClassificationHead(_Part):
+    """One linear layer on the pooled hidden states."""
+
+    kind: Literal["classification"] = "classification"
+    pooling: Pooling
+    hidden_size: int = Field(ge=1)
+    num_labels: int = Field(ge=1)
+
+
+class Calibration(_Part):
+    """What turns logits into probabilities: softmax(logits / temperature)."""
+
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class Lineage(_Part):
+    """Where the weights came from."""
+
+    job: str
+    training_dataset: OptionalDigest
+    evaluation_dataset: OptionalDigest
+    seed: int
+    code_version: str
+
+
+class Golden(_Part):
+    """A few real rows with the logits that training saw for them; a loader must reproduce these."""
+
+    input_ids: tuple[Annotated[tuple[int, ...], Field(min_length=1)], ...] = Field(min_length=1)
+    logits: tuple[tuple[float, ...], ...]
+
+
+class FileEntry(_Part):
+    """Digest and size of one file; the artifact store writes it."""
+
+    sha256: Digest
+    size: int = Field(ge=0)
+
+
+class BundleManifest(_Part):
+    """Everything about a bundle but its weights."""
+
+    kind: Literal["bundle"] = "bundle"
+    format_version: Literal[1] = 1
+    base_digest: Digest
+    tokenizer_digest: Digest
+    task: Literal["classification"] = "classification"
+    labels: tuple[str, ...]
+    method: Method
+    head: ClassificationHead
+    calibration: Calibration = Calibration()
+    metrics: dict[str, float] = Field(default_factory=dict)
+    lineage: Lineage
+    golden: Golden
+    # Filled by the artifact store; whoever writes a bundle leaves it empty.
+    files: dict[str, FileEntry] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.labels) != self.head.num_labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels: needs {self.head.num_labels} different names, one per output of the head")
+        if len(self.golden.logits) != len(self.golden.input_ids):
+            raise ValueError("golden: needs one row of logits per row of input_ids")
+        if any(len(row) != self.head.num_labels for row in self.golden.logits):
+            raise ValueError(f"golden.logits: every row needs {self.head.num_labels} values")
+        return self

@@ -1,0 +1,127 @@
+"""PEFT's own folder layout, both ways: `adapter_config.json` beside `adapter_model.safetensors`."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from symbiont.bundle import tensors
+from symbiont.bundle.manifest import LoraMethod
+from symbiont.bundle.store import ADAPTER, HEAD, KIND, load_bundle
+from symbiont.bundle.tensors import PEFT_PREFIX, Array
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import FailedPrecondition, InvalidArgument
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+# Options of PEFT that change the result and that a bundle cannot express: each must be off.
+_UNSUPPORTED = (
+    "alpha_pattern",
+    "fan_in_fan_out",
+    "layer_replication",
+    "layers_to_transform",
+    "lora_bias",
+    "rank_pattern",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_dora",
+)
+_HEAD_MODULES = ("classifier", "score")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedAdapter:
+    """What a PEFT folder holds: the method, its tensors, and the head where one linear layer was saved with it."""
+
+    method: LoraMethod
+    adapter: Mapping[str, Array]
+    head: Mapping[str, Array] | None
+
+
+def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
+    """Writes a bundle as a folder that `peft.PeftModel.from_pretrained(AutoModel..., folder)` loads.
+
+    The head goes beside it as `head.safetensors`; PEFT ignores it, because it belongs to no model class.
+
+    Raises:
+        FailedPrecondition: the bundle has no adapter.
+    """
+    bundle = load_bundle(store, digest)
+    method = bundle.manifest.method
+    if not isinstance(method, LoraMethod):
+        raise FailedPrecondition(f"{KIND}/{digest}: its method is `{method.kind}`, which PEFT has no folder for")
+    folder.mkdir(parents=True, exist_ok=True)
+    source = store.path(KIND, digest)
+    shutil.copyfile(source / ADAPTER, folder / WEIGHTS)
+    shutil.copyfile(source / HEAD, folder / HEAD)
+    config = {
+        "peft_type": "LORA",
+        "task_type": "FEATURE_EXTRACTION",
+        "base_model_name_or_path": bundle.manifest.base_digest,
+        "inference_mode": True,
+        "r": method.rank,
+        "lora_alpha": method.alpha,
+        "use_rslora": method.rslora,
+        "target_modules": list(method.target_modules),
+        "lora_dropout": 0.0,
+        "bias": "none",
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2))
+
+
+def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
+    """Reads a LoRA folder that PEFT saved.
+
+    Args:
+        folder: holds `adapter_config.json` and `adapter_model.safetensors`.
+        strip_prefix: the part of module names that the plain encoder lacks, for example `bert.` when the adapter was
+            trained on `BertForSequenceClassification`.
+
+    Raises:
+        InvalidArgument: a file is missing, or the adapter uses something that a bundle cannot express.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        weights: dict[str, Array] = load_file(folder / WEIGHTS)
+    except (OSError, ValueError) as exc:
+        raise InvalidArgument("folder", f"{folder} is no PEFT folder: {exc}") from exc
+    method = _method_from_config(config)
+    head = _take_head(weights)
+    adapter = {_without(key, strip_prefix): value for key, value in weights.items()}
+    return ImportedAdapter(method, tensors.as_arrays(adapter), head)
+
+
+def _method_from_config(config: dict[str, Any]) -> LoraMethod:
+    if config.get("peft_type") != "LORA":
+        raise InvalidArgument("peft_type", f"{config.get('peft_type')!r} is not supported, only LORA")
+    for option in _UNSUPPORTED:
+        if config.get(option):
+            raise InvalidArgument(option, "a bundle cannot express it")
+    if config.get("bias", "none") != "none":
+        raise InvalidArgument("bias", "trained biases are not supported")
+    targets = config.get("target_modules")
+    if not isinstance(targets, list):
+        raise InvalidArgument("target_modules", "must be a list of names; an expression is not supported")
+    return LoraMethod(
+        rank=config["r"],
+        alpha=config["lora_alpha"],
+        target_modules=tuple(sorted(targets)),
+        rslora=bool(config.get("use_rslora")),
+    )
+
+
+def _take_head(weights: dict[str, Array]) -> dict[str, Array] | None:
+    """Moves a saved linear head out of the weights; its labels and pooling are the caller's to know."""
+    for module in _HEAD_MODULES:
+        keys = {part: f"{PEFT_PREFIX}{module}.{part}" for part in ("weight", "bias")}
+        if all(key in weights for key in keys.values()):
+            return tensors.as_arrays({part: weights.pop(key) for part, key in keys.items()})
+    return None
+
+
+def _without(key: str, strip_prefix: str) -> str:
+    return PEFT_PREFIX + key.removeprefix(PEFT_PREFIX).removeprefix(strip_prefix)

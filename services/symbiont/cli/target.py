@@ -1,0 +1,84 @@
+"""Finds the suite that a command talks to, and opens a client for it."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from symbiont.client import Client
+from symbiont.client.channels import Endpoints
+from symbiont.local.home import DEFAULT_HOME, Home
+
+P = ParamSpec("P")
+
+HomeOption = Annotated[
+    Path,
+    typer.Option("--home", envvar="SYMBIONT_HOME", help="Folder that the suite lives in.", rich_help_panel="Where"),
+]
+TrainingOption = Annotated[
+    str,
+    typer.Option(
+        "--training-address",
+        envvar="SYMBIONT_TRAINING_ADDRESS",
+        help="host:port of the training service. Default: that of the suite on the home.",
+        show_default=False,
+        rich_help_panel="Where",
+    ),
+]
+InferenceOption = Annotated[
+    str,
+    typer.Option(
+        "--inference-address",
+        envvar="SYMBIONT_INFERENCE_ADDRESS",
+        help="host:port of the inference service. Default: that of the suite on the home.",
+        show_default=False,
+        rich_help_panel="Where",
+    ),
+]
+DEFAULT_HOME_PATH = Path(DEFAULT_HOME)
+
+
+class NothingRunsError(Exception):
+    """No address was given, and no suite runs on the home."""
+
+
+def find_endpoints(home: Path, training: str = "", inference: str = "") -> Endpoints:
+    """Returns the addresses given; those that are not come from the suite that runs on the home.
+
+    One address is enough: a command that needs the other one says so when it calls it.
+    """
+    if training or inference:
+        default = Endpoints()
+        return Endpoints(training or default.training, inference or default.inference)
+    record = Home(home.absolute()).running()
+    if record is None:
+        raise NothingRunsError(f"no suite runs on {home.absolute()}")
+    return Endpoints(record.addresses["training"], record.addresses["inference"])
+
+
+def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
+    """Makes a typer command of a function: its first parameter becomes a client, and the options say of what."""
+
+    @functools.wraps(command)
+    def run(*args: Any, home: Path, training_address: str, inference_address: str, **kwargs: Any) -> None:
+        with Client(find_endpoints(home, training_address, inference_address)) as client:
+            command(client, *args, **kwargs)
+
+    own = list(inspect.signature(command).parameters.values())[1:]
+    added = [
+        _option("home", HomeOption, DEFAULT_HOME_PATH),
+        _option("training_address", TrainingOption, ""),
+        _option("inference_address", InferenceOption, ""),
+    ]
+    # Typer builds the command line from the signature and the annotations, not from the code.
+    run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *added]} | {"return": None}
+    del run.__wrapped__
+    return run
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,0 +1,108 @@
+"""`symbiont up`: runs the whole suite on this machine until it is told to stop."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+
+from symbiont.cli.console import make_console
+from symbiont.cli.render import table
+from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption
+from symbiont.local.child import State, Status
+from symbiont.local.home import Home
+from symbiont.local.stack import Stack
+
+REFRESH_S = 0.5
+_COLOUR = {State.READY: "green", State.STARTING: "cyan", State.RESTARTING: "red", State.STOPPED: "dim"}
+
+TritonOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--triton",
+        envvar="SYMBIONT_TRITON",
+        help="A tritonserver, or a folder with the nvidia-pytriton wheel (default: searched for).",
+        show_default=False,
+    ),
+]
+
+
+def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> None:
+    """Runs tokenization, training, Triton and inference here, restarts what dies, and stops all on Ctrl-C.
+
+    Everything is kept in the home folder: models and datasets survive, and a training job that was stopped goes on
+    from its last checkpoint when the suite is up again.
+    """
+    console = make_console()
+    with stop_signals() as stop:
+        lines = None if console.is_terminal else line_printer(console)
+        with Stack(Home(home.absolute()), triton, lines or (lambda status: None)) as stack:
+            announce(console, stack)
+            if lines:
+                stop.wait()
+            else:
+                _show_live(console, stack, stop)
+            console.print("stopping; running training jobs go on from their last checkpoint at the next `up`")
+    console.print("stopped")
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Gives an event that SIGINT and SIGTERM set; a second signal does not cut the stopping short."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def announce(console: Console, stack: Stack) -> None:
+    """Says what differs from an undisturbed start."""
+    if stack.replaced:
+        pids = ", ".join(str(pid) for pid in stack.replaced)
+        console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")
+    for name, port in stack.ports.moved().items():
+        console.print(f"[yellow]default port of {name} is busy:[/] it listens on {port}")
+
+
+def line_printer(console: Console) -> Callable[[Status], None]:
+    """Returns a listener that prints a line whenever a process changes its state."""
+
+    def print_line(status: Status) -> None:
+        process = f" pid {status.process.pid}" if status.process else ""
+        died = f" ({status.last_exit})" if status.state is State.RESTARTING else ""
+        console.print(f"{status.name}: {status.state}{process}{died}", markup=False, soft_wrap=True)
+
+    return print_line
+
+
+def _show_live(console: Console, stack: Stack, stop: threading.Event) -> None:
+    with Live(_screen(stack), console=console, auto_refresh=False) as live:
+        while not stop.wait(REFRESH_S):
+            live.update(_screen(stack), refresh=True)
+
+
+def _screen(stack: Stack) -> RenderableType:
+    rows = (
+        (
+            s.name,
+            f"[{_COLOUR[s.state]}]{s.state}[/]",
+            s.process.pid if s.process else "",
+            timedelta(seconds=round(s.uptime)) if s.process else "",
+            s.restarts or "",
+            stack.record.addresses[s.name],
+            stack.record.metrics_urls[s.name],
+        )
+        for s in stack.snapshot()
+    )
+    columns = ["PROCESS", "STATE", ">PID", ">UPTIME", ">RESTARTS", "ADDRESS", "METRICS"]
+    return Group(table(columns, rows), f"[dim]home {stack.home.root}, logs in {stack.home.logs}; Ctrl-C stops all[/]")

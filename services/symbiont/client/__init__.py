@@ -1,0 +1,35 @@
+"""The Python client of Symbiont: `Client` for plain code, `AsyncClient` for asyncio, with the same methods."""
+
+from symbiont.client.aio import AsyncClient
+from symbiont.client.errors import (
+    AlreadyExistsError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    RequestError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from symbiont.client.options import TrainingOptions, training_spec
+from symbiont.client.results import ClassProbability, Prediction, Predictions, StageMilliseconds
+from symbiont.client.sync import Client
+
+__all__ = [
+    "AlreadyExistsError",
+    "AsyncClient",
+    "ClassProbability",
+    "Client",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "Prediction",
+    "Predictions",
+    "RequestError",
+    "ResourceExhaustedError",
+    "StageMilliseconds",
+    "TrainingOptions",
+    "UnavailableError",
+    "training_spec",
+]

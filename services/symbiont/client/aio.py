@@ -1,0 +1,256 @@
+"""The client for asyncio. `sync` is its twin; what both send is built in `requests`."""
+
+# The classes of grpc are generic in their stubs only.
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
+from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
+from symbiont.api.training.v1.dataset_pb2 import CreateDatasetRequest, Dataset, ListDatasetsRequest
+from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
+from symbiont.api.training.v1.model_pb2 import ListModelsRequest, Model, ModelVersion
+from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
+from symbiont.api.training.v1.training_job_pb2 import (
+    ListTrainingJobsRequest,
+    TrainingEvent,
+    TrainingJob,
+    TrainingSpec,
+)
+from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
+from symbiont.client import requests
+from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
+from symbiont.client.errors import UnavailableError, error_of
+from symbiont.client.results import Predictions, predictions_of
+from symbiont.client.retry import Retry
+from symbiont.client.watching import Watch, has_ended
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+PagedReq = TypeVar("PagedReq", bound=Paged)
+PageRes = TypeVar("PageRes", bound=Page)
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Calls the training and inference services. Belongs to one event loop; close it, or use it in `async with`.
+
+    Wherever a name is taken, the id alone does: `sentiment` for `models/sentiment`. Every method raises
+    `RequestError` when the service refuses, and `ValueError` when the arguments contradict each other.
+    """
+
+    def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
+        endpoints = endpoints or Endpoints()
+        self._limits = limits or Limits()
+        self._channels = [grpc.aio.insecure_channel(a, OPTIONS) for a in (endpoints.training, endpoints.inference)]
+        training, inference = self._channels
+        self._bases = BaseModelServiceStub(training)
+        self._datasets = DatasetServiceStub(training)
+        self._jobs = TrainingJobServiceStub(training)
+        self._models = ModelServiceStub(training)
+        self._inference = InferenceServiceStub(inference)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the channels; calls in flight fail."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def wait_ready(self, seconds: float = 60.0) -> None:
+        """Waits until both services report SERVING; raises UnavailableError after `seconds`."""
+        for channel in self._channels:
+            stub, retry = health_pb2_grpc.HealthStub(channel), Retry(seconds)
+            while problem := await self._health_problem(stub):
+                if (delay := retry.delay()) is None:
+                    raise problem
+                await asyncio.sleep(delay)
+
+    async def register_base_model(
+        self,
+        base_model_id: str,
+        *,
+        folder: str | Path | None = None,
+        package: str | None = None,
+        hugging_face: str | None = None,
+        revision: str = "",
+        provider: str = "",
+        license: str = "",
+    ) -> BaseModel:
+        """Registers a base model from exactly one of a folder, an installed package, and a Hugging Face repository."""
+        request = requests.register_base_model(
+            base_model_id, folder, package, hugging_face, revision, provider, license
+        )
+        return await self._call(self._bases.RegisterBaseModel, request, seconds=requests.REGISTRATION_TIMEOUT_S)
+
+    async def get_base_model(self, name: str) -> BaseModel:
+        """Returns a base model."""
+        return await self._call(self._bases.GetBaseModel, requests.get_base_model(name))
+
+    def list_base_models(self) -> AsyncIterator[BaseModel]:
+        """Yields every base model, ordered by name."""
+        return self._pages(self._bases.ListBaseModels, ListBaseModelsRequest(), lambda page: page.base_models)
+
+    async def create_dataset(
+        self,
+        dataset_id: str,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        text_column: str = "",
+        label_column: str = "",
+        progress: requests.UploadProgress | None = None,
+    ) -> Dataset:
+        """Uploads a file of labelled text; without `format` its suffix says csv, tsv, jsonl or parquet.
+
+        `progress` gets the bytes sent and the bytes in all, from another thread.
+        """
+        upload = requests.upload(dataset_id, path, format, text_column, label_column, progress)
+        return await self._retried(lambda: self._datasets.CreateDataset(_in_thread(upload), metadata=metadata()))
+
+    async def get_dataset(self, name: str) -> Dataset:
+        """Returns a dataset."""
+        return await self._call(self._datasets.GetDataset, requests.get_dataset(name))
+
+    def list_datasets(self) -> AsyncIterator[Dataset]:
+        """Yields every dataset, ordered by name."""
+        return self._pages(self._datasets.ListDatasets, ListDatasetsRequest(), lambda page: page.datasets)
+
+    async def create_training_job(self, spec: TrainingSpec, *, request_id: str | None = None) -> TrainingJob:
+        """Queues a training job; `training_spec(...)` builds a spec by keyword arguments.
+
+        The same `request_id` with the same spec returns the job that it made before, whatever state that is in.
+        """
+        return await self._call(self._jobs.CreateTrainingJob, requests.create_training_job(spec, request_id))
+
+    async def get_training_job(self, name: str) -> TrainingJob:
+        """Returns a training job."""
+        return await self._call(self._jobs.GetTrainingJob, requests.get_training_job(name))
+
+    def list_training_jobs(self) -> AsyncIterator[TrainingJob]:
+        """Yields every training job, newest first."""
+        return self._pages(self._jobs.ListTrainingJobs, ListTrainingJobsRequest(), lambda page: page.training_jobs)
+
+    async def cancel_training_job(self, name: str) -> TrainingJob:
+        """Asks a training job to stop; not sent again by itself, because a second cancel is refused."""
+        return await self._call(self._jobs.CancelTrainingJob, requests.cancel_training_job(name), idempotent=False)
+
+    async def watch_training_job(self, name: str, after_event_id: int = 0) -> AsyncIterator[TrainingEvent]:
+        """Yields the events of a job, past ones first, until it has ended.
+
+        A broken stream is taken up again after the last event seen, for as long as `Limits.watch_patience` allows.
+        """
+        watch = Watch(name, after_event_id, Retry(self._limits.watch_patience))
+        while not watch.ended:
+            error: grpc.RpcError | None = None
+            try:
+                async for event in self._events(watch):
+                    yield event
+            except grpc.RpcError as exc:
+                error = exc
+            if not watch.ended:
+                await asyncio.sleep(watch.pause_after(error))
+
+    async def get_model(self, name: str) -> Model:
+        """Returns a model."""
+        return await self._call(self._models.GetModel, requests.get_model(name))
+
+    def list_models(self) -> AsyncIterator[Model]:
+        """Yields every model, ordered by name."""
+        return self._pages(self._models.ListModels, ListModelsRequest(), lambda page: page.models)
+
+    async def get_model_version(self, name: str) -> ModelVersion:
+        """Returns a version: `sentiment/versions/3`."""
+        return await self._call(self._models.GetModelVersion, requests.get_model_version(name))
+
+    def list_model_versions(self, model: str) -> AsyncIterator[ModelVersion]:
+        """Yields the versions of a model, newest first."""
+        request = requests.list_model_versions(model)
+        return self._pages(self._models.ListModelVersions, request, lambda page: page.model_versions)
+
+    async def promote(self, model_version: str, alias: str = "production") -> Model:
+        """Points an alias at a version: `promote("sentiment/versions/3")`."""
+        return await self._call(self._models.PromoteModelVersion, requests.promote(model_version, alias))
+
+    async def predict(self, model: str, texts: Sequence[str], top_k: int = 0) -> Predictions:
+        """Predicts 1 to 1024 texts with `sentiment`, `sentiment@alias` or `sentiment/versions/3`.
+
+        `top_k` cuts the classes of each answer to the best few; 0 returns all.
+        """
+        return predictions_of(await self._call(self._inference.Predict, requests.predict(model, texts, top_k)))
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Req, Res],
+        request: Req,
+        *,
+        idempotent: bool = True,
+        seconds: float | None = None,
+    ) -> Res:
+        timeout = seconds or self._limits.timeout
+        return await self._retried(lambda: method(request, timeout=timeout, metadata=metadata()), idempotent)
+
+    async def _retried(self, attempt: Callable[[], Awaitable[Res]], idempotent: bool = True) -> Res:
+        retry = Retry(self._limits.patience)
+        while True:
+            try:
+                return await attempt()
+            except grpc.RpcError as exc:
+                if not idempotent or (delay := retry.delay_after(exc)) is None:
+                    raise error_of(exc) from None
+                await asyncio.sleep(delay)
+
+    async def _pages(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[PagedReq, PageRes],
+        request: PagedReq,
+        items: Callable[[PageRes], Iterable[T]],
+    ) -> AsyncIterator[T]:
+        while True:
+            page = await self._call(method, request)
+            for item in items(page):
+                yield item
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def _events(self, watch: Watch) -> AsyncIterator[TrainingEvent]:
+        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=metadata())
+        try:
+            async for event in stream:
+                if watch.is_new(event):
+                    yield event
+        finally:
+            stream.cancel()
+        # A service that stops ends its streams early: only the job itself says whether it has ended.
+        if not watch.ended:
+            job = await self._jobs.GetTrainingJob(requests.get_training_job(watch.job), timeout=self._limits.timeout)
+            watch.ended = has_ended(job.state)
+
+    @staticmethod
+    async def _health_problem(stub: health_pb2_grpc.HealthStub) -> UnavailableError | None:
+        try:
+            return not_ready(await stub.Check(health_pb2.HealthCheckRequest(), timeout=5))  # type: ignore[attr-defined]
+        except grpc.RpcError as exc:
+            return UnavailableError(grpc.StatusCode.UNAVAILABLE, exc.details() or exc.code().name)
+
+
+async def _in_thread(upload: requests.Upload) -> AsyncIterator[CreateDatasetRequest]:
+    """Reads the file outside of the event loop."""
+    messages = upload.messages()
+    while message := await asyncio.to_thread(next, messages, None):
+        yield message

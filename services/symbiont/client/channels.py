@@ -1,0 +1,62 @@
+"""Where the services are, how long a call may take, and the shapes that calls of both clients share."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from symbiont.client.errors import UnavailableError
+from symbiont.common import channel
+from symbiont.common.request_id import METADATA_KEY
+
+OPTIONS = channel.OPTIONS
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Addresses of the two services that callers use, `host:port`."""
+
+    training: str = "127.0.0.1:50052"
+    inference: str = "127.0.0.1:50053"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Times of a client's calls, in seconds.
+
+    Attributes:
+        timeout: one try of a call; a registration gets ten minutes, an upload and a watch have no limit.
+        patience: all tries of an idempotent call after UNAVAILABLE.
+        watch_patience: how long a watch looks for a service that went away; longer, because a restart takes a while.
+    """
+
+    timeout: float = 60.0
+    patience: float = 10.0
+    watch_patience: float = 120.0
+
+
+class Paged(Protocol):
+    """A request of a List method."""
+
+    page_token: str
+
+
+class Page(Protocol):
+    """A response of a List method."""
+
+    next_page_token: str
+
+
+def metadata() -> tuple[tuple[str, str], ...]:
+    """Returns the metadata of one call: a fresh request id, which the services log and send back."""
+    return ((METADATA_KEY, uuid.uuid4().hex),)
+
+
+def not_ready(response: health_pb2.HealthCheckResponse) -> UnavailableError | None:
+    """Returns the error that a health report stands for; None for SERVING."""
+    if response.status == health_pb2.HealthCheckResponse.SERVING:
+        return None
+    name = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+    return UnavailableError(grpc.StatusCode.UNAVAILABLE, f"the service reports {name}")

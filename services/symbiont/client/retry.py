@@ -1,0 +1,40 @@
+"""When a call is sent again: only after UNAVAILABLE, only when it is idempotent, and for a bounded time."""
+
+import random
+import time
+from collections.abc import Callable
+
+import grpc
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 2.0
+
+
+class Retry:
+    """The delays of one call: they double up to two seconds, with jitter so that callers do not return in step.
+
+    Args:
+        patience_s: total time from now, or from the last `reset`, in which the call may be sent again.
+    """
+
+    def __init__(self, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._patience = patience_s
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Starts over, because the peer has answered."""
+        self._end = self._clock() + self._patience
+        self._next = FIRST_DELAY_S
+
+    def delay(self) -> float | None:
+        """Returns the seconds to wait before the next try, or None when the time is used up."""
+        delay = self._next * random.uniform(0.5, 1.0)  # noqa: S311, it spreads load and guards nothing
+        if self._clock() + delay >= self._end:
+            return None
+        self._next = min(2 * self._next, LONGEST_DELAY_S)
+        return delay
+
+    def delay_after(self, error: grpc.RpcError) -> float | None:
+        """Like `delay`, but None at once for an error that sending again would not mend."""
+        return self.delay() if error.code() is grpc.StatusCode.UNAVAILABLE else None

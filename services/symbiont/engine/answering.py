@@ -1,0 +1,88 @@
+"""Answers whole requests: at once where every bundle is resident, later from a thread that may wait for loading."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from symbiont.common.errors import SymbiontError
+from symbiont.engine.engine import Engine, Row
+from symbiont.engine.runtime import Array
+
+_LOG = logging.getLogger(__name__)
+
+Answer = list[Array] | SymbiontError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """The rows of one request and where its answer goes; `reply` is called exactly once, from any thread."""
+
+    rows: Sequence[Row]
+    reply: Callable[[Answer], None]
+
+    @property
+    def bundles(self) -> set[str]:
+        """The digests that the rows name."""
+        return {row.bundle for row in self.rows}
+
+
+class Answering:
+    """Keeps the loading of bundles away from requests that need none loaded."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._answer_waiting, name="bundle-loader", daemon=True)
+        self._thread.start()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Answers what can be answered now, in one batch, and leaves the rest to the loading thread."""
+        ready = [job for job in jobs if self._engine.is_resident(job.bundles)]
+        later = [job for job in jobs if job not in ready]
+        if later:
+            with self._wake:
+                self._waiting.extend(later)
+                self._wake.notify()
+        self._answer(ready)
+
+    def close(self) -> None:
+        """Answers what still waits, then ends the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _answer_waiting(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                first = self._waiting.popleft()
+            # Loads what it lacks. Those that waited for the same bundles then go together, without waiting for others.
+            self._answer([first])
+            with self._wake:
+                along = [job for job in self._waiting if self._engine.is_resident(job.bundles)]
+                self._waiting = deque(job for job in self._waiting if job not in along)
+            self._answer(along)
+
+    def _answer(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        try:
+            results = self._engine.infer([row for job in jobs for row in job.rows])
+        except Exception:  # noqa: BLE001 - whatever failed in the runtime, a caller who waits must hear of it
+            _LOG.exception("a batch failed")
+            for job in jobs:
+                job.reply(SymbiontError("the host failed to compute this batch; its log says why"))
+            return
+        start = 0
+        for job in jobs:
+            own = results[start : start + len(job.rows)]
+            start += len(job.rows)
+            errors = [result for result in own if isinstance(result, SymbiontError)]
+            job.reply(errors[0] if errors else [result for result in own if not isinstance(result, SymbiontError)])

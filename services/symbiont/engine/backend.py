@@ -1,0 +1,89 @@
+"""The Python backend model that Triton runs: unpacks requests, hands them to the engine, sends the answers.
+
+Every answer goes through a response sender, so that a request whose bundle must first be loaded is answered later while
+the ones beside it are answered at once.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# Exists only inside Triton's own Python process.
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import InvalidArgument, NotFound, ResourceExhausted, SymbiontError, Unavailable
+from symbiont.engine import wire
+from symbiont.engine.answering import Answer, Answering, Job
+from symbiont.engine.engine import Engine, Row
+from symbiont.engine.settings import HostSettings
+
+# By name: Triton fills in the error class only after it has imported this module.
+_CODES: dict[type[SymbiontError], str] = {
+    InvalidArgument: "INVALID_ARG",
+    NotFound: "NOT_FOUND",
+    ResourceExhausted: "UNAVAILABLE",
+    Unavailable: "UNAVAILABLE",
+}
+
+
+class TritonPythonModel:
+    """One host. Triton makes it, calls `initialize`, then `execute` from one thread, and `finalize` at the end."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Loads the base; an exception here makes Triton report that the model cannot be loaded."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        try:
+            self._answering = _open(json.loads(args["model_config"])["parameters"])
+        except SymbiontError as exc:
+            raise pb_utils.TritonModelException(wire.encode_error(exc)) from exc
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Takes the requests that Triton joined; the answers go through their response senders."""
+        jobs: list[Job] = []
+        for request in requests:
+            reply = _replier(request.get_response_sender())
+            try:
+                jobs.append(Job(_rows(request), reply))
+            except InvalidArgument as exc:
+                reply(exc)
+        self._answering.submit(jobs)
+
+    def finalize(self) -> None:
+        """Answers what still waits for a bundle."""
+        self._answering.close()
+
+
+def _open(parameters: dict[str, dict[str, str]]) -> Answering:
+    settings = HostSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
+    store = ArtifactStore(settings.artifact_root)
+    store.path("bases", settings.base_digest)
+    # Here, because importing torch takes seconds, which the refusal of a missing base need not wait for.
+    from symbiont.engine.torch_runtime import TorchRuntime
+
+    runtime = TorchRuntime(store, settings.base_digest, threads=settings.threads, device=settings.device)
+    return Answering(Engine(runtime, store, max_slots=settings.max_slots))
+
+
+def _rows(request: Any) -> list[Row]:
+    names = (wire.INPUT_IDS, wire.ROW_LENGTHS, wire.BUNDLE_DIGEST)
+    ids, lengths, digests = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
+    return wire.unpack_rows(ids, lengths, digests)
+
+
+def _replier(sender: Any) -> Callable[[Answer], None]:
+    def reply(answer: Answer) -> None:
+        sender.send(_response(answer), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    return reply
+
+
+def _response(answer: Answer) -> Any:
+    if isinstance(answer, SymbiontError):
+        code = getattr(pb_utils.TritonError, _CODES.get(type(answer), "INTERNAL"))
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(wire.encode_error(answer), code))
+    values, lengths = wire.pack_answers(answer)
+    return pb_utils.InferenceResponse(
+        output_tensors=[pb_utils.Tensor(wire.OUTPUT, values), pb_utils.Tensor(wire.OUTPUT_LENGTHS, lengths)]
+    )

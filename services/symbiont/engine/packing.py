@@ -1,0 +1,34 @@
+"""Cuts rows of different lengths into sub-batches that waste little on padding."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PackingLimits:
+    """What a sub-batch may hold at most."""
+
+    max_rows: int = 64
+    # Padding included.
+    max_tokens: int = 8192
+    # Share of a sub-batch's tokens that may be padding...
+    max_waste: float = 0.15
+    # ... or this many of them: below it, one more pass through the base costs more than the padding.
+    free_padding: int = 64
+
+
+def cut(lengths: Sequence[int], limits: PackingLimits) -> Iterator[list[int]]:
+    """Yields groups of row indices, shortest rows first; every row comes exactly once."""
+    group: list[int] = []
+    real = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        padded = lengths[row] * (len(group) + 1)
+        padding = padded - real - lengths[row]
+        wasteful = padding > max(limits.max_waste * padded, limits.free_padding)
+        if group and (wasteful or len(group) >= limits.max_rows or padded > limits.max_tokens):
+            yield group
+            group, real = [], 0
+        group.append(row)
+        real += lengths[row]
+    if group:
+        yield group

@@ -1,0 +1,58 @@
+"""The one interface behind which a base model computes: torch today, a compiled CPU runtime another day."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from symbiont.bundle.manifest import Pooling
+from symbiont.bundle.tensors import LoraPair
+
+Array = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+# A runtime's own form of one adapter (tensors on its device); nobody else looks inside.
+PlacedAdapter = Any
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What the engine must know of a base model."""
+
+    digest: str
+    hidden_size: int
+    # The longest row, in tokens, special ones included.
+    max_length: int
+    vocab_size: int
+    # What the plain base answers with, when a row names no bundle.
+    pooling: Pooling
+    # Dotted name -> (in, out) of every linear module that an adapter may target.
+    linears: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that are computed together; the sequences run in parallel. An adapter of None is an exact no-op."""
+
+    input_ids: Sequence[Ids]
+    adapters: Sequence[PlacedAdapter | None]
+    poolings: Sequence[Pooling]
+
+
+class Runtime(Protocol):
+    """A frozen base in memory. Calls do not overlap: the engine sees to it."""
+
+    @property
+    def facts(self) -> HostFacts:
+        """The base that is loaded."""
+        ...
+
+    def place(self, adapter: Mapping[str, LoraPair]) -> PlacedAdapter:
+        """Brings an adapter, its scaling folded into b and its shapes checked, to where `encode` can use it."""
+        ...
+
+    def encode(self, batch: Batch) -> Array:
+        """Returns the pooled hidden states, [rows, hidden_size]; no row depends on another."""
+        ...

@@ -1,0 +1,127 @@
+"""The bundles that are resident beside a base: immutable slots, counted users, the least recently used goes first."""
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from symbiont.common.errors import SymbiontError
+from symbiont.engine.heads import Head
+from symbiont.engine.runtime import PlacedAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a bundle adds to the base, ready to compute with."""
+
+    adapter: PlacedAdapter | None
+    head: Head | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A resident bundle. It never changes: a new version is another digest, hence another slot."""
+
+    number: int
+    digest: str
+    content: Content
+
+
+BASE_SLOT = Slot(0, "", Content(None, None))
+
+
+@dataclass(slots=True)
+class _Resident:
+    slot: Slot
+    users: int
+
+
+class BundleBank:
+    """Slots by digest. The empty digest is slot 0, the plain base.
+
+    `max_slots` bounds what is kept. A batch in flight may use more than that; what is over goes when it ends, so that a
+    batch of many bundles neither waits for itself nor fails.
+    """
+
+    def __init__(self, load: Callable[[str], Content], max_slots: int) -> None:
+        self._load = load
+        self._max_slots = max_slots
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        # In order of use, oldest first.
+        self._residents: OrderedDict[str, _Resident] = OrderedDict()
+        self._loading: dict[str, Future[None]] = {}
+
+    def is_resident(self, digest: str) -> bool:
+        """Whether a bundle can be used at once."""
+        with self._lock:
+            return not digest or digest in self._residents
+
+    def digests(self) -> list[str]:
+        """Returns what is resident, least recently used first."""
+        with self._lock:
+            return list(self._residents)
+
+    @contextmanager
+    def hold(self, digests: Collection[str]) -> Iterator[dict[str, Slot | SymbiontError]]:
+        """Keeps bundles in their slots for as long as the block runs, loading those that are missing.
+
+        A bundle that cannot be loaded comes as its error, and spoils none of the others.
+        """
+        held: dict[str, Slot | SymbiontError] = {}
+        try:
+            for digest in digests:
+                try:
+                    held[digest] = self._acquire(digest)
+                except SymbiontError as exc:
+                    held[digest] = exc
+            yield held
+        finally:
+            self._release([slot.digest for slot in held.values() if isinstance(slot, Slot) and slot.number])
+
+    def _acquire(self, digest: str) -> Slot:
+        if not digest:
+            return BASE_SLOT
+        while True:
+            with self._lock:
+                resident = self._residents.get(digest)
+                if resident is not None:
+                    resident.users += 1
+                    self._residents.move_to_end(digest)
+                    return resident.slot
+                others = self._loading.get(digest)
+                if others is None:
+                    mine = self._loading[digest] = Future()
+                    break
+            others.result()  # Raises what the other thread's loading raised.
+        return self._load_into_slot(digest, mine)
+
+    def _load_into_slot(self, digest: str, done: "Future[None]") -> Slot:
+        try:
+            content = self._load(digest)
+        except BaseException as exc:
+            with self._lock:
+                del self._loading[digest]
+            done.set_exception(exc)
+            raise
+        with self._lock:
+            slot = Slot(next(self._numbers), digest, content)
+            self._residents[digest] = _Resident(slot, users=1)
+            del self._loading[digest]
+            self._evict()
+        done.set_result(None)
+        return slot
+
+    def _release(self, digests: list[str]) -> None:
+        with self._lock:
+            for digest in digests:
+                self._residents[digest].users -= 1
+            self._evict()
+
+    def _evict(self) -> None:
+        idle = [digest for digest, resident in self._residents.items() if not resident.users]
+        for digest in idle[: max(0, len(self._residents) - self._max_slots)]:
+            del self._residents[digest]

@@ -1,0 +1,134 @@
+"""Tiny random bases and bundles, and what plain transformers and PEFT answer with them: for tests of any package."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftMixedModel, PeftModel, get_peft_model, get_peft_model_state_dict
+from torch import Tensor, nn
+from transformers import AutoModel, BertConfig, BertModel
+
+from symbiont.bundle.manifest import (
+    BundleManifest,
+    ClassificationHead,
+    Golden,
+    Lineage,
+    LoraMethod,
+    Method,
+    NoMethod,
+    Pooling,
+)
+from symbiont.bundle.store import write_bundle
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine.runtime import Array, Ids
+
+HIDDEN_SIZE = 32
+MAX_LENGTH = 64
+VOCAB_SIZE = 120
+TOKENIZER_DIGEST = "0" * 64
+_DEFAULT_TARGETS = ("query", "value")
+
+
+def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean") -> str:
+    """Stores a random two-layer BERT and returns its digest."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=HIDDEN_SIZE,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=MAX_LENGTH,
+        # The default, 0.02, leaves so small a model almost linear: errors in attention would not show.
+        initializer_range=0.3,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        BertModel(config).save_pretrained(folder)
+        files: dict[str, Path | bytes] = {
+            name: (Path(folder) / name).read_bytes() for name in ("config.json", "model.safetensors")
+        }
+    fields = {
+        "kind": "base",
+        "format_version": 1,
+        "pooling": pooling,
+        "hidden_size": HIDDEN_SIZE,
+        "max_length": MAX_LENGTH,
+    }
+    return store.put("bases", files, fields)
+
+
+def random_rows(count: int, *, seed: int = 0, max_length: int = MAX_LENGTH) -> list[Ids]:
+    """Returns rows of random ids and random lengths."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, max_length + 1, size=count)
+    return [generator.integers(0, VOCAB_SIZE, size=length, dtype=np.int32) for length in lengths]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A bundle as its trainer had it: a plain module of transformers, wrapped by PEFT where there is an adapter."""
+
+    encoder: nn.Module
+    head: nn.Linear
+    pooling: Pooling
+
+    def logits(self, input_ids: Ids) -> Array:
+        """Returns what it answers for one row, computed alone."""
+        with torch.no_grad():
+            hidden: Tensor = self.encoder(input_ids=torch.tensor(input_ids).long()[None]).last_hidden_state[0]
+            pooled = hidden[0] if self.pooling == "cls" else hidden.mean(dim=0)
+            values: Array = self.head(pooled).numpy()
+        return values
+
+
+def random_bundle(
+    store: ArtifactStore,
+    base: str,
+    *,
+    seed: int = 0,
+    rank: int = 4,
+    num_labels: int = 3,
+    pooling: Pooling = "mean",
+    target_modules: Sequence[str] = _DEFAULT_TARGETS,
+    rslora: bool = False,
+) -> tuple[str, Reference]:
+    """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference."""
+    torch.manual_seed(seed)
+    encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
+    hidden_size: int = store.manifest("bases", base)["hidden_size"]
+    method: Method = NoMethod()
+    adapter: dict[str, Tensor] = {}
+    if rank:
+        method = LoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules), rslora=rslora)
+        encoder = _with_random_lora(encoder, method)
+        adapter = get_peft_model_state_dict(encoder)
+    reference = Reference(encoder.eval(), nn.Linear(hidden_size, num_labels), pooling)
+    rows = random_rows(3, seed=seed)
+    manifest = BundleManifest(
+        base_digest=base,
+        tokenizer_digest=TOKENIZER_DIGEST,
+        labels=tuple(f"label-{n}" for n in range(num_labels)),
+        method=method,
+        head=ClassificationHead(pooling=pooling, hidden_size=hidden_size, num_labels=num_labels),
+        lineage=Lineage(job="test", training_dataset="", evaluation_dataset="", seed=seed, code_version="test"),
+        golden=Golden(
+            input_ids=tuple(tuple(row.tolist()) for row in rows),
+            logits=tuple(tuple(reference.logits(row).tolist()) for row in rows),
+        ),
+    )
+    return write_bundle(store, manifest, adapter, reference.head.state_dict()), reference
+
+
+def _with_random_lora(encoder: nn.Module, method: LoraMethod) -> PeftModel | PeftMixedModel:
+    config = LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,  # type: ignore[arg-type]  # PEFT computes with any number
+        target_modules=list(method.target_modules),
+        use_rslora=method.rslora,
+        # PEFT's own start, b = 0, would make every adapter a no-op.
+        init_lora_weights=False,
+    )
+    return get_peft_model(encoder, config)

@@ -1,0 +1,143 @@
+"""The reference runtime: a Hugging Face encoder in torch, on CPU or GPU; hooks on its linear layers add adapters."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+
+from symbiont.bundle.manifest import Pooling
+from symbiont.bundle.tensors import LoraPair
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import IntegrityError
+from symbiont.engine.lora import LoraBatch, TorchAdapter
+from symbiont.engine.runtime import Array, Batch, HostFacts
+
+KIND = "bases"
+
+
+class _BaseFields(BaseModel):
+    """What this runtime needs of a base's manifest; the rest of it is for others."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["base"]
+    format_version: Literal[1]
+    pooling: Pooling
+    hidden_size: int
+    max_length: int
+
+
+class TorchRuntime:
+    """A frozen encoder. Loading it sets torch's thread count for the whole process."""
+
+    def __init__(self, store: ArtifactStore, digest: str, *, threads: int = 0, device: str = "cpu") -> None:
+        """Loads and verifies a base.
+
+        Args:
+            store: where it is.
+            digest: of the artifact of kind `bases`.
+            threads: for one operation; 0 leaves torch's own choice.
+            device: as torch names it, or `auto` for a GPU where there is one.
+
+        Raises:
+            NotFound: no such base.
+            IntegrityError: the base is damaged, or its manifest does not describe it.
+        """
+        if threads:
+            torch.set_num_threads(threads)
+        self._device = torch.device(_choose(device))
+        fields = _read_fields(store, digest)
+        self._model: PreTrainedModel = AutoModel.from_pretrained(
+            store.path(KIND, digest), dtype=torch.float32, local_files_only=True
+        )
+        self._model.requires_grad_(False).eval().to(self._device)
+        self._facts = _facts(digest, fields, self._model)
+        self._padding = self._model.config.pad_token_id or 0
+        self._lora: LoraBatch | None = None
+        for name in self._facts.linears:
+            self._model.get_submodule(name).register_forward_hook(self._hook(name))
+
+    @property
+    def facts(self) -> HostFacts:
+        """The base that is loaded."""
+        return self._facts
+
+    def place(self, adapter: Mapping[str, LoraPair]) -> TorchAdapter:
+        """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
+        move = partial(torch.tensor, dtype=torch.float32, device=self._device)
+        return TorchAdapter({name: (move(pair.a.T.copy()), move(pair.b.T.copy())) for name, pair in adapter.items()})
+
+    @torch.inference_mode()
+    def encode(self, batch: Batch) -> Array:
+        """Returns the pooled hidden states, [rows, hidden_size]."""
+        lengths = torch.tensor([len(ids) for ids in batch.input_ids], device=self._device)
+        rows = [torch.tensor(ids, dtype=torch.long, device=self._device) for ids in batch.input_ids]
+        input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._padding)
+        mask = torch.arange(input_ids.shape[1], device=self._device)[None, :] < lengths[:, None]
+        self._lora = LoraBatch(batch.adapters) if any(a is not None for a in batch.adapters) else None
+        try:
+            hidden: Tensor = self._model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
+        finally:
+            self._lora = None
+        pooled: Array = _pool(hidden, mask, batch.poolings).cpu().numpy()
+        return pooled
+
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+            # One vector per row instead of one per token: a pooler, whose output nobody reads.
+            if self._lora is None or outputs.dim() != 3:
+                return outputs
+            return self._lora.add(name, inputs[0], outputs)
+
+        return add_adapters
+
+
+def _choose(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _read_fields(store: ArtifactStore, digest: str) -> _BaseFields:
+    try:
+        return _BaseFields.model_validate(store.manifest(KIND, digest))
+    except ValidationError as exc:
+        raise IntegrityError(f"{KIND}/{digest}: the manifest does not describe a base") from exc
+
+
+def _facts(digest: str, fields: _BaseFields, model: PreTrainedModel) -> HostFacts:
+    config = model.config
+    if config.hidden_size != fields.hidden_size:
+        raise IntegrityError(f"{KIND}/{digest}: hidden_size is {config.hidden_size}, not {fields.hidden_size}")
+    positions = config.max_position_embeddings
+    if fields.max_length > positions:
+        raise IntegrityError(f"{KIND}/{digest}: max_length {fields.max_length} is more than its {positions} positions")
+    linears = {
+        name: (module.in_features, module.out_features)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return HostFacts(
+        digest=digest,
+        hidden_size=config.hidden_size,
+        max_length=fields.max_length,
+        vocab_size=config.vocab_size,
+        pooling=fields.pooling,
+        linears=linears,
+    )
+
+
+def _pool(hidden: Tensor, mask: Tensor, poolings: Sequence[Pooling]) -> Tensor:
+    """hidden is [rows, tokens, hidden_size], mask [rows, tokens]; returns [rows, hidden_size]."""
+    if set(poolings) == {"cls"}:
+        return hidden[:, 0]
+    weights = mask.to(hidden.dtype)[:, :, None]
+    mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+    if set(poolings) == {"mean"}:
+        return mean
+    first = torch.tensor([pooling == "cls" for pooling in poolings], device=hidden.device)
+    return torch.where(first[:, None], hidden[:, 0], mean)

@@ -1,0 +1,96 @@
+"""Runs the inference service: `python -m symbiont.inference`.
+
+Health: the empty name and the service's name say that this process takes calls, whatever its peers do, because a
+restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+from grpc.aio import Channel
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.background import running
+from symbiont.common.channel import connect
+from symbiont.common.log import configure_logging
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.server import Lifecycle, Registration, run_server
+from symbiont.engine.settings import HostSettings
+from symbiont.inference.bundles import BundleShelf, reader
+from symbiont.inference.clients import RegistryClient, TokenizationClient
+from symbiont.inference.hosts import HostKeeper
+from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.ports import HostClient
+from symbiont.inference.predictor import Limits, Predictor
+from symbiont.inference.router import Router
+from symbiont.inference.servicer import health_report, registration
+from symbiont.inference.settings import InferenceSettings
+from symbiont.inference.table import RoutingTable
+from symbiont.triton.client import HostClient as TritonHostClient
+
+
+def assemble(
+    settings: InferenceSettings,
+    service_metrics: ServiceMetrics,
+    lifecycle: Lifecycle,
+    training: Channel,
+    tokenization: Channel,
+    hosts: HostClient,
+) -> tuple[Registration, Sequence[AbstractAsyncContextManager[None]]]:
+    """Joins the parts; returns the gRPC service and the work that goes on beside its calls."""
+    metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
+    router = Router(RegistryClient(training), table, metrics, settings.cached_versions)
+    keeper = HostKeeper(hosts, table, health_report(lifecycle), metrics, settings.host_check_seconds)
+    bundles = BundleShelf(reader(ArtifactStore(settings.artifact_root)), settings.cached_versions)
+    limits = Limits(settings.max_instances, settings.max_text_bytes)
+    predictor = Predictor(router, bundles, TokenizationClient(tokenization), hosts, limits, metrics)
+    background = [running("aliases", router.follow), running("hosts", keeper.run)]
+    return registration(predictor, settings.default_timeout_seconds), background
+
+
+async def serve(settings: InferenceSettings) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
+    async with (
+        connect(settings.training_address) as training,
+        connect(settings.tokenization_address) as tokenization,
+        _hosts(settings) as hosts,
+    ):
+        service, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
+        await run_server(settings, metrics, lifecycle, [service], background)
+
+
+@asynccontextmanager
+async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
+    client = TritonHostClient(settings.triton_address, _host_settings(settings))
+    try:
+        yield client
+    finally:
+        # Closing waits for calls whose callers gave up; a Triton that hangs must not hold up the stop.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.drain_seconds):
+                await client.close()
+
+
+def _host_settings(settings: InferenceSettings) -> HostSettings:
+    root = settings.host_artifact_root or settings.artifact_root
+    return HostSettings(
+        # Triton works in another folder than this process.
+        artifact_root=root.absolute(),
+        base_digest="",
+        threads=settings.host_threads,
+        max_slots=settings.host_bundles,
+        device=settings.host_device,
+    )
+
+
+def main() -> None:
+    """Reads the settings and serves."""
+    settings = InferenceSettings.from_command_line("symbiont-inference", "Answers with the model that an alias means.")
+    configure_logging(settings.log_level, settings.log_format, "inference")
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

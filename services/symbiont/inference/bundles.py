@@ -1,0 +1,60 @@
+"""What the artifact store says of a bundle, read once."""
+
+import asyncio
+from collections.abc import Callable
+
+from symbiont.bundle import read_manifest
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import FailedPrecondition, NotFound
+from symbiont.common.lru import Lru
+from symbiont.inference.types import BundleInfo, ModelVersion
+
+
+class BundleShelf:
+    """Facts of bundles by digest.
+
+    Args:
+        read: reads one from the store, blocking; raises NotFound or IntegrityError.
+        capacity: most of them kept in memory.
+    """
+
+    def __init__(self, read: Callable[[str], BundleInfo], capacity: int) -> None:
+        self._read = read
+        self._known: Lru[str, BundleInfo] = Lru(capacity)
+
+    async def of(self, version: ModelVersion) -> BundleInfo:
+        """Returns the facts of a version's bundle.
+
+        Raises:
+            IntegrityError: what is stored does not match its digest.
+            FailedPrecondition: the bundle is gone from the store, or was made for another base or tokenizer than the
+                registry says.
+        """
+        digest = version.bundle_digest
+        bundle = self._known.get(digest)
+        if not bundle:
+            try:
+                bundle = await asyncio.to_thread(self._read, digest)
+            except NotFound as exc:
+                raise FailedPrecondition(f"{version.name}: its bundle {digest} is not in the artifact store") from exc
+            self._known.put(digest, bundle)
+        if (bundle.base_digest, bundle.tokenizer_digest) != (version.base_digest, version.tokenizer_digest):
+            raise FailedPrecondition(
+                f"{version.name}: the registry and the bundle name different bases or tokenizers", reason="SKEW"
+            )
+        return bundle
+
+
+def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
+    """Returns what reads a bundle's facts from a store."""
+
+    def read(digest: str) -> BundleInfo:
+        manifest = read_manifest(store, digest)
+        return BundleInfo(
+            labels=manifest.labels,
+            temperature=manifest.calibration.temperature,
+            base_digest=manifest.base_digest,
+            tokenizer_digest=manifest.tokenizer_digest,
+        )
+
+    return read

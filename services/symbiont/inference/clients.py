@@ -1,0 +1,61 @@
+"""The services that inference calls."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+
+from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
+from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
+from symbiont.common.channel import translated
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.inference import convert
+from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Tokens
+
+TRAINING = "training"
+TOKENIZATION = "tokenization"
+
+
+class RegistryClient:
+    """The registry of models, which the training service keeps."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = model_pb2_grpc.ModelServiceStub(channel)
+
+    async def watch(self) -> AsyncIterator[AliasUpdate]:
+        """Yields all aliases, then each change, until the stream ends or breaks."""
+        with translated(TRAINING):
+            async for message in self._stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest()):
+                yield convert.update_from_proto(message)
+
+    async def aliases(self, model: str, timeout_s: float) -> Sequence[Alias]:
+        """Returns the aliases of a model; NotFound when there is no such model."""
+        with translated(TRAINING):
+            found = await self._stub.GetModel(model_pb2.GetModelRequest(name=f"models/{model}"), timeout=timeout_s)
+        return convert.aliases_from_proto(found.aliases)
+
+    async def version(self, model: str, number: int, timeout_s: float) -> ModelVersion:
+        """Returns a version of a model; NotFound when there is none."""
+        request = model_pb2.GetModelVersionRequest(name=f"models/{model}/versions/{number}")
+        with translated(TRAINING):
+            return convert.version_from_proto(await self._stub.GetModelVersion(request, timeout=timeout_s))
+
+
+class TokenizationClient:
+    """The tokenization service."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = tokenization_pb2_grpc.TokenizationServiceStub(channel)
+
+    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
+        """Tokenizes a batch.
+
+        Raises:
+            FailedPrecondition: the service refuses what has passed the checks here, so that not the caller is wrong
+                but what is stored: it has no such tokenizer, or one that takes fewer tokens.
+        """
+        request = tokenization_pb2.TokenizeRequest(tokenizer=f"tokenizers/{digest}", texts=texts, max_tokens=max_tokens)
+        try:
+            with translated(TOKENIZATION):
+                return convert.tokens_from_proto(await self._stub.Tokenize(request, timeout=timeout_s))
+        except (NotFound, InvalidArgument) as exc:
+            raise FailedPrecondition(f"the tokenization service refused: {exc}") from exc

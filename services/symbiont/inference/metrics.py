@@ -1,0 +1,66 @@
+"""Every metric that the inference service alone has."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
+from symbiont.inference.types import PredictResult
+
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+STAGES = ("resolve", "tokenize", "infer")
+REASONS = (
+    "BATCH_EMPTY",
+    "BATCH_TOO_LARGE",
+    "TEXT_EMPTY",
+    "TEXT_TOO_LONG",
+    "TOP_K",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "FAILED_PRECONDITION",
+    "INTEGRITY",
+    "SKEW",
+    "UNAVAILABLE",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+)
+_SHORT = 12
+
+
+class InferenceMetrics:
+    """What was predicted and what was refused.
+
+    Labels are closed sets: `base` is the first 12 digits of a base's digest (there are few bases, and thousands of
+    customers' models, which are no label), `stage` one of `STAGES`, `reason` one of `REASONS` or `OTHER`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.predictions = Counter(
+            "symbiont_inference_predictions", "Predict calls answered.", ["base"], registry=registry
+        )
+        self.instances = Counter("symbiont_inference_instances", "Instances predicted on.", ["base"], registry=registry)
+        self.refusals = Refusals("symbiont_inference_refusals", "Predict calls not answered.", REASONS, registry)
+        self.batch_size = Histogram(
+            "symbiont_inference_batch_size", "Instances in a call.", registry=registry, buckets=BATCH_BUCKETS
+        )
+        self.stage_seconds = Histogram(
+            "symbiont_inference_stage_seconds",
+            "Time that an answered call spent in a stage, in seconds.",
+            ["stage"],
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self.aliases = Gauge("symbiont_inference_aliases", "Aliases in the routing table.", registry=registry)
+        self.hosts_ready = Gauge("symbiont_inference_hosts_ready", "Hosts ready in Triton.", registry=registry)
+        self.registry_connected = Gauge(
+            "symbiont_inference_registry_connected", "1 while the registry is followed.", registry=registry
+        )
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
+
+    def predicted(self, result: PredictResult) -> None:
+        """Counts one answered call."""
+        base = result.version.base_digest[:_SHORT]
+        self.predictions.labels(base).inc()
+        self.instances.labels(base).inc(len(result.predictions))
+        self.batch_size.observe(len(result.predictions))
+        for stage, seconds in result.seconds.items():
+            self.stage_seconds.labels(stage).observe(seconds)

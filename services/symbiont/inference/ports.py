@@ -1,0 +1,52 @@
+"""What the inference domain needs of the world around it. Every method may raise Unavailable or DeadlineExceeded."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from symbiont.inference.types import Alias, AliasUpdate, Logits, ModelVersion, Row, Tokens
+
+
+class Registry(Protocol):
+    """Knows models, versions and aliases."""
+
+    def watch(self) -> AsyncIterator[AliasUpdate]:
+        """Yields all aliases, then each change as it is made, until the registry goes away."""
+        ...
+
+    async def aliases(self, model: str, timeout_s: float) -> Sequence[Alias]:
+        """Returns the aliases of a model; NotFound when there is no such model."""
+        ...
+
+    async def version(self, model: str, number: int, timeout_s: float) -> ModelVersion:
+        """Returns a version of a model; NotFound when there is none."""
+        ...
+
+
+class TokenSource(Protocol):
+    """Turns text into tokens."""
+
+    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
+        """Tokenizes a batch with the tokenizer of a digest; `max_tokens` 0 leaves the cut to the tokenizer."""
+        ...
+
+
+class HostClient(Protocol):
+    """Reaches the hosts in Triton."""
+
+    async def host_ready(self, base_digest: str) -> bool:
+        """Whether Triton answers and has the host of a base loaded; it raises nothing."""
+        ...
+
+    async def ensure_host(self, base_digest: str) -> None:
+        """Returns once the host of a base is loaded in Triton, loading it if need be."""
+        ...
+
+    async def infer(
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+    ) -> Sequence[Logits]:
+        """Returns the logits of each row, in the order of the rows; a host that is missing is loaded first.
+
+        A caller that gives up does not cancel the work within Triton. NotFound, IntegrityError and InvalidArgument
+        are about the bundle and its rows.
+        """
+        ...

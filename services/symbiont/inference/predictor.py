@@ -1,0 +1,119 @@
+"""One prediction from its first stage to its last."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.common.request_id import current_request_id
+from symbiont.common.texts import check_text
+from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.classify import classify
+from symbiont.inference.deadline import Deadline
+from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.ports import HostClient, TokenSource
+from symbiont.inference.reference import ModelReference, parse_reference
+from symbiont.inference.router import FIELD, Router
+from symbiont.inference.types import BundleInfo, Logits, ModelVersion, PredictCall, Prediction, PredictResult, Tokens
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Most instances in a call, and the largest text in bytes of UTF-8."""
+
+    instances: int
+    text_bytes: int
+
+
+class Predictor:
+    """Resolves, tokenizes, has Triton infer, and reads the logits."""
+
+    def __init__(
+        self,
+        router: Router,
+        bundles: BundleShelf,
+        tokens: TokenSource,
+        hosts: HostClient,
+        limits: Limits,
+        metrics: InferenceMetrics,
+    ) -> None:
+        self._router = router
+        self._bundles = bundles
+        self._tokens = tokens
+        self._hosts = hosts
+        self._limits = limits
+        self._metrics = metrics
+
+    async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
+        """Answers a call.
+
+        Raises:
+            InvalidArgument: the call is wrong; nothing was done.
+            NotFound: there is no such model, alias or version.
+            FailedPrecondition, IntegrityError: its bundle must not serve.
+            Unavailable: a part that is needed cannot be reached.
+            DeadlineExceeded: the time was over first.
+        """
+        with self._metrics.refusals.counted():
+            result = await self._predict(call, self._check(call), deadline)
+        self._metrics.predicted(result)
+        return result
+
+    async def _predict(self, call: PredictCall, reference: ModelReference, deadline: Deadline) -> PredictResult:
+        seconds: dict[str, float] = {}
+        async with _stage("resolve", seconds, deadline):
+            version = await self._router.resolve(reference, deadline)
+            bundle = await self._bundles.of(version)
+        async with _stage("tokenize", seconds, deadline):
+            tokens = await self._tokenize(version, bundle, call, deadline)
+        async with _stage("infer", seconds, deadline):
+            logits = await self._infer(version, tokens, deadline)
+        predictions = [
+            Prediction(classify(row, bundle, call.top_k), truncated)
+            for row, truncated in zip(logits, tokens.truncated, strict=True)
+        ]
+        return PredictResult(predictions, version, seconds)
+
+    def _check(self, call: PredictCall) -> ModelReference:
+        reference = parse_reference(FIELD, call.model)
+        if not call.texts:
+            raise InvalidArgument("instances", "there are none", reason="BATCH_EMPTY")
+        if len(call.texts) > self._limits.instances:
+            problem = f"{len(call.texts)} instances, at most {self._limits.instances} are allowed in a call"
+            raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
+        if call.top_k < 0:
+            raise InvalidArgument("top_k", f"{call.top_k} is negative", reason="TOP_K")
+        for index, text in enumerate(call.texts):
+            check_text(f"instances[{index}].text", text, self._limits.text_bytes)
+        return reference
+
+    async def _tokenize(
+        self, version: ModelVersion, bundle: BundleInfo, call: PredictCall, deadline: Deadline
+    ) -> Tokens:
+        asked = version.tokenizer_digest
+        tokens = await self._tokens.tokenize(asked, call.texts, bundle.max_tokens, deadline.remaining())
+        if tokens.tokenizer_digest != asked:
+            raise FailedPrecondition(
+                f"{version.name} was trained with the tokenizer {asked}, but {tokens.tokenizer_digest} answered",
+                reason="SKEW",
+            )
+        return tokens
+
+    async def _infer(self, version: ModelVersion, tokens: Tokens, deadline: Deadline) -> Sequence[Logits]:
+        rows = [(ids, version.bundle_digest) for ids in tokens.rows]
+        try:
+            return await self._hosts.infer(
+                version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
+            )
+        except (NotFound, InvalidArgument) as exc:
+            # The caller's own input has passed its checks: what is stored does not fit.
+            raise FailedPrecondition(f"{version.name} cannot be served: {exc}") from exc
+
+
+@asynccontextmanager
+async def _stage(name: str, seconds: dict[str, float], deadline: Deadline) -> AsyncIterator[None]:
+    started = time.perf_counter()
+    async with deadline.bound(name):
+        yield
+    seconds[name] = time.perf_counter() - started

@@ -1,0 +1,28 @@
+"""Settings of the inference service."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from symbiont.common.settings import ServiceSettings
+
+
+class InferenceSettings(ServiceSettings):
+    """What the inference service needs to run."""
+
+    address: str = Field("127.0.0.1:50053", description="host:port that gRPC listens on; port 0 takes a free one")
+    metrics_address: str = Field("127.0.0.1:9103", description="host:port that serves Prometheus metrics")
+    tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
+    training_address: str = Field("127.0.0.1:50052", description="host:port of the training service: the registry")
+    triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    max_instances: int = Field(1024, gt=0, description="most instances in a call")
+    max_text_bytes: int = Field(256 << 10, gt=0, description="largest text, in bytes of UTF-8")
+    default_timeout_seconds: float = Field(30.0, gt=0, description="longest that a call may take, whatever it asks for")
+    cached_versions: int = Field(10_000, gt=0, description="most model versions and bundle manifests held in memory")
+    host_check_seconds: float = Field(1.0, gt=0, description="time between two looks at the hosts in Triton")
+    host_artifact_root: Path | None = Field(
+        None, description="folder of the artifact store as Triton sees it, where that differs from artifact_root"
+    )
+    host_device: str = Field("cpu", description="where hosts compute: cpu, cuda, cuda:1 or auto")
+    host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
+    host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")

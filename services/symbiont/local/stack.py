@@ -1,0 +1,111 @@
+"""The running suite of one home: takes over from a killed supervisor, keeps `run.json` true, stops everything."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from symbiont.common.settings import split_address
+from symbiont.local import ports, processes
+from symbiont.local.child import Status
+from symbiont.local.home import Home, RunRecord, own_identity
+from symbiont.local.services import DEFAULT_PORTS, NAMES, TRAINING, Ports, process_specs
+from symbiont.local.supervisor import Supervisor
+
+READY_SECONDS = 180.0
+# A worker saves a checkpoint before it ends.
+WORKER_STOP_SECONDS = 20.0
+
+
+class Stack:
+    """The four processes on a home; runs inside `with`.
+
+    Entering raises HomeBusyError when another supervisor runs on the home, and FailedPrecondition when there is no
+    Triton.
+
+    Args:
+        triton: see `process_specs`.
+        on_change: called with each new status of a process, from threads of the stack's own.
+    """
+
+    def __init__(
+        self, home: Home, triton: Path | None = None, on_change: Callable[[Status], None] = lambda status: None
+    ) -> None:
+        self.home = home
+        # Pids of processes that a killed supervisor had left, and that were stopped on entering.
+        self.replaced: list[int] = []
+        self._triton = triton
+        self._on_change = on_change
+        self._exit = ExitStack()
+        self._record: RunRecord | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.home.locked())
+            previous = self.home.read_run()
+            if previous:
+                self.replaced = processes.stop(previous.processes.values(), seconds=15)
+                # Their ports are free now, and the folder has no owner should the next lines fail.
+                self.home.clear_run()
+            self.ports = Ports(ports.choose(_wanted(previous)))
+            specs = process_specs(self.home, self.ports, self._triton)
+            self._record = RunRecord(
+                supervisor=own_identity(),
+                addresses={name: self.ports.address(name) for name in NAMES},
+                metrics_urls={name: self.ports.metrics_url(name) for name in NAMES},
+            )
+            self.home.write_run(self._record)
+            self._supervisor = Supervisor(specs, self._changed)
+            stack.callback(self._stop)
+            self._supervisor.start()
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._exit.close()
+
+    @property
+    def record(self) -> RunRecord:
+        """What runs, and where."""
+        if self._record is None:
+            raise RuntimeError("the stack has not been started")
+        return self._record
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        """Waits until every process serves; raises NotReadyError otherwise."""
+        self._supervisor.wait_ready(seconds)
+
+    def snapshot(self) -> list[Status]:
+        """Returns the status of every process."""
+        return self._supervisor.snapshot()
+
+    def _changed(self, status: Status) -> None:
+        known = {name: identity for name, identity in self.record.processes.items() if name != status.name}
+        if status.process:
+            known[status.name] = status.process
+        self._record = self.record.model_copy(update={"processes": known})
+        self.home.write_run(self._record)
+        self._on_change(status)
+
+    def _stop(self) -> None:
+        """Stops the processes last to first, and the training workers right after their controller.
+
+        Not before it: a controller that loses a worker starts a new attempt.
+        """
+        self._supervisor.let_go()
+        controller = self.record.processes.get(TRAINING)
+        for name in reversed(NAMES):
+            workers = processes.descendants(controller.pid) if name == TRAINING and controller else []
+            self._supervisor.stop_one(name)
+            if name == TRAINING:
+                processes.stop({*workers, *self.home.workers()}, WORKER_STOP_SECONDS)
+        self.home.clear_run()
+
+
+def _wanted(previous: RunRecord | None) -> dict[str, list[int]]:
+    """Prefers the ports of a supervisor that was killed: workers that outlived it report to its controller's."""
+    wanted = {name: [port] for name, port in DEFAULT_PORTS.items()}
+    for name, address in previous.addresses.items() if previous else ():
+        wanted[name].insert(0, split_address(address)[1])
+    return wanted

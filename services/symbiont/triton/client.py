@@ -1,0 +1,215 @@
+"""The asyncio client of the hosts in one Triton: loads a host when it is missing, packs rows, unpacks answers."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import numpy as np
+import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+
+from symbiont.common.errors import DeadlineExceeded, Unavailable
+from symbiont.engine import wire
+from symbiont.engine.engine import Row
+from symbiont.engine.runtime import Array, Ids
+from symbiont.engine.settings import HostSettings
+from symbiont.triton.host_model import host_config_json, host_files, host_name
+from symbiont.triton.translate import HostNotLoaded, translate
+
+_T = TypeVar("_T")
+
+_CHANNEL = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # gRPC's own pause grows to two minutes; a Triton that comes back should be found at once.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+_LOAD_TIMEOUT_S = 300.0
+# Nobody waits that long; it only keeps a call to a Triton that hangs from living for ever.
+_ABANDONED_S = 600.0
+_READY_TIMEOUT_S = 2.0
+
+
+class HostClient:
+    """Calls hosts by the digest of their base. One per process and event loop.
+
+    A caller that gives up does not cancel its call: Triton finishes it, because cancelled requests have crashed it.
+    """
+
+    def __init__(self, url: str, settings: HostSettings) -> None:
+        """Connects lazily.
+
+        Args:
+            url: host:port of Triton's gRPC service.
+            settings: for every host that this client loads; `base_digest` is set per host.
+        """
+        self._url = url
+        self._settings = settings
+        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # How often this client has loaded a host: tells a caller whether another one mended it meanwhile.
+        self._loads: defaultdict[str, int] = defaultdict(int)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self, grace_s: float = 5.0) -> None:
+        """Gives calls that still run `grace_s` to end, then closes the connection."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace_s)
+        await self._client.close()
+
+    async def ready(self) -> bool:
+        """Whether Triton answers."""
+        return await _is_true(self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+
+    async def host_ready(self, base_digest: str) -> bool:
+        """Whether a host is loaded and its process lives."""
+        name = host_name(base_digest)
+        return await _is_true(self._client.is_model_ready(name, client_timeout=_READY_TIMEOUT_S))
+
+    async def ensure_host(self, base_digest: str) -> None:
+        """Loads a host unless it is loaded; concurrent calls for one host load it once.
+
+        Raises:
+            Unavailable: Triton cannot be reached.
+            FailedPrecondition: Triton cannot load it; the message says why.
+        """
+        await self._shielded(self._load(base_digest, seen=self._loads[base_digest], broken=False))
+
+    async def infer(
+        self, base_digest: str, rows: Sequence[tuple[Ids, str]], *, timeout_s: float = 30.0, request_id: str = ""
+    ) -> list[Array]:
+        """Answers rows; a host that is not loaded is loaded first.
+
+        Args:
+            base_digest: which host.
+            rows: (token ids, digest of the bundle; empty for the plain base).
+            timeout_s: how long this caller waits.
+            request_id: appears in Triton's log and traces.
+
+        Returns:
+            per row: the logits of its bundle, or the pooled hidden state of the plain base.
+
+        Raises:
+            NotFound: a bundle is not in the artifact store.
+            IntegrityError: a bundle is damaged or was made for another base.
+            InvalidArgument: a row's ids do not fit the base.
+            ResourceExhausted: too many requests wait.
+            DeadlineExceeded: the answer was not there in time.
+            Unavailable: Triton cannot be reached.
+        """
+        if not rows:
+            return []
+        packed = [Row(np.asarray(ids, dtype=np.int32), bundle) for ids, bundle in rows]
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._shielded(self._infer(base_digest, packed, timeout_s, request_id))
+        except TimeoutError as exc:
+            raise DeadlineExceeded(f"Triton at {self._url} did not answer within {timeout_s:g} s") from exc
+
+    async def _infer(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> list[Array]:
+        loads = self._loads[base_digest]
+        try:
+            return await self._infer_once(base_digest, rows, timeout_s, request_id)
+        except HostNotLoaded as exc:
+            await self._load(base_digest, seen=loads, broken=exc.broken)
+        return await self._infer_once(base_digest, rows, timeout_s, request_id)
+
+    async def _infer_once(
+        self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str
+    ) -> list[Array]:
+        ids, lengths, digests = wire.pack_rows(rows)
+        inputs = [
+            _input(wire.INPUT_IDS, ids, "INT32"),
+            _input(wire.ROW_LENGTHS, lengths, "INT32"),
+            _input(wire.BUNDLE_DIGEST, digests, "BYTES"),
+        ]
+        result = await self._call(
+            self._client.infer(
+                host_name(base_digest),
+                inputs,
+                request_id=request_id,
+                # Microseconds in the queue. The call itself gets no deadline, for that would cancel it within Triton.
+                timeout=max(1, int(timeout_s * 1e6)),
+                client_timeout=_ABANDONED_S,
+            )
+        )
+        return wire.unpack_answers(result.as_numpy(wire.OUTPUT), result.as_numpy(wire.OUTPUT_LENGTHS))
+
+    async def _load(self, base_digest: str, *, seen: int, broken: bool) -> None:
+        """Loads a host unless it is ready, or was loaded since the caller saw `seen` loads of it.
+
+        broken: its process died. Triton may still call it ready, so this is not asked.
+        """
+        async with self._locks[base_digest]:
+            if self._loads[base_digest] != seen or (not broken and await self.host_ready(base_digest)):
+                return
+            name = host_name(base_digest)
+            if broken:
+                # Loading over it would only compare configurations, find them equal, and leave it dead.
+                await self._call(self._client.unload_model(name, client_timeout=_LOAD_TIMEOUT_S))
+            settings = replace(self._settings, base_digest=base_digest)
+            await self._call(
+                self._client.load_model(
+                    name,
+                    config=host_config_json(settings),
+                    files=host_files(),
+                    client_timeout=_LOAD_TIMEOUT_S,
+                )
+            )
+            self._loads[base_digest] += 1
+
+    async def _call(self, call: Awaitable[_T]) -> _T:
+        try:
+            return await call
+        except InferenceServerException as exc:
+            raise translate(exc, self._url) from exc
+        except grpc.aio.UsageError as exc:
+            raise Unavailable(f"the connection to Triton at {self._url} is closed") from exc
+
+    async def _shielded(self, call: Coroutine[Any, Any, _T]) -> _T:
+        task = asyncio.create_task(call)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # Looked at here, or asyncio complains of an error whose caller gave up.
+        if not task.cancelled():
+            task.exception()
+
+
+async def is_server_ready(url: str) -> bool:
+    """Whether a Triton answers at host:port; never raises."""
+    client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+    try:
+        return await _is_true(client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+    finally:
+        await client.close()
+
+
+async def _is_true(call: Awaitable[Any]) -> bool:
+    try:
+        return bool(await call)
+    except (InferenceServerException, grpc.aio.UsageError):
+        return False
+
+
+def _input(name: str, values: np.ndarray[Any, Any], data_type: str) -> Any:
+    tensor = triton.InferInput(name, list(values.shape), data_type)
+    tensor.set_data_from_numpy(values)
+    return tensor

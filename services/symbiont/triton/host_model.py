@@ -1,0 +1,64 @@
+"""One host as Triton sees it: a model of the Python backend, described by typed messages and carried inline.
+
+Triton starts with an empty repository; whoever needs a host loads it with this configuration, so Triton keeps no state.
+"""
+
+from google.protobuf.json_format import MessageToJson
+from tritonclient.grpc.model_config_pb2 import (  # type: ignore[import-untyped]
+    DataType,
+    ModelConfig,
+    ModelInstanceGroup,
+    ModelQueuePolicy,
+)
+
+from symbiont.engine import wire
+from symbiont.engine.settings import HostSettings
+
+# Requests that Triton may join; one request already carries many rows.
+MAX_BATCH_SIZE = 64
+# Requests that may wait; past it Triton refuses at once instead of answering too late.
+MAX_QUEUE_SIZE = 1024
+
+_INPUTS = {
+    wire.INPUT_IDS: DataType.TYPE_INT32,
+    wire.ROW_LENGTHS: DataType.TYPE_INT32,
+    wire.BUNDLE_DIGEST: DataType.TYPE_STRING,
+}
+_OUTPUTS = {wire.OUTPUT: DataType.TYPE_FP32, wire.OUTPUT_LENGTHS: DataType.TYPE_INT32}
+_CODE = b"from symbiont.engine.backend import TritonPythonModel\n\n__all__ = ['TritonPythonModel']\n"
+
+
+def host_name(base_digest: str) -> str:
+    """Returns the name of the Triton model that serves a base."""
+    return f"host-{base_digest[:12]}"
+
+
+def host_config(settings: HostSettings) -> ModelConfig:
+    """Returns the model's configuration."""
+    config = ModelConfig(name=host_name(settings.base_digest), backend="python", max_batch_size=MAX_BATCH_SIZE)
+    for name, data_type in _INPUTS.items():
+        # Ragged: requests of any number of rows and ids are joined.
+        config.input.add(name=name, data_type=data_type, dims=[-1], allow_ragged_batch=True)
+    for name, data_type in _OUTPUTS.items():
+        config.output.add(name=name, data_type=data_type, dims=[-1])
+    policy = config.dynamic_batching.default_queue_policy
+    policy.max_queue_size = MAX_QUEUE_SIZE
+    # A request whose caller has stopped waiting is dropped from the queue; the caller says how long it waits.
+    policy.timeout_action = ModelQueuePolicy.TimeoutAction.REJECT
+    policy.allow_timeout_override = True
+    # The engine chooses its device itself, so Triton's own placement stays out of it.
+    config.instance_group.add(kind=ModelInstanceGroup.Kind.KIND_CPU, count=1)
+    for name, value in settings.to_parameters().items():
+        config.parameters[name].string_value = value
+    return config
+
+
+def host_config_json(settings: HostSettings) -> str:
+    """Returns the configuration as the repository API takes it."""
+    text: str = MessageToJson(host_config(settings), preserving_proto_field_name=True)
+    return text
+
+
+def host_files() -> dict[str, bytes]:
+    """Returns the model's files as the repository API takes them; the code is the installed package's."""
+    return {"file:1/model.py": _CODE}

@@ -1,0 +1,212 @@
+"""The inference service with real gRPC peers, wired as its process wires it; only Triton is a stand-in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
+from symbiont.bundle import BundleManifest, Calibration, ClassificationHead, Golden, Lineage, NoMethod, write_bundle
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.channel import connect
+from symbiont.common.errors import NotFound, SymbiontError
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.request_id import current_request_id
+from symbiont.common.server import Lifecycle, Registration, build_server
+from symbiont.common.settings import ServiceSettings
+from symbiont.inference.__main__ import assemble
+from symbiont.inference.settings import InferenceSettings
+from symbiont.tokenization.library import TokenizerLibrary
+from symbiont.tokenization.metrics import TokenizationMetrics
+from symbiont.tokenization.servicer import registration
+from symbiont.tokenization.tokenization import Limits, Tokenization
+
+BASE = "a" * 64
+TRAINING = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+
+class FakeTraining(model_pb2_grpc.ModelServiceServicer):
+    """A registry in memory on a port of its own, which can go and come back."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, model_pb2.ModelVersion] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
+        self.calls: list[str] = []
+        self._watchers: list[asyncio.Queue[model_pb2.ModelAlias]] = []
+        self._port = 0
+        self._server: Any = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        service = Registration(TRAINING, self, model_pb2_grpc.add_ModelServiceServicer_to_server)
+        self._server = build_server(ServiceSettings(), ServiceMetrics("training"), Lifecycle(), [service])
+        self._port = self._server.add_insecure_port(self.address)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop(0)
+
+    def promote(self, model: str, alias: str, version: model_pb2.ModelVersion) -> None:
+        self.versions[version.name] = version
+        self.aliases[model, alias] = version.name
+        for queue in self._watchers:
+            queue.put_nowait(self._alias(model, alias))
+
+    def _alias(self, model: str, alias: str) -> model_pb2.ModelAlias:
+        version = self.versions[self.aliases[model, alias]]
+        return model_pb2.ModelAlias(model=f"models/{model}", alias=alias, model_version=version)
+
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        self.calls.append(request.name)
+        found = [self._alias(*key) for key in self.aliases if f"models/{key[0]}" == request.name]
+        if not found:
+            raise NotFound(f"{request.name} does not exist")
+        return model_pb2.Model(name=request.name, aliases=found)
+
+    async def GetModelVersion(self, request: Any, context: Any) -> Any:
+        self.calls.append(request.name)
+        if request.name not in self.versions:
+            raise NotFound(f"{request.name} does not exist")
+        return self.versions[request.name]
+
+    async def WatchModelAliases(self, request: Any, context: Any) -> Any:
+        queue: asyncio.Queue[model_pb2.ModelAlias] = asyncio.Queue()
+        self._watchers.append(queue)
+        everything = [self._alias(*key) for key in self.aliases]
+        yield model_pb2.WatchModelAliasesResponse(aliases=everything, complete=True)
+        while True:
+            yield model_pb2.WatchModelAliasesResponse(aliases=[await queue.get()])
+
+
+@dataclass
+class FakeTriton:
+    """Answers a row with the logits of its bundle, the first one shifted by the row's length over a thousand."""
+
+    logits: dict[str, list[float]] = field(default_factory=dict)
+    loaded: set[str] = field(default_factory=set)
+    request_ids: list[str] = field(default_factory=list)
+    rows: list[list[int]] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
+    error: SymbiontError | None = None
+    seconds: float = 0.0
+
+    async def host_ready(self, base_digest: str) -> bool:
+        return base_digest in self.loaded and not self.error
+
+    async def ensure_host(self, base_digest: str) -> None:
+        if self.error:
+            raise self.error
+        self.loaded.add(base_digest)
+
+    async def infer(
+        self, base_digest: str, rows: Sequence[tuple[Any, str]], *, timeout_s: float, request_id: str
+    ) -> list[Any]:
+        self.request_ids.append(request_id)
+        self.timeouts.append(timeout_s)
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        self.rows = [ids.tolist() for ids, _ in rows]
+        answers = [np.array(self.logits[bundle], dtype=np.float32) for _, bundle in rows]
+        for answer, (ids, _) in zip(answers, rows, strict=True):
+            answer[0] += len(ids) / 1000
+        return answers
+
+
+class Listening(Tokenization):
+    """The real thing, which also notes whose requests it serves."""
+
+    request_ids: list[str]
+
+    async def tokenize(self, call: Any) -> Any:
+        self.request_ids.append(current_request_id())
+        return await super().tokenize(call)
+
+
+@dataclass
+class Suite:
+    """The service under test, its peers, and two models: `mood` with two labels and `intent` with three."""
+
+    inference: Any
+    training: FakeTraining
+    tokenization: Any
+    triton: FakeTriton
+    store: ArtifactStore
+    tokenizer_digest: str
+    token_request_ids: list[str]
+
+    def make_version(
+        self, model: str, number: int, labels: Sequence[str], logits: list[float], **changes: Any
+    ) -> model_pb2.ModelVersion:
+        """Stores a bundle of its own and describes it as the registry does."""
+        manifest = BundleManifest(
+            base_digest=BASE,
+            tokenizer_digest=self.tokenizer_digest,
+            labels=tuple(labels),
+            method=NoMethod(),
+            head=ClassificationHead(pooling="mean", hidden_size=4, num_labels=len(labels)),
+            calibration=Calibration(temperature=2.0),
+            lineage=Lineage(
+                job=f"jobs/{model}-{number}", training_dataset="", evaluation_dataset="", seed=0, code_version="0"
+            ),
+            golden=Golden(input_ids=((2, 3),), logits=((0.0,) * len(labels),)),
+        )
+        head = {
+            "weight": np.full((len(labels), 4), number, dtype=np.float32),
+            "bias": np.zeros(len(labels), dtype=np.float32),
+        }
+        digest = write_bundle(self.store, manifest, {}, head)
+        self.triton.logits[digest] = logits
+        values = {"bundle_digest": digest, "base_digest": BASE, "tokenizer_digest": self.tokenizer_digest, **changes}
+        return model_pb2.ModelVersion(name=f"models/{model}/versions/{number}", **values)
+
+
+@pytest.fixture
+async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> AsyncIterator[Suite]:
+    async with AsyncExitStack() as stack:
+        training, triton = FakeTraining(), FakeTriton()
+        await training.start()
+        stack.push_async_callback(training.stop)
+
+        tokenization_metrics = ServiceMetrics("tokenization")
+        executor = stack.enter_context(ThreadPoolExecutor(2))
+        own = TokenizationMetrics(tokenization_metrics.registry)
+        listening = Listening(TokenizerLibrary(store, 4), Limits(4096, 256 << 10), own, executor)
+        listening.request_ids = []
+        tokenization = await serve([registration(listening)], tokenization_metrics, Lifecycle())
+
+        channels = [await stack.enter_async_context(connect(a)) for a in (training.address, tokenization.address)]
+        settings = InferenceSettings(
+            artifact_root=store.root, host_check_seconds=0.02, default_timeout_seconds=5, max_message_bytes=16 << 20
+        )
+        metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
+        service, background = assemble(settings, metrics, lifecycle, channels[0], channels[1], triton)
+        for work in background:
+            await stack.enter_async_context(work)
+        inference = await serve([service], metrics, lifecycle)
+
+        made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening.request_ids)
+        training.promote("mood", "production", made.make_version("mood", 1, ["bad", "good"], [0.0, 2.0]))
+        training.promote("intent", "production", made.make_version("intent", 1, ["a", "b", "c"], [4.0, 0.0, 2.0]))
+        yield made
+
+
+@pytest.fixture
+def eventually() -> Any:
+    """Calls until the answer satisfies a condition; returns it."""
+
+    async def ask(call: Any, holds: Any) -> Any:
+        async with asyncio.timeout(15):
+            while not holds(answer := await call()):  # noqa: ASYNC110, a service tells nobody of its changes
+                await asyncio.sleep(0.02)
+        return answer
+
+    return ask

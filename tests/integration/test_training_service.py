@@ -1,0 +1,386 @@
+"""The training service with real workers and real tokenization: the path, bad input, and what dies comes back."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.service import ServiceProcess
+from support.tiny import csv_of, labelled_rows, save_base
+from support.waiting import until_sync
+from symbiont.api.training.v1 import (
+    base_model_pb2,
+    base_model_pb2_grpc,
+    dataset_pb2,
+    dataset_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    training_job_pb2,
+    training_job_pb2_grpc,
+    worker_pb2,
+    worker_pb2_grpc,
+)
+
+
+class Suite:
+    """Tokenization and training over one folder, with stubs and short forms of the calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        artifacts = folder / "artifacts"
+        self.tokenization = ServiceProcess("tokenization", folder, artifact_root=artifacts)
+        self.training = ServiceProcess(
+            "training",
+            folder,
+            artifact_root=artifacts,
+            database_url=f"sqlite:///{folder}/symbiont.db",
+            state_root=folder / "jobs",
+            tokenization_address=self.tokenization.address,
+            poll_seconds=0.1,
+            worker_threads=1,
+        )
+        self.channel = grpc.insecure_channel(
+            self.training.address,
+            options=[("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)],
+        )
+        self.bases = base_model_pb2_grpc.BaseModelServiceStub(self.channel)
+        self.datasets = dataset_pb2_grpc.DatasetServiceStub(self.channel)
+        self.jobs = training_job_pb2_grpc.TrainingJobServiceStub(self.channel)
+        self.models = model_pb2_grpc.ModelServiceStub(self.channel)
+        self.workers = worker_pb2_grpc.WorkerServiceStub(self.channel)
+
+    def register(self, source: Path, identifier: str = "tiny") -> base_model_pb2.BaseModel:
+        model = base_model_pb2.BaseModel(source=base_model_pb2.BaseModelSource(folder=str(source)), license="MIT")
+        return self.bases.RegisterBaseModel(
+            base_model_pb2.RegisterBaseModelRequest(base_model_id=identifier, base_model=model)
+        )
+
+    def upload(
+        self, identifier: str, content: bytes, format: Any = dataset_pb2.DATASET_FORMAT_CSV
+    ) -> dataset_pb2.Dataset:
+        header = dataset_pb2.CreateDatasetHeader(dataset_id=identifier, dataset=dataset_pb2.Dataset(format=format))
+        chunks = [content[i : i + 1000] for i in range(0, len(content), 1000)]
+        messages = [dataset_pb2.CreateDatasetRequest(header=header)]
+        messages += [dataset_pb2.CreateDatasetRequest(chunk=chunk) for chunk in chunks]
+        return self.datasets.CreateDataset(iter(messages))
+
+    def spec(self, **changes: Any) -> training_job_pb2.TrainingSpec:
+        values = {"base_model": "bases/tiny", "dataset": "datasets/rows", "model": "models/mood", **changes}
+        return training_job_pb2.TrainingSpec(**values)
+
+    def create(self, request_id: str = "", **changes: Any) -> training_job_pb2.TrainingJob:
+        job = training_job_pb2.TrainingJob(spec=self.spec(**changes))
+        return self.jobs.CreateTrainingJob(
+            training_job_pb2.CreateTrainingJobRequest(training_job=job, request_id=request_id)
+        )
+
+    def get(self, name: str) -> training_job_pb2.TrainingJob:
+        return self.jobs.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(name=name), wait_for_ready=True)
+
+    def watch(self, name: str, after: int = 0) -> Iterator[training_job_pb2.TrainingEvent]:
+        request = training_job_pb2.WatchTrainingJobRequest(name=name, after_event_id=after)
+        return iter(self.jobs.WatchTrainingJob(request, wait_for_ready=True, timeout=120))
+
+    def states(self, name: str) -> list[str]:
+        changes = [e.state_change for e in self.watch(name) if e.WhichOneof("event") == "state_change"]
+        return [training_job_pb2.JobState.Name(c.new_state).removeprefix("JOB_STATE_") for c in changes]
+
+    def worker(self, name: str, attempt: int) -> psutil.Process:
+        """Waits until the worker of an attempt has trained a step, and returns its process."""
+        until_sync(lambda: self.get(name).attempt == attempt and self.get(name).progress.step > 0, 60)
+        (mark,) = (self.folder / "jobs" / name.removeprefix("jobs/")).glob(f"attempt-{attempt}/worker.json")
+        return psutil.Process(int(__import__("json").loads(mark.read_text())["pid"]))
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    suite = Suite(tmp_path_factory.mktemp("suite"))
+    suite.tokenization.start()
+    suite.training.start()
+    suite.register(save_base(suite.folder / "tiny"))
+    suite.upload("rows", csv_of(labelled_rows(64)))
+    yield suite
+    suite.channel.close()
+    assert suite.training.stop() == 0
+    assert suite.tokenization.stop() == 0
+
+
+SHORT = training_job_pb2.Hyperparameters(epochs=2, batch_size=16)
+LONG = training_job_pb2.Hyperparameters(epochs=100, batch_size=4, checkpoint_interval=20)
+
+
+def test_from_rows_to_a_promoted_version(suite: Suite) -> None:
+    job = suite.create(hyperparameters=SHORT, model="models/first")
+    events = list(suite.watch(job.name))
+    assert [e.event_id for e in events] == list(range(1, len(events) + 1))
+    kinds = {e.WhichOneof("event") for e in events}
+    assert kinds >= {"state_change", "progress", "evaluation", "log_line"}
+    done = suite.get(job.name)
+    assert done.state == training_job_pb2.JOB_STATE_SUCCEEDED, done.failure
+    assert done.model_version == "models/first/versions/1"
+    assert done.evaluation.row_count == sum(done.evaluation.confusion_matrix) == 12
+    version = suite.models.GetModelVersion(model_pb2.GetModelVersionRequest(name=done.model_version))
+    assert (suite.folder / "artifacts" / "bundles" / version.bundle_digest / "manifest.json").is_file()
+    aliases = suite.models.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=30)
+    assert next(aliases).complete
+    model = suite.models.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=version.name))
+    assert [(a.alias, a.model_version.name) for a in model.aliases] == [("production", version.name)]
+    (told,) = next(aliases).aliases
+    assert told.model_version.bundle_digest == version.bundle_digest
+    aliases.cancel()
+    assert list(suite.watch(job.name, events[-2].event_id)) == events[-1:]
+
+
+def test_the_same_request_is_the_same_job(suite: Suite) -> None:
+    job = suite.create("request-1", hyperparameters=SHORT)
+    assert suite.create("request-1", hyperparameters=SHORT).name == job.name
+    with pytest.raises(grpc.RpcError) as caught:
+        suite.create("request-1", hyperparameters=LONG)
+    assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert suite.states(job.name)[-1] == "SUCCEEDED"
+
+
+def test_a_killed_worker_is_replaced_and_nothing_is_lost(suite: Suite) -> None:
+    job = suite.create(hyperparameters=LONG)
+    worker = suite.worker(job.name, 1)
+    next(e for e in suite.watch(job.name) if e.WhichOneof("event") == "checkpoint_saved")
+    worker.kill()
+    assert suite.states(job.name) == [
+        "STARTING",
+        "RUNNING",
+        "RECOVERING",
+        "STARTING",
+        "RUNNING",
+        "EVALUATING",
+        "SUCCEEDED",
+    ]
+    lines = [e.log_line.text for e in suite.watch(job.name) if e.attempt == 2 and e.WhichOneof("event") == "log_line"]
+    assert any(line.startswith("resuming after step ") for line in lines)
+    # The job that nobody disturbed gives the same bundle.
+    other = suite.create(hyperparameters=LONG)
+    assert suite.states(other.name)[-1] == "SUCCEEDED"
+    weights = [
+        suite.models.GetModelVersion(model_pb2.GetModelVersionRequest(name=suite.get(name).model_version)).bundle_digest
+        for name in (job.name, other.name)
+    ]
+    files = [(suite.folder / "artifacts/bundles" / digest / "adapter.safetensors").read_bytes() for digest in weights]
+    assert files[0] == files[1]
+
+
+def test_the_worker_trains_on_while_the_controller_is_dead(suite: Suite) -> None:
+    job = suite.create(hyperparameters=LONG)
+    worker = suite.worker(job.name, 1)
+    suite.training.kill()
+    with pytest.raises(grpc.RpcError) as caught:
+        suite.jobs.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(name=job.name))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert worker.is_running()
+    suite.training.start()
+    events = list(suite.watch(job.name))
+    assert [e.event_id for e in events] == list(range(1, len(events) + 1))
+    steps = [e.progress.step for e in events if e.WhichOneof("event") == "progress"]
+    assert steps == sorted(set(steps))
+    assert suite.states(job.name) == ["STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"]
+
+
+def test_a_job_waits_for_a_tokenization_service_that_died(suite: Suite) -> None:
+    suite.tokenization.kill()
+    job = suite.create(hyperparameters=SHORT)
+    until_sync(lambda: suite.get(job.name).state == training_job_pb2.JOB_STATE_RUNNING, 60)
+    suite.tokenization.start()
+    assert suite.states(job.name)[-1] == "SUCCEEDED"
+
+
+def test_cancelling_stops_the_worker(suite: Suite) -> None:
+    job = suite.create(hyperparameters=training_job_pb2.Hyperparameters(epochs=1000, batch_size=1))
+    worker = suite.worker(job.name, 1)
+    cancelled = suite.jobs.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(name=job.name))
+    assert cancelled.state == training_job_pb2.JOB_STATE_CANCELLING
+    assert suite.states(job.name)[-2:] == ["CANCELLING", "CANCELLED"]
+    until_sync(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    with pytest.raises(grpc.RpcError) as caught:
+        suite.jobs.CancelTrainingJob(training_job_pb2.CancelTrainingJobRequest(name=job.name))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_a_worker_that_is_asked_to_stop_goes_on_later(suite: Suite) -> None:
+    job = suite.create(hyperparameters=LONG)
+    os.kill(suite.worker(job.name, 1).pid, signal.SIGTERM)
+    assert "RECOVERING" in suite.states(job.name)
+    assert suite.get(job.name).state == training_job_pb2.JOB_STATE_SUCCEEDED
+
+
+def test_a_stranger_cannot_report(suite: Suite) -> None:
+    job = suite.create(hyperparameters=SHORT)
+    assert suite.states(job.name)[-1] == "SUCCEEDED"
+    message = worker_pb2.WorkerMessage(job=job.name, attempt=7, seq=1, done=worker_pb2.Done(bundle_digest="f" * 64))
+    with pytest.raises(grpc.RpcError) as caught:
+        list(suite.workers.Report(iter([message])))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+Call = Callable[[Suite], object]
+NAN = float("nan")
+HYPER = training_job_pb2.Hyperparameters
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
+    "unknown base": (lambda s: s.create(base_model="bases/none"), NOT_FOUND, "bases/none does not exist"),
+    "malformed base": (lambda s: s.create(base_model="tiny"), INVALID, "training_job.spec.base_model"),
+    "unknown dataset": (lambda s: s.create(dataset="datasets/none"), NOT_FOUND, "datasets/none does not exist"),
+    "unknown label": (
+        lambda s: s.create(classification=training_job_pb2.ClassificationHead(labels=["good", "ugly"])),
+        INVALID,
+        "training_job.spec.classification.labels",
+    ),
+    "NaN learning rate": (
+        lambda s: s.create(hyperparameters=HYPER(learning_rate=NAN)),
+        INVALID,
+        "training_job.spec.hyperparameters.learning_rate",
+    ),
+    "negative epochs": (
+        lambda s: s.create(hyperparameters=HYPER(epochs=-1)),
+        INVALID,
+        "training_job.spec.hyperparameters.epochs",
+    ),
+    "negative rank": (
+        lambda s: s.create(lora=training_job_pb2.LoraMethod(rank=-8)),
+        INVALID,
+        "training_job.spec.lora.rank",
+    ),
+    "empty upload": (lambda s: s.upload("bad", b""), INVALID, "chunk"),
+    "missing column": (lambda s: s.upload("bad", b"a,b\n1,2\n"), INVALID, "header.dataset.text_column"),
+    "bad encoding": (lambda s: s.upload("bad", b"text,label\n\xff,1\n"), INVALID, "chunk"),
+    "one class": (lambda s: s.upload("bad", b"text,label\na,1\nb,1\n"), INVALID, "chunk"),
+    "cut Parquet": (lambda s: s.upload("bad", b"PAR1xxxx", dataset_pb2.DATASET_FORMAT_PARQUET), INVALID, "chunk"),
+    "unknown format": (lambda s: s.upload("bad", b"x", 77), INVALID, "header.dataset.format"),
+    "bad dataset id": (lambda s: s.upload("../x", b"x"), INVALID, "header.dataset_id"),
+    "chunk first": (
+        lambda s: s.datasets.CreateDataset(iter([dataset_pb2.CreateDatasetRequest(chunk=b"x")])),
+        INVALID,
+        "header",
+    ),
+    "nothing at all": (lambda s: s.datasets.CreateDataset(iter([])), INVALID, "header"),
+    "name taken": (
+        lambda s: s.upload("rows", b"text,label\na,1\nb,0\n"),
+        grpc.StatusCode.ALREADY_EXISTS,
+        "datasets/rows exists with other content",
+    ),
+    "no source": (
+        lambda s: s.bases.RegisterBaseModel(base_model_pb2.RegisterBaseModelRequest(base_model_id="x")),
+        INVALID,
+        "base_model.source",
+    ),
+    "no folder": (lambda s: s.register(Path("/no/such")), INVALID, "base_model.source.folder"),
+    "unknown version": (
+        lambda s: s.models.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name="models/mood/versions/999")),
+        NOT_FOUND,
+        "models/mood/versions/999 does not exist",
+    ),
+    "unknown model": (
+        lambda s: s.models.GetModel(model_pb2.GetModelRequest(name="models/none")),
+        NOT_FOUND,
+        "models/none does not exist",
+    ),
+    "malformed version": (
+        lambda s: s.models.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name="models/mood/versions/0")),
+        INVALID,
+        "name",
+    ),
+    "bad alias": (
+        lambda s: s.models.PromoteModelVersion(
+            model_pb2.PromoteModelVersionRequest(name="models/mood/versions/1", alias="A B")
+        ),
+        INVALID,
+        "alias",
+    ),
+    "unknown job": (lambda s: s.get("jobs/job-none"), NOT_FOUND, "jobs/job-none does not exist"),
+    "watch backwards": (lambda s: list(s.watch("jobs/job-none", -1)), INVALID, "after_event_id"),
+    "negative page": (
+        lambda s: s.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(page_size=-1)),
+        INVALID,
+        "page_size",
+    ),
+    "made-up page token": (
+        lambda s: s.models.ListModels(model_pb2.ListModelsRequest(page_token="%%%")),
+        INVALID,
+        "page_token",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_by_name_and_nothing_changes(suite: Suite, case: str) -> None:
+    call, code, named = BAD[case]
+    before = snapshot(suite)
+    with pytest.raises(grpc.RpcError) as caught:
+        call(suite)
+    error: Any = caught.value
+    assert error.code() is code, error.details()
+    assert error.details().startswith(named)
+    if code is INVALID:
+        assert violated_field(error) == named
+    assert snapshot(suite) == before
+
+
+def violated_field(error: grpc.RpcError) -> str:
+    """Returns the field that google.rpc.BadRequest names."""
+    status: Any = rpc_status.from_call(error)  # type: ignore[arg-type]
+    for detail in status.details:
+        bad = error_details_pb2.BadRequest()
+        if detail.Unpack(bad):
+            return str(bad.field_violations[0].field)
+    return ""
+
+
+def snapshot(suite: Suite) -> tuple[object, ...]:
+    """Returns everything that is stored."""
+    return (
+        suite.bases.ListBaseModels(base_model_pb2.ListBaseModelsRequest()),
+        suite.datasets.ListDatasets(dataset_pb2.ListDatasetsRequest()),
+        [j.name for j in suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()).training_jobs],
+        suite.models.ListModels(model_pb2.ListModelsRequest()),
+        sorted(p.name for p in (suite.folder / "artifacts" / "datasets").iterdir()),
+    )
+
+
+def test_lists_have_pages(suite: Suite) -> None:
+    names, token = [], ""
+    while True:
+        page = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(page_size=2, page_token=token))
+        names += [job.name for job in page.training_jobs]
+        token = page.next_page_token
+        if not token:
+            break
+    everything = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()).training_jobs
+    assert names == [job.name for job in everything]
+    assert len(names) > 2
+
+
+def test_the_metrics_count_what_was_done(suite: Suite) -> None:
+    import urllib.request
+
+    def value(name: str, **labels: str) -> float:
+        with urllib.request.urlopen(f"http://{suite.training.metrics_address}/metrics") as response:
+            families = text_string_to_metric_families(response.read().decode())
+        found = [s.value for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
+        return sum(found)
+
+    before = value("symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND")
+    for _ in range(5):
+        with pytest.raises(grpc.RpcError):
+            suite.models.GetModel(model_pb2.GetModelRequest(name="models/none"))
+    assert value("symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND") == before + 5
+    jobs = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()).training_jobs
+    succeeded = sum(job.state == training_job_pb2.JOB_STATE_SUCCEEDED for job in jobs)
+    assert value("symbiont_training_jobs", state="SUCCEEDED") == succeeded
+    rows = value("symbiont_training_dataset_rows_total")
+    suite.upload("more", csv_of(labelled_rows(10, seed=1)))
+    assert value("symbiont_training_dataset_rows_total") == rows + 10

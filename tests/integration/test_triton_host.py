@@ -1,0 +1,214 @@
+"""A host in the real tritonserver: loaded inline, asked in mixed batches, killed, restarted, and asked again."""
+
+import asyncio
+import random
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import pytest_asyncio
+import tritonclient.grpc as tritonclient
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    IntegrityError,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
+from symbiont.engine import wire
+from symbiont.engine.engine import Engine, Row
+from symbiont.engine.settings import HostSettings
+from symbiont.engine.testing import random_bundle, random_rows, tiny_base
+from symbiont.engine.torch_runtime import TorchRuntime
+from symbiont.triton.client import HostClient
+from symbiont.triton.host_model import host_name
+from symbiont.triton.installation import find_triton
+from symbiont.triton.server import TritonServer
+
+# One server for the file: starting a host means importing torch in another process.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def base(store) -> str:
+    return tiny_base(store)
+
+
+@pytest.fixture(scope="module")
+def references(store, base):
+    shapes = [(4, 3), (0, 2), (16, 7), (1, 1)]
+    return dict(
+        random_bundle(store, base, seed=seed, rank=rank, num_labels=labels)
+        for seed, (rank, labels) in enumerate(shapes)
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(store, base) -> Engine:
+    """The same engine in this process."""
+    return Engine(TorchRuntime(store, base), store)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory):
+    async with TritonServer(find_triton(start=Path(__file__).parent), tmp_path_factory.mktemp("triton")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(server, store):
+    async with HostClient(server.url, HostSettings(store.root, threads=1)) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host(server, client, base):
+    """A server that runs and has the host, whatever the test before did."""
+    if not await client.ready():
+        await server.start()
+    await client.ensure_host(base)
+    return client
+
+
+async def test_concurrent_requests_load_the_host_once(server, client, base):
+    assert await client.ready()
+    assert not await client.host_ready(base)
+    ids = random_rows(1)[0]
+    answers = await asyncio.gather(*(client.infer(base, [(ids, "")]) for _ in range(8)))
+    assert all(np.array_equal(answer[0], answers[0][0]) for answer in answers)
+    assert await client.host_ready(base)
+    assert server.log_file.read_text().count("successfully loaded") == 1
+
+
+async def test_mixed_batches_from_concurrent_requests_equal_the_engine_in_process(host, base, engine, references):
+    choice = random.Random(3)
+    requests = [
+        [(ids, choice.choice(["", *references])) for ids in random_rows(choice.randint(1, 9), seed=seed)]
+        for seed in range(40)
+    ]
+    answers = await asyncio.gather(*(host.infer(base, rows) for rows in requests))
+    for rows, got in zip(requests, answers, strict=True):
+        expected = engine.infer([Row(ids, bundle) for ids, bundle in rows])
+        for (ids, bundle), mine, theirs in zip(rows, got, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=TOLERANCE)
+            if bundle:
+                np.testing.assert_allclose(mine, references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
+
+
+async def test_a_bad_bundle_fails_its_request_and_no_other(host, base, store, references):
+    damaged, _ = random_bundle(store, base, seed=50)
+    path = store.root / "bundles" / damaged / "head.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    foreign, _ = random_bundle(store, tiny_base(store, seed=51), seed=51)
+    ids, good = random_rows(1)[0], next(iter(references))
+    expected = references[good].logits(ids)
+    bad = {
+        "a" * 64: NotFound,
+        damaged: IntegrityError,
+        foreign: IntegrityError,
+    }
+    calls = [host.infer(base, [(ids, good), (ids, digest)]) for digest in bad]
+    calls += [host.infer(base, [(ids, good)]) for _ in range(8)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for error, (digest, kind) in zip(answers, bad.items(), strict=False):
+        assert type(error) is kind
+        assert digest in str(error)
+    for answer in answers[len(bad) :]:
+        assert not isinstance(answer, BaseException)
+        np.testing.assert_allclose(answer[0], expected, rtol=0, atol=TOLERANCE)
+
+
+async def test_ids_that_do_not_fit_the_base_are_refused(host, base):
+    with pytest.raises(InvalidArgument, match="vocabulary") as caught:
+        await host.infer(base, [(np.array([10**6], np.int32), "")])
+    assert caught.value.field == "input_ids"
+
+
+async def test_a_base_that_is_not_stored_cannot_be_loaded(host):
+    with pytest.raises(NotFound, match="bases/"):
+        await host.ensure_host("f" * 64)
+
+
+async def test_nvidias_own_client_reaches_the_host(server, host, base, references):
+    ids, bundle = random_rows(1)[0], next(iter(references))
+
+    def ask() -> np.ndarray:
+        tensors = [
+            (wire.INPUT_IDS, ids[None, :], "INT32"),
+            (wire.ROW_LENGTHS, np.array([[len(ids)]], np.int32), "INT32"),
+            (wire.BUNDLE_DIGEST, np.array([[bundle.encode()]], dtype=np.object_), "BYTES"),
+        ]
+        inputs = [tritonclient.InferInput(name, values.shape, kind) for name, values, kind in tensors]
+        for tensor, (_, values, _) in zip(inputs, tensors, strict=True):
+            tensor.set_data_from_numpy(values)
+        with tritonclient.InferenceServerClient(server.url) as plain:
+            result = plain.infer(host_name(base), inputs)
+            assert result.as_numpy(wire.OUTPUT_LENGTHS).tolist() == [[3]]
+            return result.as_numpy(wire.OUTPUT)[0]
+
+    np.testing.assert_allclose(await asyncio.to_thread(ask), references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
+
+
+async def test_callers_that_give_up_leave_triton_alive(host, base, references):
+    ids = random_rows(64, max_length=64)
+    calls = [
+        asyncio.create_task(host.infer(base, [(row, bundle) for row in ids for bundle in references]))
+        for _ in range(16)
+    ]
+    await asyncio.sleep(0.01)
+    for call in calls:
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+    assert len(await host.infer(base, [(ids[0], "")])) == 1
+
+
+async def test_a_deadline_passes(host, base, references):
+    rows = [(row, bundle) for row in random_rows(200) for bundle in references]
+    with pytest.raises(DeadlineExceeded):
+        await host.infer(base, rows, timeout_s=0.001)
+    assert len(await host.infer(base, rows[:1])) == 1
+
+
+async def test_a_host_whose_process_died_is_loaded_again(server, host, base):
+    ids = random_rows(1)[0]
+    expected = await host.infer(base, [(ids, "")])
+    stubs = [p for p in psutil.process_iter() if p.ppid() == server.pid and "stub" in p.name()]
+    assert stubs
+    for stub in stubs:
+        stub.kill()
+    again = await asyncio.gather(*(host.infer(base, [(ids, "")]) for _ in range(4)))
+    for answer in again:
+        np.testing.assert_allclose(answer[0], expected[0], rtol=0, atol=TOLERANCE)
+
+
+async def test_a_killed_triton_is_unavailable_and_answers_after_a_restart(server, host, base, references):
+    ids, bundle = random_rows(1)[0], next(iter(references))
+    await server.kill()
+    assert not await host.ready()
+    with pytest.raises(Unavailable, match="Triton"):
+        await host.infer(base, [(ids, bundle)])
+    await server.start()
+    np.testing.assert_allclose(
+        (await host.infer(base, [(ids, bundle)]))[0], references[bundle].logits(ids), rtol=0, atol=TOLERANCE
+    )
+
+
+async def test_requests_in_flight_when_triton_dies_are_unavailable(server, host, base, references):
+    rows = [(row, bundle) for row in random_rows(400) for bundle in references]
+    calls = [asyncio.create_task(host.infer(base, rows)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+    await server.kill()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert any(isinstance(answer, Unavailable) for answer in answers)
+    assert all(isinstance(answer, Unavailable | list) for answer in answers)

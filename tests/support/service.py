@@ -1,0 +1,66 @@
+"""A service of the suite as a process of its own, on free ports of the loopback address."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from support.waiting import until_sync
+
+
+def free_port() -> int:
+    """Returns a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServiceProcess:
+    """`python -m symbiont.<name>` with settings; it can be killed and started again on the same port."""
+
+    def __init__(self, name: str, folder: Path, **settings: object) -> None:
+        self.name = name
+        self.address = f"127.0.0.1:{free_port()}"
+        self.metrics_address = f"127.0.0.1:{free_port()}"
+        self.log = folder / f"{name}.log"
+        values = {"address": self.address, "metrics_address": self.metrics_address, **settings}
+        self._environment = os.environ | {f"SYMBIONT_{key.upper()}": str(value) for key, value in values.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "ServiceProcess":
+        """Starts the process and waits until it serves."""
+        command = [sys.executable, "-m", f"symbiont.{self.name}"]
+        before = self._count("serving")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+        until_sync(lambda: self._count("serving") > before or self.process.poll() is not None, 60)
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def kill(self) -> None:
+        """Ends the process with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ends the process with SIGTERM; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def events(self) -> list[dict[str, object]]:
+        """Returns what it logged; every line must be JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def _count(self, event: str) -> int:
+        text = self.log.read_text() if self.log.exists() else ""
+        return text.count(f'"event": "{event}"')

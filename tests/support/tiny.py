@@ -1,0 +1,70 @@
+"""A tiny random base model with a real WordPiece tokenizer, and rows that it can learn within seconds."""
+
+import json
+import random
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel
+
+SENTENCES = [
+    "the loan was repaid on time and the bank was pleased",
+    "the loan was never repaid and the bank lost money",
+    "what is the interest rate of this card",
+    "你好，请问这张卡的利率是多少",
+    "银行很满意，贷款按时还清了",
+    "贷款没有还，银行亏了钱",
+]
+GOOD = ["good", "great", "pleased", "happy", "满意", "很好"]
+BAD = ["bad", "awful", "lost", "angry", "亏", "糟糕"]
+FILLER = ["the", "bank", "card", "loan", "service", "today", "银行", "服务", "was", "is"]
+
+
+def save_tokenizer(folder: Path) -> None:
+    """Trains a small WordPiece tokenizer with BERT's shape and saves it as tokenizer.json."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES + GOOD + BAD + FILLER, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 64}))
+
+
+def save_base(folder: Path, seed: int = 0) -> Path:
+    """Saves a random BERT of 2 layers x 32 with its tokenizer, in Hugging Face layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=400,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+def labelled_rows(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Returns (text, label) rows, good or bad by one telling word."""
+    source = random.Random(seed)
+    rows = []
+    for i in range(count):
+        words = source.choices(FILLER, k=source.randint(2, 12))
+        words.insert(source.randint(0, len(words)), source.choice(GOOD if i % 2 else BAD))
+        rows.append((" ".join(words), "good" if i % 2 else "bad"))
+    return rows
+
+
+def csv_of(rows: list[tuple[str, str]]) -> bytes:
+    """Returns rows without commas or quotes as a CSV file."""
+    return "\n".join(["text,label", *(f"{text},{label}" for text, label in rows)]).encode()

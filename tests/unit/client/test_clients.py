@@ -1,0 +1,234 @@
+"""Both clients against real servers on loopback: every test runs once sync and once asyncio."""
+
+import asyncio
+import inspect
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from symbiont import client as c
+from symbiont.api.training.v1 import dataset_pb2, training_job_pb2
+from symbiont.client.channels import Endpoints, Limits
+
+QUICK = Limits(timeout=5, patience=1.0, watch_patience=5.0)
+
+
+class Driver:
+    """Calls the asyncio client as if it were the sync one."""
+
+    def __init__(self, endpoints: Endpoints, limits: Limits) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._client = self._loop.run_until_complete(self._make(endpoints, limits))
+
+    async def _make(self, endpoints: Endpoints, limits: Limits) -> c.AsyncClient:
+        return c.AsyncClient(endpoints, limits)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            value = getattr(self._client, name)(*args, **kwargs)
+            if isinstance(value, AsyncIterator):
+                return self._drain(value)
+            return self._loop.run_until_complete(value)
+
+        return call
+
+    def _drain(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._loop.run_until_complete(anext(items))
+            except StopAsyncIteration:
+                return
+
+    def finish(self) -> None:
+        self._loop.run_until_complete(self._client.close())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def client(request: Any, suite: Any) -> Iterator[Any]:
+    endpoints = Endpoints(training=suite.address, inference=suite.address)
+    if request.param == "sync":
+        with c.Client(endpoints, QUICK) as made:
+            yield made
+        return
+    driver = Driver(endpoints, QUICK)
+    yield driver
+    driver.finish()
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"row {i},{i % 2}\n" for i in range(250_000)))
+    return path
+
+
+def spec(**more: Any) -> training_job_pb2.TrainingSpec:
+    return c.training_spec(base_model="minilm", dataset="rows", model="m", **more)
+
+
+def make_job(client: Any, rows: Path) -> Any:
+    client.create_dataset("rows", rows)
+    return client.create_training_job(spec(), request_id="r1")
+
+
+def test_the_clients_are_twins() -> None:
+    def face(cls: type) -> dict[str, tuple[str, str | None]]:
+        members = {k: v for k, v in vars(cls).items() if inspect.isfunction(v) and not k.startswith("_")}
+        text = {k: str(inspect.signature(v)).replace("AsyncIterator", "Iterator") for k, v in members.items()}
+        return {k: (text[k], v.__doc__) for k, v in members.items()}
+
+    assert face(c.Client) == face(c.AsyncClient)
+
+
+def test_registers_and_lists_over_pages(client: Any) -> None:
+    for name in ("a", "b", "c"):
+        base = client.register_base_model(name, package="p", provider="sbert", license="Apache-2.0")
+    assert base.name == "bases/c"
+    assert (base.source.package.package, base.provider, base.license) == ("p", "sbert", "Apache-2.0")
+    assert [b.name for b in client.list_base_models()] == ["bases/a", "bases/b", "bases/c"]
+    assert client.get_base_model("a") == client.get_base_model("bases/a")
+    with pytest.raises(ValueError, match="exactly one source"):
+        client.register_base_model("d", package="p", folder="x")
+
+
+def test_uploads_in_chunks(client: Any, suite: Any, rows: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    dataset = client.create_dataset("rows", rows, label_column="label", progress=lambda *at: seen.append(at))
+    size = rows.stat().st_size
+    assert suite.state.uploads["datasets/rows"] == rows.read_bytes()
+    assert (dataset.format, dataset.label_column, dataset.row_count) == (
+        dataset_pb2.DATASET_FORMAT_CSV,
+        "label",
+        250_000,
+    )
+    assert [s for s, _ in seen] == [*range(1 << 20, size, 1 << 20), size]
+    assert {total for _, total in seen} == {size}
+
+
+def test_an_upload_is_sent_again_as_a_whole(client: Any, suite: Any, rows: Path) -> None:
+    suite.state.unavailable["CreateDataset"] = 1
+    client.create_dataset("rows", rows)
+    assert suite.state.uploads["datasets/rows"] == rows.read_bytes()
+
+
+def test_a_wrong_file_fails_before_a_call(client: Any, suite: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        client.create_dataset("rows", tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="no dataset format"):
+        client.create_dataset("rows", tmp_path / "rows.xlsx")
+    assert not suite.state.calls
+
+
+def test_an_error_carries_all_that_the_status_says(client: Any, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.tsv"
+    empty.touch()
+    with pytest.raises(c.InvalidArgumentError) as caught:
+        client.create_dataset("rows", empty)
+    error = caught.value
+    assert (error.code, error.reason, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, "EMPTY_FILE", "chunk")
+    assert error.message == "chunk: the file is empty"
+    assert re.fullmatch("[0-9a-f]{32}", error.request_id)
+    with pytest.raises(c.NotFoundError) as missing:
+        client.get_model("nobody")
+    assert (missing.value.reason, missing.value.field) == ("NO_SUCH_RESOURCE", "")
+
+
+def test_the_same_request_id_gives_the_same_job(client: Any, rows: Path) -> None:
+    job = make_job(client, rows)
+    assert client.create_training_job(spec(), request_id="r1").name == job.name
+    assert client.create_training_job(spec()).name != job.name
+    with pytest.raises(c.AlreadyExistsError):
+        client.create_training_job(spec(epochs=2), request_id="r1")
+    assert [j.name for j in client.list_training_jobs()] == ["jobs/j1", "jobs/j2"]
+    assert client.get_training_job("j1").spec == spec()
+
+
+def test_unavailable_is_tried_again_when_idempotent(client: Any, suite: Any, rows: Path) -> None:
+    job = make_job(client, rows)
+    suite.state.unavailable.update({"GetModel": 2, "CancelTrainingJob": 1})
+    assert client.get_model("m").latest_version == 1
+    assert suite.state.calls["GetModel"] == 3
+    with pytest.raises(c.UnavailableError):
+        client.cancel_training_job(job.name)
+    assert suite.state.calls["CancelTrainingJob"] == 1
+    with pytest.raises(c.FailedPreconditionError):
+        client.cancel_training_job(job.name)
+
+
+def test_retries_end(client: Any, suite: Any) -> None:
+    suite.state.unavailable["GetModel"] = 1000
+    with pytest.raises(c.UnavailableError, match="ordered by the test"):
+        client.get_model("m")
+    assert 2 < suite.state.calls["GetModel"] < 12
+
+
+@pytest.mark.parametrize("breaks", [[], [2, 0, 1], [-1, 3, -1]])
+def test_a_watch_misses_nothing(client: Any, suite: Any, rows: Path, breaks: list[int]) -> None:
+    job = make_job(client, rows)
+    suite.state.jobs[job.name].state = training_job_pb2.JOB_STATE_RUNNING
+    suite.state.breaks = list(breaks)
+    events = list(client.watch_training_job(job.name))
+    assert [e.event_id for e in events] == [1, 2, 3, 4, 5, 6]
+    assert len(suite.state.watched_after) == len(breaks) + 1
+    suite.state.watched_after.clear()
+    assert [e.event_id for e in client.watch_training_job(job.name, after_event_id=4)] == [5, 6]
+    assert suite.state.watched_after == [4]
+
+
+def test_a_watch_after_the_end_ends(client: Any, rows: Path) -> None:
+    job = make_job(client, rows)
+    assert list(client.watch_training_job(job.name, after_event_id=6)) == []
+    with pytest.raises(c.NotFoundError):
+        list(client.watch_training_job("nobody"))
+
+
+def test_a_watch_survives_a_restart_of_the_service(client: Any, suite: Any, rows: Path) -> None:
+    job = make_job(client, rows)
+    suite.state.breaks = [2]
+    events = client.watch_training_job(job.name)
+    assert [next(events).event_id, next(events).event_id] == [1, 2]
+    suite.stop()
+    timer = threading.Timer(0.5, suite.start)
+    timer.start()
+    assert [e.event_id for e in events] == [3, 4, 5, 6]
+    timer.join()
+
+
+def test_promotes_and_predicts(client: Any, rows: Path) -> None:
+    make_job(client, rows)
+    version = next(iter(client.list_model_versions("m")))
+    assert client.get_model_version("m/versions/1") == version
+    assert client.promote("m/versions/1").aliases[0].alias == "production"
+    assert client.promote(version.name, alias="canary").aliases[0].alias == "canary"
+    assert [m.name for m in client.list_models()] == ["models/m"]
+    answer = client.predict("m@production", ["good", "bad " * 50])
+    assert [(p.label, p.probability, p.truncated) for p in answer.predictions] == [
+        ("yes", 0.75, False),
+        ("no", 0.75, True),
+    ]
+    assert answer.stages.infer == pytest.approx(3)
+    assert answer.model_version == "models/m/versions/1"
+    assert len(client.predict("m", ["good"], top_k=1).predictions[0].classes) == 1
+    with pytest.raises(c.InvalidArgumentError) as caught:
+        client.predict("m", ["good", ""])
+    assert caught.value.field == "instances[1].text"
+    with pytest.raises(TypeError):
+        client.predict("m", "one string")
+
+
+def test_wait_ready(client: Any, suite: Any) -> None:
+    suite.set_serving(False)
+    with pytest.raises(c.UnavailableError, match="NOT_SERVING"):
+        client.wait_ready(0.3)
+    timer = threading.Timer(0.3, suite.set_serving, [True])
+    timer.start()
+    client.wait_ready(10)
+    timer.join()

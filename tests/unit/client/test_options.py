@@ -1,0 +1,69 @@
+"""Keyword arguments become a spec; what is left out stays unset."""
+
+from typing import Any
+
+import pytest
+
+from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, LoraMethod, TrainingSpec
+from symbiont.client.options import training_spec
+
+NAMES: Any = {"base_model": "b", "dataset": "d", "model": "m"}
+
+
+def test_defaults_are_left_to_the_service() -> None:
+    expected = TrainingSpec(base_model="bases/b", dataset="datasets/d", model="models/m")
+    expected.hyperparameters.SetInParent()
+    assert training_spec(**NAMES) == expected
+    assert training_spec(**NAMES, epochs=None, method=None) == expected
+
+
+def test_everything_lands_in_its_field() -> None:
+    spec = training_spec(
+        base_model="bases/b",
+        dataset="d",
+        model="m",
+        evaluation_dataset="held-out",
+        rank=4,
+        alpha=8,
+        dropout=0,
+        target_modules=["query"],
+        labels=["no", "yes"],
+        epochs=2,
+        batch_size=32,
+        learning_rate=0.01,
+        weight_decay=0,
+        warmup_fraction=0.1,
+        max_gradient_norm=2,
+        max_tokens=64,
+        seed=0,
+        checkpoint_interval=10,
+    )
+    assert spec.evaluation_dataset == "datasets/held-out"
+    assert spec.lora == LoraMethod(rank=4, alpha=8, dropout=0, target_modules=["query"])
+    assert spec.lora.HasField("dropout")
+    assert list(spec.classification.labels) == ["no", "yes"]
+    assert spec.hyperparameters == Hyperparameters(
+        epochs=2,
+        batch_size=32,
+        learning_rate=0.01,
+        weight_decay=0,
+        warmup_fraction=0.1,
+        max_gradient_norm=2,
+        max_tokens=64,
+        seed=0,
+        checkpoint_interval=10,
+    )
+    assert spec.hyperparameters.HasField("seed")
+
+
+def test_methods() -> None:
+    assert training_spec(**NAMES, method="lora").WhichOneof("method") == "lora"
+    assert training_spec(**NAMES, method="head-only").WhichOneof("method") == "head_only"
+    with pytest.raises(ValueError, match="head-only"):
+        training_spec(**NAMES, method="head-only", rank=4)
+
+
+def test_one_way_to_judge() -> None:
+    assert training_spec(**NAMES, holdout_fraction=0.3).holdout_fraction == 0.3
+    with pytest.raises(ValueError, match="exclude"):
+        training_spec(**NAMES, holdout_fraction=0.3, evaluation_dataset="d2")

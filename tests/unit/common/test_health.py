@@ -1,0 +1,58 @@
+"""Check and Watch of grpc.health.v1."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from symbiont.common.health import NOT_SERVING, SERVING
+
+UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+def ask(name: str) -> Any:
+    return health_pb2.HealthCheckRequest(service=name)
+
+
+async def test_check_tells_the_status_of_a_name(peer: Any) -> None:
+    stub = health_pb2_grpc.HealthStub(peer.channel)
+    await peer.lifecycle.health.set("a", SERVING)
+    await peer.lifecycle.health.set("b", NOT_SERVING)
+    assert (await stub.Check(ask("a"))).status == SERVING
+    assert (await stub.Check(ask("b"))).status == NOT_SERVING
+
+
+async def test_check_of_an_unknown_or_forgotten_name_is_not_found(peer: Any) -> None:
+    await peer.lifecycle.health.set("a", SERVING)
+    await peer.lifecycle.health.set("a", None)
+    await peer.lifecycle.health.set("never", None)
+    for name in ("a", "never"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health_pb2_grpc.HealthStub(peer.channel).Check(ask(name))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_watch_tells_each_change_to_every_watcher(peer: Any) -> None:
+    stub, health = health_pb2_grpc.HealthStub(peer.channel), peer.lifecycle.health
+    leaves, stays = stub.Watch(ask("a")), stub.Watch(ask("a"))
+    assert [(await leaves.read()).status, (await stays.read()).status] == [UNKNOWN, UNKNOWN]
+    leaves.cancel()
+    for status in (SERVING, NOT_SERVING, SERVING):
+        await health.set("a", status)
+        await health.set("other", status)
+        assert (await stays.read()).status == status
+    stays.cancel()
+
+
+async def test_a_graceful_shutdown_is_told_and_ends_the_watch(peer: Any) -> None:
+    stub, health = health_pb2_grpc.HealthStub(peer.channel), peer.lifecycle.health
+    await health.set("a", SERVING)
+    watch = stub.Watch(ask("a"))
+    assert (await watch.read()).status == SERVING
+    await health.enter_graceful_shutdown()
+    await health.set("a", SERVING)
+    assert (await watch.read()).status == NOT_SERVING
+    assert await asyncio.wait_for(watch.read(), 5) is grpc.aio.EOF
+    assert (await stub.Check(ask("a"))).status == NOT_SERVING

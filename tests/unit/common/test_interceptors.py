@@ -1,0 +1,160 @@
+"""Every RPC gets an id, is counted, and ends in a status that says no more than it should."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from symbiont.api.training.v1 import model_pb2
+from symbiont.common import errors
+from symbiont.common.interceptors import STATUS_OF, status_code
+from symbiont.common.request_id import current_request_id
+
+REQUEST = model_pb2.GetModelRequest(name="models/x")
+
+
+def raising(error: Exception) -> Any:
+    async def act(request: Any, context: Any) -> None:
+        raise error
+
+    return act
+
+
+def sample(peer: Any, name: str, **labels: str) -> float:
+    return peer.metrics.registry.get_sample_value(name, {"service": "training", **labels}) or 0.0
+
+
+def test_a_subclass_takes_the_status_of_its_nearest_ancestor() -> None:
+    class Gone(errors.NotFound):
+        pass
+
+    assert status_code(Gone("x")) is grpc.StatusCode.NOT_FOUND
+
+
+def test_every_domain_error_has_a_status() -> None:
+    def below(cls: type) -> set[type]:
+        return {cls}.union(*(below(sub) for sub in cls.__subclasses__()))
+
+    ours = {cls for cls in below(errors.SymbiontError) if cls.__module__ == errors.__name__}
+    assert ours == set(STATUS_OF)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason", "field"),
+    [
+        (errors.InvalidArgument("spec.rank", "-1 is negative"), "INVALID_ARGUMENT", "INVALID_ARGUMENT", "spec.rank"),
+        (errors.InvalidArgument("a", "b", reason="TOO_LONG"), "INVALID_ARGUMENT", "TOO_LONG", "a"),
+        (errors.NotFound("models/x does not exist"), "NOT_FOUND", "NOT_FOUND", None),
+        (errors.NotFound("it does not exist", field="model"), "NOT_FOUND", "NOT_FOUND", "model"),
+        (errors.AlreadyExists("taken"), "ALREADY_EXISTS", "ALREADY_EXISTS", None),
+        (errors.FailedPrecondition("not yet"), "FAILED_PRECONDITION", "FAILED_PRECONDITION", None),
+        (errors.ResourceExhausted("full"), "RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED", None),
+        (errors.Unavailable("away"), "UNAVAILABLE", "UNAVAILABLE", None),
+        (errors.DeadlineExceeded("late"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", None),
+        (errors.IntegrityError("damaged"), "FAILED_PRECONDITION", "INTEGRITY", None),
+        (errors.SymbiontError("odd"), "INTERNAL", "INTERNAL", None),
+    ],
+)
+async def test_a_domain_error_becomes_a_status_with_details(
+    peer: Any, error: errors.SymbiontError, code: str, reason: str, field: str | None
+) -> None:
+    peer.servicer.act = raising(error)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST)
+    assert caught.value.code().name == code
+    assert caught.value.details() == str(error)
+    status = rpc_status.from_call(caught.value)
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == (reason, "symbiont")
+    named = len(status.details) > 1 and status.details[1].Unpack(request) and request.field_violations[0].field
+    assert named == (field or False)
+
+
+async def test_an_unknown_error_tells_the_caller_only_where_to_look(peer: Any) -> None:
+    peer.servicer.act = raising(RuntimeError("the password is hunter2"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST, metadata=(("x-request-id", "abc"),))
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "internal error; the log has it under request id abc"
+
+
+async def test_an_abort_of_the_servicer_passes(peer: Any) -> None:
+    async def act(request: Any, context: Any) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+
+    peer.servicer.act = act
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST)
+    assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, "not here")
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("caller-1", True), ("", False), ("with space", False), ("x" * 129, False)])
+async def test_a_well_formed_request_id_is_kept_and_any_other_replaced(peer: Any, sent: str, kept: bool) -> None:
+    seen: list[str] = []
+
+    async def act(request: Any, context: Any) -> None:
+        seen.append(current_request_id())
+
+    peer.servicer.act = act
+    call = peer.stub.GetModel(REQUEST, metadata=(("x-request-id", sent),))
+    await call
+    assert dict(await call.trailing_metadata())["x-request-id"] == seen[0]
+    assert (seen[0] == sent) is kept
+    assert seen[0]
+
+
+async def test_a_failed_call_sends_its_request_id_back_too(peer: Any) -> None:
+    peer.servicer.act = raising(errors.NotFound("x"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST, metadata=(("x-request-id", "abc"),))
+    assert dict(caught.value.trailing_metadata())["x-request-id"] == "abc"
+
+
+async def test_rpcs_are_counted_by_method_and_status(peer: Any) -> None:
+    async def act(request: Any, context: Any) -> None:
+        assert sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 1
+
+    peer.servicer.act = act
+    for _ in range(3):
+        await peer.stub.GetModel(REQUEST)
+    peer.servicer.act = raising(errors.NotFound("x"))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await peer.stub.GetModel(REQUEST)
+    assert sample(peer, "symbiont_rpc_started_total", rpc="GetModel") == 4
+    assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="OK") == 3
+    assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND") == 1
+    assert sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 0
+
+
+async def test_a_stream_that_fails_half_way_gives_what_it_had_and_a_status(peer: Any) -> None:
+    peer.servicer.act = raising(errors.Unavailable("the registry restarts"))
+    call = peer.stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest())
+    assert (await call.read()).complete
+    with pytest.raises(grpc.aio.AioRpcError, match="the registry restarts"):
+        await call.read()
+    assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_cancelled_call_is_counted_as_cancelled(peer: Any) -> None:
+    entered = asyncio.Event()
+
+    async def act(request: Any, context: Any) -> None:
+        entered.set()
+        await asyncio.sleep(60)
+
+    peer.servicer.act = act
+    call = peer.stub.GetModel(REQUEST)
+    waiting = asyncio.create_task(call.code())
+    await entered.wait()
+    call.cancel()
+    assert await waiting is grpc.StatusCode.CANCELLED
+    for _ in range(100):
+        if sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="CANCELLED") == 1:
+            break
+        await asyncio.sleep(0.01)
+    assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="CANCELLED") == 1
+    assert sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 0

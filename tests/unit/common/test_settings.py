@@ -1,0 +1,53 @@
+"""Settings come from flags, then the environment, then defaults; every problem is told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from symbiont.common.settings import ServiceSettings, split_address
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ADDRESS", "LOG_LEVEL", "DRAIN_SECONDS", "ARTIFACT_ROOT"):
+        monkeypatch.delenv(f"SYMBIONT_{name}", raising=False)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, *flags: str) -> ServiceSettings:
+    monkeypatch.setattr("sys.argv", ["program", *flags])
+    return ServiceSettings.from_command_line("program", "Does something.")
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBIONT_ADDRESS", "0.0.0.0:1")
+    monkeypatch.setenv("SYMBIONT_ARTIFACT_ROOT", "/data")
+    settings = read(monkeypatch, "--address", "0.0.0.0:2")
+    assert settings.address == "0.0.0.0:2"
+    assert settings.artifact_root == Path("/data")
+    assert settings.drain_seconds == 10.0
+
+
+def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SYMBIONT_LOG_LEVEL", "loud")
+    with pytest.raises(SystemExit) as caught:
+        read(monkeypatch, "--drain-seconds", "-1")
+    told = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert "SYMBIONT_LOG_LEVEL (--log-level)" in told
+    assert "SYMBIONT_DRAIN_SECONDS (--drain-seconds)" in told
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        ServiceSettings().address = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("text", "parts"), [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::]:0", ("[::]", 0))])
+def test_an_address(text: str, parts: tuple[str, int]) -> None:
+    assert split_address(text) == parts
+
+
+@pytest.mark.parametrize("text", ["", "host", ":80", "host:", "host:http"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="host:port"):
+        split_address(text)

@@ -1,0 +1,325 @@
+"""A fake suite for the twins of `client` and `cli`: real gRPC servers on loopback, with the real error interceptor."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from symbiont.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from symbiont.api.training.v1 import (
+    base_model_pb2,
+    base_model_pb2_grpc,
+    dataset_pb2,
+    dataset_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    training_job_pb2,
+    training_job_pb2_grpc,
+)
+from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.pages import page_of
+from symbiont.common.server import NOT_SERVING, SERVING, Lifecycle, Registration, build_server
+from symbiont.common.settings import ServiceSettings
+
+
+@dataclass
+class FakeState:
+    """What the fakes hold, and the faults that a test orders."""
+
+    bases: dict[str, base_model_pb2.BaseModel] = field(default_factory=dict)
+    datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    jobs: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
+    requests: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
+    events: dict[str, list[training_job_pb2.TrainingEvent]] = field(default_factory=dict)
+    models: dict[str, model_pb2.Model] = field(default_factory=dict)
+    versions: dict[str, model_pb2.ModelVersion] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+    watched_after: list[int] = field(default_factory=list)
+    # Method -> how many of its next calls answer UNAVAILABLE.
+    unavailable: Counter[str] = field(default_factory=Counter)
+    # A watch breaks after so many events, as often as there are entries; -1 ends the stream without an error.
+    breaks: list[int] = field(default_factory=list)
+
+    def enter(self, method: str) -> None:
+        """Counts a call, and fails it when that was ordered."""
+        self.calls[method] += 1
+        if self.unavailable[method] > 0:
+            self.unavailable[method] -= 1
+            raise Unavailable("ordered by the test")
+
+    def finish(self, job: str, losses: tuple[float, ...] = (0.9, 0.4)) -> None:
+        """Writes the events of a whole training, and makes its model version."""
+        pb = training_job_pb2
+        record, version = self.jobs[job], f"{self.jobs[job].spec.model}/versions/1"
+        evaluation = pb.Evaluation(row_count=10, accuracy=0.9, macro_f1=0.88, labels=["no", "yes"])
+        evaluation.confusion_matrix.extend([5, 0, 1, 4])
+        parts: list[dict[str, Any]] = [
+            {"state_change": pb.StateChange(old_state=pb.JOB_STATE_QUEUED, new_state=pb.JOB_STATE_RUNNING)},
+            *(
+                {"progress": pb.Progress(step=i + 1, total_steps=len(losses), loss=loss)}
+                for i, loss in enumerate(losses)
+            ),
+            {"log_line": pb.LogLine(text="hello from the worker")},
+            {"evaluation": evaluation},
+            {"state_change": pb.StateChange(new_state=pb.JOB_STATE_SUCCEEDED, model_version=version)},
+        ]
+        self.events[job] = [pb.TrainingEvent(job=job, event_id=i, attempt=1, **p) for i, p in enumerate(parts, 1)]
+        record.state, record.model_version = pb.JOB_STATE_SUCCEEDED, version
+        record.evaluation.CopyFrom(evaluation)
+        self.models[record.spec.model] = model_pb2.Model(name=record.spec.model, latest_version=1)
+        self.versions[version] = model_pb2.ModelVersion(
+            name=version, training_job=job, bundle_digest="b" * 64, evaluation=evaluation
+        )
+
+
+def _get(table: dict[str, Any], name: str) -> Any:
+    if name not in table:
+        raise NotFound(f"{name} does not exist", reason="NO_SUCH_RESOURCE")
+    return table[name]
+
+
+def _page(table: dict[str, Any], request: Any) -> tuple[list[Any], str]:
+    # Pages of two, so that a listing of three shows whether the client turns them.
+    return page_of(sorted(table.items()), request.page_size or 2, request.page_token)
+
+
+class _Bases(base_model_pb2_grpc.BaseModelServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def RegisterBaseModel(self, request: Any, context: Any) -> Any:
+        self.state.enter("RegisterBaseModel")
+        name = f"bases/{request.base_model_id}"
+        base = base_model_pb2.BaseModel(name=name, digest="a" * 64, tokenizer_digest="f" * 64)
+        base.MergeFrom(request.base_model)
+        return self.state.bases.setdefault(name, base)
+
+    async def GetBaseModel(self, request: Any, context: Any) -> Any:
+        return _get(self.state.bases, request.name)
+
+    async def ListBaseModels(self, request: Any, context: Any) -> Any:
+        items, token = _page(self.state.bases, request)
+        return base_model_pb2.ListBaseModelsResponse(base_models=items, next_page_token=token)
+
+
+class _Datasets(dataset_pb2_grpc.DatasetServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def CreateDataset(self, request_iterator: Any, context: Any) -> Any:
+        self.state.enter("CreateDataset")
+        header, body = None, b""
+        async for message in request_iterator:
+            if message.WhichOneof("message") == "header":
+                header = message.header
+            else:
+                assert len(message.chunk) <= 4 << 20
+                body += message.chunk
+        if not body:
+            raise InvalidArgument("chunk", "the file is empty", reason="EMPTY_FILE")
+        name = f"datasets/{header.dataset_id}"
+        dataset = dataset_pb2.Dataset(name=name, byte_count=len(body), row_count=body.count(b"\n") - 1)
+        dataset.MergeFrom(header.dataset)
+        self.state.datasets[name], self.state.uploads[name] = dataset, body
+        return dataset
+
+    async def GetDataset(self, request: Any, context: Any) -> Any:
+        return _get(self.state.datasets, request.name)
+
+    async def ListDatasets(self, request: Any, context: Any) -> Any:
+        items, token = _page(self.state.datasets, request)
+        return dataset_pb2.ListDatasetsResponse(datasets=items, next_page_token=token)
+
+
+class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+        self.numbers = itertools.count(1)
+
+    async def CreateTrainingJob(self, request: Any, context: Any) -> Any:
+        self.state.enter("CreateTrainingJob")
+        spec = request.training_job.spec
+        if spec.hyperparameters.HasField("epochs") and spec.hyperparameters.epochs < 1:
+            raise InvalidArgument("training_job.spec.hyperparameters.epochs", "it must be at least 1")
+        _get(self.state.datasets, spec.dataset)
+        if known := self.state.requests.get(request.request_id):
+            if known.spec != spec:
+                raise AlreadyExists(f"request id {request.request_id} was used with another body")
+            return known
+        job = training_job_pb2.TrainingJob(
+            name=f"jobs/j{next(self.numbers)}", spec=spec, state=training_job_pb2.JOB_STATE_QUEUED
+        )
+        self.state.jobs[job.name] = self.state.requests[request.request_id] = job
+        self.state.finish(job.name)
+        return job
+
+    async def GetTrainingJob(self, request: Any, context: Any) -> Any:
+        return _get(self.state.jobs, request.name)
+
+    async def ListTrainingJobs(self, request: Any, context: Any) -> Any:
+        items, token = _page(self.state.jobs, request)
+        return training_job_pb2.ListTrainingJobsResponse(training_jobs=items, next_page_token=token)
+
+    async def CancelTrainingJob(self, request: Any, context: Any) -> Any:
+        self.state.enter("CancelTrainingJob")
+        job = _get(self.state.jobs, request.name)
+        if job.state == training_job_pb2.JOB_STATE_SUCCEEDED:
+            raise FailedPrecondition(f"{request.name} has already ended")
+        job.state = training_job_pb2.JOB_STATE_CANCELLED
+        return job
+
+    async def WatchTrainingJob(self, request: Any, context: Any) -> Any:
+        self.state.watched_after.append(request.after_event_id)
+        _get(self.state.jobs, request.name)
+        left = self.state.breaks.pop(0) if self.state.breaks else None
+        for event in self.state.events[request.name][request.after_event_id :]:
+            if left == 0:
+                raise Unavailable("ordered by the test")
+            if left == -1:
+                return
+            left = left - 1 if left is not None else None
+            yield event
+
+
+class _Models(model_pb2_grpc.ModelServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        self.state.enter("GetModel")
+        return _get(self.state.models, request.name)
+
+    async def ListModels(self, request: Any, context: Any) -> Any:
+        items, token = _page(self.state.models, request)
+        return model_pb2.ListModelsResponse(models=items, next_page_token=token)
+
+    async def GetModelVersion(self, request: Any, context: Any) -> Any:
+        return _get(self.state.versions, request.name)
+
+    async def ListModelVersions(self, request: Any, context: Any) -> Any:
+        mine = {k: v for k, v in self.state.versions.items() if k.startswith(f"{request.parent}/")}
+        items, token = _page(mine, request)
+        return model_pb2.ListModelVersionsResponse(model_versions=items, next_page_token=token)
+
+    async def PromoteModelVersion(self, request: Any, context: Any) -> Any:
+        version = _get(self.state.versions, request.name)
+        model = self.state.models[request.name.rpartition("/versions/")[0]]
+        alias = model_pb2.ModelAlias(model=model.name, alias=request.alias or "production", model_version=version)
+        del model.aliases[:]
+        model.aliases.append(alias)
+        return model
+
+
+class _Inference(inference_pb2_grpc.InferenceServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def Predict(self, request: Any, context: Any) -> Any:
+        self.state.enter("Predict")
+        pb = inference_pb2
+        _get(self.state.models, request.model.partition("@")[0].partition("/versions/")[0])
+        response = pb.PredictResponse(served_model=pb.ServedModel(model_version="models/m/versions/1"))
+        response.stage_times.infer.FromMilliseconds(3)
+        for i, instance in enumerate(request.instances):
+            if not instance.text:
+                raise InvalidArgument(f"instances[{i}].text", "the text is empty", reason="EMPTY_TEXT")
+            best = "yes" if "good" in instance.text else "no"
+            classes = [pb.ClassProbability(label=best, probability=0.75)]
+            classes.append(pb.ClassProbability(label="no" if best == "yes" else "yes", probability=0.25))
+            prediction = response.predictions.add(truncated=len(instance.text) > 100)
+            prediction.classification.classes.extend(classes[: request.top_k or None])
+        return response
+
+
+class FakeSuite:
+    """Both services on one port, in a thread of their own; may be stopped and started again on the same port."""
+
+    def __init__(self) -> None:
+        self.state = FakeState()
+        self.address = "127.0.0.1:0"
+        self._metrics = ServiceMetrics("fake")
+
+    def start(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def stop(self) -> None:
+        if self.loop.is_running():
+            self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def set_serving(self, serving: bool) -> None:
+        coroutine = self._lifecycle.health.set("", SERVING if serving else NOT_SERVING)
+        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(5)
+
+    def _run(self) -> None:
+        self.loop.run_until_complete(self._serve())
+        self.loop.close()
+
+    async def _serve(self) -> None:
+        training = "symbiont.training.v1"
+        services = [
+            Registration(
+                f"{training}.BaseModelService",
+                _Bases(self.state),
+                base_model_pb2_grpc.add_BaseModelServiceServicer_to_server,
+            ),
+            Registration(
+                f"{training}.DatasetService",
+                _Datasets(self.state),
+                dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
+            ),
+            Registration(
+                f"{training}.TrainingJobService",
+                _Jobs(self.state),
+                training_job_pb2_grpc.add_TrainingJobServiceServicer_to_server,
+            ),
+            Registration(
+                f"{training}.ModelService", _Models(self.state), model_pb2_grpc.add_ModelServiceServicer_to_server
+            ),
+            Registration(
+                "symbiont.inference.v1.InferenceService",
+                _Inference(self.state),
+                inference_pb2_grpc.add_InferenceServiceServicer_to_server,
+            ),
+        ]
+        self._lifecycle = Lifecycle()
+        settings = ServiceSettings(address=self.address)
+        server = build_server(settings, self._metrics, self._lifecycle, services)
+        await self._lifecycle.health.set("", SERVING)
+        port = _bind(server, self.address)
+        self.address = f"127.0.0.1:{port}"
+        await server.start()
+        self._ready.set()
+        await self._stop.wait()
+        await server.stop(0)
+
+
+def _bind(server: Any, address: str) -> int:
+    for _ in range(50):
+        try:
+            return int(server.add_insecure_port(address))
+        except RuntimeError:
+            time.sleep(0.1)
+    raise TimeoutError(address)
+
+
+@pytest.fixture
+def suite() -> Iterator[FakeSuite]:
+    """A running fake of the training and inference services."""
+    fake = FakeSuite()
+    fake.start()
+    yield fake
+    fake.stop()

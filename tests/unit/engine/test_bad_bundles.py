@@ -1,0 +1,140 @@
+"""One bad bundle fails its own rows, says why, and leaves its neighbours' answers as they were."""
+
+import numpy as np
+import pytest
+
+from symbiont.bundle import load_bundle, write_bundle
+from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.engine.engine import Row
+from symbiont.engine.testing import random_bundle, random_rows, tiny_base
+
+
+def _rewrite(world, digest, *, adapter=None, head=None, manifest=None, monkeypatch):
+    """Stores a bundle again with something changed, past the checks of the writer."""
+    bundle = load_bundle(world.store, digest)
+    with monkeypatch.context() as patched:
+        patched.setattr("symbiont.bundle.tensors.check", lambda *_: None)
+        return write_bundle(
+            world.store,
+            bundle.manifest.model_copy(update=manifest or {}),
+            {key: (adapter or (lambda _, v: v))(key, value) for key, value in bundle.adapter.items()},
+            {key: (head or (lambda _, v: v))(key, value) for key, value in bundle.head.items()},
+        )
+
+
+def _nan(_key, value):
+    value = value.copy()
+    value.flat[0] = np.nan
+    return value
+
+
+def _narrow(key, value):
+    return np.ascontiguousarray(value[:, :-1]) if "lora_A" in key else value
+
+
+@pytest.fixture
+def refusal(world, engine):
+    """Answers one bad row between good ones, checks the good ones, and returns the bad one's error."""
+
+    def ask(digest: str) -> Exception:
+        ids, good = random_rows(1, seed=8)[0], world.bundles[4]
+        expected = engine.infer([Row(ids, good)])[0]
+        first, bad, last = engine.infer([Row(ids, good), Row(ids, digest), Row(ids, good)])
+        for answer in (first, last):
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
+        assert isinstance(bad, Exception)
+        assert digest in str(bad)
+        assert digest not in engine.resident()
+        return bad
+
+    return ask
+
+
+def test_nan_in_the_adapter(world, refusal, monkeypatch):
+    digest = _rewrite(world, world.bundles[0], adapter=_nan, monkeypatch=monkeypatch)
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert "NaN" in str(error)
+
+
+def test_nan_in_the_head(world, refusal, monkeypatch):
+    digest = _rewrite(world, world.bundles[0], head=_nan, monkeypatch=monkeypatch)
+    assert isinstance(refusal(digest), IntegrityError)
+
+
+def test_an_adapter_for_another_width(world, refusal, monkeypatch):
+    digest = _rewrite(world, world.bundles[0], adapter=_narrow, monkeypatch=monkeypatch)
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert "(in, out)" in str(error)
+
+
+def test_an_adapter_that_misses_a_module(world, refusal, monkeypatch):
+    method = load_bundle(world.store, world.bundles[0]).manifest.method.model_copy(
+        update={"target_modules": ("query", "value", "key")}
+    )
+    digest = _rewrite(world, world.bundles[0], manifest={"method": method}, monkeypatch=monkeypatch)
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert "key" in str(error)
+
+
+def test_a_head_for_another_hidden_size(world, refusal, monkeypatch):
+    head = load_bundle(world.store, world.bundles[0]).manifest.head.model_copy(update={"hidden_size": 31})
+    digest = _rewrite(
+        world,
+        world.bundles[0],
+        manifest={"head": head},
+        head=lambda key, value: np.ascontiguousarray(value[:, :31]) if key == "weight" else value,
+        monkeypatch=monkeypatch,
+    )
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert "31" in str(error)
+
+
+def test_another_base(world, refusal):
+    other = tiny_base(world.store, seed=99)
+    digest, _ = random_bundle(world.store, other, seed=99)
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert other in str(error)
+
+
+@pytest.mark.parametrize("file", ["adapter.safetensors", "head.safetensors"])
+def test_a_flipped_bit(world, refusal, file):
+    digest, _ = random_bundle(world.store, world.base, seed=1234)
+    path = world.store.root / "bundles" / digest / file
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    error = refusal(digest)
+    world.store.delete("bundles", digest)
+    assert isinstance(error, IntegrityError)
+    assert file in str(error)
+
+
+@pytest.mark.parametrize("wrong", [0.01, 1e30])
+def test_golden_logits_that_do_not_come_out(world, refusal, monkeypatch, wrong):
+    golden = load_bundle(world.store, world.bundles[0]).manifest.golden
+    logits = (*golden.logits[:-1], tuple(value + wrong for value in golden.logits[-1]))
+    golden = golden.model_copy(update={"logits": logits})
+    digest = _rewrite(world, world.bundles[0], manifest={"golden": golden}, monkeypatch=monkeypatch)
+    assert isinstance(error := refusal(digest), IntegrityError)
+    assert "golden" in str(error)
+
+
+def test_golden_ids_outside_the_vocabulary(world, refusal, monkeypatch):
+    golden = load_bundle(world.store, world.bundles[0]).manifest.golden
+    golden = golden.model_copy(update={"input_ids": ((10**6,), *golden.input_ids[1:])})
+    digest = _rewrite(world, world.bundles[0], manifest={"golden": golden}, monkeypatch=monkeypatch)
+    assert isinstance(refusal(digest), IntegrityError)
+
+
+def test_memory_that_runs_out_while_loading(world, refusal, monkeypatch):
+    digest, _ = random_bundle(world.store, world.base, seed=4321)
+    real = world.runtime.place
+
+    def place(adapter):
+        # Of this bundle only: the good neighbour must still load.
+        if next(iter(adapter.values())).a.shape[0] == 4:
+            raise MemoryError
+        return real(adapter)
+
+    monkeypatch.setattr(world.runtime, "place", place)
+    assert isinstance(refusal(digest), Unavailable)

@@ -1,0 +1,135 @@
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
+from symbiont.engine.engine import Engine, Row
+from symbiont.engine.packing import PackingLimits
+from symbiont.engine.testing import HIDDEN_SIZE, MAX_LENGTH, VOCAB_SIZE, random_rows, tiny_base
+from symbiont.engine.torch_runtime import TorchRuntime
+
+TOLERANCE = 1e-5
+
+
+def _batch(world, seed: int, count: int = 24) -> list[Row]:
+    choice = random.Random(seed)
+    return [Row(ids, choice.choice(["", *world.bundles])) for ids in random_rows(count, seed=seed)]
+
+
+def test_every_bundle_answers_as_transformers_and_peft_do(world, engine):
+    rows = [Row(ids, bundle) for ids, bundle in itertools.product(random_rows(6, seed=9), world.bundles)]
+    for row, answer in zip(rows, engine.infer(rows), strict=True):
+        np.testing.assert_allclose(answer, world.references[row.bundle].logits(row.input_ids), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_mixed_is_alone_in_any_order(world, engine, seed):
+    rows = _batch(world, seed)
+    alone = [engine.infer([row])[0] for row in rows]
+    order = random.Random(seed).sample(range(len(rows)), len(rows))
+    for index, answer in zip(order, engine.infer([rows[i] for i in order]), strict=True):
+        np.testing.assert_allclose(answer, alone[index], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        PackingLimits(max_rows=1),
+        PackingLimits(max_rows=3),
+        PackingLimits(max_tokens=100),
+        # Everything in one sub-batch, however much of it is padding.
+        PackingLimits(max_waste=1.0, max_tokens=10**6, max_rows=10**6),
+    ],
+)
+def test_how_rows_are_cut_changes_no_answer(world, engine, make_engine, limits):
+    rows = _batch(world, 77)
+    for answer, expected in zip(make_engine(limits=limits).infer(rows), engine.infer(rows), strict=True):
+        np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_slot_zero_is_exactly_the_base(world, engine):
+    """A row without an adapter is bit for bit the same, whether or not rows beside it have one."""
+    ids = random_rows(1, seed=3)[0]
+    with_adapters = engine.infer([Row(ids), Row(ids, world.bundles[0]), Row(ids, world.bundles[5])])[0]
+    without = engine.infer([Row(ids), Row(ids), Row(ids)])[0]
+    np.testing.assert_array_equal(with_adapters, without)
+    assert without.shape == (HIDDEN_SIZE,)
+
+
+def test_rows_without_adapters_skip_the_adapter_path(world, engine, monkeypatch):
+    monkeypatch.setattr("symbiont.engine.torch_runtime.LoraBatch", None)
+    head_only = world.bundles[2]
+    assert len(engine.infer([Row(ids, bundle) for ids in random_rows(2) for bundle in ("", head_only)])) == 4
+
+
+def test_two_bases_can_differ_in_pooling(world, tmp_path):
+    """The plain base answers with its own pooling."""
+    store = ArtifactStore(tmp_path)
+    base = tiny_base(store, pooling="cls")
+    ids = random_rows(1)[0]
+    cls = Engine(TorchRuntime(store, base), store).infer([Row(ids)])[0]
+    mean = Engine(world.runtime, world.store).infer([Row(ids)])[0]
+    assert not np.allclose(cls, mean, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[], [0] * (MAX_LENGTH + 1), [-1], [VOCAB_SIZE]],
+    ids=["empty", "too long", "negative", "outside the vocabulary"],
+)
+def test_bad_ids_fail_their_own_row(world, engine, ids):
+    good = Row(random_rows(1)[0], world.bundles[0])
+    refused, answer = engine.infer([Row(np.asarray(ids, dtype=np.int32), world.bundles[0]), good])
+    assert isinstance(refused, InvalidArgument)
+    np.testing.assert_allclose(answer, engine.infer([good])[0], rtol=0, atol=TOLERANCE)
+
+
+def test_no_rows_have_no_answers(engine):
+    assert engine.infer([]) == []
+
+
+def test_an_unknown_bundle_fails_its_own_row(world, engine):
+    ids = random_rows(1)[0]
+    unknown, known = engine.infer([Row(ids, "a" * 64), Row(ids, world.bundles[0])])
+    assert isinstance(unknown, NotFound)
+    assert "a" * 64 in str(unknown)
+    assert isinstance(known, np.ndarray)
+
+
+def test_fewer_slots_than_bundles_in_a_batch_still_answer(world, engine, make_engine):
+    small = make_engine(max_slots=2)
+    rows = _batch(world, 5)
+    for _ in range(3):
+        for answer, expected in zip(small.infer(rows), engine.infer(rows), strict=True):
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
+        assert len(small.resident()) == 2
+
+
+def test_threads_do_not_mix_their_rows(world, make_engine):
+    engine = make_engine(max_slots=3)
+    batches = [_batch(world, seed, count=6) for seed in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(engine.infer, batches))
+    for batch, got in zip(batches, answers, strict=True):
+        for row, answer in zip(batch, got, strict=True):
+            expected = engine.infer([row])[0]
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_a_base_that_is_not_stored_is_not_found(world):
+    with pytest.raises(NotFound):
+        TorchRuntime(world.store, "a" * 64)
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 31}, {"max_length": MAX_LENGTH + 1}, {"pooling": "max"}])
+def test_a_base_whose_manifest_is_wrong_is_refused(world, change):
+    folder = world.store.path("bases", world.base)
+    files = {name: folder / name for name in ("config.json", "model.safetensors")}
+    fields = {k: v for k, v in world.store.manifest("bases", world.base).items() if k != "files"}
+    digest = world.store.put("bases", files, fields | change)
+    with pytest.raises(IntegrityError, match=digest):
+        TorchRuntime(world.store, digest)

@@ -1,0 +1,165 @@
+"""Fakes of everything around the inference domain, and a few versions to play with."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from symbiont.common.errors import NotFound, SymbiontError, Unavailable
+from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, Logits, ModelVersion, Row, Tokens
+
+BASE, OTHER_BASE, TOKENIZER = "a" * 64, "b" * 64, "c" * 64
+
+
+def make_version(model: str = "x", number: int = 1, base: str = BASE) -> ModelVersion:
+    return ModelVersion(model, number, f"{number:x}".rjust(64, "d"), base, TOKENIZER)
+
+
+def make_alias(model: str = "x", alias: str = "production", number: int = 1, base: str = BASE) -> Alias:
+    return Alias(model, alias, make_version(model, number, base))
+
+
+class FakeRegistry:
+    """A registry in memory. `streams` holds, per watch, what it yields before it ends; the last one stays open."""
+
+    def __init__(self) -> None:
+        self.known: list[Alias] = []
+        self.versions: list[ModelVersion] = []
+        self.streams: list[list[AliasUpdate | SymbiontError]] = []
+        self.watches = 0
+        self.asked: list[str] = []
+        self.down = False
+
+    async def watch(self) -> AsyncIterator[AliasUpdate]:
+        self.watches += 1
+        if not self.streams:
+            await asyncio.sleep(60)
+        for event in self.streams.pop(0):
+            if isinstance(event, SymbiontError):
+                raise event
+            yield event
+
+    async def aliases(self, model: str, timeout_s: float) -> Sequence[Alias]:
+        self._enter(model)
+        found = [alias for alias in self.known if alias.model == model]
+        if not found:
+            raise NotFound(f"models/{model} is unknown to the registry")
+        return found
+
+    async def version(self, model: str, number: int, timeout_s: float) -> ModelVersion:
+        self._enter(f"{model}/{number}")
+        for version in self.versions:
+            if (version.model, version.number) == (model, number):
+                return version
+        raise NotFound("no such version")
+
+    def _enter(self, what: str) -> None:
+        self.asked.append(what)
+        if self.down:
+            raise Unavailable("the training service cannot be reached")
+
+
+class FakeHosts:
+    """Hosts in memory: the logits of a row are its bundle's, whatever its ids."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+        self.loads: list[str] = []
+        self.logits: dict[str, Sequence[float]] = {}
+        self.calls: list[tuple[str, list[list[int]], float, str]] = []
+        self.error: SymbiontError | None = None
+        self.seconds = 0.0
+
+    async def host_ready(self, base_digest: str) -> bool:
+        return base_digest in self.loaded
+
+    async def ensure_host(self, base_digest: str) -> None:
+        self.loads.append(base_digest)
+        await asyncio.sleep(0)
+        if self.error:
+            raise self.error
+        self.loaded.add(base_digest)
+
+    async def infer(
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+    ) -> Sequence[Logits]:
+        self.calls.append((base_digest, [ids.tolist() for ids, _ in rows], timeout_s, request_id))
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        return [np.array(self.logits[bundle], dtype=np.float32) for _, bundle in rows]
+
+
+class FakeTokens:
+    """Every text is its length in words; cut to `max_tokens` when that is given."""
+
+    def __init__(self) -> None:
+        self.digest = TOKENIZER
+        self.calls: list[tuple[str, int, float]] = []
+        self.error: SymbiontError | None = None
+        self.seconds = 0.0
+
+    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
+        self.calls.append((digest, max_tokens, timeout_s))
+        await asyncio.sleep(self.seconds)
+        if self.error:
+            raise self.error
+        lengths = [len(text.split()) for text in texts]
+        cut = [min(length, max_tokens or length) for length in lengths]
+        rows = [np.arange(length, dtype=np.int32) for length in cut]
+        return Tokens(rows, [a < b for a, b in zip(cut, lengths, strict=True)], self.digest)
+
+
+@pytest.fixture
+def version() -> Callable[..., ModelVersion]:
+    return make_version
+
+
+@pytest.fixture
+def alias() -> Callable[..., Alias]:
+    return make_alias
+
+
+@pytest.fixture
+def info() -> BundleInfo:
+    return BundleInfo(("no", "yes", "perhaps"), 2.0, BASE, TOKENIZER)
+
+
+@pytest.fixture
+def prometheus() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(prometheus: CollectorRegistry) -> InferenceMetrics:
+    return InferenceMetrics(prometheus)
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+@pytest.fixture
+def hosts() -> FakeHosts:
+    return FakeHosts()
+
+
+@pytest.fixture
+def tokens() -> FakeTokens:
+    return FakeTokens()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], object]:
+    """Waits until something holds."""
+
+    async def wait(holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():  # noqa: ASYNC110, what is waited for tells nobody
+                await asyncio.sleep(0.002)
+
+    return wait

@@ -1,0 +1,81 @@
+"""Hosts that an alias needs are loaded, loaded again when lost, and their state is told."""
+
+from typing import Any
+
+import pytest
+
+from symbiont.common.background import running
+from symbiont.common.errors import Unavailable
+from symbiont.inference.hosts import HostKeeper
+from symbiont.inference.table import RoutingTable
+from symbiont.inference.types import AliasUpdate
+
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def table() -> RoutingTable:
+    return RoutingTable()
+
+
+@pytest.fixture
+def health() -> dict[str, bool]:
+    return {}
+
+
+@pytest.fixture
+def keeper(hosts: Any, table: RoutingTable, health: dict[str, bool], metrics: Any) -> HostKeeper:
+    async def report(name: str, ready: bool | None) -> None:
+        if ready is None:
+            del health[name]
+        else:
+            health[name] = ready
+
+    return HostKeeper(hosts, table, report, metrics, interval_s=0.01)
+
+
+async def test_hosts_follow_the_aliases(
+    keeper: HostKeeper,
+    table: RoutingTable,
+    hosts: Any,
+    health: dict[str, bool],
+    alias: Any,
+    until: Any,
+    prometheus: Any,
+) -> None:
+    async with running("hosts", keeper.run):
+        table.apply(AliasUpdate([alias("x")], complete=True))
+        await until(lambda: health == {"models/x@production": True})
+        table.apply(AliasUpdate([alias("x", "canary", 2), alias("y", base=B)], complete=False))
+        ready = {"models/x@production": True, "models/x@canary": True, "models/y@production": True}
+        await until(lambda: health == ready)
+        assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 2
+        assert prometheus.get_sample_value("symbiont_inference_aliases") == 3
+        table.apply(AliasUpdate([alias("y", base=B)], complete=True))
+        await until(lambda: health == {"models/y@production": True})
+    assert hosts.loads == [A, B]
+    assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 1
+
+
+async def test_a_triton_that_restarted_gets_its_host_back(
+    keeper: HostKeeper, table: RoutingTable, hosts: Any, health: dict[str, bool], alias: Any, until: Any
+) -> None:
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    async with running("hosts", keeper.run):
+        await until(lambda: health == {"models/x@production": True})
+        hosts.loaded.clear()
+        hosts.error = Unavailable("Triton is away")
+        await until(lambda: health == {"models/x@production": False})
+        await until(lambda: len(hosts.loads) > 4)
+        hosts.error = None
+        await until(lambda: health == {"models/x@production": True})
+
+
+async def test_one_host_that_cannot_be_loaded_does_not_hold_up_another(
+    keeper: HostKeeper, table: RoutingTable, hosts: Any, health: dict[str, bool], alias: Any, until: Any
+) -> None:
+    table.apply(AliasUpdate([alias("x"), alias("y", base=B)], complete=True))
+    hosts.error = Unavailable("no memory")
+    hosts.loaded.add(B)
+    async with running("hosts", keeper.run):
+        await until(lambda: health == {"models/x@production": False, "models/y@production": True})

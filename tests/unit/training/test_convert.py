@@ -1,0 +1,122 @@
+"""Every pair of conversions is a round trip."""
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf import json_format
+
+from support.registry import tiny_spec
+from symbiont.api.training.v1 import base_model_pb2, training_job_pb2, worker_pb2
+from symbiont.common.errors import InvalidArgument
+from symbiont.training import convert, types
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.types import JobState, WorkerReport
+
+EVALUATION = types.Evaluation(3, 0.5, 0.25, 0.75, ("a", "b"), ((1, 0), (2, 0)))
+PROGRESS = types.Progress(3, 10, 0.25, 0.5, 1e-3, 1.5, 2000.0, 4.5)
+INPUTS = types.Inputs("1" * 64, "2" * 64, "3" * 64, "", "mean")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"head_only": {}, "evaluation_dataset": "datasets/other"},
+        {"lora": {"rank": 4, "target_modules": ["query"], "dropout": 0.0}, "classification": {"labels": ["a", "b"]}},
+        {"hyperparameters": {"epochs": 1, "seed": 0, "max_tokens": 16, "learning_rate": 1e-5}},
+    ],
+)
+def test_specs(changes: dict[str, object]) -> None:
+    spec = tiny_spec(**changes)
+    assert convert.spec_from_proto(convert.spec_to_proto(spec)) == spec
+
+
+def test_a_spec_keeps_an_explicit_zero() -> None:
+    message = convert.spec_to_proto(tiny_spec())
+    message.hyperparameters.epochs = 0
+    with pytest.raises(InvalidArgument) as caught:
+        convert.spec_from_proto(message)
+    assert caught.value.field == "training_job.spec.hyperparameters.epochs"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        types.Source("folder", "/models/x"),
+        types.Source("package", "p", "sub"),
+        types.Source("hugging_face", "a/b", "v1"),
+    ],
+)
+def test_sources(source: types.Source) -> None:
+    assert convert.source_from_proto(convert.source_to_proto(source)) == source
+
+
+def test_no_source_is_an_error() -> None:
+    with pytest.raises(InvalidArgument, match=r"base_model\.source"):
+        convert.source_from_proto(base_model_pb2.BaseModelSource())
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        types.Hello(7),
+        types.Heartbeat(),
+        PROGRESS,
+        types.CheckpointSaved(5, "c" * 64),
+        types.EvaluationStarted(),
+        EVALUATION,
+        types.LogLine("text"),
+        types.Failure(types.FailureKind.OOM, "out of memory"),
+        types.Stopped(),
+        types.Done("d" * 64),
+    ],
+)
+def test_reports(report: types.Report) -> None:
+    message = WorkerReport("job-x", 2, 9, report)
+    assert convert.report_from_proto(convert.report_to_proto(message)) == message
+
+
+def test_an_empty_report_is_an_error() -> None:
+    with pytest.raises(InvalidArgument, match="message"):
+        convert.report_from_proto(worker_pb2.WorkerMessage())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        types.StateChange(JobState.RUNNING, JobState.RECOVERING, "lost"),
+        PROGRESS,
+        EVALUATION,
+        types.CheckpointSaved(5, "c" * 64),
+        types.LogLine("text"),
+    ],
+)
+def test_events_stand_in_the_field_of_their_kind(body: types.EventBody) -> None:
+    time = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
+    message = convert.event_to_proto(types.Event("job-x", 4, time, 1, body))
+    assert (message.job, message.event_id, message.attempt) == ("jobs/job-x", 4, 1)
+    assert message.time.ToDatetime(UTC) == time
+    kind = {"StateChange": "state_change", "CheckpointSaved": "checkpoint_saved", "LogLine": "log_line"}
+    assert message.WhichOneof("event") == kind.get(type(body).__name__, type(body).__name__.lower())
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_every_state_has_its_enum(state: JobState) -> None:
+    assert training_job_pb2.JobState.Name(convert.state_to_proto(state)) == f"JOB_STATE_{state.value}"
+    assert len(training_job_pb2.JobState.values()) == len(JobState) + 1
+
+
+@pytest.mark.parametrize("kind", types.FailureKind)
+def test_every_kind_of_failure_has_its_enum(kind: types.FailureKind) -> None:
+    failure = types.Failure(kind, "text")
+    assert convert.failure_from_proto(convert.failure_to_proto(failure)) == failure
+
+
+def test_a_worker_is_told_everything(resolved: tuple[TrainingSpec, types.Inputs]) -> None:
+    spec, inputs = resolved
+    job = types.Job("job-x", spec, inputs, JobState.STARTING, attempt=2, checkpoint_digest="c" * 64)
+    text = convert.worker_spec_to_json(job, "/artifacts", "h:1", "h:2")
+    message = json_format.Parse(text, worker_pb2.WorkerSpec())
+    assert convert.spec_from_proto(message.spec) == spec
+    assert (message.job, message.attempt, message.checkpoint_digest) == ("jobs/job-x", 2, "c" * 64)
+    assert (message.base_digest, message.artifact_root) == (inputs.base_digest, "/artifacts")

@@ -1,0 +1,119 @@
+"""Jobs: specs are checked against the registry; watchers miss nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from support.registry import tiny_spec, upload
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.training import types
+from symbiont.training.jobs import Jobs, resolve
+from symbiont.training.notifier import Notifier
+from symbiont.training.store import Store
+from symbiont.training.types import JobState, WorkerReport
+
+
+@pytest.fixture
+def jobs(registry: Store, artifacts: ArtifactStore, stopping: asyncio.Event) -> Jobs:
+    return Jobs(registry, artifacts, Notifier(), stopping)
+
+
+def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
+    spec, inputs = resolve(tiny_spec(), registry)
+    assert spec.lora is not None
+    assert spec.classification is not None
+    assert (spec.lora.target_modules, spec.lora.alpha) == (("query", "value"), 16.0)
+    assert spec.classification.labels == ("bad", "good")
+    assert spec.hyperparameters.max_tokens == 64
+    assert inputs.base_digest == registry.base("tiny").digest
+    assert resolve(tiny_spec(head_only={}), registry)[0].lora is None
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"base_model": "bases/other"}, NotFound, "bases/other does not exist"),
+        ({"dataset": "datasets/other"}, NotFound, "datasets/other does not exist"),
+        ({"evaluation_dataset": "datasets/other"}, NotFound, "datasets/other does not exist"),
+        ({"hyperparameters": {"max_tokens": 65}}, InvalidArgument, r"max_tokens: 65 is over the 64 tokens"),
+        ({"lora": {"target_modules": ["q_proj"]}}, InvalidArgument, r"target_modules: .*'q_proj'; it has dense, key"),
+        ({"classification": {"labels": ["good", "ugly"]}}, InvalidArgument, r"labels: .* has the label 'bad'"),
+        ({"evaluation_dataset": "datasets/alien"}, InvalidArgument, r"evaluation_dataset: .*the label 'ugly', unknown"),
+        ({"dataset": "datasets/single"}, InvalidArgument, r"holdout_fraction: the label 'rare' .* has one row"),
+    ],
+)
+def test_what_does_not_fit_the_registry_is_refused(
+    registry: Store, artifacts: ArtifactStore, change: dict[str, object], kind: type[Exception], message: str
+) -> None:
+    registry.add_dataset(upload(artifacts, b"text,label\na,good\nb,ugly\n", "alien"))
+    registry.add_dataset(upload(artifacts, b"text,label\na,good\nb,good\nc,rare\n", "single"))
+    with pytest.raises(kind, match=message):
+        resolve(tiny_spec(**change), registry)
+    assert registry.waiting(10) == []
+
+
+async def collect(events: AsyncIterator[types.Event]) -> list[types.Event]:
+    return [event async for event in events]
+
+
+async def test_watchers_see_every_event_once_and_can_resume(jobs: Jobs, registry: Store) -> None:
+    job = await jobs.create(tiny_spec(), "")
+    watchers = [asyncio.create_task(collect(jobs.watch(job.id, after))) for after in (0, 0, 2)]
+    await asyncio.sleep(0.05)
+    await jobs.change(job.id, registry.begin_attempt, job.id)
+    reports = [types.Hello(1), types.LogLine("hello"), types.EvaluationStarted()]
+    evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
+    for seq, report in enumerate([*reports, evaluation, types.Done("b" * 64)]):
+        await jobs.take(WorkerReport(job.id, 1, seq, report))
+    first, second, resumed = await asyncio.wait_for(asyncio.gather(*watchers), 5)
+    assert first == second
+    assert [e.id for e in first] == [1, 2, 3, 4, 5, 6]
+    assert resumed == first[2:]
+    assert await collect(jobs.watch(job.id, 6)) == []
+
+
+async def test_a_watch_ends_when_the_service_stops(jobs: Jobs, stopping: asyncio.Event) -> None:
+    job = await jobs.create(tiny_spec(), "")
+    watcher = asyncio.create_task(collect(jobs.watch(job.id, 0)))
+    await asyncio.sleep(0.05)
+    stopping.set()
+    assert await asyncio.wait_for(watcher, 5) == []
+
+
+async def test_watching_nothing_is_an_error(jobs: Jobs) -> None:
+    with pytest.raises(NotFound):
+        await collect(jobs.watch("job-none", 0))
+    with pytest.raises(InvalidArgument, match="after_event_id"):
+        await collect(jobs.watch("job-none", -1))
+
+
+async def test_cancelling(jobs: Jobs, registry: Store) -> None:
+    waiting = await jobs.create(tiny_spec(), "")
+    assert (await jobs.cancel(waiting.id)).state is JobState.CANCELLED
+    with pytest.raises(FailedPrecondition, match="has ended: CANCELLED"):
+        await jobs.cancel(waiting.id)
+    training = await jobs.create(tiny_spec(), "")
+    registry.begin_attempt(training.id)
+    assert (await jobs.cancel(training.id)).state is JobState.CANCELLING
+
+
+async def test_a_request_id_is_kept_short(jobs: Jobs) -> None:
+    with pytest.raises(InvalidArgument, match="request_id"):
+        await jobs.create(tiny_spec(), "x" * 129)
+
+
+async def test_checkpoints_that_nobody_needs_go(jobs: Jobs, registry: Store, artifacts: ArtifactStore) -> None:
+    job = await jobs.create(tiny_spec(), "")
+    registry.begin_attempt(job.id)
+    await jobs.take(WorkerReport(job.id, 1, 0, types.Hello(1)))
+    digests = [artifacts.put("checkpoints", {"state": bytes([i])}, {"step": i}) for i in range(3)]
+    for seq, digest in enumerate(digests[:2], start=1):
+        await jobs.take(WorkerReport(job.id, 1, seq, types.CheckpointSaved(seq, digest)))
+    assert artifacts.list("checkpoints") == sorted(digests[1:])
+    # A repetition of the first report must not bring the old one back, nor delete the new one.
+    await jobs.take(WorkerReport(job.id, 1, 1, types.CheckpointSaved(1, digests[0])))
+    assert artifacts.exists("checkpoints", digests[1])
+    await jobs.take(WorkerReport(job.id, 1, 3, types.Failure(types.FailureKind.CODE, "x")))
+    assert artifacts.list("checkpoints") == [digests[2]]

@@ -1,0 +1,131 @@
+"""An attempt, in process: it learns, it resumes bit-exactly, and what it stores is what it trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from support.registry import tiny_spec, upload
+from support.tiny import csv_of, labelled_rows
+from symbiont.bundle import load_bundle
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.training import types
+from symbiont.training.jobs import resolve
+from symbiont.training.store import Store
+from symbiont.training.worker.attempt import Attempt, run_attempt
+from symbiont.training.worker.errors import Diverged, StopRequested
+
+HYPER = {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "checkpoint_interval": 5}
+
+
+class Run:
+    """Runs attempts on the registry's rows and keeps what they report."""
+
+    def __init__(self, registry: Store, artifacts: ArtifactStore) -> None:
+        self.registry = registry
+        self.artifacts = artifacts
+        self.reports: list[types.Report] = []
+
+    def attempt(self, **changes: Any) -> Attempt:
+        spec, inputs = resolve(tiny_spec(**{"hyperparameters": HYPER, **changes}), self.registry)
+        return Attempt("job-test", spec, inputs, "")
+
+    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
+        path = self.artifacts.path("tokenizers", digest) / "tokenizer.json"
+        tokenizer = Tokenizer.from_file(str(path))
+        return [np.array(e.ids[:max_tokens], np.int64) for e in tokenizer.encode_batch(list(texts))]
+
+    def __call__(self, attempt: Attempt, stop: Callable[[], bool] = lambda: False) -> str:
+        run_attempt(attempt, self.artifacts, self.tokenize, self.reports.append, stop)
+        done = self.reports[-1]
+        assert isinstance(done, types.Done)
+        return done.bundle_digest
+
+    def of(self, kind: type) -> list[Any]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+
+@pytest.fixture
+def run(registry: Store, artifacts: ArtifactStore) -> Run:
+    return Run(registry, artifacts)
+
+
+@pytest.mark.parametrize("method", [{"lora": {"target_modules": ["query", "value", "dense"]}}, {"head_only": {}}])
+def test_it_learns_and_stores_a_bundle(run: Run, method: dict[str, Any]) -> None:
+    attempt = run.attempt(**method)
+    bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
+    assert bundle.manifest.labels == ("bad", "good")
+    assert bundle.manifest.lineage.job == "jobs/job-test"
+    (evaluation,) = run.of(types.Evaluation)
+    assert evaluation.row_count == sum(map(sum, evaluation.confusion_matrix)) == 8
+    progress = run.of(types.Progress)
+    assert progress[-1].step == progress[-1].total_steps == 24
+    assert [c.step for c in run.of(types.CheckpointSaved)] == [5, 10, 15, 20]
+
+
+def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
+    run.registry.add_dataset(upload(artifacts, csv_of(labelled_rows(600)), "many"))
+    lora = {"target_modules": ["query", "key", "value", "dense"]}
+    run(run.attempt(dataset="datasets/many", lora=lora, hyperparameters={**HYPER, "epochs": 5, "learning_rate": 0.005}))
+    (evaluation,) = run.of(types.Evaluation)
+    assert evaluation.row_count == 120
+    assert evaluation.accuracy >= 0.8
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 7, 23])
+def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, stop_after: int) -> None:
+    attempt = run.attempt()
+    whole = run(attempt)
+    steps = iter(range(1, 100))
+    with pytest.raises(StopRequested):
+        run(attempt, lambda: next(steps) == stop_after)
+    checkpoint = run.reports[-1]
+    assert isinstance(checkpoint, types.CheckpointSaved)
+    assert checkpoint.step == stop_after
+    assert run(replace(attempt, checkpoint_digest=checkpoint.digest)) == whole
+    assert any(f"resuming after step {stop_after}" == line.text for line in run.of(types.LogLine))
+
+
+def test_a_damaged_checkpoint_means_starting_over(run: Run, artifacts: ArtifactStore) -> None:
+    attempt = run.attempt()
+    whole = run(attempt)
+    digest = run.of(types.CheckpointSaved)[-1].digest
+    state = artifacts.root / "checkpoints" / digest / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-1] + b"\0\0")
+    artifacts = ArtifactStore(artifacts.root)
+    run.artifacts = artifacts
+    assert run(replace(attempt, checkpoint_digest=digest)) == whole
+    assert any(line.text.startswith("starting over: ") for line in run.of(types.LogLine))
+
+
+def test_another_networks_checkpoint_is_not_taken(run: Run) -> None:
+    run(run.attempt(head_only={}))
+    digest = run.of(types.CheckpointSaved)[-1].digest
+    run(replace(run.attempt(), checkpoint_digest=digest))
+    assert any("another network" in line.text for line in run.of(types.LogLine))
+
+
+def test_seeds_matter(run: Run) -> None:
+    assert run(run.attempt()) != run(run.attempt(hyperparameters={**HYPER, "seed": 1}))
+
+
+def test_numbers_that_run_away_are_noticed(run: Run) -> None:
+    with pytest.raises(Diverged, match="lower the learning rate"):
+        run(run.attempt(lora={"alpha": 1e30}, hyperparameters={**HYPER, "learning_rate": 1.0}))
+
+
+def test_no_text_of_the_dataset_is_in_the_bundle(run: Run) -> None:
+    attempt = run.attempt()
+    bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
+    rows = run.tokenize(attempt.inputs.tokenizer_digest, [t for t, _ in _rows(run, attempt)], 64)
+    trained = {tuple(row.tolist()) for row in rows}
+    assert trained.isdisjoint(bundle.manifest.golden.input_ids)
+
+
+def _rows(run: Run, attempt: Attempt) -> list[tuple[str, str]]:
+    from symbiont.training.data.datasets import read_rows
+
+    return list(read_rows(run.artifacts, attempt.inputs.dataset_digest))

@@ -1,0 +1,154 @@
+"""The worker's lines out, against real servers that come, go and refuse."""
+
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from support.waiting import until_sync
+from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
+from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
+from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.training.types import LogLine
+from symbiont.training.worker import clients
+from symbiont.training.worker.clients import ControllerLink, TokenizationClient
+
+
+class FakeController(worker_pb2_grpc.WorkerServiceServicer):
+    """Keeps what it is told; acknowledges while it is told to."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int]] = []
+        self.acknowledges = True
+        self.refuses = False
+        self.cancels = False
+
+    def Report(self, request_iterator: Iterator[worker_pb2.WorkerMessage], context: Any) -> Iterator[Any]:
+        if self.cancels:
+            yield worker_pb2.ControllerMessage(cancel=worker_pb2.Cancel())
+        for message in request_iterator:
+            if self.refuses:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, "attempt 1 is over")
+            self.seen.append((message.WhichOneof("message"), message.seq))
+            if message.seq and self.acknowledges:
+                yield worker_pb2.ControllerMessage(ack=worker_pb2.Ack(seq=message.seq))
+
+
+Start = Callable[[Any], tuple[grpc.Server, int]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    servers = []
+
+    def start(servicer: Any, port: int = 0) -> tuple[grpc.Server, int]:
+        server = grpc.server(futures.ThreadPoolExecutor(4))
+        if isinstance(servicer, FakeController):
+            worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)
+        else:
+            tokenization_pb2_grpc.add_TokenizationServiceServicer_to_server(servicer, server)
+        bound = server.add_insecure_port(f"127.0.0.1:{port}")
+        server.start()
+        servers.append(server)
+        return server, bound
+
+    yield start
+    for server in servers:
+        server.stop(0).wait()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(clients, "HEARTBEAT_SECONDS", 0.05)
+
+
+def test_reports_arrive_in_order_with_heartbeats_between(start: Start) -> None:
+    controller = FakeController()
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    for i in range(20):
+        link.send(LogLine(str(i)))
+    assert link.drain()
+    until_sync(lambda: ("heartbeat", 0) in controller.seen)
+    link.close()
+    assert controller.seen[0] == ("hello", 0)
+    assert [seq for kind, seq in controller.seen if kind == "log_line"] == list(range(1, 21))
+
+
+def test_what_was_not_acknowledged_is_said_again_after_a_restart(start: Start) -> None:
+    controller = FakeController()
+    controller.acknowledges = False
+    server, port = start(controller)
+    link = ControllerLink(f"127.0.0.1:{port}", "job-x", 1)
+    for i in range(5):
+        link.send(LogLine(str(i)))
+    until_sync(lambda: ("log_line", 5) in controller.seen)
+    server.stop(0).wait()
+    link.send(LogLine("said while nobody listened"))
+    second = FakeController()
+    start(second, port)  # type: ignore[call-arg]
+    assert link.drain()
+    link.close()
+    assert [seq for kind, seq in second.seen if kind == "log_line"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_refused_attempt_knows_it(start: Start) -> None:
+    controller = FakeController()
+    controller.refuses = True
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    link.send(LogLine("late"))
+    assert not link.drain()
+    assert link.fenced.is_set()
+    link.close()
+
+
+def test_a_cancellation_is_heard(start: Start) -> None:
+    controller = FakeController()
+    controller.cancels = True
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    assert link.cancelled.wait(10)
+    link.close()
+
+
+class FakeTokenization(tokenization_pb2_grpc.TokenizationServiceServicer):
+    """One id for each character, after a number of failures."""
+
+    def __init__(self, failures: int = 0, digest: str = "") -> None:
+        self.failures = failures
+        self.digest = digest
+
+    def Tokenize(self, request: tokenization_pb2.TokenizeRequest, context: Any) -> Any:
+        if self.failures:
+            self.failures -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        return tokenization_pb2.TokenizeResponse(
+            ids=[ord(c) for text in request.texts for c in text],
+            lengths=[len(text) for text in request.texts],
+            tokenizer_digest=self.digest or request.tokenizer.removeprefix("tokenizers/"),
+        )
+
+
+def test_texts_become_rows_across_calls(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "TEXTS_PER_CALL", 2)
+    client = TokenizationClient(f"127.0.0.1:{start(FakeTokenization(failures=2))[1]}")
+    rows = client.tokenize("d", ["a", "bcd", "ef"], 64)
+    client.close()
+    assert [row.tolist() for row in rows] == [[97], [98, 99, 100], [101, 102]]
+    assert all(row.dtype == np.int64 for row in rows)
+
+
+def test_another_tokenizer_is_refused(start: Start) -> None:
+    client = TokenizationClient(f"127.0.0.1:{start(FakeTokenization(digest='other'))[1]}")
+    with pytest.raises(IntegrityError, match="asked for tokenizer d, other answered"):
+        client.tokenize("d", ["a"], 64)
+    client.close()
+
+
+def test_patience_has_an_end() -> None:
+    client = TokenizationClient("127.0.0.1:1", patience_seconds=0.1)
+    with pytest.raises(Unavailable, match="stays away"):
+        client.tokenize("d", ["a"], 64)
+    client.close()
