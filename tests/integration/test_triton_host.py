@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 import tritonclient.grpc as tritonclient
 
+from support.bundles import random_bundle, random_rows, tiny_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
@@ -22,7 +23,6 @@ from symbiont.common.errors import (
 from symbiont.engine import wire
 from symbiont.engine.engine import Engine, Row
 from symbiont.engine.settings import HostSettings
-from symbiont.engine.testing import random_bundle, random_rows, tiny_base
 from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.triton.client import HostClient
 from symbiont.triton.host_model import host_name

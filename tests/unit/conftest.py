@@ -47,6 +47,8 @@ class FakeState:
     unavailable: Counter[str] = field(default_factory=Counter)
     # A watch breaks after so many events, as often as there are entries; -1 ends the stream without an error.
     breaks: list[int] = field(default_factory=list)
+    # Jobs stay queued until somebody watches them.
+    train_when_watched: bool = False
 
     def enter(self, method: str) -> None:
         """Counts a call, and fails it when that was ordered."""
@@ -158,7 +160,8 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
             name=f"jobs/j{next(self.numbers)}", spec=spec, state=training_job_pb2.JOB_STATE_QUEUED
         )
         self.state.jobs[job.name] = self.state.requests[request.request_id] = job
-        self.state.finish(job.name)
+        if not self.state.train_when_watched:
+            self.state.finish(job.name)
         return job
 
     async def GetTrainingJob(self, request: Any, context: Any) -> Any:
@@ -178,7 +181,8 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
 
     async def WatchTrainingJob(self, request: Any, context: Any) -> Any:
         self.state.watched_after.append(request.after_event_id)
-        _get(self.state.jobs, request.name)
+        if _get(self.state.jobs, request.name).state == training_job_pb2.JOB_STATE_QUEUED:
+            self.state.finish(request.name)
         left = self.state.breaks.pop(0) if self.state.breaks else None
         for event in self.state.events[request.name][request.after_event_id :]:
             if left == 0:

@@ -92,6 +92,8 @@ class BundleManifest(_Part):
     format_version: Literal[1] = 1
     base_digest: Digest
     tokenizer_digest: Digest
+    # Where training cut a text; serving must cut it there too.
+    max_tokens: int = Field(ge=1)
     task: Literal["classification"] = "classification"
     labels: tuple[str, ...]
     method: Method

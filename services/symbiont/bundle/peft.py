@@ -66,7 +66,8 @@ def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
         "r": method.rank,
         "lora_alpha": method.alpha,
         "use_rslora": method.rslora,
-        "target_modules": list(method.target_modules),
+        # By full name: a suffix would also match the pooler that AutoModel adds, which has no adapter here.
+        "target_modules": sorted(tensors.lora_pairs(bundle.adapter)),
         "lora_dropout": 0.0,
         "bias": "none",
     }

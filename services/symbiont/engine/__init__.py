@@ -1,4 +1,4 @@
 """What runs inside Triton: one frozen base, many bundles, and batches that mix them. Imports no gRPC.
 
-Only `torch_runtime`, `lora` and `testing` import torch, so that a client can share `wire` without it.
+Only `torch_runtime` and `lora` import torch, so that a client can share `wire` without it.
 """

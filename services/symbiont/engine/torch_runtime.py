@@ -54,6 +54,9 @@ class TorchRuntime:
         self._model: PreTrainedModel = AutoModel.from_pretrained(
             store.path(KIND, digest), dtype=torch.float32, local_files_only=True
         )
+        # Pooling is the engine's: nobody reads the model's own, and an adapter for "dense" would seem to lack a part.
+        if hasattr(self._model, "pooler"):
+            self._model.pooler = None
         self._model.requires_grad_(False).eval().to(self._device)
         self._facts = _facts(digest, fields, self._model)
         self._padding = self._model.config.pad_token_id or 0
@@ -88,10 +91,7 @@ class TorchRuntime:
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-            # One vector per row instead of one per token: a pooler, whose output nobody reads.
-            if self._lora is None or outputs.dim() != 3:
-                return outputs
-            return self._lora.add(name, inputs[0], outputs)
+            return outputs if self._lora is None else self._lora.add(name, inputs[0], outputs)
 
         return add_adapters
 

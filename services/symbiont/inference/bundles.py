@@ -55,6 +55,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             temperature=manifest.calibration.temperature,
             base_digest=manifest.base_digest,
             tokenizer_digest=manifest.tokenizer_digest,
+            max_tokens=manifest.max_tokens,
         )
 
     return read

@@ -54,15 +54,14 @@ class AliasUpdate:
 class BundleInfo:
     """What must be known of a bundle beside its weights.
 
-    `temperature` divides the logits before the softmax. `max_tokens` is where training cut a text; 0 leaves it to the
-    tokenizer.
+    `temperature` divides the logits before the softmax. `max_tokens` is where training cut a text.
     """
 
     labels: tuple[str, ...]
     temperature: float
     base_digest: str
     tokenizer_digest: str
-    max_tokens: int = 0
+    max_tokens: int
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,10 @@ def triton_server(where: Path | None) -> Check:
 
 def unresolved_libraries(files: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Returns the shared libraries that the dynamic linker does not find for these files."""
-    if shutil.which("ldd") is None:
+    ldd = shutil.which("ldd")
+    if ldd is None:
         return []
-    done = subprocess.run(["ldd", *files], env=dict(env), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([ldd, *files], env=dict(env), capture_output=True, text=True, check=False, timeout=60)
     return sorted(set(re.findall(r"^\s*(\S+) => not found", done.stdout, re.MULTILINE)))
 
 

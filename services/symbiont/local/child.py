@@ -124,8 +124,8 @@ class Child:
         if process is None:
             return "", False
         ready_at = self._attend(process)
-        if not self.spec.keep_children:
-            processes.stop(processes.session_members(process.pid), seconds=0)
+        if self.status.process and not self.spec.keep_children:
+            processes.stop(processes.session_members(self.status.process), seconds=0)
         settled = ready_at is not None and time.monotonic() - ready_at > SETTLED_S
         return describe_exit(process.returncode), settled
 

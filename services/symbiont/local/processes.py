@@ -48,12 +48,18 @@ def descendants(pid: int) -> list[Identity]:
     return [found for child in children if (found := identify(child.pid))]
 
 
-def session_members(leader: int) -> list[Identity]:
-    """Returns the living processes of a session, the leader excepted; they outlive a leader that is killed."""
+def session_members(leader: Identity) -> list[Identity]:
+    """Returns the living processes of a session, the leader excepted; they outlive a leader that is killed.
+
+    A pid is not given away while a session goes by it, so another process under the leader's pid means that there is
+    nothing left.
+    """
+    if psutil.pid_exists(leader.pid) and find(leader) is None and not _is_zombie(leader.pid):
+        return []
     members = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
-            if process.pid != leader and os.getsid(process.pid) == leader:
+            if process.pid != leader.pid and os.getsid(process.pid) == leader.pid:
                 members.append(Identity(pid=process.pid, create_time=process.create_time()))
     return members
 
@@ -75,3 +81,10 @@ def stop(identities: Iterable[Identity], seconds: float) -> list[int]:
 def uptime(identity: Identity) -> float:
     """Returns the seconds since a process started."""
     return max(0.0, time.time() - identity.create_time)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

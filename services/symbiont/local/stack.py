@@ -14,8 +14,8 @@ from symbiont.local.services import DEFAULT_PORTS, NAMES, TRAINING, Ports, proce
 from symbiont.local.supervisor import Supervisor
 
 READY_SECONDS = 180.0
-# A worker saves a checkpoint before it ends.
-WORKER_STOP_SECONDS = 20.0
+# With its controller gone nobody hears of a checkpoint that a worker makes now: it is not worth a long wait.
+WORKER_STOP_SECONDS = 5.0
 
 
 class Stack:
@@ -45,7 +45,7 @@ class Stack:
             stack.enter_context(self.home.locked())
             previous = self.home.read_run()
             if previous:
-                self.replaced = processes.stop(previous.processes.values(), seconds=15)
+                self.replaced = _stop_leftovers(previous)
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
             self.ports = Ports(ports.choose(_wanted(previous)))
@@ -101,6 +101,13 @@ class Stack:
             if name == TRAINING:
                 processes.stop({*workers, *self.home.workers()}, WORKER_STOP_SECONDS)
         self.home.clear_run()
+
+
+def _stop_leftovers(previous: RunRecord) -> list[int]:
+    """Stops what a killed supervisor had started, and what those had started; workers have sessions of their own."""
+    started = list(previous.processes.values())
+    helpers = [member for leader in started for member in processes.session_members(leader)]
+    return processes.stop([*started, *helpers], seconds=15)
 
 
 def _wanted(previous: RunRecord | None) -> dict[str, list[int]]:

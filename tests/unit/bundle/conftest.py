@@ -40,6 +40,7 @@ def draft() -> Draft:
         fields={
             "base_digest": "b" * 64,
             "tokenizer_digest": "c" * 64,
+            "max_tokens": 32,
             "labels": ["no", "yes"],
             "method": {"kind": "lora", "rank": 2, "alpha": 4.0, "target_modules": ["query"]},
             "head": {"kind": "classification", "pooling": "mean", "hidden_size": 8, "num_labels": 2},

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from support.bundles import Reference, random_bundle, tiny_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
-from symbiont.engine.testing import Reference, random_bundle, tiny_base
 from symbiont.engine.torch_runtime import TorchRuntime
 
 

@@ -4,10 +4,10 @@ from queue import Queue
 import numpy as np
 import pytest
 
+from support.bundles import random_rows
 from symbiont.common.errors import NotFound, SymbiontError
 from symbiont.engine.answering import Answering, Job
 from symbiont.engine.engine import Row
-from symbiont.engine.testing import random_rows
 
 TIMEOUT_S = 5
 

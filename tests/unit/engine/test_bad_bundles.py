@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from support.bundles import random_bundle, random_rows, tiny_base
 from symbiont.bundle import load_bundle, write_bundle
 from symbiont.common.errors import IntegrityError, Unavailable
 from symbiont.engine.engine import Row
-from symbiont.engine.testing import random_bundle, random_rows, tiny_base
 
 
 def _rewrite(world, digest, *, adapter=None, head=None, manifest=None, monkeypatch):

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from support.bundles import HIDDEN_SIZE, MAX_LENGTH, VOCAB_SIZE, random_rows, tiny_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.engine.engine import Engine, Row
 from symbiont.engine.packing import PackingLimits
-from symbiont.engine.testing import HIDDEN_SIZE, MAX_LENGTH, VOCAB_SIZE, random_rows, tiny_base
 from symbiont.engine.torch_runtime import TorchRuntime
 
 TOLERANCE = 1e-5

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from support.bundles import random_rows
 from symbiont.common.errors import (
     IntegrityError,
     InvalidArgument,
@@ -11,7 +12,6 @@ from symbiont.common.errors import (
 )
 from symbiont.engine import wire
 from symbiont.engine.engine import Row
-from symbiont.engine.testing import random_rows
 
 
 def test_rows_survive_packing():

@@ -125,7 +125,7 @@ def alias() -> Callable[..., Alias]:
 
 @pytest.fixture
 def info() -> BundleInfo:
-    return BundleInfo(("no", "yes", "perhaps"), 2.0, BASE, TOKENIZER)
+    return BundleInfo(("no", "yes", "perhaps"), 2.0, BASE, TOKENIZER, 64)
 
 
 @pytest.fixture

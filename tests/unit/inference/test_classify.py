@@ -13,7 +13,7 @@ from symbiont.inference.types import BundleInfo
 
 
 def bundle(labels: int, temperature: float = 1.0) -> BundleInfo:
-    return BundleInfo(tuple(f"l{i}" for i in range(labels)), temperature, "a" * 64, "c" * 64)
+    return BundleInfo(tuple(f"l{i}" for i in range(labels)), temperature, "a" * 64, "c" * 64, 64)
 
 
 def logits(*values: float) -> np.ndarray:

@@ -41,6 +41,8 @@ class LocalExecutor:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(self._threads),
+            # Threads that spin while they wait take the cores from whatever serves beside the training.
+            "OMP_WAIT_POLICY": "PASSIVE",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",

@@ -9,7 +9,7 @@ import numpy as np
 
 from symbiont.bundle import BundleManifest, Calibration, Golden, Lineage, write_bundle
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.training.data.datasets import read_rows
 from symbiont.training.heads import head_for
 from symbiont.training.methods import method_for
@@ -49,6 +49,13 @@ class Attempt:
     inputs: Inputs
     checkpoint_digest: str
 
+    @property
+    def max_tokens(self) -> int:
+        """Where texts are cut; the controller filled it in from the base when the job was created."""
+        if self.spec.hyperparameters.max_tokens is None:
+            raise InvalidArgument("spec.hyperparameters.max_tokens", "the controller did not fill it in")
+        return self.spec.hyperparameters.max_tokens
+
 
 def run_attempt(
     attempt: Attempt, artifacts: ArtifactStore, tokenize: Tokenize, send: Reporter, stop_requested: Callable[[], bool]
@@ -62,9 +69,8 @@ def run_attempt(
     spec, inputs = attempt.spec, attempt.inputs
     (texts, labels), (held_texts, held_labels) = _read(artifacts, spec, inputs)
     send(LogLine(f"{len(texts)} rows to learn from, {len(held_texts)} held out"))
-    max_tokens = spec.hyperparameters.max_tokens or 0
-    rows = tokenize(inputs.tokenizer_digest, texts, max_tokens)
-    held_rows = tokenize(inputs.tokenizer_digest, held_texts, max_tokens)
+    rows = tokenize(inputs.tokenizer_digest, texts, attempt.max_tokens)
+    held_rows = tokenize(inputs.tokenizer_digest, held_texts, attempt.max_tokens)
     head, head_settings = head_for(spec)
     network = build_network(spec, artifacts.path("bases", inputs.base_digest), inputs.pooling)
     trained = sum(p.numel() for p in network.trainable().values())
@@ -124,6 +130,7 @@ def _store_bundle(attempt: Attempt, artifacts: ArtifactStore, network: Network, 
     manifest = BundleManifest(
         base_digest=inputs.base_digest,
         tokenizer_digest=inputs.tokenizer_digest,
+        max_tokens=attempt.max_tokens,
         labels=head_settings.labels,
         method=method.entry(method_settings),
         head=head.entry(head_settings, hidden_size, inputs.pooling),

@@ -98,6 +98,8 @@ def random_bundle(
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference."""
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
+    # As in training: the model's own pooler takes no part.
+    encoder.pooler = None  # type: ignore[assignment]
     hidden_size: int = store.manifest("bases", base)["hidden_size"]
     method: Method = NoMethod()
     adapter: dict[str, Tensor] = {}
@@ -110,6 +112,7 @@ def random_bundle(
     manifest = BundleManifest(
         base_digest=base,
         tokenizer_digest=TOKENIZER_DIGEST,
+        max_tokens=16,
         labels=tuple(f"label-{n}" for n in range(num_labels)),
         method=method,
         head=ClassificationHead(pooling=pooling, hidden_size=hidden_size, num_labels=num_labels),

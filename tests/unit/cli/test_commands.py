@@ -1,0 +1,139 @@
+"""Every command against the fake suite: what it sends, and what it prints."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from symbiont.api.training.v1 import training_job_pb2 as pb
+from symbiont.client import Client
+
+
+@pytest.fixture
+def trained(call: Any, rows: Path) -> Any:
+    """The fake suite with one trained model, `m`."""
+    assert call("datasets", "create", "rows", str(rows)).status == 0
+    assert call("train", "m", "--dataset", "rows", "--base", "minilm").status == 0
+    return call
+
+
+def test_bases(call: Any, suite: Any) -> None:
+    result = call("bases", "register", "minilm", "--package", "p", "--provider", "sbert", "--license", "MIT")
+    assert "bases/minilm" in result.out
+    assert suite.state.bases["bases/minilm"].provider == "sbert"
+    assert "MIT" in call("bases", "list").out
+    assert "sbert" in call("bases", "show", "minilm").out
+    result = call("bases", "register", "minilm")
+    assert (result.status, result.err) == (1, "error: name exactly one source: folder, package or hugging_face\n")
+
+
+def test_datasets(call: Any, suite: Any, rows: Path) -> None:
+    result = call("datasets", "create", "rows", str(rows), "--label-column", "label")
+    assert "datasets/rows" in result.out
+    assert suite.state.uploads["datasets/rows"] == rows.read_bytes()
+    assert "rows" in call("datasets", "list").out
+    assert "csv" in call("datasets", "show", "rows").out
+    assert call("datasets", "create", "rows", "nowhere.csv").status == 2
+
+
+def test_train_sends_what_the_flags_say(call: Any, suite: Any, rows: Path) -> None:
+    call("datasets", "create", "rows", str(rows))
+    flags = (
+        "--rank 4 --dropout 0 --epochs 2 --learning-rate 0.01 --holdout-fraction 0.3 --target-module query --label no"
+    )
+    result = call("train", "m", "-d", "rows", "-b", "minilm", *flags.split(), "--request-id", "r1")
+    assert result.out == "jobs/j1\n"
+    assert "symbiont jobs watch j1" in result.err
+    spec = suite.state.jobs["jobs/j1"].spec
+    assert (spec.model, spec.base_model, spec.dataset) == ("models/m", "bases/minilm", "datasets/rows")
+    assert spec.lora == pb.LoraMethod(rank=4, dropout=0, target_modules=["query"])
+    assert spec.hyperparameters == pb.Hyperparameters(epochs=2, learning_rate=0.01)
+    assert spec.holdout_fraction == 0.3
+    assert list(spec.classification.labels) == ["no"]
+    assert "r1" in suite.state.requests
+
+
+def test_train_refuses_contradictions(call: Any, suite: Any) -> None:
+    result = call("train", "m", "-d", "rows", "-b", "minilm", "--method", "head-only", "--rank", "4")
+    assert result.status == 1
+    assert "head-only" in result.err
+    assert not suite.state.jobs
+
+
+def test_train_names_the_field_at_fault(trained: Any) -> None:
+    result = trained("train", "m", "-d", "rows", "-b", "minilm", "--epochs", "-1")
+    assert result.status == 1
+    assert "INVALID_ARGUMENT: training_job.spec.hyperparameters.epochs: it must be at least 1" in result.err
+
+
+def test_watch_shows_steps_and_the_end(trained: Any) -> None:
+    result = trained("train", "m", "-d", "rows", "-b", "minilm", "--epochs", "3", "--watch")
+    assert result.status == 0
+    assert "j2: running" in result.out
+    assert "step 2/2 loss 0.400" in result.out
+    assert "hello from the worker" in result.out
+    assert "on 10 held-out rows: accuracy 90.0 %, macro-F1 88.0 %" in result.out
+    assert "succeeded: models/m/versions/1" in result.out
+    assert "symbiont models promote m/versions/1" in result.out
+    later = trained("jobs", "watch", "j2", "--after", "3").out
+    assert "hello" in later
+    assert "step" not in later
+
+
+def test_watch_of_a_failed_job_is_status_1(trained: Any, suite: Any) -> None:
+    job = suite.state.jobs["jobs/j1"]
+    job.state = pb.JOB_STATE_FAILED
+    job.failure.kind, job.failure.message = pb.FAILURE_KIND_OOM, "take a smaller batch"
+    result = trained("jobs", "watch", "j1")
+    assert result.status == 1
+    assert result.err == "error: jobs/j1 failed OOM: take a smaller batch\n"
+
+
+def test_ctrl_c_in_a_watch_detaches(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Client, name: str, after_event_id: int = 0) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "watch_training_job", interrupted)
+    result = trained("jobs", "watch", "j1")
+    assert result.status == 0
+    assert "watch it again with: symbiont jobs watch j1" in result.out
+
+
+def test_jobs(trained: Any) -> None:
+    listed = trained("jobs", "list").out
+    assert "j1" in listed
+    assert "succeeded" in listed
+    shown = trained("jobs", "show", "j1").out
+    assert "models/m/versions/1" in shown
+    assert "true \\ predicted" in shown
+    result = trained("jobs", "cancel", "j1")
+    assert "FAILED_PRECONDITION" in result.err
+
+
+def test_models(trained: Any) -> None:
+    assert trained("models", "promote", "m").out == "models/m: production -> 1\n"
+    assert trained("models", "promote", "m/versions/1", "--alias", "canary").out == "models/m: canary -> 1\n"
+    assert "canary -> 1" in trained("models", "list").out
+    shown = trained("models", "show", "m").out
+    assert "b" * 64 in shown
+    assert "90.0 %" in shown
+    assert "NOT_FOUND" in trained("models", "promote", "m/versions/7").err
+
+
+def test_predict(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = trained("predict", "m", "a [good] one", "--top-k", "0").out
+    assert "yes" in shown
+    assert "0.7500" in shown
+    assert "a [good] one" in shown
+    assert "0.2500" in shown
+    file = tmp_path / "texts.txt"
+    file.write_text("good\n\nbad\n")
+    lines = [json.loads(line) for line in trained("predict", "m", "--file", str(file), "--json").out.splitlines()]
+    assert [(line["text"], line["classes"][0]["label"]) for line in lines] == [("good", "yes"), ("bad", "no")]
+    assert lines[0]["model_version"] == "models/m/versions/1"
+    monkeypatch.setattr("sys.stdin", io.StringIO("good\n" * 300))
+    assert len(trained("predict", "m", "-f", "-", "--json").out.splitlines()) == 300
+    assert trained("predict", "m").status == 2
+    assert "error:" in trained("predict", "m", "--file", "nowhere").err
