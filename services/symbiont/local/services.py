@@ -33,10 +33,6 @@ DEFAULT_PORTS: dict[str, int] = {
     "triton-metrics": 8002,
 }
 
-# Threads that wait by spinning starve whatever shares their cores: a training step took 18 times as long beside
-# other work. Workers inherit it from the training service.
-_QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-
 
 @dataclass(frozen=True)
 class Ports:
@@ -100,7 +96,7 @@ def _service(
         "SYMBIONT_ARTIFACT_ROOT": str(home.artifacts),
         "PYTHONUNBUFFERED": "1",
     }
-    env = {**_QUIET_THREADS, **os.environ, **own, **more}
+    env = {**os.environ, **own, **more}
     return ProcessSpec(
         name=name,
         command=lambda: (argv, env),

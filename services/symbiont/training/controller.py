@@ -9,13 +9,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from symbiont.common.errors import FailedPrecondition
 from symbiont.common.log import get_logger
 from symbiont.training.executors import Executor, WorkerStatus
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.store import Store
-from symbiont.training.types import Failure, FailureKind, Job, JobState, now
+from symbiont.training.types import Job, now
 
 # A worker that has not left its mark after this long was never started.
 START_TIMEOUT = timedelta(seconds=30)
@@ -92,22 +91,8 @@ class Controller:
         await asyncio.to_thread(self._executor.launch, identifier, job.attempt, self._make_spec(job))
 
     async def _lost(self, identifier: str, attempt: int, why: str) -> None:
-        job = await self._jobs.get(identifier)
-        if job.attempt != attempt or job.state.ended:
-            return
-        reason = f"the worker of attempt {attempt} was lost: {why}"
         log = self._executor.log_path(identifier, attempt)
-        get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=str(log))
-        try:
-            if job.state is JobState.CANCELLING:
-                await self._jobs.change(identifier, self._store.move, identifier, JobState.CANCELLED, reason)
-            elif attempt >= self._max_attempts:
-                failure = Failure(
-                    FailureKind.INFRA, f"{reason}, and {self._max_attempts} attempts are the limit; see {log}"
-                )
-                await self._jobs.change(identifier, self._store.move, identifier, JobState.FAILED, reason, failure)
-            else:
-                await self._jobs.change(identifier, self._store.move, identifier, JobState.RECOVERING, reason)
-        except FailedPrecondition:
-            # Its last report arrived between the look and the verdict: there is nothing to recover.
-            get_logger().info("worker reported after all", job=identifier, attempt=attempt)
+        reason = f"the worker of attempt {attempt} was lost: {why} (its log: {log})"
+        lose = self._store.lose_attempt
+        if await self._jobs.change(identifier, lose, identifier, attempt, reason, self._max_attempts):
+            get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=str(log))

@@ -19,7 +19,7 @@ class TrainingSettings(ServiceSettings):
     controller_address: str = Field("", description="host:port that workers dial; empty: the address listened on")
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
     max_concurrent_jobs: int = Field(1, ge=1, description="jobs that may train at the same time")
-    max_attempts: int = Field(5, ge=1, description="attempts before a job whose workers are lost has failed")
+    max_attempts: int = Field(5, ge=1, description="workers lost without a checkpoint in between that end a job")
     worker_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: as many as there are cores")
     heartbeat_timeout_seconds: float = Field(60, gt=0, description="silence after which a worker counts as lost")
     poll_seconds: float = Field(0.5, gt=0, description="time between two looks at the worker processes")

@@ -89,6 +89,7 @@ class Store:
                 "attempt": 0,
                 "last_seq": 0,
                 "last_event": 0,
+                "lost_in_a_row": 0,
                 "spec": spec.model_dump(mode="json", exclude_none=True),
                 "inputs": records.body(inputs),
                 "checkpoint_digest": "",
@@ -135,15 +136,35 @@ class Store:
             self._move(db, identifier, JobState.STARTING, f"attempt {values['attempt']}")
             return records.job_of(self._job_row(db, identifier))
 
-    def move(self, identifier: str, state: JobState, reason: str, failure: types.Failure | None = None) -> types.Job:
+    def lose_attempt(self, identifier: str, attempt: int, reason: str, limit: int) -> types.Job | None:
+        """Records that the worker of an attempt is gone: RECOVERING, or the end of the job.
+
+        A job fails when `limit` workers were lost in a row without a checkpoint in between. Returns None when the
+        attempt's last report came first, so that there is nothing to recover.
+        """
+        with self._write() as db:
+            row = self._job_row(db, identifier)
+            state, lost = JobState(row["state"]), row["lost_in_a_row"] + 1
+            if row["attempt"] != attempt or state not in ACTIVE:
+                return None
+            if state is JobState.CANCELLING:
+                self._move(db, identifier, JobState.CANCELLED, reason)
+            elif lost >= limit:
+                text = f"{reason}; {limit} in a row without a checkpoint are the limit"
+                self._update(db, identifier, failure=records.body(types.Failure(types.FailureKind.INFRA, text)))
+                self._move(db, identifier, JobState.FAILED, text)
+            else:
+                self._update(db, identifier, lost_in_a_row=lost)
+                self._move(db, identifier, JobState.RECOVERING, reason)
+            return records.job_of(self._job_row(db, identifier))
+
+    def move(self, identifier: str, state: JobState, reason: str) -> types.Job:
         """Changes a job's state and records the event.
 
         Raises:
             FailedPrecondition: the state table does not allow it.
         """
         with self._write() as db:
-            if failure:
-                self._update(db, identifier, failure=records.body(failure))
             self._move(db, identifier, state, reason)
             return records.job_of(self._job_row(db, identifier))
 
@@ -233,7 +254,7 @@ class Store:
                 self._update(db, job, progress=records.body(report))
                 self._record(db, job, report)
             case types.CheckpointSaved():
-                self._update(db, job, checkpoint_digest=report.digest)
+                self._update(db, job, checkpoint_digest=report.digest, lost_in_a_row=0)
                 self._record(db, job, report)
             case types.EvaluationStarted():
                 if state is not JobState.CANCELLING:

@@ -57,6 +57,8 @@ jobs = _table(
     # Number of the last report of the current attempt that was taken: the others are repetitions.
     C("last_seq", Integer, nullable=False),
     C("last_event", Integer, nullable=False),
+    # Workers lost since the last checkpoint: what moves on is not given up, however often it is interrupted.
+    C("lost_in_a_row", Integer, nullable=False),
     C("attempt_time", Utc),
     C("spec", JSON, nullable=False),
     C("inputs", JSON, nullable=False),

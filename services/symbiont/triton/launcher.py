@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import symbiont
 from symbiont.common.errors import FailedPrecondition
+from symbiont.common.threads import QUIET
 from symbiont.triton.installation import TritonInstallation
 
 _LOOPBACK = "127.0.0.1"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Triton puts it, not a temporary file of ours
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# Idle threads that spin take the cores from the services beside Triton.
-_QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 _OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -66,7 +65,7 @@ def command(
     ]
     for protocol, port in (("grpc", grpc_port), ("http", http_port), ("metrics", metrics_port)):
         argv += [f"--{protocol}-address={_LOOPBACK}", f"--{protocol}-port={port}"]
-    env = os.environ | _QUIET_THREADS | _OFFLINE | {"PYTHONPATH": os.pathsep.join(_import_paths(installation))}
+    env = os.environ | QUIET | _OFFLINE | {"PYTHONPATH": os.pathsep.join(_import_paths(installation))}
     if installation.wheel is not None:
         argv.append(f"--backend-directory={_prepare_backends(installation, work_dir)}")
         env |= _wheel_environment(installation.wheel, _import_paths(installation), work_dir)

@@ -106,6 +106,22 @@ def test_a_worker_that_stopped_by_itself_recovers(store: Store, resolved: Resolv
     assert store.waiting(5) == [job]
 
 
+def test_a_job_is_given_up_only_when_nothing_moves(store: Store, resolved: Resolved) -> None:
+    job = running_job(store, resolved)
+    for attempt in range(1, 8):
+        store.take(WorkerReport(job, attempt, 1, types.CheckpointSaved(attempt, str(attempt) * 64)))
+        lost = store.lose_attempt(job, attempt, "lost", 2)
+        assert lost is not None
+        assert lost.state is JobState.RECOVERING
+        store.begin_attempt(job)
+        store.take(WorkerReport(job, attempt + 1, 0, types.Hello(1)))
+    failed = store.lose_attempt(job, 8, "lost", 2)
+    assert failed is not None
+    assert failed.failure is not None
+    assert (failed.state, failed.failure.kind) == (JobState.FAILED, types.FailureKind.INFRA)
+    assert store.lose_attempt(job, 8, "lost", 2) is None
+
+
 def test_a_failure_is_kept(store: Store, resolved: Resolved) -> None:
     job = running_job(store, resolved)
     failure = types.Failure(types.FailureKind.CONFIG, "loss nan at step 3")

@@ -123,19 +123,25 @@ def _request_id(spec: TrainingSpec, attempt: int) -> str:
 
 def _follow_all(client: Client, display: JobDisplay, jobs: dict[str, TrainingJob]) -> None:
     """Follows jobs side by side, one thread each, because each stream blocks."""
-    failed: list[RequestError] = []
+    failed: list[Exception] = []
+    abandoned = threading.Event()
 
     def follow(title: str, job: str) -> None:
         try:
             display.follow(title, client.watch_training_job(job))
-        except RequestError as exc:
-            failed.append(exc)
+        except (RequestError, ValueError) as exc:
+            # After Ctrl-C the client closes under the threads, which is no failure.
+            if not abandoned.is_set():
+                failed.append(exc)
 
     threads = [threading.Thread(target=follow, args=(m, job.name), daemon=True) for m, job in jobs.items()]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    finally:
+        abandoned.set()
     if failed:
         raise failed[0]

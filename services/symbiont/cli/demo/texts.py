@@ -14,7 +14,7 @@ from pathlib import Path
 
 TRAIN_ROWS = 2000
 HELD_OUT_ROWS = 600
-SEED = "symbiont-demo-4"
+SEED = "symbiont-demo"
 # Ratings go from -4 to 4; what lies between is neither.
 LEAST_VALENCE = 1.0
 REVIEW_FILES = ("movieReviewSnippets_GroundTruth.txt", "amazonReviewSnippets_GroundTruth.txt")

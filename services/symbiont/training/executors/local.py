@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from symbiont.common.threads import QUIET
 from symbiont.training.executors import WorkerStatus
 
 SPEC = "spec.json"
@@ -39,10 +40,9 @@ class LocalExecutor:
             str(attempt),
         ]
         environment = {
+            **QUIET,
             **os.environ,
             "OMP_NUM_THREADS": str(self._threads),
-            # Threads that spin while they wait take the cores from whatever serves beside the training.
-            "OMP_WAIT_POLICY": "PASSIVE",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",

@@ -19,6 +19,8 @@ from symbiont.training.types import Failure, FailureKind, Inputs, Stopped
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
 from symbiont.training.worker.errors import Diverged, StopRequested
 
+STOP_SECONDS = 5.0
+
 
 def main() -> None:
     """Runs the attempt; the exit status is 0 when everything that it has to say was heard."""
@@ -59,7 +61,8 @@ def work(spec: worker_pb2.WorkerSpec) -> int:
         run_attempt(attempt, ArtifactStore(spec.artifact_root), tokenization.tokenize, link.send, stop_requested)
     except Exception as exc:  # noqa: BLE001, whatever it is, the job must hear of it
         link.send(last_word(exc))
-    heard = link.drain()
+    # A machine that shuts down does not wait for a controller that may be gone already.
+    heard = link.drain(STOP_SECONDS if terminated.is_set() else None)
     link.close()
     tokenization.close()
     return 0 if heard else 1

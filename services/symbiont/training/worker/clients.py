@@ -51,10 +51,10 @@ class ControllerLink:
             self._pending.append(WorkerReport(self._job, self._attempt, self._seq, report))
             self._changed.notify_all()
 
-    def drain(self) -> bool:
-        """Waits until every report is acknowledged; False if the attempt is refused instead."""
+    def drain(self, seconds: float | None = None) -> bool:
+        """Waits until every report is acknowledged; False if the attempt is refused, or the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending or self.fenced.is_set())
+            self._changed.wait_for(lambda: not self._pending or self.fenced.is_set(), seconds)
             return not self._pending
 
     def close(self) -> None:

