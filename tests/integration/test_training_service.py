@@ -377,7 +377,8 @@ def test_the_metrics_count_what_was_done(suite: Suite) -> None:
     for _ in range(5):
         with pytest.raises(grpc.RpcError):
             suite.models.GetModel(model_pb2.GetModelRequest(name="models/none"))
-    assert value("symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND") == before + 5
+    # An RPC is counted once its status has been sent.
+    until_sync(lambda: value("symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND") == before + 5)
     jobs = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()).training_jobs
     succeeded = sum(job.state == training_job_pb2.JOB_STATE_SUCCEEDED for job in jobs)
     assert value("symbiont_training_jobs", state="SUCCEEDED") == succeeded

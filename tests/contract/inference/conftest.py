@@ -150,7 +150,7 @@ class Suite:
         manifest = BundleManifest(
             base_digest=BASE,
             tokenizer_digest=self.tokenizer_digest,
-            max_tokens=64,
+            max_tokens=32,
             labels=tuple(labels),
             method=NoMethod(),
             head=ClassificationHead(pooling="mean", hidden_size=4, num_labels=len(labels)),
