@@ -60,7 +60,12 @@ lint: setup ## Static checks: ruff, mypy, generated code, protos
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy -p symbiont
 	@$(BIN)/python protos/generate.py --check
-	@cd protos && ../$(BIN)/buf lint
+	@cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+	@# What callers have already may not break: compared with the branch that this work is for.
+	@base=$$(git rev-parse -q --verify origin/main || git rev-parse -q --verify main || true); \
+	  if [ -z "$$base" ]; then echo "no main branch here to compare the protos with"; \
+	  elif ! git cat-file -e "$$base:protos/buf.yaml" 2>/dev/null; then echo "main has no protos yet"; \
+	  else cd protos && ../$(BIN)/buf breaking --against "../.git#ref=$$base,subdir=protos"; fi
 
 proto: setup ## Generate services/symbiont/api from the protos
 	@$(BIN)/python protos/generate.py

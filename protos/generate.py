@@ -16,6 +16,7 @@ from pathlib import Path
 
 PROTOS = Path(__file__).resolve().parent
 API = PROTOS.parent / "services" / "symbiont" / "api"
+STUBS = ("mypy", "mypy_grpc")
 IMPORT = re.compile(r"^((?:from|import) )symbiont\.(tokenization|training|inference)\.v1\b", re.MULTILINE)
 USE = re.compile(r"\bsymbiont\.(tokenization|training|inference)\.v1\.(\w+_pb2)\b")
 
@@ -24,10 +25,11 @@ def generate(target: Path) -> None:
     """Writes the generated package into a folder."""
     with tempfile.TemporaryDirectory() as temporary:
         sources = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.rglob("*.proto"))
-        outputs = ("python", "grpc_python", "mypy", "mypy_grpc")
-        command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *(f"--{o}_out={temporary}" for o in outputs)]
-        # The mypy plugins are console scripts of this environment, which need not be on PATH.
-        plugins = [f"--plugin=protoc-gen-{p}={Path(sys.executable).parent / f'protoc-gen-{p}'}" for p in outputs[2:]]
+        command = [sys.executable, "-m", "grpc_tools.protoc", "-I."]
+        command += [f"--{name}_out={temporary}" for name in ("python", "grpc_python")]
+        command += [f"--{name}_out=quiet:{temporary}" for name in STUBS]
+        # These plugins are console scripts of this environment, which need not be on PATH.
+        plugins = [f"--plugin=protoc-gen-{name}={Path(sys.executable).parent / f'protoc-gen-{name}'}" for name in STUBS]
         subprocess.run([*command, *plugins, *sources], cwd=PROTOS, check=True)
         for file in sorted(Path(temporary, "symbiont").rglob("*.py*")):
             destination = target / file.relative_to(Path(temporary, "symbiont"))

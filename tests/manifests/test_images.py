@@ -123,3 +123,9 @@ def test_triton_is_the_release_of_its_client() -> None:
     release = re.search(r"is Triton (\d+\.\d+)", (ROOT / "deploy/Dockerfile").read_text())
     assert release
     assert any(d.startswith(f"tritonclient[grpc]=={release[1]}.") for d in project()["dependencies"])
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    found = subprocess.run([hadolint, ROOT / "deploy" / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout

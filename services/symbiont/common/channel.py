@@ -21,6 +21,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # Despite its name the time that one attempt to connect may take; a busy machine needs more than 100 ms.
     ("grpc.min_reconnect_backoff_ms", 2_000),
+    # A headless Kubernetes Service resolves to every pod: spread calls instead of staying with the first.
+    ("grpc.lb_policy_name", "round_robin"),
 ]
 
 _ERROR_OF: dict[grpc.StatusCode, type[errors.SymbiontError]] = {

@@ -27,7 +27,8 @@ _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
     # gRPC's own pause grows to two minutes; a Triton that comes back should be found at once.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # The time that one attempt to connect may take; a busy machine needs more than a moment.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 _LOAD_TIMEOUT_S = 300.0

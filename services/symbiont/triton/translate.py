@@ -20,7 +20,7 @@ _QUEUE_FULL = "exceeds maximum queue size"
 _QUEUE_TIMEOUT = "timeout expired"
 
 
-class HostNotLoaded(FailedPrecondition):
+class HostNotLoaded(Unavailable):
     """Triton runs, but not this host: it restarted, or, where `broken`, the host's process died."""
 
     default_reason = "HOST_NOT_LOADED"
