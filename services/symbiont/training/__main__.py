@@ -1,8 +1,7 @@
 """`python -m symbiont.training`: the whole wiring of the training service."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from symbiont.api.training.v1 import (
     base_model_pb2_grpc,
@@ -12,6 +11,7 @@ from symbiont.api.training.v1 import (
     worker_pb2_grpc,
 )
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.background import running
 from symbiont.common.log import configure_logging
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.training.controller import Controller
@@ -57,50 +57,38 @@ async def run(settings: TrainingSettings) -> None:
         poll_seconds=settings.poll_seconds,
     )
 
-    @asynccontextmanager
-    async def scheduling() -> AsyncIterator[None]:
-        task = asyncio.create_task(controller.run(lifecycle.stopping))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            store.close()
-
-    await run_server(
-        settings,
-        metrics,
-        lifecycle,
-        [
-            Registration(
-                f"{PACKAGE}.BaseModelService",
-                BaseModelServicer(store, artifacts),
-                base_model_pb2_grpc.add_BaseModelServiceServicer_to_server,
-            ),
-            Registration(
-                f"{PACKAGE}.DatasetService",
-                DatasetServicer(store, artifacts, metrics, settings.max_dataset_bytes),
-                dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
-            ),
-            Registration(
-                f"{PACKAGE}.TrainingJobService",
-                TrainingJobServicer(jobs),
-                training_job_pb2_grpc.add_TrainingJobServiceServicer_to_server,
-            ),
-            Registration(
-                f"{PACKAGE}.ModelService",
-                ModelServicer(store, models, metrics),
-                model_pb2_grpc.add_ModelServiceServicer_to_server,
-            ),
-            Registration(
-                f"{PACKAGE}.WorkerService",
-                WorkerServicer(jobs, controller, notifier, metrics, lifecycle.stopping),
-                worker_pb2_grpc.add_WorkerServiceServicer_to_server,
-            ),
-        ],
-        background=[scheduling()],
-    )
+    services = [
+        Registration(
+            f"{PACKAGE}.BaseModelService",
+            BaseModelServicer(store, artifacts),
+            base_model_pb2_grpc.add_BaseModelServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.DatasetService",
+            DatasetServicer(store, artifacts, metrics, settings.max_dataset_bytes),
+            dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.TrainingJobService",
+            TrainingJobServicer(jobs),
+            training_job_pb2_grpc.add_TrainingJobServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.ModelService",
+            ModelServicer(store, models, metrics),
+            model_pb2_grpc.add_ModelServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.WorkerService",
+            WorkerServicer(jobs, controller, notifier, metrics, lifecycle.stopping),
+            worker_pb2_grpc.add_WorkerServiceServicer_to_server,
+        ),
+    ]
+    try:
+        scheduling = running("scheduling", partial(controller.run, lifecycle.stopping))
+        await run_server(settings, metrics, lifecycle, services, [scheduling])
+    finally:
+        store.close()
 
 
 def main() -> None:

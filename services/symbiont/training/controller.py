@@ -59,10 +59,9 @@ class Controller:
             news = self._notifier.subscribe(Notifier.QUEUE)
             try:
                 await self.step()
-            except Exception:  # noqa: BLE001, one failed look must not end the watch over every job
-                get_logger().exception("scheduling failed, will try again")
-            await first_of(news, stopping, within=self._poll_seconds)
-            self._notifier.forget(Notifier.QUEUE, news)
+                await first_of(news, stopping, within=self._poll_seconds)
+            finally:
+                self._notifier.forget(Notifier.QUEUE, news)
 
     async def step(self) -> None:
         """Looks once: first at those that have workers, then at those that wait for one."""

