@@ -11,6 +11,7 @@ def upload(artifacts: ArtifactStore, content: bytes, identifier: str = "rows", f
     pending = Upload(Header(identifier, format, "", ""), 1 << 20)
     try:
         pending.write(content)
+        pending.check()
         return pending.store(artifacts)
     finally:
         pending.close()

@@ -72,7 +72,7 @@ class Lineage(_Part):
 
 
 class Golden(_Part):
-    """A few real rows with the logits that training saw for them; a loader must reproduce these."""
+    """A few rows of random ids with the logits that training saw for them; a loader must reproduce these."""
 
     input_ids: tuple[Annotated[tuple[int, ...], Field(min_length=1)], ...] = Field(min_length=1)
     logits: tuple[tuple[float, ...], ...]

@@ -74,7 +74,7 @@ def watch(
 def cancel(client: Client, job: JobArgument) -> None:
     """Asks a job to stop."""
     cancelled = client.cancel_training_job(job)
-    make_console().print(f"{cancelled.name} {state_text(cancelled.state)}")
+    make_console().print(cancelled.name, state_text(cancelled.state))
 
 
 def watch_job(client: Client, job: str, after_event_id: int = 0) -> None:

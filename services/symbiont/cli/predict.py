@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from symbiont.cli.console import make_console
 from symbiont.cli.render import table
@@ -65,7 +66,7 @@ def _print_json(texts: list[str], answer: Predictions) -> None:
 
 def _print_table(texts: list[str], answer: Predictions) -> None:
     rows = [
-        (c.label if i else f"[bold]{c.label}[/]", f"{c.probability:.4f}", "" if i else _shown(text, p.truncated))
+        (c.label if i else Text(c.label, style="bold"), f"{c.probability:.4f}", "" if i else _shown(text, p.truncated))
         for text, p in zip(texts, answer.predictions, strict=True)
         for i, c in enumerate(p.classes)
     ]
@@ -78,7 +79,6 @@ def _print_table(texts: list[str], answer: Predictions) -> None:
     )
 
 
-def _shown(text: str, truncated: bool) -> str:
-    # Brackets are markup to the console.
-    short = text if len(text) <= 100 else f"{text[:97]}..."
-    return short.replace("[", r"\[") + (" [yellow](cut)[/]" if truncated else "")
+def _shown(text: str, truncated: bool) -> Text:
+    shown = Text(text if len(text) <= 100 else f"{text[:97]}...")
+    return shown.append(" (cut)", style="yellow") if truncated else shown

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from symbiont.api.training.v1.dataset_pb2 import DatasetFormat
 from symbiont.api.training.v1.training_job_pb2 import (
@@ -27,12 +29,15 @@ _COLOUR = {
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
-    """Returns a plain table; a column whose title begins with `>` is aligned right."""
+    """Returns a plain table; a column whose title begins with `>` is aligned right.
+
+    Cells are shown as they are, since labels and texts are the customer's: colour comes as a rich Text.
+    """
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        made.add_column(escape(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+        made.add_row(*(cell if isinstance(cell, Text) else escape(str(cell)) for cell in row))
     return made
 
 
@@ -41,7 +46,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Table:
     made = Table.grid(padding=(0, 2))
     for name, value in pairs:
         if str(value):
-            made.add_row(f"[dim]{name}[/]", str(value))
+            made.add_row(f"[dim]{name}[/]", value if isinstance(value, Text) else escape(str(value)))
     return made
 
 
@@ -50,10 +55,9 @@ def state_word(state: JobState.ValueType) -> str:
     return JobState.Name(state).removeprefix("JOB_STATE_").lower()
 
 
-def state_text(state: JobState.ValueType) -> str:
+def state_text(state: JobState.ValueType) -> Text:
     """Returns the state's word in its colour."""
-    colour = _COLOUR.get(state, "cyan")
-    return f"[{colour}]{state_word(state)}[/]"
+    return Text(state_word(state), style=_COLOUR.get(state, "cyan"))
 
 
 def format_word(value: DatasetFormat.ValueType) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from symbiont.cli.console import make_console
 from symbiont.cli.render import table
@@ -95,7 +96,7 @@ def _screen(stack: Stack) -> RenderableType:
     rows = (
         (
             s.name,
-            f"[{_COLOUR[s.state]}]{s.state}[/]",
+            Text(s.state, style=_COLOUR[s.state]),
             s.process.pid if s.process else "",
             timedelta(seconds=round(s.uptime)) if s.process else "",
             s.restarts or "",

@@ -93,7 +93,7 @@ class BarDisplay(JobDisplay):
 
     def state(self, title: str, change: pb.StateChange) -> None:
         """Shows the state beside the bar; its reason, if it has one, above."""
-        self._bars.update(self._tasks[title], state=state_text(change.new_state))
+        self._bars.update(self._tasks[title], state=state_text(change.new_state).markup)
         if change.reason:
             self.note(title, f"{state_word(change.new_state)}: {change.reason}")
 

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
-from symbiont.api.training.v1.dataset_pb2 import CreateDatasetRequest, Dataset, ListDatasetsRequest
+from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
 from symbiont.api.training.v1.model_pb2 import ListModelsRequest, Model, ModelVersion
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
@@ -31,6 +31,7 @@ from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, me
 from symbiont.client.errors import UnavailableError, error_of
 from symbiont.client.results import Predictions, predictions_of
 from symbiont.client.retry import Retry
+from symbiont.client.sync import Client
 from symbiont.client.watching import Watch, has_ended
 
 Req = TypeVar("Req")
@@ -48,7 +49,7 @@ class AsyncClient:
     """
 
     def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
-        endpoints = endpoints or Endpoints()
+        self._endpoints = endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         self._channels = [grpc.aio.insecure_channel(a, OPTIONS) for a in (endpoints.training, endpoints.inference)]
         training, inference = self._channels
@@ -119,8 +120,20 @@ class AsyncClient:
 
         `progress` gets the bytes sent and the bytes in all, from another thread.
         """
-        upload = requests.upload(dataset_id, path, format, text_column, label_column, progress)
-        return await self._retried(lambda: self._datasets.CreateDataset(_in_thread(upload), metadata=metadata()))
+
+        def upload() -> Dataset:
+            # grpc.aio loses the status of a service that refuses in the middle of an upload; the plain stub keeps it.
+            with Client(self._endpoints, self._limits) as client:
+                return client.create_dataset(
+                    dataset_id,
+                    path,
+                    format=format,
+                    text_column=text_column,
+                    label_column=label_column,
+                    progress=progress,
+                )
+
+        return await asyncio.to_thread(upload)
 
     async def get_dataset(self, name: str) -> Dataset:
         """Returns a dataset."""
@@ -247,10 +260,3 @@ class AsyncClient:
             return not_ready(await stub.Check(health_pb2.HealthCheckRequest(), timeout=5))  # type: ignore[attr-defined]
         except grpc.RpcError as exc:
             return UnavailableError(grpc.StatusCode.UNAVAILABLE, exc.details() or exc.code().name)
-
-
-async def _in_thread(upload: requests.Upload) -> AsyncIterator[CreateDatasetRequest]:
-    """Reads the file outside of the event loop."""
-    messages = upload.messages()
-    while message := await asyncio.to_thread(next, messages, None):
-        yield message

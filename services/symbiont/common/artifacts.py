@@ -66,7 +66,7 @@ class ArtifactStore:
             manifest = canonical_json({**fields, "files": listing})
             _write(temporary / MANIFEST, manifest)
             digest = hashlib.sha256(manifest).hexdigest()
-            self._commit(temporary, parent / digest)
+            self._commit(temporary, parent / digest, kind)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return digest
@@ -129,16 +129,28 @@ class ArtifactStore:
             raise IntegrityError(f"{kind}/{digest}: the manifest differs from its digest")
         return raw
 
-    @staticmethod
-    def _commit(temporary: Path, final: Path) -> None:
+    def _commit(self, temporary: Path, final: Path, kind: str) -> None:
         _sync_folder(temporary)
         try:
             temporary.rename(final)
         except OSError:
-            # Another writer stored the same content first: equal digest, equal bytes.
-            if not (final / MANIFEST).is_file():
+            # The same content is there already, or was; what was damaged since is replaced by what is whole.
+            if not final.is_dir():
                 raise
+            if not self._is_whole(kind, final.name):
+                final.rename(temporary.with_name(f"{temporary.name}.damaged"))
+                temporary.rename(final)
+                shutil.rmtree(temporary.with_name(f"{temporary.name}.damaged"), ignore_errors=True)
         _sync_folder(final.parent)
+
+    def _is_whole(self, kind: str, digest: str) -> bool:
+        with self._lock:
+            self._verified.discard(self.root / kind / digest)
+        try:
+            self.path(kind, digest)
+        except (IntegrityError, NotFound):
+            return False
+        return True
 
 
 def _store(folder: Path, name: str, content: Path | bytes) -> dict[str, Any]:

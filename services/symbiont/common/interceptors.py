@@ -127,13 +127,19 @@ class ErrorInterceptor(AroundInterceptor):
         except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
             raise
         except errors.SymbiontError as exc:
-            get_logger().info("refused", reason=exc.reason, error=str(exc))
+            if type(exc) is errors.SymbiontError:
+                await self._abort_unexpected(context)
+            # Not the text: it may repeat what the caller sent.
+            get_logger().info("refused", reason=exc.reason, field=exc.field)
             await _abort(context, status_code(exc), str(exc), exc.reason, exc.field)
         except Exception:  # noqa: BLE001, the last line of defence: whatever it is must not reach the caller
-            get_logger().exception("unexpected error")
-            identifier = structlog.contextvars.get_contextvars().get("request_id", "")
-            text = f"internal error; the log has it under request id {identifier}"
-            await _abort(context, grpc.StatusCode.INTERNAL, text, "INTERNAL", None)
+            await self._abort_unexpected(context)
+
+    async def _abort_unexpected(self, context: Context) -> None:
+        get_logger().exception("unexpected error")
+        identifier = structlog.contextvars.get_contextvars().get("request_id", "")
+        text = f"internal error; the log has it under request id {identifier}"
+        await _abort(context, grpc.StatusCode.INTERNAL, text, "INTERNAL", None)
 
 
 def status_code(error: errors.SymbiontError) -> grpc.StatusCode:

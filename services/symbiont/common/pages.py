@@ -28,7 +28,7 @@ def decode_token(token: str) -> str:
     """Returns the key that a page begins after; the empty string for the first page."""
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as exc:
+    except (binascii.Error, ValueError) as exc:
         raise InvalidArgument("page_token", "it was not made by this service") from exc
 
 

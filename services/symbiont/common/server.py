@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,13 +67,11 @@ async def run_server(
     lifecycle: Lifecycle,
     services: Sequence[Registration],
     background: Sequence[AbstractAsyncContextManager[Any]] = (),
-    ready: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Runs a server until SIGTERM or SIGINT, then drains it.
 
     Args:
         background: entered before the server listens, left after it has stopped.
-        ready: awaited after the server listens and before health turns to SERVING.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,8 +85,6 @@ async def run_server(
         await server.start()
         stack.callback(metrics.close)
         metrics_port = metrics.serve(settings.metrics_address)
-        if ready:
-            await ready()
         await _set_health(lifecycle, services, SERVING)
         get_logger().info("serving", port=port, metrics_port=metrics_port)
         await lifecycle.stopping.wait()

@@ -78,11 +78,18 @@ class Answering:
         except Exception:  # noqa: BLE001 - whatever failed in the runtime, a caller who waits must hear of it
             _LOG.exception("a batch failed")
             for job in jobs:
-                job.reply(SymbiontError("the host failed to compute this batch; its log says why"))
+                _reply(job, SymbiontError("the host failed to compute this batch; its log says why"))
             return
         start = 0
         for job in jobs:
             own = results[start : start + len(job.rows)]
             start += len(job.rows)
             errors = [result for result in own if isinstance(result, SymbiontError)]
-            job.reply(errors[0] if errors else [result for result in own if not isinstance(result, SymbiontError)])
+            _reply(job, errors[0] if errors else [result for result in own if not isinstance(result, SymbiontError)])
+
+
+def _reply(job: Job, answer: Answer) -> None:
+    try:
+        job.reply(answer)
+    except Exception:  # noqa: BLE001 - an answer that cannot be sent must not take those of others with it
+        _LOG.exception("an answer could not be sent")

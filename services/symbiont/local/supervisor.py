@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from symbiont.common.log import get_logger
 from symbiont.local.child import Child, ProcessSpec, State, Status
 
 
@@ -58,4 +59,7 @@ class Supervisor:
 
     def _report(self, status: Status) -> None:
         with self._reporting:
-            self._on_change(status)
+            try:
+                self._on_change(status)
+            except Exception:  # noqa: BLE001, a full disk under run.json must not end the watch over the processes
+                get_logger().exception("a change of status could not be told", process=status.name)

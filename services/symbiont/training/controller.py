@@ -85,13 +85,12 @@ class Controller:
         return time.monotonic() - heard > self._heartbeat_timeout
 
     async def _launch(self, identifier: str) -> None:
-        job = await self._jobs.change(identifier, self._store.begin_attempt, identifier)
+        job = await self._jobs.begin_attempt(identifier)
         get_logger().info("launching", job=identifier, attempt=job.attempt)
         await asyncio.to_thread(self._executor.launch, identifier, job.attempt, self._make_spec(job))
 
     async def _lost(self, identifier: str, attempt: int, why: str) -> None:
         log = self._executor.log_path(identifier, attempt)
         reason = f"the worker of attempt {attempt} was lost: {why} (its log: {log})"
-        lose = self._store.lose_attempt
-        if await self._jobs.change(identifier, lose, identifier, attempt, reason, self._max_attempts):
+        if await self._jobs.lose_attempt(identifier, attempt, reason, self._max_attempts):
             get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=str(log))

@@ -13,6 +13,7 @@ from symbiont.training import types
 from symbiont.training.data.datasets import Header
 from symbiont.training.spec import TrainingSpec, parse_spec
 
+TUNING_METHODS = (base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA)
 POOLINGS = {"mean": base_model_pb2.POOLING_MEAN, "cls": base_model_pb2.POOLING_CLS}
 
 
@@ -78,7 +79,8 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         parameter_count=base.parameter_count,
         max_tokens=base.max_tokens,
         pooling=POOLINGS[base.pooling],
-        tuning_methods=[base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA],
+        # An adapter needs a linear layer to sit on.
+        tuning_methods=TUNING_METHODS if base.modules else TUNING_METHODS[:1],
         task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION],
         create_time=timestamp_to_proto(base.create_time),
     )
@@ -172,15 +174,15 @@ def progress_from_proto(message: training_job_pb2.Progress) -> types.Progress:
     )
 
 
-def evaluation_to_proto(evaluation: types.Evaluation) -> training_job_pb2.Evaluation:
-    """Quality on held-out rows."""
+def evaluation_to_proto(evaluation: types.Evaluation, *, whole: bool = True) -> training_job_pb2.Evaluation:
+    """Quality on held-out rows; lists leave out what grows with the square of the labels."""
     return training_job_pb2.Evaluation(
         row_count=evaluation.row_count,
         accuracy=evaluation.accuracy,
         macro_f1=evaluation.macro_f1,
         loss=evaluation.loss,
-        labels=evaluation.labels,
-        confusion_matrix=[count for row in evaluation.confusion_matrix for count in row],
+        labels=evaluation.labels if whole else (),
+        confusion_matrix=[count for row in evaluation.confusion_matrix for count in row] if whole else (),
     )
 
 
@@ -192,8 +194,8 @@ def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluat
     return types.Evaluation(message.row_count, message.accuracy, message.macro_f1, message.loss, labels, matrix)
 
 
-def job_to_proto(job: types.Job) -> training_job_pb2.TrainingJob:
-    """A job as its resource."""
+def job_to_proto(job: types.Job, *, whole: bool = True) -> training_job_pb2.TrainingJob:
+    """A job as its resource; in lists not whole."""
     return training_job_pb2.TrainingJob(
         name=f"jobs/{job.id}",
         spec=spec_to_proto(job.spec),
@@ -201,7 +203,7 @@ def job_to_proto(job: types.Job) -> training_job_pb2.TrainingJob:
         failure=failure_to_proto(job.failure) if job.failure else None,
         attempt=job.attempt,
         progress=progress_to_proto(job.progress) if job.progress else None,
-        evaluation=evaluation_to_proto(job.evaluation) if job.evaluation else None,
+        evaluation=evaluation_to_proto(job.evaluation, whole=whole) if job.evaluation else None,
         model_version=job.model_version,
         create_time=timestamp_to_proto(job.create_time),
         start_time=timestamp_to_proto(job.start_time),
@@ -238,8 +240,8 @@ def event_to_proto(event: types.Event) -> training_job_pb2.TrainingEvent:
 # Models.
 
 
-def version_to_proto(version: types.ModelVersion) -> model_pb2.ModelVersion:
-    """A model version as its resource."""
+def version_to_proto(version: types.ModelVersion, *, whole: bool = True) -> model_pb2.ModelVersion:
+    """A model version as its resource; in lists and aliases not whole."""
     return model_pb2.ModelVersion(
         name=version.name,
         bundle_digest=version.bundle_digest,
@@ -247,7 +249,7 @@ def version_to_proto(version: types.ModelVersion) -> model_pb2.ModelVersion:
         base_digest=version.base_digest,
         tokenizer_digest=version.tokenizer_digest,
         training_job=f"jobs/{version.job}",
-        evaluation=evaluation_to_proto(version.evaluation),
+        evaluation=evaluation_to_proto(version.evaluation, whole=whole),
         create_time=timestamp_to_proto(version.create_time),
     )
 
@@ -257,7 +259,7 @@ def alias_to_proto(alias: types.Alias) -> model_pb2.ModelAlias:
     return model_pb2.ModelAlias(
         model=f"models/{alias.model}",
         alias=alias.alias,
-        model_version=version_to_proto(alias.version),
+        model_version=version_to_proto(alias.version, whole=False),
         update_time=timestamp_to_proto(alias.update_time),
     )
 

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from symbiont.common.artifacts import ArtifactStore, canonical_json
-from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.spec import TrainingSpec
-from symbiont.training.states import ACTIVE
 from symbiont.training.store import Store
-from symbiont.training.types import BaseModel, Dataset, Event, Inputs, Job, JobState, WorkerReport
+from symbiont.training.types import BaseModel, Dataset, Event, Inputs, Job, WorkerReport
 
 SPEC = "training_job.spec"
 DEFAULT_MAX_TOKENS = 256
@@ -53,23 +52,36 @@ class Jobs:
 
     async def cancel(self, identifier: str) -> Job:
         """Cancels a job: at once while it waits, at its next step while it trains."""
-        job = await self.get(identifier)
-        if job.state.ended:
-            raise FailedPrecondition(f"jobs/{identifier} has ended: {job.state}", reason="JOB_ENDED")
-        state = JobState.CANCELLING if job.state in ACTIVE else JobState.CANCELLED
-        return await self.change(identifier, self._store.move, identifier, state, "a caller cancelled it")
+        return await self._change_job(identifier, self._store.cancel, identifier, "a caller cancelled it")
 
     async def take(self, message: WorkerReport) -> Job:
-        """Applies a worker's report; a checkpoint that it makes useless goes, once that is committed."""
-        previous = (await self.get(message.job)).checkpoint_digest
-        job = await self.change(message.job, self._store.take, message)
-        if previous and (job.checkpoint_digest != previous or job.state.ended):
-            await asyncio.to_thread(self._artifacts.delete, "checkpoints", previous)
-        return job
+        """Applies a worker's report."""
+        return await self._change_job(message.job, self._store.take, message)
 
-    async def change(self, identifier: str, operation: Callable[..., T], *arguments: Any) -> T:
-        """Runs a store operation on a job in a thread, then wakes whoever watches the job, and the scheduler."""
-        result = await asyncio.to_thread(operation, *arguments)
+    async def begin_attempt(self, identifier: str) -> Job:
+        """Commits the intent to launch the next attempt."""
+        return await self._change_job(identifier, self._store.begin_attempt, identifier)
+
+    async def lose_attempt(self, identifier: str, attempt: int, reason: str, limit: int) -> Job | None:
+        """Records that a worker is gone; None when its last report came first."""
+        return await self._change_job(identifier, self._store.lose_attempt, identifier, attempt, reason, limit)
+
+    async def _change_job(self, identifier: str, operation: Callable[..., T], *arguments: Any) -> T:
+        """Runs a store operation on a job in a thread, then wakes whoever watches the job, and the scheduler.
+
+        A checkpoint that the change makes useless goes, once the change is committed.
+        """
+
+        def change() -> T:
+            previous = self._store.job(identifier).checkpoint_digest
+            result = operation(*arguments)
+            job = self._store.job(identifier)
+            useless = {previous} - ({job.checkpoint_digest} if not job.state.ended else set())
+            for digest in filter(None, useless):
+                self._artifacts.delete("checkpoints", digest)
+            return result
+
+        result = await asyncio.to_thread(change)
         self._notifier.notify(identifier)
         self._notifier.notify(Notifier.QUEUE)
         return result
@@ -100,10 +112,10 @@ class Jobs:
 
 def resolve(spec: TrainingSpec, store: Store) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them."""
-    base = store.base(spec.base_model.partition("/")[2])
-    dataset = store.dataset(spec.dataset.partition("/")[2])
-    judged_by = store.dataset(spec.evaluation_dataset.partition("/")[2]) if spec.evaluation_dataset else None
-    labels = _labels(spec, dataset, judged_by)
+    base = _find(store.base, "base_model", spec.base_model)
+    dataset = _find(store.dataset, "dataset", spec.dataset)
+    judged_by = spec.evaluation_dataset and _find(store.dataset, "evaluation_dataset", spec.evaluation_dataset)
+    labels = _labels(spec, dataset, judged_by or None)
     hyper = spec.hyperparameters
     if hyper.max_tokens is not None and hyper.max_tokens > base.max_tokens:
         field = f"{SPEC}.hyperparameters.max_tokens"
@@ -118,6 +130,13 @@ def resolve(spec: TrainingSpec, store: Store) -> tuple[TrainingSpec, Inputs]:
     )
     evaluation_digest = judged_by.digest if judged_by else ""
     return resolved, Inputs(base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest, base.pooling)
+
+
+def _find(get: Callable[[str], T], field: str, name: str) -> T:
+    try:
+        return get(name.partition("/")[2])
+    except NotFound as exc:
+        raise NotFound(f"{name} does not exist", field=f"{SPEC}.{field}") from exc
 
 
 def _labels(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None) -> tuple[str, ...]:

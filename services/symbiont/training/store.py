@@ -1,9 +1,10 @@
 """The durable state of the training service: every change is one transaction.
 
-SQLite (WAL, synchronous=FULL) is the default; any SQLAlchemy URL works. Methods block: the service calls them from
-threads.
+SQLite (WAL, synchronous=FULL): every write takes the write lock first, which the counters here rely on. Methods block:
+the service calls them from threads.
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,9 @@ class Store:
 
     def add_base(self, base: types.BaseModel) -> types.BaseModel:
         """Registers a base model; the same content under the same id is no error."""
-        return records.base_of(self._add(tables.bases, "bases", base.id, base.digest, base))
+        # The tokenizer belongs to the content as much as the weights do.
+        content = hashlib.sha256(f"{base.digest}:{base.tokenizer_digest}".encode()).hexdigest()
+        return records.base_of(self._add(tables.bases, "bases", base.id, content, base))
 
     def base(self, identifier: str) -> types.BaseModel:
         """Returns a base model."""
@@ -158,6 +161,20 @@ class Store:
                 self._move(db, identifier, JobState.RECOVERING, reason)
             return records.job_of(self._job_row(db, identifier))
 
+    def cancel(self, identifier: str, reason: str) -> types.Job:
+        """Cancels a job: CANCELLED when no worker has it, else CANCELLING.
+
+        Raises:
+            FailedPrecondition: it has ended.
+        """
+        with self._write() as db:
+            state = JobState(self._job_row(db, identifier)["state"])
+            if state.ended:
+                raise FailedPrecondition(f"jobs/{identifier} has ended: {state}", reason="JOB_ENDED")
+            if state is not JobState.CANCELLING:
+                self._move(db, identifier, JobState.CANCELLING if state in ACTIVE else JobState.CANCELLED, reason)
+            return records.job_of(self._job_row(db, identifier))
+
     def move(self, identifier: str, state: JobState, reason: str) -> types.Job:
         """Changes a job's state and records the event.
 
@@ -211,7 +228,7 @@ class Store:
         c = tables.versions.c
         rows = self._all(select(tables.versions).where(c.model == model, c.number == number))
         if not rows:
-            raise NotFound(f"models/{model}/versions/{number} does not exist")
+            raise NotFound(f"models/{model}/versions/{number} does not exist", field="name")
         return records.version_of(rows[0])
 
     def versions(self, model: str) -> list[types.ModelVersion]:
@@ -337,7 +354,7 @@ class Store:
     def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
         rows = self._all(select(table).where(table.c.id == identifier))
         if not rows:
-            raise NotFound(f"{collection}/{identifier} does not exist")
+            raise NotFound(f"{collection}/{identifier} does not exist", field="name")
         return rows[0]
 
     def _add(self, table: Any, collection: str, identifier: str, digest: str, value: Any) -> dict[str, Any]:
@@ -348,13 +365,13 @@ class Store:
                 db.execute(insert(table).values(values))
                 return values
             if row["digest"] != digest:
-                raise AlreadyExists(f"{collection}/{identifier} exists with other content (digest {row['digest']})")
+                raise AlreadyExists(f"{collection}/{identifier} exists with other content", reason="CONTENT_DIFFERS")
             return dict(row)
 
     def _job_row(self, db: Connection, identifier: str) -> dict[str, Any]:
         row = db.execute(select(tables.jobs).where(tables.jobs.c.id == identifier)).mappings().first()
         if row is None:
-            raise NotFound(f"jobs/{identifier} does not exist")
+            raise NotFound(f"jobs/{identifier} does not exist", field="name")
         return dict(row)
 
     def _update(self, db: Connection, job: str, **values: Any) -> None:

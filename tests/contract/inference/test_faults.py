@@ -92,7 +92,6 @@ async def test_a_tokenizer_that_is_gone_is_a_matter_of_state(suite: Any, stub: A
     [
         (IntegrityError("bundles/b: file head.safetensors differs from its digest"), "FAILED_PRECONDITION"),
         (ResourceExhausted("the queue is full"), "RESOURCE_EXHAUSTED"),
-        (SymbiontError("Triton failed"), "INTERNAL"),
     ],
 )
 async def test_tritons_errors_keep_their_meaning(

@@ -55,7 +55,6 @@ def test_every_domain_error_has_a_status() -> None:
         (errors.Unavailable("away"), "UNAVAILABLE", "UNAVAILABLE", None),
         (errors.DeadlineExceeded("late"), "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", None),
         (errors.IntegrityError("damaged"), "FAILED_PRECONDITION", "INTEGRITY", None),
-        (errors.SymbiontError("odd"), "INTERNAL", "INTERNAL", None),
     ],
 )
 async def test_a_domain_error_becomes_a_status_with_details(

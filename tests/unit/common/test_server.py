@@ -49,11 +49,8 @@ async def test_sigterm_turns_health_then_drains_then_leaves_the_background() -> 
         yield
         order.append("left")
 
-    async def ready() -> None:
-        order.append("ready")
-
     running = asyncio.create_task(
-        run_server(settings, ServiceMetrics("training"), lifecycle, [registration(servicer)], [part()], ready)
+        run_server(settings, ServiceMetrics("training"), lifecycle, [registration(servicer)], [part()])
     )
     async with grpc.aio.insecure_channel(settings.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -65,11 +62,11 @@ async def test_sigterm_turns_health_then_drains_then_leaves_the_background() -> 
         await servicer.entered.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         assert (await watch.read()).status != SERVING
-        assert order == ["entered", "ready"]
+        assert order == ["entered"]
         servicer.leave.set()
         assert (await answer).name == "drained"
         await asyncio.wait_for(running, 5)
-    assert order == ["entered", "ready", "left"]
+    assert order == ["entered", "left"]
 
 
 async def test_two_services_cannot_share_a_port() -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,8 +81,8 @@ def test_every_file_that_the_map_names_exists() -> None:
             assert path.is_file(), f"{line}\n{name}"
 
 
-def test_services_start_without_torch() -> None:
-    heavy = {"torch", "transformers", "peft"}
-    for service in ("tokenization", "inference", "common", "client", "cli"):
-        for path in (PACKAGE / service).rglob("*.py"):
-            assert heavy.isdisjoint(i.split(".")[0] for i in imports(path)), path
+@pytest.mark.parametrize("module", [*(f"{service}.__main__" for service in SERVICES), "cli.app", "client"])
+def test_nothing_that_only_talks_loads_torch(module: str) -> None:
+    program = f"import sys, symbiont.{module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert {"torch", "transformers", "peft", "sklearn"}.isdisjoint(loaded)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import InvalidArgument, Unavailable
+from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
 from symbiont.training import bases
+from symbiont.training.store import Store
 from symbiont.training.types import Source
 
 
@@ -119,6 +120,17 @@ def test_an_unreachable_hub_is_unavailable(artifacts: ArtifactStore, monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="Hub cannot be reached"):
         bases.register(artifacts, "tiny", Source("hugging_face", "google/bert_uncased_L-2_H-128_A-2"), "", "")
+
+
+def test_another_tokenizer_is_other_content(artifacts: ArtifactStore, store: Store, copy: Path) -> None:
+    first = bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "")
+    store.add_base(first)
+    tokenizer = copy / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"[MASK]"', '"[MASQ]"'))
+    second = bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "")
+    assert (second.digest, second.tokenizer_digest != first.tokenizer_digest) == (first.digest, True)
+    with pytest.raises(AlreadyExists):
+        store.add_base(second)
 
 
 def test_the_id_is_checked(artifacts: ArtifactStore, tiny_base: Path) -> None:

@@ -62,7 +62,7 @@ async def test_watchers_see_every_event_once_and_can_resume(jobs: Jobs, registry
     job = await jobs.create(tiny_spec(), "")
     watchers = [asyncio.create_task(collect(jobs.watch(job.id, after))) for after in (0, 0, 2)]
     await asyncio.sleep(0.05)
-    await jobs.change(job.id, registry.begin_attempt, job.id)
+    await jobs.begin_attempt(job.id)
     reports = [types.Hello(1), types.LogLine("hello"), types.EvaluationStarted()]
     evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
     for seq, report in enumerate([*reports, evaluation, types.Done("b" * 64)]):
@@ -117,3 +117,20 @@ async def test_checkpoints_that_nobody_needs_go(jobs: Jobs, registry: Store, art
     assert artifacts.exists("checkpoints", digests[1])
     await jobs.take(WorkerReport(job.id, 1, 3, types.Failure(types.FailureKind.CODE, "x")))
     assert artifacts.list("checkpoints") == [digests[2]]
+
+
+async def test_a_job_that_is_given_up_leaves_no_checkpoint(
+    jobs: Jobs, registry: Store, artifacts: ArtifactStore
+) -> None:
+    for ending in ("lost", "cancelled"):
+        job = await jobs.create(tiny_spec(), "")
+        await jobs.begin_attempt(job.id)
+        await jobs.take(WorkerReport(job.id, 1, 0, types.Hello(1)))
+        digest = artifacts.put("checkpoints", {"state": b"x"}, {"job": job.id})
+        await jobs.take(WorkerReport(job.id, 1, 1, types.CheckpointSaved(1, digest)))
+        await jobs.lose_attempt(job.id, 1, "lost", 1 if ending == "lost" else 5)
+        if ending == "cancelled":
+            assert artifacts.exists("checkpoints", digest)
+            await jobs.cancel(job.id)
+        assert registry.job(job.id).state.ended
+        assert artifacts.list("checkpoints") == []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from symbiont.api.training.v1.model_pb2 import ModelVersion
 from symbiont.cli.demo.load import CONCURRENCY, TEXTS_A_CALL, Served
@@ -46,10 +46,10 @@ def print_samples(console: Console, sets: Sequence[LabelledSet], served: Served)
     rows = [
         (
             labelled.model,
-            f"[{'green' if answer.label == row.label else 'red'}]{answer.label}[/]",
+            Text(answer.label, style="green" if answer.label == row.label else "red"),
             f"{answer.probability:.3f}",
             row.label,
-            escape(row.text),
+            row.text,
         )
         for labelled in sets
         for row, answer in _samples(labelled, served)
@@ -62,7 +62,7 @@ def print_results(console: Console, results: Sequence[ModelResult], served: Serv
     rows = [
         (
             result.model,
-            f"[{'green' if result.above_baseline else 'bold red'}]{share(result.accuracy)}[/]",
+            Text(share(result.accuracy), style="green" if result.above_baseline else "bold red"),
             share(result.macro_f1),
             share(result.baseline),
             f"{served.percentile(result.model, 0.5):.1f} ms",

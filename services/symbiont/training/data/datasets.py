@@ -23,7 +23,7 @@ from symbiont.training.types import Dataset
 KIND = "datasets"
 ROWS = "rows.jsonl"
 MAX_TEXT_BYTES = 1 << 18
-MAX_LABELS = 10_000
+MAX_LABELS = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Upload:
         self._folder = tempfile.TemporaryDirectory(prefix="symbiont-upload-")
         self._path = Path(self._folder.name) / "upload"
         self._stream: IO[bytes] = self._path.open("wb")
+        self._rows = Path(self._folder.name) / ROWS
+        self._labels: Counter[str] = Counter()
         self.byte_count = 0
 
     def write(self, chunk: bytes) -> None:
@@ -66,18 +68,22 @@ class Upload:
             )
         self._stream.write(chunk)
 
-    def store(self, artifacts: ArtifactStore) -> Dataset:
-        """Checks every row and stores them all; nothing is stored when one is wrong."""
+    def check(self) -> None:
+        """Checks every row; nothing is stored."""
         self._stream.close()
-        header, rows = self.header, Path(self._folder.name) / ROWS
-        labels: Counter[str] = Counter()
-        with rows.open("wb") as out:
+        header, labels = self.header, self._labels
+        with self._rows.open("wb") as out:
             for number, text, label in READERS[header.format](self._path, header.text_column, header.label_column):
                 name = _label(number, label)
                 out.write(canonical_json({"label": name, "text": _text(number, text)}) + b"\n")
                 labels[name] += 1
         _check_labels(labels)
-        digest = artifacts.put(KIND, {ROWS: rows}, {"kind": "dataset", "format_version": 1, "rows": labels.total()})
+
+    def store(self, artifacts: ArtifactStore) -> Dataset:
+        """Stores the rows that were checked."""
+        header, labels = self.header, self._labels
+        fields = {"kind": "dataset", "format_version": 1, "rows": labels.total()}
+        digest = artifacts.put(KIND, {ROWS: self._rows}, fields)
         return Dataset(
             id=header.id,
             format=header.format,
@@ -95,8 +101,12 @@ class Upload:
         self._folder.cleanup()
 
 
-def keep(dataset: Dataset, store: Store, artifacts: ArtifactStore) -> Dataset:
-    """Registers a stored dataset; when its name is taken, its rows do not stay behind."""
+def keep(upload: Upload, store: Store, artifacts: ArtifactStore) -> Dataset:
+    """Stores and registers an upload; when its name is taken, its rows do not stay behind.
+
+    One call at a time: another upload of the same rows shares their artifact.
+    """
+    dataset = upload.store(artifacts)
     try:
         return store.add_dataset(dataset)
     except AlreadyExists:
@@ -118,11 +128,15 @@ def _text(number: int, value: Any) -> str:
         raise InvalidArgument(FILE, f"row {number} has no text")
     if len(value.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
         raise InvalidArgument(FILE, f"the text of row {number} is over {MAX_TEXT_BYTES} bytes")
+    _check_unicode(number, "text", value)
+    return value
+
+
+def _check_unicode(number: int, what: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as exc:
-        raise InvalidArgument(FILE, f"the text of row {number} is not Unicode: a lone surrogate") from exc
-    return value
+        raise InvalidArgument(FILE, f"the {what} of row {number} is not Unicode: a lone surrogate") from exc
 
 
 def _label(number: int, value: Any) -> str:
@@ -133,6 +147,7 @@ def _label(number: int, value: Any) -> str:
     name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     if not name or len(name) > 256:
         raise InvalidArgument(FILE, f"the label of row {number} must have 1 to 256 characters")
+    _check_unicode(number, "label", name)
     return name
 
 

@@ -6,7 +6,9 @@ To add a format: one function and one line in `READERS`.
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from symbiont.common.errors import InvalidArgument
 
 FILE = "chunk"
+MAX_LINE_BYTES = 1 << 22
 Row = tuple[int, Any, Any]
 Reader = Callable[[Path, str, str], Iterator[Row]]
 
@@ -39,6 +42,8 @@ def read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row]
             row = json.loads(line)
         except json.JSONDecodeError as exc:
             raise InvalidArgument(FILE, f"line {number} is not JSON: {exc.msg} at column {exc.colno}") from exc
+        except (ValueError, RecursionError) as exc:
+            raise InvalidArgument(FILE, f"line {number} has too deep a structure, or too long a number") from exc
         if not isinstance(row, dict):
             raise InvalidArgument(FILE, f"line {number} is not a JSON object")
         _require_columns(list(row), text_column, label_column, f"line {number}")
@@ -65,8 +70,8 @@ READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_js
 
 
 def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: str) -> Iterator[Row]:
-    # A field may be as long as a text may be; csv's own limit is 128 KiB.
-    csv.field_size_limit(1 << 24)
+    # csv's own limit for a field is 128 KiB, less than a text may have.
+    csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
@@ -85,7 +90,10 @@ def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: 
 
 def _lines(path: Path) -> Iterator[str]:
     with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
+        # Bounded: a file without line ends must not come into memory whole.
+        for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), start=1):
+            if len(line) > MAX_LINE_BYTES:
+                raise InvalidArgument(FILE, f"line {number} is over {MAX_LINE_BYTES} bytes")
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as exc:
@@ -97,5 +105,8 @@ def _lines(path: Path) -> Iterator[str]:
 def _require_columns(present: list[str], text_column: str, label_column: str, where: str) -> None:
     for field, column in (("text_column", text_column), ("label_column", label_column)):
         if column not in present:
-            listed = ", ".join(repr(c) for c in present[:20]) or "none"
-            raise InvalidArgument(f"header.dataset.{field}", f"{where} has no column {column!r}; it has {listed}")
+            # Only what looks like a name is repeated: without a header line a customer's text stands here.
+            names = [repr(c) for c in present if re.fullmatch(r"\w{1,40}", c)][:20]
+            listed = f": {', '.join(names)}" if names else ""
+            problem = f"{where} has no column {column!r}; it has {len(present)} columns{listed}"
+            raise InvalidArgument(f"header.dataset.{field}", problem)

@@ -13,7 +13,7 @@ from symbiont.common.threads import QUIET
 from symbiont.training.executors import WorkerStatus
 
 SPEC = "spec.json"
-# Written by the worker itself as its first act, so that no crash of the controller can lose track of it.
+# Written by the worker itself, before it loads anything heavy, so that no crash of the controller can lose track of it.
 MARK = "worker.json"
 
 

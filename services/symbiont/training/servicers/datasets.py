@@ -26,6 +26,7 @@ class DatasetServicer(rpc.DatasetServiceServicer):
         self._artifacts = artifacts
         self._metrics = metrics
         self._max_bytes = max_bytes
+        self._keeping = asyncio.Lock()
 
     @override
     async def CreateDataset(
@@ -40,12 +41,13 @@ class DatasetServicer(rpc.DatasetServiceServicer):
                 if request.WhichOneof("message") != "chunk":
                     raise InvalidArgument("chunk", "every message after the first must be a chunk")
                 await asyncio.to_thread(upload.write, request.chunk)
-            dataset = await asyncio.to_thread(upload.store, self._artifacts)
+            await asyncio.to_thread(upload.check)
+            async with self._keeping:
+                stored = await asyncio.to_thread(keep, upload, self._store, self._artifacts)
         finally:
             await asyncio.to_thread(upload.close)
-        stored = await asyncio.to_thread(keep, dataset, self._store, self._artifacts)
-        self._metrics.dataset_rows.inc(dataset.row_count)
-        self._metrics.dataset_bytes.inc(dataset.byte_count)
+        self._metrics.dataset_rows.inc(stored.row_count)
+        self._metrics.dataset_bytes.inc(stored.byte_count)
         return dataset_to_proto(stored)
 
     @override

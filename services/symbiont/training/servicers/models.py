@@ -47,7 +47,9 @@ class ModelServicer(rpc.ModelServiceServicer):
         # Newest first: the key falls as the number grows.
         items = [(f"{10**10 - v.number:010d}", v) for v in versions]
         page, token = page_of(items, request.page_size, request.page_token)
-        return pb.ListModelVersionsResponse(model_versions=[version_to_proto(v) for v in page], next_page_token=token)
+        return pb.ListModelVersionsResponse(
+            model_versions=[version_to_proto(v, whole=False) for v in page], next_page_token=token
+        )
 
     @override
     async def PromoteModelVersion(self, request: pb.PromoteModelVersionRequest, context: Context) -> pb.Model:

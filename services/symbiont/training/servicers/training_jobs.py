@@ -34,12 +34,12 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         self, request: pb.ListTrainingJobsRequest, context: Context
     ) -> pb.ListTrainingJobsResponse:
         size, after = page_size(request.page_size), decode_token(request.page_token)
-        if after and not after.isdigit():
+        if after and not (after.isascii() and after.isdecimal()):
             raise InvalidArgument("page_token", "it was not made by this service")
         found = await self._jobs.list(int(after) if after else None, size + 1)
         token = encode_token(str(found[size - 1][0])) if len(found) > size else ""
         return pb.ListTrainingJobsResponse(
-            training_jobs=[job_to_proto(job) for _, job in found[:size]], next_page_token=token
+            training_jobs=[job_to_proto(job, whole=False) for _, job in found[:size]], next_page_token=token
         )
 
     @override

@@ -20,6 +20,17 @@ from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
 HEARTBEAT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 TEXTS_PER_CALL = 512
+# Well under what a service takes in one message.
+BYTES_PER_CALL = 4 << 20
+# Saying it again would not help: another attempt has taken over, or the message cannot be taken.
+REFUSALS = (
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+# The service is away, or has more to do than it can: it passes.
+BUSY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class ControllerLink:
@@ -77,7 +88,7 @@ class ControllerLink:
 
     def _judge(self, error: Any) -> None:
         # Anything else is the link's trouble, or the controller's: it passes.
-        if error.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND):
+        if error.code() in REFUSALS:
             with self._changed:
                 self.fenced.set()
                 self._changed.notify_all()
@@ -119,6 +130,21 @@ class ControllerLink:
             self._changed.notify_all()
 
 
+def parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Cuts texts into calls, by number and by bytes; a text alone may be over the bytes."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        length = len(text.encode())
+        if part and (len(part) == TEXTS_PER_CALL or size + length > BYTES_PER_CALL):
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += length
+    if part:
+        yield part
+
+
 class TokenizationClient:
     """Tokenizes for the worker; waits for the service while it is away."""
 
@@ -136,8 +162,8 @@ class TokenizationClient:
             IntegrityError: it answered with another tokenizer.
         """
         rows: list[np.ndarray[Any, Any]] = []
-        for start in range(0, len(texts), TEXTS_PER_CALL):
-            response = self._call(digest, texts[start : start + TEXTS_PER_CALL], max_tokens)
+        for part in parts(texts):
+            response = self._call(digest, part, max_tokens)
             if response.tokenizer_digest != digest:
                 raise IntegrityError(f"asked for tokenizer {digest}, {response.tokenizer_digest} answered")
             ids = np.array(response.ids, np.int64)
@@ -156,7 +182,7 @@ class TokenizationClient:
                 return self._stub.Tokenize(request, timeout=60)
             except grpc.RpcError as exc:
                 error: Any = exc
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                if error.code() not in BUSY:
                     raise
                 if time.monotonic() > deadline:
                     raise Unavailable(f"the tokenization service at {self._address} stays away") from exc

@@ -3,14 +3,16 @@
 import csv
 import io
 import json
+from contextlib import nullcontext
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import InvalidArgument, ResourceExhausted
-from symbiont.training.data.datasets import KIND, Header, Upload, read_rows
+from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from symbiont.training.data.datasets import KIND, Header, Upload, keep, read_rows
+from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
 ROWS = [('good, "very" good', "1"), ("很糟糕\n两行", "0"), ("fine", "1"), ("😀 emoji", "0")]
@@ -24,6 +26,7 @@ def upload(
     try:
         for start in range(0, len(content), 7):
             pending.write(content[start : start + 7])
+        pending.check()
         return pending.store(artifacts)
     finally:
         pending.close()
@@ -69,7 +72,12 @@ def test_a_byte_order_mark_and_other_columns_are_fine(artifacts: ArtifactStore) 
         (b"", "CSV", "chunk", "no rows"),
         (b"text,label\n", "CSV", "chunk", "no rows"),
         (b"", "JSONL", "chunk", "no rows"),
-        (b"body,label\na,1\nb,0\n", "CSV", "header.dataset.text_column", "no column 'text'; it has 'body', 'label'"),
+        (
+            b"body,label\na,1\nb,0\n",
+            "CSV",
+            "header.dataset.text_column",
+            "no column 'text'; it has 2 columns: 'body', 'label'",
+        ),
         (b"text,class\na,1\nb,0\n", "CSV", "header.dataset.label_column", "no column 'label'"),
         (b'{"text": "a", "label": 1}\n{"text": "b"}', "JSONL", "header.dataset.label_column", "line 2"),
         (parquet(text=["a"], y=["b"]), "PARQUET", "header.dataset.label_column", "no column 'label'"),
@@ -87,7 +95,11 @@ def test_a_byte_order_mark_and_other_columns_are_fine(artifacts: ArtifactStore) 
         (b'{"text": "a", "label": NaN}', "JSONL", "chunk", "row 1 has no label"),
         (b'{"text": "a", "label": [1]}', "JSONL", "chunk", "neither text nor a number"),
         (b'{"text": 3, "label": 1}', "JSONL", "chunk", "row 1 has no text"),
-        (b'{"text": "\\ud800", "label": 1}', "JSONL", "chunk", "lone surrogate"),
+        (b'{"text": "\\ud800", "label": 1}', "JSONL", "chunk", "text of row 1 is not Unicode: a lone surrogate"),
+        (b'{"text": "a", "label": "\\ud800"}', "JSONL", "chunk", "label of row 1 is not Unicode: a lone surrogate"),
+        (b'{"text": "a", "label": ' + b"[" * 100_000, "JSONL", "chunk", "line 1 has too deep a structure"),
+        (b'{"text": "a", "label": ' + b"9" * 5_000 + b"}", "JSONL", "chunk", "too long a number"),
+        (b"text,label\n" + b"x" * (1 << 22) + b"y", "CSV", "chunk", "line 2 is over 4194304 bytes"),
         (parquet()[:-30], "PARQUET", "chunk", "not readable Parquet"),
         (parquet()[: len(parquet()) // 2], "PARQUET", "chunk", "not readable Parquet"),
         (b"", "PARQUET", "chunk", "not readable Parquet"),
@@ -102,6 +114,27 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(
         upload(artifacts, content, format)
     assert caught.value.field == field
     assert artifacts.list(KIND) == []
+
+
+def test_a_row_is_not_mistaken_for_names_of_columns(artifacts: ArtifactStore) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        upload(artifacts, b"My number is 123-45-6789,negative\nfine,positive\n")
+    assert "123" not in str(caught.value)
+    assert "it has 2 columns: 'negative'" in str(caught.value)
+
+
+def test_two_uploads_of_the_same_rows_do_not_take_them_from_each_other(artifacts: ArtifactStore, store: Store) -> None:
+    store.add_dataset(upload(artifacts, FILES["CSV"], id="taken"))
+    same = b"text,label\na,1\nb,0\n"
+    for identifier, taken in (("taken", True), ("mine", False), ("taken", True)):
+        pending = Upload(Header(identifier, "CSV", "", ""), 1 << 20)
+        pending.write(same)
+        pending.check()
+        with pytest.raises(AlreadyExists) if taken else nullcontext():
+            keep(pending, store, artifacts)
+        pending.close()
+    assert list(read_rows(artifacts, store.dataset("mine").digest)) == [("a", "1"), ("b", "0")]
+    assert len(artifacts.list(KIND)) == 2
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ class FakeController(worker_pb2_grpc.WorkerServiceServicer):
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
         self.acknowledges = True
-        self.refuses = False
+        self.refuses: grpc.StatusCode | None = None
         self.cancels = False
 
     def Report(self, request_iterator: Iterator[worker_pb2.WorkerMessage], context: Any) -> Iterator[Any]:
@@ -31,7 +31,7 @@ class FakeController(worker_pb2_grpc.WorkerServiceServicer):
             yield worker_pb2.ControllerMessage(cancel=worker_pb2.Cancel())
         for message in request_iterator:
             if self.refuses:
-                context.abort(grpc.StatusCode.FAILED_PRECONDITION, "attempt 1 is over")
+                context.abort(self.refuses, "not taken")
             self.seen.append((message.WhichOneof("message"), message.seq))
             if message.seq and self.acknowledges:
                 yield worker_pb2.ControllerMessage(ack=worker_pb2.Ack(seq=message.seq))
@@ -97,7 +97,7 @@ def test_what_was_not_acknowledged_is_said_again_after_a_restart(start: Start) -
 
 def test_a_refused_attempt_knows_it(start: Start) -> None:
     controller = FakeController()
-    controller.refuses = True
+    controller.refuses = grpc.StatusCode.FAILED_PRECONDITION
     link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
     link.send(LogLine("late"))
     assert not link.drain()
@@ -138,6 +138,22 @@ def test_texts_become_rows_across_calls(start: Start, monkeypatch: pytest.Monkey
     client.close()
     assert [row.tolist() for row in rows] == [[97], [98, 99, 100], [101, 102]]
     assert all(row.dtype == np.int64 for row in rows)
+
+
+def test_calls_are_cut_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "BYTES_PER_CALL", 7)
+    assert list(clients.parts(["你好", "a", "bb", "x" * 20, "c"])) == [["你好", "a"], ["bb"], ["x" * 20], ["c"]]
+    assert list(clients.parts([])) == []
+
+
+def test_a_message_that_cannot_be_taken_ends_the_attempt(start: Start) -> None:
+    controller = FakeController()
+    controller.refuses = grpc.StatusCode.RESOURCE_EXHAUSTED
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    link.send(LogLine("too much"))
+    assert not link.drain(30)
+    assert link.fenced.is_set()
+    link.close()
 
 
 def test_another_tokenizer_is_refused(start: Start) -> None:

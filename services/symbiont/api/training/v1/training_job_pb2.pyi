@@ -528,7 +528,7 @@ class Evaluation(google.protobuf.message.Message):
     """Output only. Mean negative log likelihood."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Output only. The labels, in the order of rows and columns below."""
+        """Output only. The labels, in the order of rows and columns below. Lists and aliases leave this and the matrix out."""
 
     @property
     def confusion_matrix(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
