@@ -10,6 +10,8 @@ from symbiont.client import RequestError
 
 # Piped output is for programs and logs: wide enough that no table cuts a name.
 _PIPED_WIDTH = 200
+# Options whose name is not that of the field.
+_OPTIONS = {"base_model": "base", "target_modules": "target_module", "labels": "label"}
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -29,11 +31,20 @@ def print_error(text: str, hint: str = "") -> None:
 def describe(error: RequestError) -> str:
     """Says what a service refused: code, message, and where the service's log has it."""
     # The message of a field's error begins with the field already.
-    named = error.field and not error.message.startswith(error.field)
-    parts = [f"field {error.field}"] if named else []
-    parts += [f"request id {error.request_id}"] if error.request_id else []
-    where = f" ({', '.join(parts)})" if parts else ""
-    return f"{error.code.name}: {error.message}{where}"
+    message = error.message.removeprefix(f"{error.field}: ") if error.field else error.message
+    named = f"{_option(error.field)}: " if error.field else ""
+    where = f" (request id {error.request_id})" if error.request_id else ""
+    return f"{error.code.name}: {named}{message}{where}"
+
+
+def _option(field: str) -> str:
+    """Returns the option that sets a field of a request: `--epochs` for `training_job.spec.hyperparameters.epochs`."""
+    if field == "chunk":
+        return "the file"
+    path = field.split(".")
+    if path[:2] in (["training_job", "spec"], ["header", "dataset"]):
+        return "--" + _OPTIONS.get(path[-1], path[-1]).replace("_", "-")
+    return field
 
 
 def hint_for(error: RequestError) -> str:

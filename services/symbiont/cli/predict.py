@@ -24,7 +24,14 @@ def predict(
     client: Client,
     model: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL/versions/NUMBER.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT...", help="Texts to predict on.")] = None,
-    file: Annotated[str | None, typer.Option("--file", "-f", help="File with one text a line; - reads stdin.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="File with one text a line; - reads stdin.",
+        ),
+    ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=0, help="Classes to show for each text; 0: all.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text, with the digests.")] = False,
 ) -> None:
@@ -40,8 +47,10 @@ def predict(
         _print_json(chunk, answer) if as_json else _print_table(chunk, answer)
 
 
-def _lines(file: str) -> list[str]:
-    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+def _lines(file: Path) -> list[str]:
+    if str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"{file} does not exist", param_hint="--file")
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line.strip()]
 
 
@@ -73,7 +82,8 @@ def _print_table(texts: list[str], answer: Predictions) -> None:
     console = make_console()
     console.print(table(["LABEL", ">PROBABILITY", "TEXT"], rows))
     stages = answer.stages
-    console.print(
+    # Beside the answers, for a person: a pipe gets the answers alone.
+    make_console(stderr=True).print(
         f"[dim]{answer.model_version}  bundle {answer.bundle_digest[:12]}  resolve {stages.resolve:.1f} ms, "
         f"tokenize {stages.tokenize:.1f} ms, infer {stages.infer:.1f} ms[/]"
     )
@@ -81,4 +91,4 @@ def _print_table(texts: list[str], answer: Predictions) -> None:
 
 def _shown(text: str, truncated: bool) -> Text:
     shown = Text(text if len(text) <= 100 else f"{text[:97]}...")
-    return shown.append(" (cut)", style="yellow") if truncated else shown
+    return shown.append(" (only its beginning was read)", style="yellow") if truncated else shown

@@ -42,13 +42,19 @@ def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> Non
     """
     console = make_console()
     with stop_signals() as stop:
-        lines = None if console.is_terminal else line_printer(console)
-        with Stack(Home(home.absolute()), triton, lines or (lambda status: None)) as stack:
+        print_line = line_printer(console)
+
+        def tell(status: Status) -> None:
+            # While it is shown, the table says it.
+            if stop.is_set() or not console.is_terminal:
+                print_line(status)
+
+        with Stack(Home(home.absolute()), triton, tell) as stack:
             announce(console, stack)
-            if lines:
-                stop.wait()
-            else:
+            if console.is_terminal:
                 _show_live(console, stack, stop)
+            else:
+                stop.wait()
             console.print("stopping; running training jobs go on from their last checkpoint at the next `up`")
     console.print("stopped")
 
@@ -71,8 +77,10 @@ def announce(console: Console, stack: Stack) -> None:
     if stack.replaced:
         pids = ", ".join(str(pid) for pid in stack.replaced)
         console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")
-    for name, port in stack.ports.moved().items():
-        console.print(f"[yellow]default port of {name} is busy:[/] it listens on {port}")
+    if moved := stack.ports.moved():
+        console.print(
+            f"[yellow]default ports are busy, taken instead:[/] {', '.join(f'{n} {p}' for n, p in moved.items())}"
+        )
 
 
 def line_printer(console: Console) -> Callable[[Status], None]:
@@ -87,7 +95,7 @@ def line_printer(console: Console) -> Callable[[Status], None]:
 
 
 def _show_live(console: Console, stack: Stack, stop: threading.Event) -> None:
-    with Live(_screen(stack), console=console, auto_refresh=False) as live:
+    with Live(_screen(stack), console=console, auto_refresh=False, transient=True) as live:
         while not stop.wait(REFRESH_S):
             live.update(_screen(stack), refresh=True)
 
@@ -99,7 +107,7 @@ def _screen(stack: Stack) -> RenderableType:
             Text(s.state, style=_COLOUR[s.state]),
             s.process.pid if s.process else "",
             timedelta(seconds=round(s.uptime)) if s.process else "",
-            s.restarts or "",
+            f"{s.restarts} ({s.last_exit})" if s.restarts else "",
             stack.record.addresses[s.name],
             stack.record.metrics_urls[s.name],
         )

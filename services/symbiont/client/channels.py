@@ -1,7 +1,8 @@
 """Where the services are, how long a call may take, and the shapes that calls of both clients share."""
 
+import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
@@ -16,10 +17,14 @@ OPTIONS = channel.OPTIONS
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses of the two services that callers use, `host:port`."""
+    """Addresses of the two services that callers use, `host:port`.
 
-    training: str = "127.0.0.1:50052"
-    inference: str = "127.0.0.1:50053"
+    By default those that `SYMBIONT_TRAINING_ADDRESS` and `SYMBIONT_INFERENCE_ADDRESS` name, else the ports that
+    `symbiont up` takes when they are free.
+    """
+
+    training: str = field(default_factory=lambda: os.environ.get("SYMBIONT_TRAINING_ADDRESS", "127.0.0.1:50052"))
+    inference: str = field(default_factory=lambda: os.environ.get("SYMBIONT_INFERENCE_ADDRESS", "127.0.0.1:50053"))
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ def session_members(leader: Identity) -> list[Identity]:
     return members
 
 
+def terminate(identities: Iterable[Identity]) -> None:
+    """Sends SIGTERM in the order given, and waits for nothing."""
+    for identity in identities:
+        with contextlib.suppress(psutil.Error):
+            if process := find(identity):
+                process.terminate()
+
+
 def stop(identities: Iterable[Identity], seconds: float) -> list[int]:
     """Asks processes to end with SIGTERM, kills what is left after `seconds`; returns the pids that were there."""
     processes = [process for identity in identities if (process := find(identity))]

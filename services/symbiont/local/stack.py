@@ -14,7 +14,7 @@ from symbiont.local.services import DEFAULT_PORTS, NAMES, TRAINING, Ports, proce
 from symbiont.local.supervisor import Supervisor
 
 READY_SECONDS = 180.0
-# With its controller gone nobody hears of a checkpoint that a worker makes now: it is not worth a long wait.
+# Workers stop at their next step; one that is still loading its libraries is not worth a longer wait.
 WORKER_STOP_SECONDS = 5.0
 
 
@@ -89,17 +89,19 @@ class Stack:
         self._on_change(status)
 
     def _stop(self) -> None:
-        """Stops the processes last to first, and the training workers right after their controller.
+        """Stops the processes last to first, and the training workers together with their controller.
 
-        Not before it: a controller that loses a worker starts a new attempt.
+        The controller hears of the stop first, so that it starts no new attempt, and stays for a moment to take the
+        last checkpoint of each worker.
         """
         self._supervisor.let_go()
-        controller = self.record.processes.get(TRAINING)
         for name in reversed(NAMES):
-            workers = processes.descendants(controller.pid) if name == TRAINING and controller else []
+            workers = []
+            if name == TRAINING and (controller := self.record.processes.get(TRAINING)):
+                workers = list({*processes.descendants(controller.pid), *self.home.workers()})
+                processes.terminate([controller, *workers])
             self._supervisor.stop_one(name)
-            if name == TRAINING:
-                processes.stop({*workers, *self.home.workers()}, WORKER_STOP_SECONDS)
+            processes.stop(workers, WORKER_STOP_SECONDS)
         self.home.clear_run()
 
 

@@ -91,6 +91,6 @@ class Controller:
 
     async def _lost(self, identifier: str, attempt: int, why: str) -> None:
         log = self._executor.log_path(identifier, attempt)
-        reason = f"the worker of attempt {attempt} was lost: {why} (its log: {log})"
+        reason = f"the worker of attempt {attempt} was lost: {why}; its log: {log}"
         if await self._jobs.lose_attempt(identifier, attempt, reason, self._max_attempts):
             get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=str(log))

@@ -134,7 +134,7 @@ class Store:
         """Writes the intent to launch the next attempt: STARTING, with a new attempt number."""
         with self._write() as db:
             row = self._job_row(db, identifier)
-            values = {"attempt": row["attempt"] + 1, "last_seq": 0, "attempt_time": now()}
+            values = {"attempt": row["attempt"] + 1, "last_seq": 0, "attempt_time": now(), "progress": None}
             self._update(db, identifier, **values, start_time=row["start_time"] or values["attempt_time"])
             self._move(db, identifier, JobState.STARTING, f"attempt {values['attempt']}")
             return records.job_of(self._job_row(db, identifier))

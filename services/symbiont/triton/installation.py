@@ -37,7 +37,7 @@ def find_triton(explicit: Path | None = None, *, start: Path | None = None) -> T
 
     Args:
         explicit: a tritonserver binary, or a folder where the nvidia-pytriton wheel is unpacked.
-        start: where the search for `.tools/triton` begins, upwards; the working directory by default.
+        start: where the search for `.tools/triton` begins, upwards; by default the working folder and this package.
 
     Raises:
         FailedPrecondition: there is none; the message says how to get one.
@@ -45,7 +45,11 @@ def find_triton(explicit: Path | None = None, *, start: Path | None = None) -> T
     if explicit is not None:
         return _from_setting(explicit.absolute())
     here = (start or Path.cwd()).absolute()
-    folders = [Path(sysconfig.get_path("purelib")), *(parent / _TOOLS for parent in (here, *here.parents))]
+    above = [here, *here.parents]
+    if start is None:
+        # A clone of the project keeps its Triton, wherever its command is called.
+        above += Path(__file__).parents
+    folders = [Path(sysconfig.get_path("purelib")), *(parent / _TOOLS for parent in above)]
     for folder in folders:
         if (folder / _WHEEL_BINARY).is_file():
             return TritonInstallation(folder / _WHEEL_BINARY, folder)

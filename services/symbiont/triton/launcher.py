@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -53,6 +54,10 @@ def command(
     repository = work_dir / "models"
     repository.mkdir(parents=True, exist_ok=True)
     clear_shared_memory(grpc_port)
+    # A killed Triton leaves its temporary folders; here they are found again, and go.
+    temporary = work_dir / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     argv = [
         str(installation.binary),
         f"--model-repository={repository}",
@@ -65,7 +70,12 @@ def command(
     ]
     for protocol, port in (("grpc", grpc_port), ("http", http_port), ("metrics", metrics_port)):
         argv += [f"--{protocol}-address={_LOOPBACK}", f"--{protocol}-port={port}"]
-    env = os.environ | QUIET | _OFFLINE | {"PYTHONPATH": os.pathsep.join(_import_paths(installation))}
+    env = (
+        os.environ
+        | QUIET
+        | _OFFLINE
+        | {"PYTHONPATH": os.pathsep.join(_import_paths(installation)), "TMPDIR": str(temporary)}
+    )
     if installation.wheel is not None:
         argv.append(f"--backend-directory={_prepare_backends(installation, work_dir)}")
         env |= _wheel_environment(installation.wheel, _import_paths(installation), work_dir)

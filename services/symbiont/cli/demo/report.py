@@ -103,7 +103,7 @@ def print_next(
         f"symbiont models show sentiment{where}",
         f"symbiont jobs list{where}",
     ]
-    console.print("try:")
+    console.print("try, in another terminal after `source .venv/bin/activate`:")
     for command in commands:
         console.print(f"  {command}", markup=False, soft_wrap=True)
 

@@ -16,6 +16,8 @@ from symbiont.training.jobs import Jobs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.notifier import Notifier
 
+GOODBYE_SECONDS = 3.0
+
 
 class WorkerServicer(rpc.WorkerServiceServicer):
     """Takes the reports of workers; tells them what is stored, and when to stop."""
@@ -104,4 +106,6 @@ class WorkerServicer(rpc.WorkerServiceServicer):
 
     async def _end_when_stopping(self, answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]") -> None:
         await self._stopping.wait()
+        # When the whole machine stops, the worker stops too: its last checkpoint and its goodbye are worth a moment.
+        await asyncio.sleep(GOODBYE_SECONDS)
         answers.put_nowait(None)
