@@ -107,7 +107,7 @@ def _screen(stack: Stack) -> RenderableType:
             Text(s.state, style=_COLOUR[s.state]),
             s.process.pid if s.process else "",
             timedelta(seconds=round(s.uptime)) if s.process else "",
-            f"{s.restarts} ({s.last_exit})" if s.restarts else "",
+            f"{s.restarts} ({s.last_exit.partition(';')[0]})" if s.restarts else "",
             stack.record.addresses[s.name],
             stack.record.metrics_urls[s.name],
         )
