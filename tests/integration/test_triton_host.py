@@ -105,7 +105,7 @@ async def test_mixed_batches_from_concurrent_requests_equal_the_engine_in_proces
                 np.testing.assert_allclose(mine, references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
 
 
-async def test_a_bad_bundle_fails_its_request_and_no_other(host, base, store, references):
+async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, references):
     damaged, _ = random_bundle(store, base, seed=50)
     path = store.root / "bundles" / damaged / "head.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
@@ -117,15 +117,19 @@ async def test_a_bad_bundle_fails_its_request_and_no_other(host, base, store, re
         damaged: IntegrityError,
         foreign: IntegrityError,
     }
-    calls = [host.infer(base, [(ids, good), (ids, digest)]) for digest in bad]
-    calls += [host.infer(base, [(ids, good)]) for _ in range(8)]
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    for error, (digest, kind) in zip(answers, bad.items(), strict=False):
+    calls = [host.infer_rows(base, [(ids, good), (ids, digest), (ids, good)]) for digest in bad]
+    calls += [host.infer_rows(base, [(ids, good)]) for _ in range(8)]
+    answers = await asyncio.gather(*calls)
+    for (before, error, after), (digest, kind) in zip(answers, bad.items(), strict=False):
         assert type(error) is kind
         assert digest in str(error)
-    for answer in answers[len(bad) :]:
-        assert not isinstance(answer, BaseException)
-        np.testing.assert_allclose(answer[0], expected, rtol=0, atol=TOLERANCE)
+        for answer in (before, after):
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
+    for (answer,) in answers[len(bad) :]:
+        np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
+    for digest, kind in bad.items():
+        with pytest.raises(kind, match=digest):
+            await host.infer(base, [(ids, good), (ids, digest)])
 
 
 async def test_ids_that_do_not_fit_the_base_are_refused(host, base):

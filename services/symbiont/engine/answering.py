@@ -12,7 +12,8 @@ from symbiont.engine.runtime import Array
 
 _LOG = logging.getLogger(__name__)
 
-Answer = list[Array] | SymbiontError
+# One result a row, or the one error of a request that could not be computed at all.
+Answer = list[Array | SymbiontError] | SymbiontError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +85,7 @@ class Answering:
         for job in jobs:
             own = results[start : start + len(job.rows)]
             start += len(job.rows)
-            errors = [result for result in own if isinstance(result, SymbiontError)]
-            _reply(job, errors[0] if errors else [result for result in own if not isinstance(result, SymbiontError)])
+            _reply(job, own)
 
 
 def _reply(job: Job, answer: Answer) -> None:

@@ -83,7 +83,6 @@ def _response(answer: Answer) -> Any:
     if isinstance(answer, SymbiontError):
         code = getattr(pb_utils.TritonError, _CODES.get(type(answer), "INTERNAL"))
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(wire.encode_error(answer), code))
-    values, lengths = wire.pack_answers(answer)
-    return pb_utils.InferenceResponse(
-        output_tensors=[pb_utils.Tensor(wire.OUTPUT, values), pb_utils.Tensor(wire.OUTPUT_LENGTHS, lengths)]
-    )
+    names = (wire.OUTPUT, wire.OUTPUT_LENGTHS, wire.ERRORS)
+    tensors = zip(names, wire.pack_answers(answer), strict=True)
+    return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor(name, value) for name, value in tensors])

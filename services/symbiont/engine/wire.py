@@ -26,6 +26,7 @@ ROW_LENGTHS = "ROW_LENGTHS"
 BUNDLE_DIGEST = "BUNDLE_DIGEST"
 OUTPUT = "OUTPUT"
 OUTPUT_LENGTHS = "OUTPUT_LENGTHS"
+ERRORS = "ERRORS"
 
 Int32s = npt.NDArray[np.int32]
 Objects = npt.NDArray[np.object_]
@@ -62,16 +63,24 @@ def unpack_rows(ids: npt.NDArray[Any], lengths: npt.NDArray[Any], digests: npt.N
     return [Row(part, _text(digest)) for part, digest in zip(parts, digests, strict=True)]
 
 
-def pack_answers(answers: Sequence[Array]) -> tuple[Array, Int32s]:
-    """Returns (OUTPUT [1, all values], OUTPUT_LENGTHS [1, rows])."""
-    values = np.concatenate(answers).astype(np.float32)
-    lengths = np.array([len(answer) for answer in answers], dtype=np.int32)
-    return values[None, :], lengths[None, :]
+def pack_answers(answers: Sequence[Array | SymbiontError]) -> tuple[Array, Int32s, Objects]:
+    """Returns (OUTPUT [1, all values], OUTPUT_LENGTHS [1, rows], ERRORS [1, rows]).
+
+    A row that failed has no values and a text in ERRORS, which is empty for the others: it spoils no neighbour.
+    """
+    values = [np.empty(0) if isinstance(answer, SymbiontError) else answer for answer in answers]
+    lengths = np.array([len(value) for value in values], dtype=np.int32)
+    texts = [encode_error(answer).encode() if isinstance(answer, SymbiontError) else b"" for answer in answers]
+    return np.concatenate(values).astype(np.float32)[None, :], lengths[None, :], np.array(texts, np.object_)[None, :]
 
 
-def unpack_answers(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> list[Array]:
+def unpack_answers(
+    values: npt.NDArray[Any], lengths: npt.NDArray[Any], errors: npt.NDArray[Any]
+) -> list[Array | SymbiontError]:
     """The inverse of `pack_answers`."""
-    return np.split(values.reshape(-1), np.cumsum(lengths.reshape(-1)[:-1]))
+    rows = np.split(values.reshape(-1), np.cumsum(lengths.reshape(-1)[:-1]))
+    texts = [_text(error) for error in errors.reshape(-1)]
+    return [_error(text) if text else row for row, text in zip(rows, texts, strict=True)]
 
 
 def encode_error(error: SymbiontError) -> str:
@@ -92,6 +101,10 @@ def decode_error(text: str) -> SymbiontError | None:
     return _CLASSES.get(match["reason"], SymbiontError)(match["message"])
 
 
-def _text(digest: Any) -> str:
-    # A digest that is no ASCII is no digest either; it stays itself, near enough, in the error.
-    return digest.decode("ascii", "backslashreplace") if isinstance(digest, bytes) else str(digest)
+def _error(text: str) -> SymbiontError:
+    return decode_error(text) or SymbiontError(text)
+
+
+def _text(value: Any) -> str:
+    # A digest that is no UTF-8 is no digest either; it stays itself, near enough, in the error.
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

@@ -12,7 +12,7 @@ import numpy as np
 import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
-from symbiont.common.errors import DeadlineExceeded, Unavailable
+from symbiont.common.errors import DeadlineExceeded, SymbiontError, Unavailable
 from symbiont.engine import wire
 from symbiont.engine.engine import Row
 from symbiont.engine.runtime import Array, Ids
@@ -93,6 +93,16 @@ class HostClient:
     async def infer(
         self, base_digest: str, rows: Sequence[tuple[Ids, str]], *, timeout_s: float = 30.0, request_id: str = ""
     ) -> list[Array]:
+        """Answers rows, all or none: raises the error of the first row that has one. See `infer_rows`."""
+        answers = await self.infer_rows(base_digest, rows, timeout_s=timeout_s, request_id=request_id)
+        for answer in answers:
+            if isinstance(answer, SymbiontError):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, SymbiontError)]
+
+    async def infer_rows(
+        self, base_digest: str, rows: Sequence[tuple[Ids, str]], *, timeout_s: float = 30.0, request_id: str = ""
+    ) -> list[Array | SymbiontError]:
         """Answers rows; a host that is not loaded is loaded first.
 
         Args:
@@ -102,12 +112,11 @@ class HostClient:
             request_id: appears in Triton's log and traces.
 
         Returns:
-            per row: the logits of its bundle, or the pooled hidden state of the plain base.
+            per row: the logits of its bundle; the pooled hidden state of the plain base; or the error that this row
+            alone has: NotFound (its bundle is not in the artifact store), IntegrityError (the bundle is damaged or was
+            made for another base), InvalidArgument (its ids do not fit the base).
 
         Raises:
-            NotFound: a bundle is not in the artifact store.
-            IntegrityError: a bundle is damaged or was made for another base.
-            InvalidArgument: a row's ids do not fit the base.
             ResourceExhausted: too many requests wait.
             DeadlineExceeded: the answer was not there in time.
             Unavailable: Triton cannot be reached.
@@ -121,7 +130,9 @@ class HostClient:
         except TimeoutError as exc:
             raise DeadlineExceeded(f"Triton at {self._url} did not answer within {timeout_s:g} s") from exc
 
-    async def _infer(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> list[Array]:
+    async def _infer(
+        self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str
+    ) -> list[Array | SymbiontError]:
         loads = self._loads[base_digest]
         try:
             return await self._infer_once(base_digest, rows, timeout_s, request_id)
@@ -131,7 +142,7 @@ class HostClient:
 
     async def _infer_once(
         self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str
-    ) -> list[Array]:
+    ) -> list[Array | SymbiontError]:
         ids, lengths, digests = wire.pack_rows(rows)
         inputs = [
             _input(wire.INPUT_IDS, ids, "INT32"),
@@ -148,7 +159,7 @@ class HostClient:
                 client_timeout=_ABANDONED_S,
             )
         )
-        return wire.unpack_answers(result.as_numpy(wire.OUTPUT), result.as_numpy(wire.OUTPUT_LENGTHS))
+        return wire.unpack_answers(*(result.as_numpy(name) for name in (wire.OUTPUT, wire.OUTPUT_LENGTHS, wire.ERRORS)))
 
     async def _load(self, base_digest: str, *, seen: int, broken: bool) -> None:
         """Loads a host unless it is ready, or was loaded since the caller saw `seen` loads of it.

@@ -24,7 +24,11 @@ _INPUTS = {
     wire.ROW_LENGTHS: DataType.TYPE_INT32,
     wire.BUNDLE_DIGEST: DataType.TYPE_STRING,
 }
-_OUTPUTS = {wire.OUTPUT: DataType.TYPE_FP32, wire.OUTPUT_LENGTHS: DataType.TYPE_INT32}
+_OUTPUTS = {
+    wire.OUTPUT: DataType.TYPE_FP32,
+    wire.OUTPUT_LENGTHS: DataType.TYPE_INT32,
+    wire.ERRORS: DataType.TYPE_STRING,
+}
 _CODE = b"from symbiont.engine.backend import TritonPythonModel\n\n__all__ = ['TritonPythonModel']\n"
 
 

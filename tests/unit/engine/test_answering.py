@@ -47,10 +47,13 @@ def test_a_bundle_that_is_being_loaded_delays_no_neighbour(world, engine, answer
     )
 
 
-def test_a_bad_bundle_fails_its_whole_job_and_no_other(world, answering):
-    (bad, refused), (good, answered) = _job(world.bundles[0], "a" * 64), _job(world.bundles[0])
+def test_a_bad_bundle_fails_its_rows_and_no_other(world, answering):
+    (bad, mixed), (good, answered) = _job(world.bundles[0], "a" * 64), _job(world.bundles[0])
     answering.submit([bad, good])
-    assert isinstance(refused.get(timeout=TIMEOUT_S), NotFound)
+    first, second = mixed.get(timeout=TIMEOUT_S)
+    expected = world.references[world.bundles[0]].logits(bad.rows[0].input_ids)
+    np.testing.assert_allclose(first, expected, rtol=0, atol=1e-5)
+    assert isinstance(second, NotFound)
     assert len(answered.get(timeout=TIMEOUT_S)) == 1
 
 

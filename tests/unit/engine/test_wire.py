@@ -36,6 +36,14 @@ def test_answers_of_different_sizes_survive_packing():
         np.testing.assert_array_equal(answer, again)
 
 
+def test_an_error_stands_in_the_place_of_its_row():
+    answers = [np.ones(2, np.float32), NotFound("bundles/贷: gone"), np.zeros(3, np.float32)]
+    first, error, last = wire.unpack_answers(*wire.pack_answers(answers))
+    np.testing.assert_array_equal(first, answers[0])
+    np.testing.assert_array_equal(last, answers[2])
+    assert (type(error), str(error)) == (NotFound, "bundles/贷: gone")
+
+
 @pytest.mark.parametrize(
     ("ids", "lengths", "digests", "field"),
     [

@@ -29,6 +29,7 @@ def test_the_configuration_says_what_the_contract_says():
     assert {(o["name"], o["data_type"], *o["dims"]) for o in config["output"]} == {
         ("OUTPUT", "TYPE_FP32", "-1"),
         ("OUTPUT_LENGTHS", "TYPE_INT32", "-1"),
+        ("ERRORS", "TYPE_STRING", "-1"),
     }
     assert "max_queue_delay_microseconds" not in config["dynamic_batching"]
 
