@@ -1,72 +1,22 @@
-"""The durable state of the training service: every change is one transaction.
+"""Jobs with their events: a change of state and its event are one transaction, as are a report and what it changes."""
 
-SQLite (WAL, synchronous=FULL): every write takes the write lock first, which the counters here rely on. Methods block:
-the service calls them from threads.
-"""
-
-import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, create_engine, event, func, insert, make_url, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from symbiont.common.errors import AlreadyExists, FailedPrecondition, NotFound
 from symbiont.training import records, tables, types
+from symbiont.training.registry import Registry
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.states import ACTIVE, WAITING, check_transition
 from symbiont.training.types import JobState, now
 
 
-class Store:
-    """Base models, datasets, jobs with their events, models with their versions and aliases."""
-
-    def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(parsed)
-        if parsed.get_backend_name() == "sqlite":
-            event.listen(self._engine, "connect", _configure_sqlite)
-            event.listen(self._engine, "begin", _begin_immediate)
-        tables.metadata.create_all(self._engine)
-
-    def close(self) -> None:
-        """Closes every connection."""
-        self._engine.dispose()
-
-    # Base models and datasets: written once, never changed.
-
-    def add_base(self, base: types.BaseModel) -> types.BaseModel:
-        """Registers a base model; the same content under the same id is no error."""
-        # The tokenizer belongs to the content as much as the weights do.
-        content = hashlib.sha256(f"{base.digest}:{base.tokenizer_digest}".encode()).hexdigest()
-        return records.base_of(self._add(tables.bases, "bases", base.id, content, base))
-
-    def base(self, identifier: str) -> types.BaseModel:
-        """Returns a base model."""
-        return records.base_of(self._get(tables.bases, "bases", identifier))
-
-    def bases(self) -> list[types.BaseModel]:
-        """Returns all base models, by id."""
-        return [records.base_of(row) for row in self._all(select(tables.bases).order_by(tables.bases.c.id))]
-
-    def add_dataset(self, dataset: types.Dataset) -> types.Dataset:
-        """Registers a dataset; the same content under the same id is no error."""
-        return records.dataset_of(self._add(tables.datasets, "datasets", dataset.id, dataset.digest, dataset))
-
-    def dataset(self, identifier: str) -> types.Dataset:
-        """Returns a dataset."""
-        return records.dataset_of(self._get(tables.datasets, "datasets", identifier))
-
-    def datasets(self) -> list[types.Dataset]:
-        """Returns all datasets, by id."""
-        return [records.dataset_of(row) for row in self._all(select(tables.datasets).order_by(tables.datasets.c.id))]
-
-    # Jobs.
+class Store(Registry):
+    """The durable state of the training service: the registry, and the jobs that fill it."""
 
     def add_job(
         self, spec: TrainingSpec, inputs: types.Inputs, request_id: str, request_digest: str
@@ -212,51 +162,6 @@ class Store:
         query = select(tables.events).where(c.job == job, c.id > after).order_by(c.id).limit(limit)
         return [records.event_of(row) for row in self._all(query)]
 
-    # Models.
-
-    def model(self, identifier: str) -> types.Model:
-        """Returns a model with its aliases."""
-        row = self._get(tables.models, "models", identifier)
-        return self._model(row)
-
-    def models(self) -> list[types.Model]:
-        """Returns all models, by id."""
-        return [self._model(row) for row in self._all(select(tables.models).order_by(tables.models.c.id))]
-
-    def version(self, model: str, number: int) -> types.ModelVersion:
-        """Returns a version of a model."""
-        c = tables.versions.c
-        rows = self._all(select(tables.versions).where(c.model == model, c.number == number))
-        if not rows:
-            raise NotFound(f"models/{model}/versions/{number} does not exist", field="name")
-        return records.version_of(rows[0])
-
-    def versions(self, model: str) -> list[types.ModelVersion]:
-        """Returns all versions of a model, newest first."""
-        self._get(tables.models, "models", model)
-        c = tables.versions.c
-        return [
-            records.version_of(row)
-            for row in self._all(select(tables.versions).where(c.model == model).order_by(c.number.desc()))
-        ]
-
-    def set_alias(self, model: str, alias: str, number: int) -> types.Model:
-        """Points an alias at a version that exists."""
-        self.version(model, number)
-        c = tables.aliases.c
-        with self._write() as db:
-            revision = (db.execute(select(func.max(c.revision))).scalar() or 0) + 1
-            values = {"number": number, "revision": revision, "update_time": now()}
-            changed = db.execute(update(tables.aliases).where(c.model == model, c.alias == alias).values(values))
-            if changed.rowcount == 0:
-                db.execute(insert(tables.aliases).values(model=model, alias=alias, **values))
-        return self.model(model)
-
-    def aliases_after(self, revision: int) -> list[types.Alias]:
-        """Returns the aliases that changed after a revision, in the order of their changes."""
-        c = tables.aliases.c
-        return self._aliases(select(tables.aliases).where(c.revision > revision).order_by(c.revision))
-
     # How reports change a job.
 
     def _apply(self, db: Connection, row: records.Row, state: JobState, report: types.Report) -> None:
@@ -335,39 +240,6 @@ class Store:
             )
         )
 
-    # SQL.
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield connection
-
-    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
-        with self._read() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
-
-    def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
-        rows = self._all(select(table).where(table.c.id == identifier))
-        if not rows:
-            raise NotFound(f"{collection}/{identifier} does not exist", field="name")
-        return rows[0]
-
-    def _add(self, table: Any, collection: str, identifier: str, digest: str, value: Any) -> dict[str, Any]:
-        with self._write() as db:
-            row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
-            if row is None:
-                values = {"id": identifier, "digest": digest, "body": records.body(value), "create_time": now()}
-                db.execute(insert(table).values(values))
-                return values
-            if row["digest"] != digest:
-                raise AlreadyExists(f"{collection}/{identifier} exists with other content", reason="CONTENT_DIFFERS")
-            return dict(row)
-
     def _job_row(self, db: Connection, identifier: str) -> dict[str, Any]:
         row = db.execute(select(tables.jobs).where(tables.jobs.c.id == identifier)).mappings().first()
         if row is None:
@@ -381,29 +253,3 @@ class Store:
         c = tables.jobs.c
         query = select(c.id).where(c.state.in_([s.value for s in states])).order_by(c.number).limit(limit)
         return [row["id"] for row in self._all(query)]
-
-    def _model(self, row: records.Row) -> types.Model:
-        c = tables.versions.c
-        with self._read() as db:
-            latest = db.execute(select(func.max(c.number)).where(c.model == row["id"])).scalar() or 0
-        query = select(tables.aliases).where(tables.aliases.c.model == row["id"]).order_by(tables.aliases.c.alias)
-        return types.Model(row["id"], latest, tuple(self._aliases(query)), row["create_time"])
-
-    def _aliases(self, query: Select[Any]) -> list[types.Alias]:
-        return [
-            types.Alias(r["model"], r["alias"], self.version(r["model"], r["number"]), r["revision"], r["update_time"])
-            for r in self._all(query)
-        ]
-
-
-def _configure_sqlite(connection: Any, record: object) -> None:
-    # The driver must not open transactions by itself: `_begin_immediate` does.
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A deferred transaction that reads first and writes later fails under a concurrent writer; this one waits instead.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
