@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, AutoModel
 
 SENTENCES = [
     "the loan was repaid on time and the bank was pleased",
@@ -37,19 +37,17 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 64}))
 
 
-def save_base(folder: Path, seed: int = 0) -> Path:
-    """Saves a random BERT of 2 layers x 32 with its tokenizer, in Hugging Face layout."""
+def save_base(folder: Path, seed: int = 0, family: str = "bert") -> Path:
+    """Saves a random encoder of 2 layers x 32 with its tokenizer, in Hugging Face layout."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=400,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    if family == "distilbert":
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    # RoBERTa's positions begin after its padding id.
+    positions = 66 if "roberta" in family else 64
+    config = AutoConfig.for_model(family, vocab_size=400, max_position_embeddings=positions, **sizes)
+    AutoModel.from_config(config).save_pretrained(folder)
     save_tokenizer(folder)
     return folder
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,6 +118,15 @@ class ArtifactStore:
             with self._lock:
                 self._verified.discard(self.root / kind / digest)
             shutil.rmtree(self.root / kind / digest, ignore_errors=True)
+
+    def sweep(self, older_than_seconds: float = 86_400) -> int:
+        """Removes what writers that were killed have left half written; returns how many folders."""
+        left = [
+            p for p in self.root.glob("*/.*") if p.is_dir() and time.time() - p.stat().st_mtime > older_than_seconds
+        ]
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(left)
 
     def _manifest_bytes(self, kind: str, digest: str) -> bytes:
         if not _DIGEST.fullmatch(digest):

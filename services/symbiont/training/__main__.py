@@ -84,6 +84,7 @@ async def run(settings: TrainingSettings) -> None:
             worker_pb2_grpc.add_WorkerServiceServicer_to_server,
         ),
     ]
+    await asyncio.to_thread(artifacts.sweep)
     try:
         scheduling = running("scheduling", partial(controller.run, lifecycle.stopping))
         await run_server(settings, metrics, lifecycle, services, [scheduling])

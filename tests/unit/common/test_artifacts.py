@@ -110,3 +110,22 @@ def test_a_listing_leaves_out_what_is_no_artifact(store: ArtifactStore) -> None:
     (store.root / "k" / ".half-written").mkdir()
     assert store.list("k") == [digest]
     assert store.list("nothing-here") == []
+
+
+def test_a_damaged_artifact_is_mended_by_storing_it_again(store: ArtifactStore) -> None:
+    digest = store.put("bundles", {"a": b"whole"}, {})
+    (store.path("bundles", digest) / "a").write_bytes(b"harmed")
+    assert store.put("bundles", {"a": b"whole"}, {}) == digest
+    assert (store.path("bundles", digest) / "a").read_bytes() == b"whole"
+    assert [p.name for p in (store.root / "bundles").iterdir()] == [digest]
+
+
+def test_what_a_killed_writer_left_goes_after_a_while(store: ArtifactStore) -> None:
+    digest = store.put("bundles", {"a": b"whole"}, {})
+    left = store.root / "bundles" / ".0123"
+    left.mkdir()
+    assert store.sweep() == 0
+    assert left.is_dir()
+    assert store.sweep(older_than_seconds=-1) == 1
+    assert store.list("bundles") == [digest]
+    assert not left.exists()
