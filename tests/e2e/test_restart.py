@@ -4,6 +4,7 @@ from pathlib import Path
 
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
+from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, Endpoints, training_spec
 from symbiont.local.home import Home
 from symbiont.local.processes import find
@@ -12,7 +13,7 @@ from symbiont.local.stack import Stack
 
 def endpoints(stack: Stack) -> Endpoints:
     """Where the services of a stack are."""
-    return Endpoints(stack.record.addresses["training"], stack.record.addresses["inference"])
+    return endpoints_of(stack.record.addresses)
 
 
 def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20) -> None:
     """Returns once a condition holds; fails the test when it does not hold in time."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (await holds if isinstance(holds := condition(), Awaitable) else holds):
         assert time.monotonic() < deadline, f"not within {seconds} s"
         await asyncio.sleep(0.02)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import bases, datasets, jobs, models
+from symbiont.cli import bases, datasets, jobs, models, tokenizers
 from symbiont.cli.console import describe, hint_for, print_error
 from symbiont.cli.demo import demo
 from symbiont.cli.demo.steps import TrainingFailedError
@@ -47,6 +47,7 @@ app.command()(up)
 app.command()(demo)
 app.add_typer(bases.app, name="bases")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(tokenizers.app, name="tokenizers")
 app.command()(train)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")

@@ -1,7 +1,6 @@
 """`symbiont predict`: asks a model."""
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.text import Text
 from symbiont.cli.console import make_console
 from symbiont.cli.render import table
 from symbiont.cli.target import with_client
+from symbiont.cli.texts import lines_of
 from symbiont.client import Client, Predictions
 
 # As many texts a call as keeps a file moving without a long first wait.
@@ -39,19 +39,12 @@ def predict(
 
     Example: symbiont predict sentiment "A joy from start to end." --top-k 2
     """
-    everything = [*(texts or []), *(_lines(file) if file else [])]
+    everything = [*(texts or []), *(lines_of(file) if file else [])]
     if not everything:
         raise typer.BadParameter("give at least one text, or --file", param_hint="TEXT...")
     for chunk in _chunks(everything, TEXTS_A_CALL):
         answer = client.predict(model, chunk, top_k)
         _print_json(chunk, answer) if as_json else _print_table(chunk, answer)
-
-
-def _lines(file: Path) -> list[str]:
-    if str(file) != "-" and not file.is_file():
-        raise typer.BadParameter(f"{file} does not exist", param_hint="--file")
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:

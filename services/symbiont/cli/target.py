@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -38,6 +38,16 @@ InferenceOption = Annotated[
         rich_help_panel="Where",
     ),
 ]
+TokenizationOption = Annotated[
+    str,
+    typer.Option(
+        "--tokenization-address",
+        envvar="SYMBIONT_TOKENIZATION_ADDRESS",
+        help="host:port of the tokenization service. Default: that of the suite on the home.",
+        show_default=False,
+        rich_help_panel="Where",
+    ),
+]
 DEFAULT_HOME_PATH = Path(DEFAULT_HOME)
 
 
@@ -45,26 +55,40 @@ class NothingRunsError(Exception):
     """No address was given, and no suite runs on the home."""
 
 
-def find_endpoints(home: Path, training: str = "", inference: str = "") -> Endpoints:
+def find_endpoints(home: Path, training: str = "", inference: str = "", tokenization: str = "") -> Endpoints:
     """Returns the addresses given; those that are not come from the suite that runs on the home.
 
-    One address is enough: a command that needs the other one says so when it calls it.
+    One address is enough: a command that needs another one says so when it calls it.
     """
-    if training or inference:
+    if training or inference or tokenization:
         default = Endpoints()
-        return Endpoints(training or default.training, inference or default.inference)
+        return Endpoints(
+            training or default.training, inference or default.inference, tokenization or default.tokenization
+        )
     record = Home(home.absolute()).running()
     if record is None:
         raise NothingRunsError(f"no suite runs on {home.absolute()}")
-    return Endpoints(record.addresses["training"], record.addresses["inference"])
+    return endpoints_of(record.addresses)
+
+
+def endpoints_of(addresses: Mapping[str, str]) -> Endpoints:
+    """Returns the addresses of a suite that runs here."""
+    return Endpoints(addresses["training"], addresses["inference"], addresses["tokenization"])
 
 
 def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
     """Makes a typer command of a function: its first parameter becomes a client, and the options say of what."""
 
     @functools.wraps(command)
-    def run(*args: Any, home: Path, training_address: str, inference_address: str, **kwargs: Any) -> None:
-        with Client(find_endpoints(home, training_address, inference_address)) as client:
+    def run(
+        *args: Any,
+        home: Path,
+        training_address: str,
+        inference_address: str,
+        tokenization_address: str,
+        **kwargs: Any,
+    ) -> None:
+        with Client(find_endpoints(home, training_address, inference_address, tokenization_address)) as client:
             command(client, *args, **kwargs)
 
     own = list(inspect.signature(command).parameters.values())[1:]
@@ -72,6 +96,7 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         _option("home", HomeOption, DEFAULT_HOME_PATH),
         _option("training_address", TrainingOption, ""),
         _option("inference_address", InferenceOption, ""),
+        _option("tokenization_address", TokenizationOption, ""),
     ]
     # Typer builds the command line from the signature and the annotations, not from the code.
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]

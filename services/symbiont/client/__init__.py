@@ -13,7 +13,7 @@ from symbiont.client.errors import (
     UnavailableError,
 )
 from symbiont.client.options import TrainingOptions, training_spec
-from symbiont.client.results import ClassProbability, Prediction, Predictions, StageMilliseconds
+from symbiont.client.results import ClassProbability, Prediction, Predictions, StageMilliseconds, token_rows
 from symbiont.client.sync import Client
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "StageMilliseconds",
     "TrainingOptions",
     "UnavailableError",
+    "token_rows",
     "training_spec",
 ]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -13,6 +13,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
+from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
 from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
@@ -42,7 +44,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Calls the training and inference services. Belongs to one event loop; close it, or use it in `async with`.
+    """Calls the services. Belongs to one event loop; close it, or use it in `async with`.
 
     Wherever a name is taken, the id alone does: `sentiment` for `models/sentiment`. Every method raises
     `RequestError` when the service refuses, and `ValueError` when the arguments contradict each other.
@@ -51,13 +53,15 @@ class AsyncClient:
     def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
         self._endpoints = endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
-        self._channels = [grpc.aio.insecure_channel(a, OPTIONS) for a in (endpoints.training, endpoints.inference)]
-        training, inference = self._channels
+        addresses = endpoints.training, endpoints.inference, endpoints.tokenization
+        self._channels = [grpc.aio.insecure_channel(address, OPTIONS) for address in addresses]
+        training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
         self._inference = InferenceServiceStub(inference)
+        self._tokenization = TokenizationServiceStub(tokenization)
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,7 +77,7 @@ class AsyncClient:
             await channel.close()
 
     async def wait_ready(self, seconds: float = 60.0) -> None:
-        """Waits until both services report SERVING; raises UnavailableError after `seconds`."""
+        """Waits until the services report SERVING; raises UnavailableError after `seconds`."""
         for channel in self._channels:
             stub, retry = health_pb2_grpc.HealthStub(channel), Retry(seconds)
             while problem := await self._health_problem(stub):
@@ -205,6 +209,101 @@ class AsyncClient:
         `top_k` cuts the classes of each answer to the best few; 0 returns all.
         """
         return predictions_of(await self._call(self._inference.Predict, requests.predict(model, texts, top_k)))
+
+    def list_tokenizers(self) -> AsyncIterator[pb.Tokenizer]:
+        """Yields every tokenizer, ordered by digest."""
+        return self._pages(self._tokenization.ListTokenizers, pb.ListTokenizersRequest(), lambda page: page.tokenizers)
+
+    async def get_tokenizer(self, name: str) -> pb.Tokenizer:
+        """Returns a tokenizer, by digest or id."""
+        return await self._call(self._tokenization.GetTokenizer, requests.get_tokenizer(name))
+
+    async def register_tokenizer(
+        self,
+        tokenizer_id: str,
+        *,
+        folder: str | Path | None = None,
+        package: str | None = None,
+        package_folder: str = "",
+        max_tokens: int = 0,
+    ) -> pb.Tokenizer:
+        """Registers a tokenizer from exactly one of a folder and an installed package of the service's machine."""
+        request = requests.register_tokenizer(tokenizer_id, folder, package, package_folder, max_tokens)
+        return await self._call(self._tokenization.RegisterTokenizer, request)
+
+    async def derive_tokenizer(
+        self, tokenizer: str, terms: Sequence[str], *, tokenizer_id: str = "", sample: Sequence[str] = ()
+    ) -> pb.DeriveTokenizerResponse:
+        """Makes a tokenizer that has each of the terms as one token; the report says what that changes on a sample."""
+        request = requests.derive_tokenizer(tokenizer, terms, tokenizer_id, sample)
+        return await self._call(self._tokenization.DeriveTokenizer, request)
+
+    async def tokenize(
+        self,
+        tokenizer: str,
+        texts: Sequence[str],
+        pair_texts: Sequence[str] = (),
+        *,
+        max_tokens: int = 0,
+        options: pb.TokenizeOptions | None = None,
+    ) -> pb.TokenizeResponse:
+        """Tokenizes texts or pairs; `token_rows(answer, answer.ids)` cuts an array of the answer into rows."""
+        request = requests.tokenize(tokenizer, texts, pair_texts, max_tokens, options)
+        return await self._call(self._tokenization.Tokenize, request)
+
+    async def tokenize_stream(
+        self,
+        tokenizer: str,
+        batches: Iterable[Sequence[str]] | AsyncIterable[Sequence[str]],
+        *,
+        max_tokens: int = 0,
+        options: pb.TokenizeOptions | None = None,
+    ) -> AsyncIterator[pb.TokenizeStreamResponse]:
+        """Tokenizes any number of batches, read as they are needed; yields their rows in order."""
+
+        async def messages() -> AsyncIterator[pb.TokenizeStreamRequest]:
+            yield requests.stream_settings(tokenizer, max_tokens, options)
+            if isinstance(batches, AsyncIterable):
+                async for batch in batches:
+                    yield requests.stream_batch(batch)
+            else:
+                for batch in batches:
+                    yield requests.stream_batch(batch)
+
+        stream = self._tokenization.TokenizeStream(messages(), metadata=metadata())
+        try:
+            async for part in stream:
+                yield part
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+
+    async def count_tokens(self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = ()) -> list[int]:
+        """Returns the number of tokens of each text, or pair, special tokens included and nothing cut."""
+        request = requests.count_tokens(tokenizer, texts, pair_texts)
+        return list((await self._call(self._tokenization.CountTokens, request)).counts)
+
+    async def decode(
+        self, tokenizer: str, rows: Sequence[Sequence[int]], *, keep_special_tokens: bool = False
+    ) -> list[str]:
+        """Returns the text of each row of ids."""
+        request = requests.decode(tokenizer, rows, keep_special_tokens)
+        return list((await self._call(self._tokenization.Decode, request)).texts)
+
+    async def look_up_vocabulary(
+        self, tokenizer: str, tokens: Sequence[str] = (), ids: Sequence[int] = ()
+    ) -> pb.LookUpVocabularyResponse:
+        """Returns the id of each token, -1 for none, and the token of each id."""
+        request = requests.look_up_vocabulary(tokenizer, tokens, ids)
+        return await self._call(self._tokenization.LookUpVocabulary, request)
+
+    async def analyze_texts(
+        self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = (), *, max_tokens: int = 0
+    ) -> pb.TextReport:
+        """Describes a sample of texts: lengths, what `max_tokens` would cut, unknown tokens, languages and scripts."""
+        request = requests.analyze_texts(tokenizer, texts, pair_texts, max_tokens)
+        return await self._call(self._tokenization.AnalyzeTexts, request)
 
     async def _call(
         self,

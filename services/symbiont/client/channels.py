@@ -17,14 +17,17 @@ OPTIONS = channel.OPTIONS
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses of the two services that callers use, `host:port`.
+    """Addresses of the services, `host:port`, or `unix:/path` of a service's socket.
 
-    By default those that `SYMBIONT_TRAINING_ADDRESS` and `SYMBIONT_INFERENCE_ADDRESS` name, else the ports that
-    `symbiont up` takes when they are free.
+    By default those that `SYMBIONT_TRAINING_ADDRESS`, `SYMBIONT_INFERENCE_ADDRESS` and `SYMBIONT_TOKENIZATION_ADDRESS`
+    name, else the ports that `symbiont up` takes when they are free.
     """
 
     training: str = field(default_factory=lambda: os.environ.get("SYMBIONT_TRAINING_ADDRESS", "127.0.0.1:50052"))
     inference: str = field(default_factory=lambda: os.environ.get("SYMBIONT_INFERENCE_ADDRESS", "127.0.0.1:50053"))
+    tokenization: str = field(
+        default_factory=lambda: os.environ.get("SYMBIONT_TOKENIZATION_ADDRESS", "127.0.0.1:50051")
+    )
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Limits:
 
     Attributes:
         timeout: one try of a call; a registration gets ten minutes, an upload and a watch have no limit.
-        patience: all tries of an idempotent call after UNAVAILABLE.
+        patience: all tries of an idempotent call after UNAVAILABLE, or after a full service has said when to return.
         watch_patience: how long a watch looks for a service that went away; longer, because a restart takes a while.
     """
 

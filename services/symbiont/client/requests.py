@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from symbiont.api.inference.v1.inference_pb2 import Instance, PredictRequest
+from symbiont.api.tokenization.v1 import tokenization_pb2
 from symbiont.api.training.v1.base_model_pb2 import (
     BaseModel,
     BaseModelSource,
@@ -172,7 +173,119 @@ def promote(model_version: str, alias: str) -> PromoteModelVersionRequest:
 
 def predict(model: str, texts: Sequence[str], top_k: int) -> PredictRequest:
     """Builds a prediction of texts."""
-    if isinstance(texts, str):
-        raise TypeError("texts is one string; give a list of them")
-    instances = [Instance(text=text) for text in texts]
+    instances = [Instance(text=text) for text in a_list("texts", texts)]
     return PredictRequest(model=full_name("models", model), instances=instances, top_k=top_k)
+
+
+def register_tokenizer(
+    tokenizer_id: str, folder: str | Path | None, package: str | None, package_folder: str, max_tokens: int
+) -> tokenization_pb2.RegisterTokenizerRequest:
+    """Builds the registration of a tokenizer from exactly one source."""
+    if (folder is None) == (package is None):
+        raise ValueError("name exactly one source: folder or package")
+    request = tokenization_pb2.RegisterTokenizerRequest(tokenizer_id=tokenizer_id, max_tokens=max_tokens)
+    if folder is not None:
+        # The service reads it from its own working folder, not from the caller's.
+        request.folder = str(Path(folder).absolute())
+    if package is not None:
+        request.package.MergeFrom(tokenization_pb2.PackageSource(package=package, folder=package_folder))
+    return request
+
+
+def get_tokenizer(name: str) -> tokenization_pb2.GetTokenizerRequest:
+    """Asks for a tokenizer by digest, id or name."""
+    return tokenization_pb2.GetTokenizerRequest(name=full_name("tokenizers", name))
+
+
+def derive_tokenizer(
+    tokenizer: str, terms: Sequence[str], tokenizer_id: str, sample: Sequence[str]
+) -> tokenization_pb2.DeriveTokenizerRequest:
+    """Builds a derivation."""
+    return tokenization_pb2.DeriveTokenizerRequest(
+        tokenizer=full_name("tokenizers", tokenizer),
+        terms=a_list("terms", terms),
+        tokenizer_id=tokenizer_id,
+        sample=a_list("sample", sample),
+    )
+
+
+def tokenize(
+    tokenizer: str,
+    texts: Sequence[str],
+    pair_texts: Sequence[str],
+    max_tokens: int,
+    options: tokenization_pb2.TokenizeOptions | None,
+) -> tokenization_pb2.TokenizeRequest:
+    """Builds a batch to tokenize."""
+    return tokenization_pb2.TokenizeRequest(
+        tokenizer=full_name("tokenizers", tokenizer),
+        texts=a_list("texts", texts),
+        pair_texts=a_list("pair_texts", pair_texts),
+        max_tokens=max_tokens,
+        options=options,
+    )
+
+
+def stream_settings(
+    tokenizer: str, max_tokens: int, options: tokenization_pb2.TokenizeOptions | None
+) -> tokenization_pb2.TokenizeStreamRequest:
+    """Builds the first message of a stream."""
+    settings = tokenization_pb2.StreamSettings(
+        tokenizer=full_name("tokenizers", tokenizer), max_tokens=max_tokens, options=options
+    )
+    return tokenization_pb2.TokenizeStreamRequest(settings=settings)
+
+
+def stream_batch(texts: Sequence[str]) -> tokenization_pb2.TokenizeStreamRequest:
+    """Builds a later message of a stream."""
+    batch = tokenization_pb2.TextBatch(texts=a_list("batches", texts))
+    return tokenization_pb2.TokenizeStreamRequest(batch=batch)
+
+
+def count_tokens(
+    tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str]
+) -> tokenization_pb2.CountTokensRequest:
+    """Builds a count."""
+    return tokenization_pb2.CountTokensRequest(
+        tokenizer=full_name("tokenizers", tokenizer),
+        texts=a_list("texts", texts),
+        pair_texts=a_list("pair_texts", pair_texts),
+    )
+
+
+def decode(tokenizer: str, rows: Sequence[Sequence[int]], keep_special_tokens: bool) -> tokenization_pb2.DecodeRequest:
+    """Builds rows to decode."""
+    return tokenization_pb2.DecodeRequest(
+        tokenizer=full_name("tokenizers", tokenizer),
+        ids=[identifier for row in rows for identifier in row],
+        lengths=[len(row) for row in rows],
+        keep_special_tokens=keep_special_tokens,
+    )
+
+
+def look_up_vocabulary(
+    tokenizer: str, tokens: Sequence[str], ids: Sequence[int]
+) -> tokenization_pb2.LookUpVocabularyRequest:
+    """Builds a look-up."""
+    return tokenization_pb2.LookUpVocabularyRequest(
+        tokenizer=full_name("tokenizers", tokenizer), tokens=a_list("tokens", tokens), ids=ids
+    )
+
+
+def analyze_texts(
+    tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str], max_tokens: int
+) -> tokenization_pb2.AnalyzeTextsRequest:
+    """Builds an analysis."""
+    return tokenization_pb2.AnalyzeTextsRequest(
+        tokenizer=full_name("tokenizers", tokenizer),
+        texts=a_list("texts", texts),
+        pair_texts=a_list("pair_texts", pair_texts),
+        max_tokens=max_tokens,
+    )
+
+
+def a_list(name: str, texts: Sequence[str]) -> Sequence[str]:
+    """Returns several texts; TypeError for one string, which would be taken for as many texts as it has letters."""
+    if isinstance(texts, str):
+        raise TypeError(f"{name} is one string; give a list of them")
+    return texts

@@ -1,10 +1,16 @@
-"""Answers of Predict as plain values; every other method returns the message of its proto."""
+"""Answers of Predict as plain values, and of Tokenize as rows; other methods return the message of their proto."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
 from symbiont.api.inference.v1 import inference_pb2
+from symbiont.api.tokenization.v1 import tokenization_pb2
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ def predictions_of(response: inference_pb2.PredictResponse) -> Predictions:
         bundle_digest=served.bundle_digest,
         stages=StageMilliseconds(_ms(times.resolve), _ms(times.tokenize), _ms(times.infer)),
     )
+
+
+def token_rows(response: tokenization_pb2.TokenizeResponse, values: Sequence[T]) -> list[Sequence[T]]:
+    """Cuts an array of a response into its rows: `token_rows(response, response.ids)`."""
+    return [values[start:stop] for start, stop in pairwise(accumulate(response.lengths, initial=0))]
 
 
 def _prediction_of(message: inference_pb2.Prediction) -> Prediction:

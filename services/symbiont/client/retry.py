@@ -1,10 +1,16 @@
-"""When a call is sent again: only after UNAVAILABLE, only when it is idempotent, and for a bounded time."""
+"""When a call is sent again: after UNAVAILABLE, or when a full service says when to come back.
+
+Only when the call is idempotent, and for a bounded time.
+"""
 
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
+
+from symbiont.common.channel import PUSHBACK_KEY
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
@@ -36,5 +42,21 @@ class Retry:
         return delay
 
     def delay_after(self, error: grpc.RpcError) -> float | None:
-        """Like `delay`, but None at once for an error that sending again would not mend."""
-        return self.delay() if error.code() is grpc.StatusCode.UNAVAILABLE else None
+        """Like `delay`, but None at once for an error that sending again would not mend.
+
+        A full service that names a time is asked again no sooner.
+        """
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return self.delay()
+        asked = _pushback_s(error)
+        if asked is None or (delay := self.delay()) is None or self._clock() + asked >= self._end:
+            return None
+        return max(delay, asked * random.uniform(1.0, 1.5))  # noqa: S311, as above
+
+
+def _pushback_s(error: grpc.RpcError) -> float | None:
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return None
+    trailing: Any = error.trailing_metadata() or ()
+    told = next((value for key, value in trailing if key == PUSHBACK_KEY), None)
+    return int(told) / 1000 if isinstance(told, str) and told.isdigit() else None

@@ -13,6 +13,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
+from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
 from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """Calls the training and inference services. Safe to share between threads; close it, or use it in `with`.
+    """Calls the services. Safe to share between threads; close it, or use it in `with`.
 
     Wherever a name is taken, the id alone does: `sentiment` for `models/sentiment`. Every method raises
     `RequestError` when the service refuses, and `ValueError` when the arguments contradict each other.
@@ -50,13 +52,15 @@ class Client:
     def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
         endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
-        self._channels = [grpc.insecure_channel(a, OPTIONS) for a in (endpoints.training, endpoints.inference)]
-        training, inference = self._channels
+        addresses = endpoints.training, endpoints.inference, endpoints.tokenization
+        self._channels = [grpc.insecure_channel(address, OPTIONS) for address in addresses]
+        training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
         self._inference = InferenceServiceStub(inference)
+        self._tokenization = TokenizationServiceStub(tokenization)
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +74,7 @@ class Client:
             channel.close()
 
     def wait_ready(self, seconds: float = 60.0) -> None:
-        """Waits until both services report SERVING; raises UnavailableError after `seconds`."""
+        """Waits until the services report SERVING; raises UnavailableError after `seconds`."""
         for channel in self._channels:
             stub, retry = health_pb2_grpc.HealthStub(channel), Retry(seconds)
             while problem := self._health_problem(stub):
@@ -189,6 +193,93 @@ class Client:
         `top_k` cuts the classes of each answer to the best few; 0 returns all.
         """
         return predictions_of(self._call(self._inference.Predict, requests.predict(model, texts, top_k)))
+
+    def list_tokenizers(self) -> Iterator[pb.Tokenizer]:
+        """Yields every tokenizer, ordered by digest."""
+        return self._pages(self._tokenization.ListTokenizers, pb.ListTokenizersRequest(), lambda page: page.tokenizers)
+
+    def get_tokenizer(self, name: str) -> pb.Tokenizer:
+        """Returns a tokenizer, by digest or id."""
+        return self._call(self._tokenization.GetTokenizer, requests.get_tokenizer(name))
+
+    def register_tokenizer(
+        self,
+        tokenizer_id: str,
+        *,
+        folder: str | Path | None = None,
+        package: str | None = None,
+        package_folder: str = "",
+        max_tokens: int = 0,
+    ) -> pb.Tokenizer:
+        """Registers a tokenizer from exactly one of a folder and an installed package of the service's machine."""
+        request = requests.register_tokenizer(tokenizer_id, folder, package, package_folder, max_tokens)
+        return self._call(self._tokenization.RegisterTokenizer, request)
+
+    def derive_tokenizer(
+        self, tokenizer: str, terms: Sequence[str], *, tokenizer_id: str = "", sample: Sequence[str] = ()
+    ) -> pb.DeriveTokenizerResponse:
+        """Makes a tokenizer that has each of the terms as one token; the report says what that changes on a sample."""
+        request = requests.derive_tokenizer(tokenizer, terms, tokenizer_id, sample)
+        return self._call(self._tokenization.DeriveTokenizer, request)
+
+    def tokenize(
+        self,
+        tokenizer: str,
+        texts: Sequence[str],
+        pair_texts: Sequence[str] = (),
+        *,
+        max_tokens: int = 0,
+        options: pb.TokenizeOptions | None = None,
+    ) -> pb.TokenizeResponse:
+        """Tokenizes texts or pairs; `token_rows(answer, answer.ids)` cuts an array of the answer into rows."""
+        request = requests.tokenize(tokenizer, texts, pair_texts, max_tokens, options)
+        return self._call(self._tokenization.Tokenize, request)
+
+    def tokenize_stream(
+        self,
+        tokenizer: str,
+        batches: Iterable[Sequence[str]],
+        *,
+        max_tokens: int = 0,
+        options: pb.TokenizeOptions | None = None,
+    ) -> Iterator[pb.TokenizeStreamResponse]:
+        """Tokenizes any number of batches, read as they are needed; yields their rows in order."""
+
+        def messages() -> Iterator[pb.TokenizeStreamRequest]:
+            yield requests.stream_settings(tokenizer, max_tokens, options)
+            yield from map(requests.stream_batch, batches)
+
+        stream = self._tokenization.TokenizeStream(messages(), metadata=metadata())
+        try:
+            yield from stream
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+
+    def count_tokens(self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = ()) -> list[int]:
+        """Returns the number of tokens of each text, or pair, special tokens included and nothing cut."""
+        request = requests.count_tokens(tokenizer, texts, pair_texts)
+        return list(self._call(self._tokenization.CountTokens, request).counts)
+
+    def decode(self, tokenizer: str, rows: Sequence[Sequence[int]], *, keep_special_tokens: bool = False) -> list[str]:
+        """Returns the text of each row of ids."""
+        request = requests.decode(tokenizer, rows, keep_special_tokens)
+        return list(self._call(self._tokenization.Decode, request).texts)
+
+    def look_up_vocabulary(
+        self, tokenizer: str, tokens: Sequence[str] = (), ids: Sequence[int] = ()
+    ) -> pb.LookUpVocabularyResponse:
+        """Returns the id of each token, -1 for none, and the token of each id."""
+        request = requests.look_up_vocabulary(tokenizer, tokens, ids)
+        return self._call(self._tokenization.LookUpVocabulary, request)
+
+    def analyze_texts(
+        self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = (), *, max_tokens: int = 0
+    ) -> pb.TextReport:
+        """Describes a sample of texts: lengths, what `max_tokens` would cut, unknown tokens, languages and scripts."""
+        request = requests.analyze_texts(tokenizer, texts, pair_texts, max_tokens)
+        return self._call(self._tokenization.AnalyzeTexts, request)
 
     def _call(
         self,

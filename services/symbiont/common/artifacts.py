@@ -2,6 +2,9 @@
 
 An artifact is a folder `<root>/<kind>/<digest>/` whose `manifest.json` lists the SHA-256 and size of every other file.
 The digest of the artifact is the SHA-256 of that manifest's bytes, so one hex string pins every byte of it.
+
+An artifact may have ids that people can say: `<root>/<kind>.ids/<id>` is a file that holds the digest. An id is given
+once, so what it stands for never changes.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
@@ -107,13 +110,56 @@ class ArtifactStore:
         """Whether an artifact is stored here."""
         return bool(_DIGEST.fullmatch(digest)) and (self.root / kind / digest / MANIFEST).is_file()
 
+    def tag(self, kind: str, identifier: str, digest: str) -> None:
+        """Gives an artifact an id; giving it the same one again is harmless.
+
+        Raises:
+            NotFound: no such artifact.
+            AlreadyExists: the id stands for another.
+        """
+        if not self.exists(kind, digest):
+            raise NotFound(f"{kind}/{digest} does not exist")
+        folder = self._ids(kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{uuid.uuid4().hex}"
+        _write(temporary, digest.encode())
+        try:
+            # A link fails where the name is taken, a rename would not.
+            os.link(temporary, folder / identifier)
+        except FileExistsError:
+            if self.resolve(kind, identifier) != digest:
+                raise AlreadyExists(f"{kind}/{identifier} stands for another artifact; choose another id") from None
+        finally:
+            temporary.unlink()
+        _sync_folder(folder)
+
+    def resolve(self, kind: str, identifier: str) -> str:
+        """Returns the digest that an id stands for; NotFound when nothing has that id."""
+        missing = NotFound(f"{kind}/{identifier} does not exist")
+        if not _NAME.fullmatch(identifier) or "/" in identifier:
+            raise missing
+        try:
+            return (self._ids(kind) / identifier).read_text().strip()
+        except FileNotFoundError:
+            raise missing from None
+
+    def tags(self, kind: str) -> dict[str, list[str]]:
+        """Returns the ids of each digest of one kind, sorted."""
+        folder = self._ids(kind)
+        found: dict[str, list[str]] = {}
+        for file in sorted(folder.glob("[!.]*")) if folder.is_dir() else ():
+            found.setdefault(file.read_text().strip(), []).append(file.name)
+        return found
+
     def list(self, kind: str) -> list[str]:
         """Returns the digests of one kind, sorted."""
         parent = self.root / kind
         return sorted(p.name for p in parent.iterdir() if _DIGEST.fullmatch(p.name)) if parent.is_dir() else []
 
     def delete(self, kind: str, digest: str) -> None:
-        """Removes an artifact; removing what is not there is no error."""
+        """Removes an artifact and its ids; removing what is not there is no error."""
+        for identifier in self.tags(kind).get(digest, ()):
+            (self._ids(kind) / identifier).unlink(missing_ok=True)
         if _DIGEST.fullmatch(digest):
             with self._lock:
                 self._verified.discard(self.root / kind / digest)
@@ -127,6 +173,9 @@ class ArtifactStore:
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
         return len(left)
+
+    def _ids(self, kind: str) -> Path:
+        return self.root / f"{kind}.ids"
 
     def _manifest_bytes(self, kind: str, digest: str) -> bytes:
         if not _DIGEST.fullmatch(digest):

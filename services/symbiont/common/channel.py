@@ -9,6 +9,9 @@ import grpc
 from symbiont.common import errors
 from symbiont.common.request_id import METADATA_KEY, current_request_id
 
+# What gRPC's own retry policies read: milliseconds to wait before the next attempt.
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
 OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),
@@ -28,7 +31,6 @@ OPTIONS = [
 _ERROR_OF: dict[grpc.StatusCode, type[errors.SymbiontError]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
     grpc.StatusCode.CANCELLED: errors.Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
@@ -63,7 +65,15 @@ def translated(peer: str) -> Iterator[None]:
         if exc.code() is grpc.StatusCode.INVALID_ARGUMENT:
             field, _, rest = text.partition(": ")
             raise errors.InvalidArgument(field, rest) from exc
+        if exc.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            raise errors.ResourceExhausted(text, retry_after_s=_pushback_s(exc)) from exc
         kind = _ERROR_OF.get(exc.code(), errors.SymbiontError)
         if kind is errors.Unavailable:
             text = f"the {peer} service cannot be reached ({text})"
         raise kind(text) from exc
+
+
+def _pushback_s(error: grpc.aio.AioRpcError) -> float | None:
+    """Returns how long the peer asks to wait, in seconds."""
+    told = dict(error.trailing_metadata() or ()).get(PUSHBACK_KEY)
+    return int(told) / 1000 if isinstance(told, str) and told.isdigit() else None

@@ -51,9 +51,20 @@ class FailedPrecondition(SymbiontError):
 
 
 class ResourceExhausted(SymbiontError):
-    """A limit or a queue is full; the caller may try later."""
+    """A limit or a queue is full; the caller may try later: after `retry_after_s` seconds, where that is known."""
 
     default_reason = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(SymbiontError):

@@ -2,22 +2,22 @@
 
 import asyncio
 import time
-from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import aclosing
 from typing import Any
 
 import grpc
-import structlog
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
+from prometheus_client import Histogram
 from typing_extensions import override
 
 from symbiont.common import errors
+from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.request_id import METADATA_KEY, accept_request_id
+from symbiont.common.request_id import METADATA_KEY, accept_request_id, current_request_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,12 +35,16 @@ STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
 }
 
 
-class AroundInterceptor(grpc.aio.ServerInterceptor):
-    """Runs every RPC, of whatever shape, inside one async context manager."""
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps every method of a server once, in all that happens around its calls.
 
-    @abstractmethod
-    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
-        """Returns what to run an RPC in. `method` is its full path, `/package.Service/Method`."""
+    One wrapper that is kept, and not an interceptor for each concern that wraps anew at every call: that took 50
+    microseconds of every call, as much as the work of a short one.
+    """
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        self._metrics = metrics
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     @override
     async def intercept_service(
@@ -48,98 +52,90 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        handler: Any = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if wrapped := self._wrapped.get(method):
+            return wrapped
+        handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        method = handler_call_details.method
-
-        async def respond(request: Any, context: Context) -> Any:
-            async with self.around(method, context):
-                return await inner(request, context)
-
-        async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self.around(method, context):
-                async for response in inner(request, context):
-                    yield response
-
-        streams = handler.response_streaming
-        shape = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if streams else 'unary'}"
-        inner = getattr(handler, shape)
-        make: Any = getattr(grpc, f"{shape}_rpc_method_handler")
-        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-            respond_stream if streams else respond, handler.request_deserializer, handler.response_serializer
-        )
-        return wrapped
+        return self._wrapped.setdefault(method, _wrap(handler, _Calls(method, self._metrics)))
 
 
-class RequestIdInterceptor(AroundInterceptor):
-    """Takes or makes the request id, puts it into every log line, and sends it back."""
+class _Calls:
+    """The calls of one method."""
 
-    @override
-    @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
-        identifier = accept_request_id(context.invocation_metadata() or ())
+    def __init__(self, method: str, metrics: ServiceMetrics) -> None:
+        self._method = method
+        self._labels = metrics.service, method.rpartition("/")[2]
+        self._seconds = metrics.rpc_seconds
+        self._started = metrics.rpc_started.labels(*self._labels)
+        self._in_flight = metrics.rpc_in_flight.labels(*self._labels)
+        self._ended: dict[grpc.StatusCode, Histogram] = {}
+
+    def begin(self, context: Context) -> float:
+        """Takes or makes the request id, and counts the call; returns when it began."""
+        identifier = accept_request_id(context.invocation_metadata() or (), self._method)
         context.set_trailing_metadata(((METADATA_KEY, identifier),))
-        with structlog.contextvars.bound_contextvars(request_id=identifier, rpc=method):
-            yield
+        self._started.inc()
+        self._in_flight.inc()
+        return time.perf_counter()
 
+    def end(self, began: float, code: grpc.StatusCode) -> None:
+        """Counts the end of a call."""
+        self._in_flight.dec()
+        ended = self._ended.get(code)
+        if ended is None:
+            ended = self._ended[code] = self._seconds.labels(*self._labels, code.name)
+        ended.observe(time.perf_counter() - began)
 
-class MetricsInterceptor(AroundInterceptor):
-    """Counts and times RPCs by method and status code."""
-
-    def __init__(self, metrics: ServiceMetrics) -> None:
-        self._metrics = metrics
-
-    @override
-    @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
-        metrics, rpc = self._metrics, method.rpartition("/")[2]
-        metrics.rpc_started.labels(metrics.service, rpc).inc()
-        in_flight = metrics.rpc_in_flight.labels(metrics.service, rpc)
-        in_flight.inc()
-        started = time.perf_counter()
-        code = grpc.StatusCode.OK
+    async def fail(self, began: float, context: Context, error: BaseException) -> None:
+        """Counts a call that ends in an error, and raises what gRPC makes a status of."""
+        code = grpc.StatusCode.CANCELLED
         try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
-            code = grpc.StatusCode.CANCELLED
-            raise
-        except BaseException:
-            code = _status_code(context)
-            raise
+            if isinstance(error, asyncio.CancelledError | GeneratorExit):
+                raise error
+            if isinstance(error, grpc.aio.AbortError):
+                code = _status_code(context)
+                raise error
+            try:
+                await _abort(context, error)
+            finally:
+                code = _status_code(context)
         finally:
-            in_flight.dec()
-            metrics.rpc_seconds.labels(metrics.service, rpc, code.name).observe(time.perf_counter() - started)
+            self.end(began, code)
 
 
-class ErrorInterceptor(AroundInterceptor):
-    """Turns domain errors into statuses, and anything else into INTERNAL with a fixed text.
+def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
+    streams = handler.response_streaming
+    shape = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if streams else 'unary'}"
+    inner = getattr(handler, shape)
 
-    A status carries `google.rpc.ErrorInfo` with the reason, and `google.rpc.BadRequest` when a field is at fault, as
-    AIP-193 asks; the trace of an unknown error goes to the log and never to the caller.
-    """
-
-    @override
-    @asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def respond(request: Any, context: Context) -> Any:
+        began = calls.begin(context)
         try:
-            yield
-        except (grpc.aio.AbortError, asyncio.CancelledError, GeneratorExit):
-            raise
-        except errors.SymbiontError as exc:
-            if type(exc) is errors.SymbiontError:
-                await self._abort_unexpected(context)
-            # Not the text: it may repeat what the caller sent.
-            get_logger().info("refused", reason=exc.reason, field=exc.field)
-            await _abort(context, status_code(exc), str(exc), exc.reason, exc.field)
-        except Exception:  # noqa: BLE001, the last line of defence: whatever it is must not reach the caller
-            await self._abort_unexpected(context)
+            response = await inner(request, context)
+        except BaseException as exc:  # noqa: BLE001, it raises
+            await calls.fail(began, context, exc)
+        else:
+            calls.end(began, grpc.StatusCode.OK)
+            return response
 
-    async def _abort_unexpected(self, context: Context) -> None:
-        get_logger().exception("unexpected error")
-        identifier = structlog.contextvars.get_contextvars().get("request_id", "")
-        text = f"internal error; the log has it under request id {identifier}"
-        await _abort(context, grpc.StatusCode.INTERNAL, text, "INTERNAL", None)
+    async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        began = calls.begin(context)
+        try:
+            async with aclosing(inner(request, context)) as responses:
+                async for response in responses:
+                    yield response
+        except BaseException as exc:  # noqa: BLE001, it raises
+            await calls.fail(began, context, exc)
+        else:
+            calls.end(began, grpc.StatusCode.OK)
+
+    make: Any = getattr(grpc, f"{shape}_rpc_method_handler")
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+        respond_stream if streams else respond, handler.request_deserializer, handler.response_serializer
+    )
+    return wrapped
 
 
 def status_code(error: errors.SymbiontError) -> grpc.StatusCode:
@@ -147,18 +143,43 @@ def status_code(error: errors.SymbiontError) -> grpc.StatusCode:
     return next(STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
 
 
-async def _abort(context: Context, code: grpc.StatusCode, text: str, reason: str, field: str | None) -> None:
-    details: list[Any] = [error_details_pb2.ErrorInfo(reason=reason, domain="symbiont")]
-    if field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+async def _abort(context: Context, error: BaseException) -> None:
+    """Ends a call with a domain error's status, or with INTERNAL and a fixed text for any other error.
+
+    A status carries `google.rpc.ErrorInfo` with the reason, `google.rpc.BadRequest` when a field is at fault, and
+    `google.rpc.RetryInfo` when the caller should come back later, as AIP-193 asks; the trace of an unknown error goes
+    to the log and never to the caller.
+    """
+    request_id = current_request_id()
+    pushback: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, errors.SymbiontError) and type(error) is not errors.SymbiontError:
+        # Not the text: it may repeat what the caller sent.
+        get_logger().info("refused", reason=error.reason, field=error.field)
+        code, text = status_code(error), str(error)
+        details = _details(error, text)
+        if isinstance(error, errors.ResourceExhausted) and error.retry_after_s is not None:
+            pushback = ((PUSHBACK_KEY, str(round(1000 * error.retry_after_s))),)
+    else:
+        get_logger().error("unexpected error", exc_info=error)
+        code, text = grpc.StatusCode.INTERNAL, f"internal error; the log has it under request id {request_id}"
+        details = [error_details_pb2.ErrorInfo(reason="INTERNAL", domain="symbiont")]
     packed = [any_pb2.Any() for _ in details]
     for target, detail in zip(packed, details, strict=True):
         target.Pack(detail)
     status = rpc_status.to_status(status_pb2.Status(code=code_pb2.Code.Value(code.name), message=text, details=packed))
-    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    trailing = (*(status.trailing_metadata or ()), (METADATA_KEY, request_id))
-    await context.abort(code, text, trailing)
+    await context.abort(code, text, (*(status.trailing_metadata or ()), *pushback, (METADATA_KEY, request_id)))
+
+
+def _details(error: errors.SymbiontError, text: str) -> list[Any]:
+    details: list[Any] = [error_details_pb2.ErrorInfo(reason=error.reason, domain="symbiont")]
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=text)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, errors.ResourceExhausted) and error.retry_after_s is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(1000 * error.retry_after_s))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
 
 
 def _status_code(context: Context) -> grpc.StatusCode:

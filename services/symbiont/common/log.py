@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from symbiont.common.request_id import add_request
+
 
 def configure_logging(level: str, log_format: str, service: str) -> None:
     """Sets up structlog for the process. Texts of customers are never logged, only sizes and digests."""
@@ -14,6 +16,7 @@ def configure_logging(level: str, log_format: str, service: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

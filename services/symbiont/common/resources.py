@@ -31,6 +31,16 @@ def parse_digest_name(field: str, collection: str, name: str) -> str:
     return digest
 
 
+def parse_digest_or_id(field: str, collection: str, name: str) -> str:
+    """Returns what stands after the slash of `{collection}/{digest}` or `{collection}/{id}`."""
+    prefix, _, key = name.partition("/")
+    if prefix != collection or not (_DIGEST.fullmatch(key) or _ID.fullmatch(key)):
+        raise InvalidArgument(
+            field, f"{name!r} is not a resource name of the form {collection}/{{sha256 in hex}} or {collection}/{{id}}"
+        )
+    return key
+
+
 def parse_version_name(field: str, name: str) -> tuple[str, int]:
     """Returns model id and version number of `models/{model}/versions/{version}`."""
     parts = name.split("/")

@@ -1,18 +1,22 @@
 """The one way a Symbiont gRPC service is built, run and stopped."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import NOT_SERVING, SERVING, HealthServicer
-from symbiont.common.interceptors import ErrorInterceptor, MetricsInterceptor, RequestIdInterceptor
+from symbiont.common.interceptors import CallInterceptor
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings
@@ -40,10 +44,12 @@ def build_server(
 ) -> grpc.aio.Server:
     """Builds a server with interceptors, limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
-        interceptors=[RequestIdInterceptor(), MetricsInterceptor(metrics), ErrorInterceptor()],
+        interceptors=[CallInterceptor(metrics)],
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
+            # Each service bounds its answers by what it takes on, and says so by the field at fault.
+            ("grpc.max_send_message_length", -1),
             # Two processes on one port would each get half of the calls: an address in use is an error instead.
             ("grpc.so_reuseport", 0),
             # Callers keep idle connections alive with pings; be as patient as they are.
@@ -82,6 +88,8 @@ async def run_server(
         server = build_server(settings, metrics, lifecycle, services)
         await _set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)
+        if settings.unix_socket:
+            stack.enter_context(_listen_on_socket(server, settings.unix_socket))
         await server.start()
         stack.callback(metrics.close)
         metrics_port = metrics.serve(settings.metrics_address)
@@ -92,6 +100,40 @@ async def run_server(
         await lifecycle.health.enter_graceful_shutdown()
         await server.stop(settings.drain_seconds)
     get_logger().info("stopped")
+
+
+@contextmanager
+def _listen_on_socket(server: grpc.aio.Server, path: Path) -> Iterator[None]:
+    """Makes the socket, which only this user may open, in place of one that a killed process left; removes it after.
+
+    Raises:
+        FailedPrecondition: what lies there is no socket, or somebody listens on it.
+    """
+    path = path.absolute()
+    if path.exists():
+        if not path.is_socket():
+            raise FailedPrecondition(f"unix_socket {path} is a file of another kind; name one that is free")
+        if _is_served(path):
+            raise FailedPrecondition(f"unix_socket {path} is in use by another process")
+        path.unlink()
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    finally:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _is_served(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 async def _set_health(lifecycle: Lifecycle, services: Sequence[Registration], status: int) -> None:

@@ -20,6 +20,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", cli_kebab_case=True)
 
     address: str = Field("127.0.0.1:0", description="host:port that gRPC listens on; port 0 takes a free one")
+    unix_socket: Path | None = Field(None, description="socket file that gRPC listens on too, for callers beside it")
     metrics_address: str = Field("127.0.0.1:0", description="host:port that serves Prometheus metrics")
     artifact_root: Path = Field(Path(".symbiont/artifacts"), description="folder of the artifact store")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -28,6 +29,7 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or coloured text")
     drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
+    max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
 
     @classmethod
     def from_command_line(cls, program: str, description: str) -> Self:

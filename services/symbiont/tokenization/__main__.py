@@ -1,27 +1,35 @@
 """Runs the tokenization service: `python -m symbiont.tokenization`."""
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
+
+# Before the library is loaded: a batch keeps to its thread, because other batches have the other cores.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.log import configure_logging
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, run_server
+from symbiont.tokenization.catalogue import Catalogue
 from symbiont.tokenization.library import TokenizerLibrary
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.tokenization.servicer import registration
 from symbiont.tokenization.settings import TokenizationSettings
 from symbiont.tokenization.tokenization import Limits, Tokenization
+from symbiont.tokenization.work import Work
 
 
 async def serve(settings: TokenizationSettings) -> None:
     """Serves until SIGTERM or SIGINT."""
-    metrics = ServiceMetrics("tokenization")
+    shared = ServiceMetrics("tokenization")
+    metrics = TokenizationMetrics(shared.registry)
     library = TokenizerLibrary(ArtifactStore(settings.artifact_root), settings.cached_tokenizers)
-    limits = Limits(settings.max_texts, settings.max_text_bytes)
+    limits = Limits(settings.max_texts, settings.max_batch_bytes, settings.max_streams)
     with ThreadPoolExecutor(settings.encode_threads, "encode") as executor:
-        tokenization = Tokenization(library, limits, TokenizationMetrics(metrics.registry), executor)
-        await run_server(settings, metrics, Lifecycle(), [registration(tokenization)])
+        work = Work(executor, settings.encode_threads, settings.max_held_bytes, metrics)
+        services = [registration(Catalogue(library, metrics, work), Tokenization(library, limits, metrics, work))]
+        await run_server(settings, shared, Lifecycle(), services)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 Only safetensors are read: a pickled checkpoint could run code.
 """
 
-import importlib.util
 import json
 import struct
 from collections.abc import Callable
@@ -13,8 +12,10 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import InvalidArgument, Unavailable
+from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
+from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
+from symbiont.common.sources import in_folder, in_package
 from symbiont.training.types import BaseModel, Source
 
 KIND = "bases"
@@ -52,6 +53,11 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     digest = artifacts.put(KIND, {"config.json": folder / "config.json", **weights}, fields)
     tokenizer_fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": max_tokens}
     tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": tokenizer_file}, tokenizer_fields)
+    try:
+        artifacts.tag(TOKENIZERS, identifier, tokenizer)
+    except AlreadyExists:
+        # An id is a convenience: the base names its tokenizer by digest.
+        get_logger().warning("tokenizer id taken", id=identifier, digest=tokenizer)
     return BaseModel(
         id=identifier,
         source=source,
@@ -69,35 +75,14 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
 
 
 def _in_folder(source: Source) -> Path:
-    folder = Path(source.location).expanduser()
-    if not folder.is_dir():
-        raise InvalidArgument(
-            f"{FIELD}.folder", f"{source.location!r} is not a folder on the training service's machine"
-        )
-    return folder
+    return in_folder(f"{FIELD}.folder", source.location)
 
 
 def _in_package(source: Source) -> Path:
-    field = f"{FIELD}.package.package"
-    if not source.location.isidentifier():
-        raise InvalidArgument(field, f"{source.location!r} is not the import name of a package")
-    # Finding is not importing: no code of the package runs.
-    spec = importlib.util.find_spec(source.location)
-    if spec is None or not spec.submodule_search_locations:
-        raise InvalidArgument(field, f"{source.location!r} is not installed beside the training service")
-    root = Path(next(iter(spec.submodule_search_locations)))
-    if source.detail:
-        folder = (root / source.detail).resolve()
-        if not folder.is_dir() or not folder.is_relative_to(root.resolve()):
-            raise InvalidArgument(f"{FIELD}.package.folder", f"{source.detail!r} is not a folder in {source.location}")
-        return folder
-    found = sorted(p.parent for p in root.rglob("config.json") if any(p.parent.glob("*.safetensors")))
-    if len(found) != 1:
-        raise InvalidArgument(
-            f"{FIELD}.package.folder",
-            f"{source.location} has {len(found)} folders with config.json and safetensors; name the one to take",
-        )
-    return found[0]
+    def is_base(folder: Path) -> bool:
+        return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+
+    return in_package(f"{FIELD}.package", source.location, source.detail, is_base, "config.json and safetensors")
 
 
 def _on_hub(source: Source) -> Path:

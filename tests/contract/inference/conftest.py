@@ -21,10 +21,12 @@ from symbiont.common.server import Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
 from symbiont.inference.__main__ import assemble
 from symbiont.inference.settings import InferenceSettings
+from symbiont.tokenization.catalogue import Catalogue
 from symbiont.tokenization.library import TokenizerLibrary
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.tokenization.servicer import registration
 from symbiont.tokenization.tokenization import Limits, Tokenization
+from symbiont.tokenization.work import Work
 
 BASE = "a" * 64
 TRAINING = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -126,9 +128,9 @@ class Listening(Tokenization):
 
     request_ids: list[str]
 
-    async def tokenize(self, call: Any) -> Any:
+    async def tokenize(self, settings: Any, batch: Any, expires: float | None = None) -> Any:
         self.request_ids.append(current_request_id())
-        return await super().tokenize(call)
+        return await super().tokenize(settings, batch, expires)
 
 
 @dataclass
@@ -180,9 +182,11 @@ async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> Asyn
         tokenization_metrics = ServiceMetrics("tokenization")
         executor = stack.enter_context(ThreadPoolExecutor(2))
         own = TokenizationMetrics(tokenization_metrics.registry)
-        listening = Listening(TokenizerLibrary(store, 4), Limits(4096, 256 << 10), own, executor)
+        library, work = TokenizerLibrary(store, 4), Work(executor, 2, 1 << 24, own)
+        listening = Listening(library, Limits(4096, 1 << 20, 2), own, work)
         listening.request_ids = []
-        tokenization = await serve([registration(listening)], tokenization_metrics, Lifecycle())
+        service = registration(Catalogue(library, own, work), listening)
+        tokenization = await serve([service], tokenization_metrics, Lifecycle())
 
         channels = [await stack.enter_async_context(connect(a)) for a in (training.address, tokenization.address)]
         settings = InferenceSettings(

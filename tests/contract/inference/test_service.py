@@ -36,4 +36,5 @@ async def test_metrics_count_a_known_load(suite: Any, refusal: Any, eventually: 
     assert value("symbiont_inference_aliases") == 2
     assert value("symbiont_rpc_seconds_count", service="inference", rpc="Predict", code="OK") == 4
     tokenization = await suite.tokenization.samples()
-    assert tokenization("symbiont_tokenization_texts_total") == 12
+    label = {"tokenizer": suite.tokenizer_digest[:12]}
+    assert tokenization("symbiont_tokenization_texts_total", **label) == 12

@@ -62,7 +62,7 @@ class _Quick:
 def test_addresses_come_from_the_suite_that_runs(run: Any, suite: Any) -> None:
     home = Home(Path(os.environ["SYMBIONT_HOME"]))
     home.root.mkdir()
-    addresses = {"training": suite.address, "inference": suite.address}
+    addresses = dict.fromkeys(("training", "inference", "tokenization"), suite.address)
     home.write_run(RunRecord(supervisor=own_identity(), addresses=addresses))
     result = run("models", "list")
     assert (result.status, result.err) == (0, "")

@@ -1,6 +1,10 @@
 """Delays grow, stay bounded, and end."""
 
 import itertools
+from typing import Any
+
+import grpc
+import pytest
 
 from symbiont.client.retry import LONGEST_DELAY_S, Retry
 
@@ -32,3 +36,32 @@ def test_an_answer_starts_over() -> None:
     assert retry.delay() is None
     retry.reset()
     assert retry.delay() is not None
+
+
+class Failed(grpc.RpcError):
+    def __init__(self, code: grpc.StatusCode, pushback: str | None = None) -> None:
+        self._code, self._pushback = code, pushback
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def trailing_metadata(self) -> Any:
+        return (("grpc-retry-pushback-ms", self._pushback),) if self._pushback else None
+
+
+@pytest.mark.parametrize(
+    ("code", "pushback", "least"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, None, 0.05),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "700", 0.7),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "1", 0.05),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "20000", None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "-1", None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, None, None),
+        (grpc.StatusCode.NOT_FOUND, "700", None),
+    ],
+)
+def test_what_is_sent_again_and_when(code: grpc.StatusCode, pushback: str | None, least: float | None) -> None:
+    delay = Retry(10, Clock()).delay_after(Failed(code, pushback))
+    assert (delay is None) == (least is None)
+    assert delay is None or least is None or least <= delay <= 1.5 * max(least, 0.1)

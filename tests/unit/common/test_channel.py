@@ -66,3 +66,14 @@ async def test_a_peer_that_is_not_there_is_named() -> None:
     async with connect("127.0.0.1:1") as channel:
         with pytest.raises(errors.Unavailable, match="the training service cannot be reached"), translated("training"):
             await model_pb2_grpc.ModelServiceStub(channel).GetModel(REQUEST)
+
+
+@pytest.mark.parametrize("seconds", [None, 0.25, 10.0])
+async def test_the_time_to_wait_survives_the_hop(peer: Any, seconds: float | None) -> None:
+    async def act(request: Any, context: Any) -> None:
+        raise errors.ResourceExhausted("full", retry_after_s=seconds)
+
+    peer.servicer.act = act
+    with pytest.raises(errors.ResourceExhausted) as caught, translated("training"):
+        await peer.stub.GetModel(REQUEST)
+    assert caught.value.retry_after_s == seconds

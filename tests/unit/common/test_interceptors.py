@@ -8,10 +8,11 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from support.waiting import until
 from symbiont.api.training.v1 import model_pb2
 from symbiont.common import errors
 from symbiont.common.interceptors import STATUS_OF, status_code
-from symbiont.common.request_id import current_request_id
+from symbiont.common.request_id import add_request, current_request_id
 
 REQUEST = model_pb2.GetModelRequest(name="models/x")
 
@@ -71,6 +72,16 @@ async def test_a_domain_error_becomes_a_status_with_details(
     assert (info.reason, info.domain) == (reason, "symbiont")
     named = len(status.details) > 1 and status.details[1].Unpack(request) and request.field_violations[0].field
     assert named == (field or False)
+
+
+async def test_a_full_service_says_when_to_come_back(peer: Any) -> None:
+    peer.servicer.act = raising(errors.ResourceExhausted("full", retry_after_s=1.5))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST)
+    assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
+    told = error_details_pb2.RetryInfo()
+    assert rpc_status.from_call(caught.value).details[1].Unpack(told)
+    assert told.retry_delay.ToMilliseconds() == 1500
 
 
 async def test_an_unknown_error_tells_the_caller_only_where_to_look(peer: Any) -> None:
@@ -157,3 +168,27 @@ async def test_a_cancelled_call_is_counted_as_cancelled(peer: Any) -> None:
         await asyncio.sleep(0.01)
     assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="CANCELLED") == 1
     assert sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 0
+
+
+async def test_a_log_line_says_which_request_it_is_of(peer: Any) -> None:
+    lines: list[dict[str, Any]] = []
+
+    async def act(request: Any, context: Any) -> None:
+        lines.append(dict(add_request(None, "info", {"event": "x"})))
+
+    peer.servicer.act = act
+    await peer.stub.GetModel(REQUEST, metadata=(("x-request-id", "abc"),))
+    assert lines == [{"event": "x", "request_id": "abc", "rpc": "/symbiont.training.v1.ModelService/GetModel"}]
+    assert add_request(None, "info", {"event": "x"}) == {"event": "x"}
+
+
+async def test_a_stream_that_its_caller_leaves_is_closed_and_counted(peer: Any) -> None:
+    async def act(request: Any, context: Any) -> None:
+        await asyncio.sleep(60)
+
+    peer.servicer.act = act
+    call = peer.stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest())
+    assert (await call.read()).complete
+    call.cancel()
+    await until(lambda: sample(peer, "symbiont_rpc_seconds_count", rpc="WatchModelAliases", code="CANCELLED") == 1)
+    assert sample(peer, "symbiont_rpc_in_flight", rpc="WatchModelAliases") == 0

@@ -5,7 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id, parse_digest_name, parse_name, parse_version_name
+from symbiont.common.resources import (
+    check_id,
+    parse_digest_name,
+    parse_digest_or_id,
+    parse_name,
+    parse_version_name,
+)
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -52,3 +58,12 @@ def test_malformed_names(parse: Callable[[str], object], name: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse(name)
     assert caught.value.field == "f"
+
+
+def test_a_digest_or_an_id() -> None:
+    assert parse_digest_or_id("f", "tokenizers", f"tokenizers/{DIGEST}") == DIGEST
+    assert parse_digest_or_id("f", "tokenizers", "tokenizers/bank-terms") == "bank-terms"
+    for name in ("", "tokenizers", "tokenizers/", f"bases/{DIGEST}", f"tokenizers/{DIGEST}a", "tokenizers/a/b", "bank"):
+        with pytest.raises(InvalidArgument, match="tokenizers/") as caught:
+            parse_digest_or_id("f", "tokenizers", name)
+        assert caught.value.field == "f"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
 from symbiont.tokenization.library import TokenizerLibrary
 
 FIELDS = {"kind": "tokenizer", "format_version": 1, "max_tokens": 64}
@@ -77,4 +77,29 @@ def test_a_damaged_one_hides_no_other_from_the_list(store: ArtifactStore, defini
     good, bad = put(store, definitions["wordpiece"]), put(store, b"{}")
     library = TokenizerLibrary(store, 2)
     assert library.digests() == sorted([good, bad])
-    assert [info.digest for info in library.describe(library.digests())] == [good]
+    assert [info.digest for info in library.describe_all(library.digests())] == [good]
+
+
+def test_an_id_finds_it_and_never_another(store: ArtifactStore, definitions: dict[str, bytes]) -> None:
+    library = TokenizerLibrary(store, 2)
+    first = library.add({"tokenizer.json": definitions["wordpiece"]}, FIELDS, "bank")
+    assert library.cached("bank") is None
+    assert library.get("bank") is first
+    assert library.cached("bank") is first
+    assert library.describe("bank").ids == ("bank",)
+    with pytest.raises(AlreadyExists, match="bank"):
+        library.add({"tokenizer.json": definitions["byte_bpe"]}, FIELDS, "bank")
+    assert library.digests() == [first.info.digest]
+    library.tag(first, "clinic")
+    assert library.describe(first.info.digest).ids == ("bank", "clinic")
+    with pytest.raises(NotFound):
+        library.get("nobody")
+
+
+def test_what_cannot_serve_is_not_kept(store: ArtifactStore) -> None:
+    library = TokenizerLibrary(store, 2)
+    with pytest.raises(IntegrityError):
+        library.add({"tokenizer.json": b"{}"}, FIELDS, "broken")
+    assert library.digests() == []
+    with pytest.raises(NotFound):
+        library.get("broken")

@@ -15,10 +15,9 @@ from symbiont.cli.console import make_console, print_error
 from symbiont.cli.demo import report, steps, texts
 from symbiont.cli.demo.load import serve_held_out
 from symbiont.cli.demo.quality import baseline_accuracy
-from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption
+from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption, endpoints_of
 from symbiont.cli.up import TritonOption, announce, line_printer, stop_signals
 from symbiont.client import Client
-from symbiont.client.channels import Endpoints
 from symbiont.local.home import Home, RunRecord
 from symbiont.local.stack import Stack
 
@@ -71,7 +70,7 @@ def _own_stack(console: Console, home: Home, triton: Path | None) -> Iterator[St
 
 def _show(console: Console, home: Home, record: RunRecord, *, stays_up: bool) -> bool:
     """Runs the steps; returns whether both models are above their baselines."""
-    endpoints = Endpoints(record.addresses["training"], record.addresses["inference"])
+    endpoints = endpoints_of(record.addresses)
     sets = texts.labelled_sets()
     with Client(endpoints) as client:
         client.wait_ready()

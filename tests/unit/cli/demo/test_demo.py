@@ -26,7 +26,7 @@ def labelled(model: str, wrong: int = 0) -> LabelledSet:
 
 @pytest.fixture
 def client(suite: Any) -> Iterator[Client]:
-    with Client(Endpoints(suite.address, suite.address)) as made:
+    with Client(Endpoints(suite.address, suite.address, suite.address)) as made:
         yield made
 
 
@@ -73,7 +73,7 @@ def test_the_whole_demo(
     suite: Any, wrong: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     home = Home(tmp_path)
-    addresses = {"training": suite.address, "inference": suite.address}
+    addresses = dict.fromkeys(("training", "inference", "tokenization"), suite.address)
     home.write_run(RunRecord(supervisor=own_identity(), addresses=addresses, metrics_urls={"training": "http://m/"}))
     monkeypatch.setattr(texts, "labelled_sets", lambda: [labelled("a"), labelled("b", wrong)])
     monkeypatch.setattr(command, "baseline_accuracy", lambda labelled: 0.9)
@@ -93,7 +93,7 @@ def test_the_whole_demo(
 def test_served_answers_keep_their_order(client: Client, suite: Any, console: Any, tmp_path: Path) -> None:
     sets = [labelled("a"), labelled("b")]
     steps.train_all(client, console, steps.upload_sets(client, console, sets, tmp_path))
-    served = asyncio.run(load.serve_held_out(Endpoints(suite.address, suite.address), sets))
+    served = asyncio.run(load.serve_held_out(Endpoints(suite.address, suite.address, suite.address), sets))
     for made in sets:
         assert [p.label for p in served.predictions[made.model]] == [row.label for row in made.held_out]
         assert report.result_of(made, served, 0.5).accuracy == 1

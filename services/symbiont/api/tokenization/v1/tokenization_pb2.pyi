@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
 import typing
@@ -17,6 +18,138 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Truncation:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TruncationEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Truncation.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TRUNCATION_UNSPECIFIED: _Truncation.ValueType  # 0
+    """As LONGEST_FIRST."""
+    TRUNCATION_LONGEST_FIRST: _Truncation.ValueType  # 1
+    """Cut the longer text of a pair until both fit; the only text when there is no pair."""
+    TRUNCATION_ONLY_FIRST: _Truncation.ValueType  # 2
+    """Cut the first text. INVALID_ARGUMENT when the second leaves no room for it."""
+    TRUNCATION_ONLY_SECOND: _Truncation.ValueType  # 3
+    """Cut the second text. INVALID_ARGUMENT when the first leaves no room for it, or there is none."""
+    TRUNCATION_REFUSE: _Truncation.ValueType  # 4
+    """Cut nothing: INVALID_ARGUMENT for a text that is too long."""
+
+class Truncation(_Truncation, metaclass=_TruncationEnumTypeWrapper):
+    """What to do with a text that is longer than `max_tokens`."""
+
+TRUNCATION_UNSPECIFIED: Truncation.ValueType  # 0
+"""As LONGEST_FIRST."""
+TRUNCATION_LONGEST_FIRST: Truncation.ValueType  # 1
+"""Cut the longer text of a pair until both fit; the only text when there is no pair."""
+TRUNCATION_ONLY_FIRST: Truncation.ValueType  # 2
+"""Cut the first text. INVALID_ARGUMENT when the second leaves no room for it."""
+TRUNCATION_ONLY_SECOND: Truncation.ValueType  # 3
+"""Cut the second text. INVALID_ARGUMENT when the first leaves no room for it, or there is none."""
+TRUNCATION_REFUSE: Truncation.ValueType  # 4
+"""Cut nothing: INVALID_ARGUMENT for a text that is too long."""
+Global___Truncation: typing_extensions.TypeAlias = Truncation
+
+class _Side:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SideEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Side.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SIDE_UNSPECIFIED: _Side.ValueType  # 0
+    """As RIGHT."""
+    SIDE_RIGHT: _Side.ValueType  # 1
+    """The end."""
+    SIDE_LEFT: _Side.ValueType  # 2
+    """The beginning."""
+
+class Side(_Side, metaclass=_SideEnumTypeWrapper):
+    """An end of a text or a row."""
+
+SIDE_UNSPECIFIED: Side.ValueType  # 0
+"""As RIGHT."""
+SIDE_RIGHT: Side.ValueType  # 1
+"""The end."""
+SIDE_LEFT: Side.ValueType  # 2
+"""The beginning."""
+Global___Side: typing_extensions.TypeAlias = Side
+
+class _Output:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OutputEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Output.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OUTPUT_UNSPECIFIED: _Output.ValueType  # 0
+    """Not a valid value."""
+    OUTPUT_ATTENTION_MASK: _Output.ValueType  # 1
+    """`attention_mask`."""
+    OUTPUT_TYPE_IDS: _Output.ValueType  # 2
+    """`type_ids`."""
+    OUTPUT_SPECIAL_TOKENS_MASK: _Output.ValueType  # 3
+    """`special_tokens_mask`."""
+    OUTPUT_SEQUENCE_IDS: _Output.ValueType  # 4
+    """`sequence_ids`."""
+    OUTPUT_WORD_IDS: _Output.ValueType  # 5
+    """`word_ids`."""
+    OUTPUT_TOKENS: _Output.ValueType  # 6
+    """`tokens`."""
+    OUTPUT_OFFSETS: _Output.ValueType  # 7
+    """`starts` and `ends`, in `offset_unit`."""
+    OUTPUT_CUTS: _Output.ValueType  # 8
+    """`cuts`."""
+
+class Output(_Output, metaclass=_OutputEnumTypeWrapper):
+    """What can be asked for beside the ids."""
+
+OUTPUT_UNSPECIFIED: Output.ValueType  # 0
+"""Not a valid value."""
+OUTPUT_ATTENTION_MASK: Output.ValueType  # 1
+"""`attention_mask`."""
+OUTPUT_TYPE_IDS: Output.ValueType  # 2
+"""`type_ids`."""
+OUTPUT_SPECIAL_TOKENS_MASK: Output.ValueType  # 3
+"""`special_tokens_mask`."""
+OUTPUT_SEQUENCE_IDS: Output.ValueType  # 4
+"""`sequence_ids`."""
+OUTPUT_WORD_IDS: Output.ValueType  # 5
+"""`word_ids`."""
+OUTPUT_TOKENS: Output.ValueType  # 6
+"""`tokens`."""
+OUTPUT_OFFSETS: Output.ValueType  # 7
+"""`starts` and `ends`, in `offset_unit`."""
+OUTPUT_CUTS: Output.ValueType  # 8
+"""`cuts`."""
+Global___Output: typing_extensions.TypeAlias = Output
+
+class _OffsetUnit:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OffsetUnitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OffsetUnit.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OFFSET_UNIT_UNSPECIFIED: _OffsetUnit.ValueType  # 0
+    """As CODE_POINT."""
+    OFFSET_UNIT_CODE_POINT: _OffsetUnit.ValueType  # 1
+    """Unicode code points, as Python's str does."""
+    OFFSET_UNIT_UTF8_BYTE: _OffsetUnit.ValueType  # 2
+    """Bytes of UTF-8, as Go and Rust do."""
+    OFFSET_UNIT_UTF16_UNIT: _OffsetUnit.ValueType  # 3
+    """UTF-16 code units, as Java and JavaScript do."""
+
+class OffsetUnit(_OffsetUnit, metaclass=_OffsetUnitEnumTypeWrapper):
+    """What offsets count."""
+
+OFFSET_UNIT_UNSPECIFIED: OffsetUnit.ValueType  # 0
+"""As CODE_POINT."""
+OFFSET_UNIT_CODE_POINT: OffsetUnit.ValueType  # 1
+"""Unicode code points, as Python's str does."""
+OFFSET_UNIT_UTF8_BYTE: OffsetUnit.ValueType  # 2
+"""Bytes of UTF-8, as Go and Rust do."""
+OFFSET_UNIT_UTF16_UNIT: OffsetUnit.ValueType  # 3
+"""UTF-16 code units, as Java and JavaScript do."""
+Global___OffsetUnit: typing_extensions.TypeAlias = OffsetUnit
 
 @typing.final
 class Tokenizer(google.protobuf.message.Message):
@@ -30,19 +163,50 @@ class Tokenizer(google.protobuf.message.Message):
     VOCABULARY_SIZE_FIELD_NUMBER: builtins.int
     MAX_TOKENS_FIELD_NUMBER: builtins.int
     SPECIAL_TOKENS_FIELD_NUMBER: builtins.int
+    IDS_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    BYTE_LEVEL_FIELD_NUMBER: builtins.int
+    SLOW_FIELD_NUMBER: builtins.int
+    TAKES_PAIRS_FIELD_NUMBER: builtins.int
+    SPECIAL_TOKENS_PER_TEXT_FIELD_NUMBER: builtins.int
+    SPECIAL_TOKENS_PER_PAIR_FIELD_NUMBER: builtins.int
+    PAD_ID_FIELD_NUMBER: builtins.int
+    UNKNOWN_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `tokenizers/{digest}`, the digest in lower-case hex."""
     digest: builtins.str
     """Output only. SHA-256 over the tokenizer's files, in lower-case hex."""
     family: builtins.str
-    """Output only. Family of the model inside: `WordPiece`, `BPE` or `Unigram`."""
+    """Output only. Family of the model inside: `WordPiece`, `BPE`, `Unigram` or `WordLevel`; the name of the class for a
+    slow one.
+    """
     vocabulary_size: builtins.int
     """Output only. Number of entries in the vocabulary, added tokens included."""
     max_tokens: builtins.int
     """Output only. Longest sequence that the base model takes, in tokens, special tokens included."""
+    parent: builtins.str
+    """Output only. Resource name of the tokenizer that it was derived from; empty for an original."""
+    byte_level: builtins.bool
+    """Output only. Whether it works on bytes, so that no text is unknown to it."""
+    slow: builtins.bool
+    """Output only. Whether it runs in Python, at a small part of the speed of the others. It knows no offsets, no words."""
+    takes_pairs: builtins.bool
+    """Output only. Whether it has a form for pairs of texts."""
+    special_tokens_per_text: builtins.int
+    """Output only. Number of special tokens that stand around one text."""
+    special_tokens_per_pair: builtins.int
+    """Output only. Number of special tokens that stand around and between the two texts of a pair; 0 without pairs."""
+    pad_id: builtins.int
+    """Output only. Id that fills up short rows; absent when it has none and so cannot pad."""
+    unknown_id: builtins.int
+    """Output only. Id of what it does not know; absent when nothing is unknown to it."""
     @property
     def special_tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SpecialToken]:
-        """Output only. Special tokens by role."""
+        """Output only. Special tokens, ordered by id."""
+
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. Ids that it was registered under, sorted. Empty for one that is known by its digest alone."""
 
     def __init__(
         self,
@@ -53,9 +217,28 @@ class Tokenizer(google.protobuf.message.Message):
         vocabulary_size: builtins.int = ...,
         max_tokens: builtins.int = ...,
         special_tokens: collections.abc.Iterable[Global___SpecialToken] | None = ...,
+        ids: collections.abc.Iterable[builtins.str] | None = ...,
+        parent: builtins.str = ...,
+        byte_level: builtins.bool = ...,
+        slow: builtins.bool = ...,
+        takes_pairs: builtins.bool = ...,
+        special_tokens_per_text: builtins.int = ...,
+        special_tokens_per_pair: builtins.int = ...,
+        pad_id: builtins.int | None = ...,
+        unknown_id: builtins.int | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["digest", b"digest", "family", b"family", "max_tokens", b"max_tokens", "name", b"name", "special_tokens", b"special_tokens", "vocabulary_size", b"vocabulary_size"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_pad_id", b"_pad_id", "_unknown_id", b"_unknown_id", "pad_id", b"pad_id", "unknown_id", b"unknown_id"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_pad_id", b"_pad_id", "_unknown_id", b"_unknown_id", "byte_level", b"byte_level", "digest", b"digest", "family", b"family", "ids", b"ids", "max_tokens", b"max_tokens", "name", b"name", "pad_id", b"pad_id", "parent", b"parent", "slow", b"slow", "special_tokens", b"special_tokens", "special_tokens_per_pair", b"special_tokens_per_pair", "special_tokens_per_text", b"special_tokens_per_text", "takes_pairs", b"takes_pairs", "unknown_id", b"unknown_id", "vocabulary_size", b"vocabulary_size"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pad_id: typing_extensions.TypeAlias = typing.Literal["pad_id"]
+    _WhichOneofArgType__pad_id: typing_extensions.TypeAlias = typing.Literal["_pad_id", b"_pad_id"]
+    _WhichOneofReturnType__unknown_id: typing_extensions.TypeAlias = typing.Literal["unknown_id"]
+    _WhichOneofArgType__unknown_id: typing_extensions.TypeAlias = typing.Literal["_unknown_id", b"_unknown_id"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pad_id) -> _WhichOneofReturnType__pad_id | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_id) -> _WhichOneofReturnType__unknown_id | None: ...
 
 Global___Tokenizer: typing_extensions.TypeAlias = Tokenizer
 
@@ -90,7 +273,7 @@ class GetTokenizerRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Required. Resource name: `tokenizers/{digest}`."""
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
     def __init__(
         self,
         *,
@@ -150,6 +333,342 @@ class ListTokenizersResponse(google.protobuf.message.Message):
 Global___ListTokenizersResponse: typing_extensions.TypeAlias = ListTokenizersResponse
 
 @typing.final
+class RegisterTokenizerRequest(google.protobuf.message.Message):
+    """Request of RegisterTokenizer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_ID_FIELD_NUMBER: builtins.int
+    FOLDER_FIELD_NUMBER: builtins.int
+    PACKAGE_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    tokenizer_id: builtins.str
+    """Required. Id to register it under: 1 to 63 of a-z, 0-9 and '-', beginning with a letter."""
+    folder: builtins.str
+    """A folder on the service's machine."""
+    max_tokens: builtins.int
+    """Optional. Longest sequence in tokens, special tokens included, 8 to 1048576. Default: what tokenizer_config.json or
+    config.json beside it say, else the largest.
+    """
+    @property
+    def package(self) -> Global___PackageSource:
+        """An installed Python package on the service's machine. No code of it runs."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer_id: builtins.str = ...,
+        folder: builtins.str = ...,
+        package: Global___PackageSource | None = ...,
+        max_tokens: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["folder", b"folder", "package", b"package", "source", b"source"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["folder", b"folder", "max_tokens", b"max_tokens", "package", b"package", "source", b"source", "tokenizer_id", b"tokenizer_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: typing_extensions.TypeAlias = typing.Literal["folder", "package"]
+    _WhichOneofArgType_source: typing_extensions.TypeAlias = typing.Literal["source", b"source"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___RegisterTokenizerRequest: typing_extensions.TypeAlias = RegisterTokenizerRequest
+
+@typing.final
+class PackageSource(google.protobuf.message.Message):
+    """A folder inside an installed Python package."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PACKAGE_FIELD_NUMBER: builtins.int
+    FOLDER_FIELD_NUMBER: builtins.int
+    package: builtins.str
+    """Required. Import name of the package."""
+    folder: builtins.str
+    """Optional. Folder inside the package. Default: the only one with a tokenizer in it."""
+    def __init__(
+        self,
+        *,
+        package: builtins.str = ...,
+        folder: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["folder", b"folder", "package", b"package"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PackageSource: typing_extensions.TypeAlias = PackageSource
+
+@typing.final
+class DeriveTokenizerRequest(google.protobuf.message.Message):
+    """Request of DeriveTokenizer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    TERMS_FIELD_NUMBER: builtins.int
+    TOKENIZER_ID_FIELD_NUMBER: builtins.int
+    SAMPLE_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. The parent. Slow tokenizers cannot be derived from."""
+    tokenizer_id: builtins.str
+    """Optional. Id to register the new tokenizer under."""
+    @property
+    def terms(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. Whole words or phrases that become one token each, 1 to 10000 of them, each 1 to 64 characters. A term
+        of a script that puts spaces between words is found only where a word begins and ends; Chinese, Japanese and Korean
+        terms are found anywhere. Upper case, accents and the like count as much as they do for the parent.
+        """
+
+    @property
+    def sample(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Texts of the domain, up to 4096, on which the report measures what the terms change."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        terms: collections.abc.Iterable[builtins.str] | None = ...,
+        tokenizer_id: builtins.str = ...,
+        sample: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["sample", b"sample", "terms", b"terms", "tokenizer", b"tokenizer", "tokenizer_id", b"tokenizer_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeriveTokenizerRequest: typing_extensions.TypeAlias = DeriveTokenizerRequest
+
+@typing.final
+class DeriveTokenizerResponse(google.protobuf.message.Message):
+    """Response of DeriveTokenizer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def tokenizer(self) -> Global___Tokenizer:
+        """Output only. The new tokenizer; the parent itself when every term is one token already."""
+
+    @property
+    def report(self) -> Global___DerivationReport:
+        """Output only. What the terms change."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: Global___Tokenizer | None = ...,
+        report: Global___DerivationReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["report", b"report", "tokenizer", b"tokenizer"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["report", b"report", "tokenizer", b"tokenizer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeriveTokenizerResponse: typing_extensions.TypeAlias = DeriveTokenizerResponse
+
+@typing.final
+class DerivationReport(google.protobuf.message.Message):
+    """What added terms change."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    @property
+    def added(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AddedTerm]:
+        """Output only. Terms that were added, in the order of their ids."""
+
+    @property
+    def known(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. Terms that the parent knew as one token, and so were not added."""
+
+    @property
+    def before(self) -> Global___SampleFigures:
+        """Output only. The sample as the parent tokenizes it."""
+
+    @property
+    def after(self) -> Global___SampleFigures:
+        """Output only. The sample as the new tokenizer does."""
+
+    def __init__(
+        self,
+        *,
+        added: collections.abc.Iterable[Global___AddedTerm] | None = ...,
+        known: collections.abc.Iterable[builtins.str] | None = ...,
+        before: Global___SampleFigures | None = ...,
+        after: Global___SampleFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["after", b"after", "before", b"before"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["added", b"added", "after", b"after", "before", b"before", "known", b"known"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DerivationReport: typing_extensions.TypeAlias = DerivationReport
+
+@typing.final
+class AddedTerm(google.protobuf.message.Message):
+    """A term that became a token."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    PARENT_IDS_FIELD_NUMBER: builtins.int
+    OCCURRENCES_FIELD_NUMBER: builtins.int
+    term: builtins.str
+    """Output only. The term."""
+    id: builtins.int
+    """Output only. Its new id."""
+    occurrences: builtins.int
+    """Output only. How often the sample has it."""
+    @property
+    def parent_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Ids of the pieces that the parent cuts it into: their embeddings are a start for its own."""
+
+    def __init__(
+        self,
+        *,
+        term: builtins.str = ...,
+        id: builtins.int = ...,
+        parent_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        occurrences: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["id", b"id", "occurrences", b"occurrences", "parent_ids", b"parent_ids", "term", b"term"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AddedTerm: typing_extensions.TypeAlias = AddedTerm
+
+@typing.final
+class SampleFigures(google.protobuf.message.Message):
+    """A sample of texts in figures."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TOKENS_PER_WORD_FIELD_NUMBER: builtins.int
+    UNKNOWN_RATE_FIELD_NUMBER: builtins.int
+    words: builtins.int
+    """Output only. Number of words: runs of letters and digits, and each Han, kana or Hangul character by itself."""
+    tokens: builtins.int
+    """Output only. Number of tokens, special tokens not included."""
+    tokens_per_word: builtins.float
+    """Output only. Tokens per word; 0 without words."""
+    unknown_rate: builtins.float
+    """Output only. Unknown tokens among the tokens, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        words: builtins.int = ...,
+        tokens: builtins.int = ...,
+        tokens_per_word: builtins.float = ...,
+        unknown_rate: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["tokens", b"tokens", "tokens_per_word", b"tokens_per_word", "unknown_rate", b"unknown_rate", "words", b"words"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SampleFigures: typing_extensions.TypeAlias = SampleFigures
+
+@typing.final
+class TokenizeOptions(google.protobuf.message.Message):
+    """How to tokenize."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRUNCATION_FIELD_NUMBER: builtins.int
+    TRUNCATION_SIDE_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
+    PADDING_FIELD_NUMBER: builtins.int
+    OUTPUTS_FIELD_NUMBER: builtins.int
+    OFFSET_UNIT_FIELD_NUMBER: builtins.int
+    OMIT_SPECIAL_TOKENS_FIELD_NUMBER: builtins.int
+    truncation: Global___Truncation.ValueType
+    """Optional. What to do with a text that is too long. Default LONGEST_FIRST."""
+    truncation_side: Global___Side.ValueType
+    """Optional. Where a text is cut, and from which end windows are counted. Default RIGHT, the end."""
+    offset_unit: Global___OffsetUnit.ValueType
+    """Optional. What offsets count. Default CODE_POINT."""
+    omit_special_tokens: builtins.bool
+    """Optional. Leaves special tokens out. Default false."""
+    @property
+    def windows(self) -> Global___Windows:
+        """Optional. Gives a text that is too long as several overlapping rows, instead of cutting it. A pair must then say
+        by `truncation` which of its texts is windowed: ONLY_FIRST or ONLY_SECOND.
+        """
+
+    @property
+    def padding(self) -> Global___Padding:
+        """Optional. Fills rows up to one width. Default: rows keep their lengths."""
+
+    @property
+    def outputs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___Output.ValueType]:
+        """Optional. What to give beside the ids."""
+
+    def __init__(
+        self,
+        *,
+        truncation: Global___Truncation.ValueType = ...,
+        truncation_side: Global___Side.ValueType = ...,
+        windows: Global___Windows | None = ...,
+        padding: Global___Padding | None = ...,
+        outputs: collections.abc.Iterable[Global___Output.ValueType] | None = ...,
+        offset_unit: Global___OffsetUnit.ValueType = ...,
+        omit_special_tokens: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["padding", b"padding", "windows", b"windows"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["offset_unit", b"offset_unit", "omit_special_tokens", b"omit_special_tokens", "outputs", b"outputs", "padding", b"padding", "truncation", b"truncation", "truncation_side", b"truncation_side", "windows", b"windows"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TokenizeOptions: typing_extensions.TypeAlias = TokenizeOptions
+
+@typing.final
+class Windows(google.protobuf.message.Message):
+    """Overlapping windows of a long text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STRIDE_FIELD_NUMBER: builtins.int
+    stride: builtins.int
+    """Optional. Number of tokens that two neighbouring windows share, 0 to one less than the room that a window has for
+    text. Default 0.
+    """
+    def __init__(
+        self,
+        *,
+        stride: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["stride", b"stride"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Windows: typing_extensions.TypeAlias = Windows
+
+@typing.final
+class Padding(google.protobuf.message.Message):
+    """How rows are filled up."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LENGTH_FIELD_NUMBER: builtins.int
+    MULTIPLE_OF_FIELD_NUMBER: builtins.int
+    SIDE_FIELD_NUMBER: builtins.int
+    length: builtins.int
+    """Optional. Width of the rows, not below `max_tokens`, which it also is the default of. Default 0: the longest row."""
+    multiple_of: builtins.int
+    """Optional. Rounds the width up to a multiple of this, 1 to 4096. Default 1."""
+    side: Global___Side.ValueType
+    """Optional. Where rows are filled up. Default RIGHT."""
+    def __init__(
+        self,
+        *,
+        length: builtins.int = ...,
+        multiple_of: builtins.int = ...,
+        side: Global___Side.ValueType = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["length", b"length", "multiple_of", b"multiple_of", "side", b"side"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Padding: typing_extensions.TypeAlias = Padding
+
+@typing.final
 class TokenizeRequest(google.protobuf.message.Message):
     """Request of Tokenize."""
 
@@ -158,15 +677,25 @@ class TokenizeRequest(google.protobuf.message.Message):
     TOKENIZER_FIELD_NUMBER: builtins.int
     TEXTS_FIELD_NUMBER: builtins.int
     MAX_TOKENS_FIELD_NUMBER: builtins.int
+    PAIR_TEXTS_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
     tokenizer: builtins.str
-    """Required. Resource name: `tokenizers/{digest}`."""
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
     max_tokens: builtins.int
-    """Optional. Longest result in tokens, special tokens included; what is beyond is cut at the end. Default: the
-    tokenizer's own `max_tokens`, which is also the largest value taken.
+    """Optional. Longest row in tokens, special tokens included. Default: `padding.length`, else the tokenizer's own
+    `max_tokens`, which is also the largest value taken.
     """
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Required. The texts, each 1 byte to 256 KiB of UTF-8; 1 to 4096 of them."""
+        """Required. The texts, 1 to 4096 of them, 12 MiB of UTF-8 together. An empty text is a text."""
+
+    @property
+    def pair_texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Second texts, one for each of `texts`. Default: no pairs."""
+
+    @property
+    def options(self) -> Global___TokenizeOptions:
+        """Optional. How to tokenize."""
 
     def __init__(
         self,
@@ -174,15 +703,23 @@ class TokenizeRequest(google.protobuf.message.Message):
         tokenizer: builtins.str = ...,
         texts: collections.abc.Iterable[builtins.str] | None = ...,
         max_tokens: builtins.int = ...,
+        pair_texts: collections.abc.Iterable[builtins.str] | None = ...,
+        options: Global___TokenizeOptions | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_tokens", b"max_tokens", "texts", b"texts", "tokenizer", b"tokenizer"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["options", b"options"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_tokens", b"max_tokens", "options", b"options", "pair_texts", b"pair_texts", "texts", b"texts", "tokenizer", b"tokenizer"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___TokenizeRequest: typing_extensions.TypeAlias = TokenizeRequest
 
 @typing.final
 class TokenizeResponse(google.protobuf.message.Message):
-    """Response of Tokenize. Rows stand one after another, so that a batch is two packed arrays and not a message per token."""
+    """Response of Tokenize. Rows stand one after another, so that a batch is a few packed arrays and not a message per token.
+
+    A text gives one row, or with windows one or more. Arrays that were not asked for are empty; those of tokens have one
+    entry for each of `ids`.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -190,6 +727,16 @@ class TokenizeResponse(google.protobuf.message.Message):
     LENGTHS_FIELD_NUMBER: builtins.int
     ORIGINAL_LENGTHS_FIELD_NUMBER: builtins.int
     TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
+    TEXT_INDICES_FIELD_NUMBER: builtins.int
+    ATTENTION_MASK_FIELD_NUMBER: builtins.int
+    TYPE_IDS_FIELD_NUMBER: builtins.int
+    SPECIAL_TOKENS_MASK_FIELD_NUMBER: builtins.int
+    SEQUENCE_IDS_FIELD_NUMBER: builtins.int
+    WORD_IDS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    STARTS_FIELD_NUMBER: builtins.int
+    ENDS_FIELD_NUMBER: builtins.int
+    CUTS_FIELD_NUMBER: builtins.int
     tokenizer_digest: builtins.str
     """Output only. Digest of the tokenizer that did the work."""
     @property
@@ -198,11 +745,51 @@ class TokenizeResponse(google.protobuf.message.Message):
 
     @property
     def lengths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Output only. Number of ids of each row, after truncation."""
+        """Output only. Number of ids of each row, padding included."""
 
     @property
     def original_lengths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Output only. Number of tokens that each text had before truncation."""
+        """Output only. Number of tokens that each text had before truncation, special tokens included; of a pair, both texts."""
+
+    @property
+    def text_indices(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Index of the text that each row comes from; empty when each text gave one row."""
+
+    @property
+    def attention_mask(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. 1 for tokens, 0 for padding."""
+
+    @property
+    def type_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Segment of each token, as the tokenizer numbers them: most give 0 to a first text and 1 to a second."""
+
+    @property
+    def special_tokens_mask(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. 1 for special tokens that were put around the text and for padding, 0 for tokens of the text."""
+
+    @property
+    def sequence_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Text that a token comes from: 0 the first, 1 the second, -1 for special tokens and padding."""
+
+    @property
+    def word_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Index of the word that a token is of, counted in its text; -1 for special tokens and padding."""
+
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. Tokens as text."""
+
+    @property
+    def starts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Where in its text a token begins; 0 for special tokens and padding."""
+
+    @property
+    def ends(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Where it ends, not included."""
+
+    @property
+    def cuts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Cut]:
+        """Output only. What was cut, an entry for each text that lost something. Windows lose nothing."""
 
     def __init__(
         self,
@@ -211,8 +798,516 @@ class TokenizeResponse(google.protobuf.message.Message):
         lengths: collections.abc.Iterable[builtins.int] | None = ...,
         original_lengths: collections.abc.Iterable[builtins.int] | None = ...,
         tokenizer_digest: builtins.str = ...,
+        text_indices: collections.abc.Iterable[builtins.int] | None = ...,
+        attention_mask: collections.abc.Iterable[builtins.int] | None = ...,
+        type_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        special_tokens_mask: collections.abc.Iterable[builtins.int] | None = ...,
+        sequence_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        word_ids: collections.abc.Iterable[builtins.int] | None = ...,
+        tokens: collections.abc.Iterable[builtins.str] | None = ...,
+        starts: collections.abc.Iterable[builtins.int] | None = ...,
+        ends: collections.abc.Iterable[builtins.int] | None = ...,
+        cuts: collections.abc.Iterable[Global___Cut] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ids", b"ids", "lengths", b"lengths", "original_lengths", b"original_lengths", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attention_mask", b"attention_mask", "cuts", b"cuts", "ends", b"ends", "ids", b"ids", "lengths", b"lengths", "original_lengths", b"original_lengths", "sequence_ids", b"sequence_ids", "special_tokens_mask", b"special_tokens_mask", "starts", b"starts", "text_indices", b"text_indices", "tokenizer_digest", b"tokenizer_digest", "tokens", b"tokens", "type_ids", b"type_ids", "word_ids", b"word_ids"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___TokenizeResponse: typing_extensions.TypeAlias = TokenizeResponse
+
+@typing.final
+class Cut(google.protobuf.message.Message):
+    """What one text lost."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_INDEX_FIELD_NUMBER: builtins.int
+    SECOND_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    text_index: builtins.int
+    """Output only. Index of the text."""
+    second: builtins.bool
+    """Output only. Whether the second text of a pair lost it, not the first."""
+    tokens: builtins.int
+    """Output only. Number of tokens that were cut."""
+    start: builtins.int
+    """Output only. Where the lost part begins, in `offset_unit`."""
+    end: builtins.int
+    """Output only. Where it ends, not included."""
+    def __init__(
+        self,
+        *,
+        text_index: builtins.int = ...,
+        second: builtins.bool = ...,
+        tokens: builtins.int = ...,
+        start: builtins.int = ...,
+        end: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end", b"end", "second", b"second", "start", b"start", "text_index", b"text_index", "tokens", b"tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Cut: typing_extensions.TypeAlias = Cut
+
+@typing.final
+class TokenizeStreamRequest(google.protobuf.message.Message):
+    """Request of TokenizeStream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    @property
+    def settings(self) -> Global___StreamSettings:
+        """What holds for the whole stream."""
+
+    @property
+    def batch(self) -> Global___TextBatch:
+        """Texts to tokenize."""
+
+    def __init__(
+        self,
+        *,
+        settings: Global___StreamSettings | None = ...,
+        batch: Global___TextBatch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["batch", b"batch", "message", b"message", "settings", b"settings"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["batch", b"batch", "message", b"message", "settings", b"settings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["settings", "batch"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___TokenizeStreamRequest: typing_extensions.TypeAlias = TokenizeStreamRequest
+
+@typing.final
+class StreamSettings(google.protobuf.message.Message):
+    """What holds for a whole stream; the fields are those of TokenizeRequest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    OPTIONS_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
+    max_tokens: builtins.int
+    """Optional. Longest row in tokens. Default as in TokenizeRequest."""
+    @property
+    def options(self) -> Global___TokenizeOptions:
+        """Optional. How to tokenize. Rows are padded to the longest of their message."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        max_tokens: builtins.int = ...,
+        options: Global___TokenizeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["options", b"options"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_tokens", b"max_tokens", "options", b"options", "tokenizer", b"tokenizer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___StreamSettings: typing_extensions.TypeAlias = StreamSettings
+
+@typing.final
+class TextBatch(google.protobuf.message.Message):
+    """Texts, or pairs of texts, of a stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: builtins.int
+    PAIR_TEXTS_FIELD_NUMBER: builtins.int
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. The texts, with the limits of TokenizeRequest. Some hundred short ones at a time travel best."""
+
+    @property
+    def pair_texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Second texts, one for each of `texts`."""
+
+    def __init__(
+        self,
+        *,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+        pair_texts: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["pair_texts", b"pair_texts", "texts", b"texts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TextBatch: typing_extensions.TypeAlias = TextBatch
+
+@typing.final
+class TokenizeStreamResponse(google.protobuf.message.Message):
+    """Response of TokenizeStream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: builtins.int
+    LAST_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    batch: builtins.int
+    """Output only. Number of the batch, counted from 0."""
+    last: builtins.bool
+    """Output only. Whether this ends the batch; false when more of its rows follow."""
+    @property
+    def rows(self) -> Global___TokenizeResponse:
+        """Output only. Rows of the batch. Only the first answer to a batch has `original_lengths` and `cuts`; when a batch
+        takes several, `text_indices` is always given.
+        """
+
+    def __init__(
+        self,
+        *,
+        batch: builtins.int = ...,
+        last: builtins.bool = ...,
+        rows: Global___TokenizeResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["rows", b"rows"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["batch", b"batch", "last", b"last", "rows", b"rows"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TokenizeStreamResponse: typing_extensions.TypeAlias = TokenizeStreamResponse
+
+@typing.final
+class CountTokensRequest(google.protobuf.message.Message):
+    """Request of CountTokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    PAIR_TEXTS_FIELD_NUMBER: builtins.int
+    OMIT_SPECIAL_TOKENS_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
+    omit_special_tokens: builtins.bool
+    """Optional. Leaves special tokens out of the counts. Default false."""
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. The texts, with the limits of TokenizeRequest."""
+
+    @property
+    def pair_texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Second texts, one for each of `texts`."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+        pair_texts: collections.abc.Iterable[builtins.str] | None = ...,
+        omit_special_tokens: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["omit_special_tokens", b"omit_special_tokens", "pair_texts", b"pair_texts", "texts", b"texts", "tokenizer", b"tokenizer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CountTokensRequest: typing_extensions.TypeAlias = CountTokensRequest
+
+@typing.final
+class CountTokensResponse(google.protobuf.message.Message):
+    """Response of CountTokens."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: builtins.int
+    TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
+    tokenizer_digest: builtins.str
+    """Output only. Digest of the tokenizer that did the work."""
+    @property
+    def counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Number of tokens of each text, or pair, uncut."""
+
+    def __init__(
+        self,
+        *,
+        counts: collections.abc.Iterable[builtins.int] | None = ...,
+        tokenizer_digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["counts", b"counts", "tokenizer_digest", b"tokenizer_digest"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CountTokensResponse: typing_extensions.TypeAlias = CountTokensResponse
+
+@typing.final
+class DecodeRequest(google.protobuf.message.Message):
+    """Request of Decode."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    IDS_FIELD_NUMBER: builtins.int
+    LENGTHS_FIELD_NUMBER: builtins.int
+    KEEP_SPECIAL_TOKENS_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
+    keep_special_tokens: builtins.bool
+    """Optional. Keeps special tokens in the texts. Default false."""
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Required. Ids of all rows, one row after another; up to 4194304."""
+
+    @property
+    def lengths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Optional. Number of ids of each row. Default: all are one row."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        ids: collections.abc.Iterable[builtins.int] | None = ...,
+        lengths: collections.abc.Iterable[builtins.int] | None = ...,
+        keep_special_tokens: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ids", b"ids", "keep_special_tokens", b"keep_special_tokens", "lengths", b"lengths", "tokenizer", b"tokenizer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DecodeRequest: typing_extensions.TypeAlias = DecodeRequest
+
+@typing.final
+class DecodeResponse(google.protobuf.message.Message):
+    """Response of Decode."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: builtins.int
+    TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
+    tokenizer_digest: builtins.str
+    """Output only. Digest of the tokenizer that did the work."""
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. One text for each row."""
+
+    def __init__(
+        self,
+        *,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+        tokenizer_digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["texts", b"texts", "tokenizer_digest", b"tokenizer_digest"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DecodeResponse: typing_extensions.TypeAlias = DecodeResponse
+
+@typing.final
+class LookUpVocabularyRequest(google.protobuf.message.Message):
+    """Request of LookUpVocabulary."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    IDS_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Tokens whose ids are wanted. Together with `ids` 1 to 10000."""
+
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Optional. Ids whose tokens are wanted."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        tokens: collections.abc.Iterable[builtins.str] | None = ...,
+        ids: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ids", b"ids", "tokenizer", b"tokenizer", "tokens", b"tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LookUpVocabularyRequest: typing_extensions.TypeAlias = LookUpVocabularyRequest
+
+@typing.final
+class LookUpVocabularyResponse(google.protobuf.message.Message):
+    """Response of LookUpVocabulary."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
+    tokenizer_digest: builtins.str
+    """Output only. Digest of the tokenizer that did the work."""
+    @property
+    def ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Id of each asked token; -1 for one that is not in the vocabulary."""
+
+    @property
+    def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. Token of each asked id."""
+
+    def __init__(
+        self,
+        *,
+        ids: collections.abc.Iterable[builtins.int] | None = ...,
+        tokens: collections.abc.Iterable[builtins.str] | None = ...,
+        tokenizer_digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ids", b"ids", "tokenizer_digest", b"tokenizer_digest", "tokens", b"tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LookUpVocabularyResponse: typing_extensions.TypeAlias = LookUpVocabularyResponse
+
+@typing.final
+class AnalyzeTextsRequest(google.protobuf.message.Message):
+    """Request of AnalyzeTexts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKENIZER_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    PAIR_TEXTS_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    tokenizer: builtins.str
+    """Required. Resource name: `tokenizers/{digest}` or `tokenizers/{id}`."""
+    max_tokens: builtins.int
+    """Optional. Maximum whose truncation rate is wanted, in tokens. Default: the tokenizer's own `max_tokens`."""
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. The sample, with the limits of TokenizeRequest."""
+
+    @property
+    def pair_texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Second texts, one for each of `texts`."""
+
+    def __init__(
+        self,
+        *,
+        tokenizer: builtins.str = ...,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+        pair_texts: collections.abc.Iterable[builtins.str] | None = ...,
+        max_tokens: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_tokens", b"max_tokens", "pair_texts", b"pair_texts", "texts", b"texts", "tokenizer", b"tokenizer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AnalyzeTextsRequest: typing_extensions.TypeAlias = AnalyzeTextsRequest
+
+@typing.final
+class TextReport(google.protobuf.message.Message):
+    """A sample of texts as a tokenizer sees it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: builtins.int
+    BLANK_TEXTS_FIELD_NUMBER: builtins.int
+    FIGURES_FIELD_NUMBER: builtins.int
+    LENGTHS_FIELD_NUMBER: builtins.int
+    MEDIAN_LENGTH_FIELD_NUMBER: builtins.int
+    P95_LENGTH_FIELD_NUMBER: builtins.int
+    LONGEST_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    TRUNCATION_RATE_FIELD_NUMBER: builtins.int
+    LOST_TOKEN_RATE_FIELD_NUMBER: builtins.int
+    LANGUAGES_FIELD_NUMBER: builtins.int
+    SCRIPTS_FIELD_NUMBER: builtins.int
+    TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
+    texts: builtins.int
+    """Output only. Number of texts, or of pairs."""
+    blank_texts: builtins.int
+    """Output only. How many of them are empty or only white space."""
+    median_length: builtins.int
+    """Output only. Length that half of the texts do not exceed."""
+    p95_length: builtins.int
+    """Output only. Length that 95 of 100 texts do not exceed."""
+    longest: builtins.int
+    """Output only. Length of the longest text."""
+    max_tokens: builtins.int
+    """Output only. The maximum that the next two fields are about, in tokens."""
+    truncation_rate: builtins.float
+    """Output only. Texts longer than `max_tokens` among all, 0 to 1."""
+    lost_token_rate: builtins.float
+    """Output only. Tokens beyond `max_tokens` among all, 0 to 1."""
+    tokenizer_digest: builtins.str
+    """Output only. Digest of the tokenizer that did the work."""
+    @property
+    def figures(self) -> Global___SampleFigures:
+        """Output only. Words, tokens and unknown tokens."""
+
+    @property
+    def lengths(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LengthBin]:
+        """Output only. Lengths in tokens, special tokens included: shortest to longest, in bins that double in width."""
+
+    @property
+    def languages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Share]:
+        """Output only. Languages that the texts are in, as ISO 639-1 codes; `und` where it cannot be told. Largest first."""
+
+    @property
+    def scripts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Share]:
+        """Output only. Scripts of the letters, as ISO 15924 codes: `Latn`, `Hani`, `Arab` and so on; `Zyyy` for all others."""
+
+    def __init__(
+        self,
+        *,
+        texts: builtins.int = ...,
+        blank_texts: builtins.int = ...,
+        figures: Global___SampleFigures | None = ...,
+        lengths: collections.abc.Iterable[Global___LengthBin] | None = ...,
+        median_length: builtins.int = ...,
+        p95_length: builtins.int = ...,
+        longest: builtins.int = ...,
+        max_tokens: builtins.int = ...,
+        truncation_rate: builtins.float = ...,
+        lost_token_rate: builtins.float = ...,
+        languages: collections.abc.Iterable[Global___Share] | None = ...,
+        scripts: collections.abc.Iterable[Global___Share] | None = ...,
+        tokenizer_digest: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["figures", b"figures"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["blank_texts", b"blank_texts", "figures", b"figures", "languages", b"languages", "lengths", b"lengths", "longest", b"longest", "lost_token_rate", b"lost_token_rate", "max_tokens", b"max_tokens", "median_length", b"median_length", "p95_length", b"p95_length", "scripts", b"scripts", "texts", b"texts", "tokenizer_digest", b"tokenizer_digest", "truncation_rate", b"truncation_rate"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TextReport: typing_extensions.TypeAlias = TextReport
+
+@typing.final
+class LengthBin(google.protobuf.message.Message):
+    """One bin of a histogram of lengths."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    UP_TO_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    up_to: builtins.int
+    """Output only. Longest length that falls into it, in tokens; the bin before ends below."""
+    texts: builtins.int
+    """Output only. Number of texts in it."""
+    def __init__(
+        self,
+        *,
+        up_to: builtins.int = ...,
+        texts: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["texts", b"texts", "up_to", b"up_to"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LengthBin: typing_extensions.TypeAlias = LengthBin
+
+@typing.final
+class Share(google.protobuf.message.Message):
+    """A part of a whole."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    """Output only. What it is a part of."""
+    share: builtins.float
+    """Output only. Its size, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        share: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "share", b"share"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Share: typing_extensions.TypeAlias = Share

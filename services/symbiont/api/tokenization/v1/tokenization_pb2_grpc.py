@@ -26,10 +26,14 @@ if _version_not_supported:
 
 
 class TokenizationServiceStub:
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     def __init__(self, channel):
@@ -48,24 +52,63 @@ class TokenizationServiceStub:
                 request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.ListTokenizersRequest.SerializeToString,
                 response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.ListTokenizersResponse.FromString,
                 _registered_method=True)
+        self.RegisterTokenizer = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/RegisterTokenizer',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.RegisterTokenizerRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.Tokenizer.FromString,
+                _registered_method=True)
+        self.DeriveTokenizer = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/DeriveTokenizer',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerResponse.FromString,
+                _registered_method=True)
         self.Tokenize = channel.unary_unary(
                 '/symbiont.tokenization.v1.TokenizationService/Tokenize',
                 request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeRequest.SerializeToString,
                 response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeResponse.FromString,
                 _registered_method=True)
+        self.TokenizeStream = channel.stream_stream(
+                '/symbiont.tokenization.v1.TokenizationService/TokenizeStream',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamResponse.FromString,
+                _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/CountTokens',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
+        self.Decode = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/Decode',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeResponse.FromString,
+                _registered_method=True)
+        self.LookUpVocabulary = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/LookUpVocabulary',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyResponse.FromString,
+                _registered_method=True)
+        self.AnalyzeTexts = channel.unary_unary(
+                '/symbiont.tokenization.v1.TokenizationService/AnalyzeTexts',
+                request_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.AnalyzeTextsRequest.SerializeToString,
+                response_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TextReport.FromString,
+                _registered_method=True)
 
 
 class TokenizationServiceServicer:
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     def GetTokenizer(self, request, context):
         """Returns one tokenizer.
 
-        NOT_FOUND when the artifact store has no tokenizer of that digest.
+        NOT_FOUND when there is no tokenizer of that digest or id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,11 +121,74 @@ class TokenizationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Tokenize(self, request, context):
-        """Tokenizes a batch of texts.
+    def RegisterTokenizer(self, request, context):
+        """Takes a tokenizer out of a folder or an installed package into the artifact store.
 
-        INVALID_ARGUMENT when a text is empty, a text or the batch is over its limit, or `max_tokens` leaves no room
-        for the special tokens; NOT_FOUND when the tokenizer is unknown.
+        INVALID_ARGUMENT when the source holds no tokenizer that can serve; ALREADY_EXISTS when the id stands for another
+        tokenizer. Registering the same one again returns it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeriveTokenizer(self, request, context):
+        """Makes a new tokenizer out of one by adding terms of a customer's domain, and reports what they change.
+
+        The parent stays as it is. New ids follow the parent's, in the order of the terms. The same parent and terms always
+        give the same digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tokenize(self, request, context):
+        """Tokenizes a batch of texts, or of pairs of texts.
+
+        INVALID_ARGUMENT when a text or the batch is over its limit, an option does not fit, or a text is too long and may
+        not be cut; NOT_FOUND when the tokenizer is unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TokenizeStream(self, request_iterator, context):
+        """Tokenizes any number of batches over one stream; the answers come in the order of the batches.
+
+        The service holds a few batches of a stream and no more: a client that does not read is not read from. A batch
+        whose rows would be too much for one message is answered in several. An error ends the stream; batches that were
+        answered stay answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Counts the tokens of texts, without giving them back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Decode(self, request, context):
+        """Turns rows of ids back into texts.
+
+        INVALID_ARGUMENT when an id is outside the vocabulary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookUpVocabulary(self, request, context):
+        """Looks tokens up by id, and ids by token.
+
+        INVALID_ARGUMENT when an id is outside the vocabulary; a token that is outside gets no id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnalyzeTexts(self, request, context):
+        """Describes a sample of texts as a tokenizer sees it: lengths, what would be cut, what is unknown, which languages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,10 +207,45 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
                     request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.ListTokenizersRequest.FromString,
                     response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.ListTokenizersResponse.SerializeToString,
             ),
+            'RegisterTokenizer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterTokenizer,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.RegisterTokenizerRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.Tokenizer.SerializeToString,
+            ),
+            'DeriveTokenizer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeriveTokenizer,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerResponse.SerializeToString,
+            ),
             'Tokenize': grpc.unary_unary_rpc_method_handler(
                     servicer.Tokenize,
                     request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeRequest.FromString,
                     response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'TokenizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.TokenizeStream,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'Decode': grpc.unary_unary_rpc_method_handler(
+                    servicer.Decode,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeResponse.SerializeToString,
+            ),
+            'LookUpVocabulary': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpVocabulary,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyResponse.SerializeToString,
+            ),
+            'AnalyzeTexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnalyzeTexts,
+                    request_deserializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.AnalyzeTextsRequest.FromString,
+                    response_serializer=symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TextReport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -115,10 +256,14 @@ def add_TokenizationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenizationService:
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     @staticmethod
@@ -176,6 +321,60 @@ class TokenizationService:
             _registered_method=True)
 
     @staticmethod
+    def RegisterTokenizer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/RegisterTokenizer',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.RegisterTokenizerRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.Tokenizer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeriveTokenizer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/DeriveTokenizer',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DeriveTokenizerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Tokenize(request,
             target,
             options=(),
@@ -192,6 +391,141 @@ class TokenizationService:
             '/symbiont.tokenization.v1.TokenizationService/Tokenize',
             symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeRequest.SerializeToString,
             symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TokenizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/TokenizeStream',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TokenizeStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/CountTokens',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Decode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/Decode',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.DecodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpVocabulary(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/LookUpVocabulary',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.LookUpVocabularyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeTexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.tokenization.v1.TokenizationService/AnalyzeTexts',
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.AnalyzeTextsRequest.SerializeToString,
+            symbiont_dot_tokenization_dot_v1_dot_tokenization__pb2.TextReport.FromString,
             options,
             channel_credentials,
             insecure,

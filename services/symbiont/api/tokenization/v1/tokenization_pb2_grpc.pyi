@@ -21,10 +21,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TokenizationServiceStub:
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     @typing.overload
@@ -34,45 +38,119 @@ class TokenizationServiceStub:
     GetTokenizer: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.GetTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]
     """Returns one tokenizer.
 
-    NOT_FOUND when the artifact store has no tokenizer of that digest.
+    NOT_FOUND when there is no tokenizer of that digest or id.
     """
     ListTokenizers: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.ListTokenizersRequest, symbiont.api.tokenization.v1.tokenization_pb2.ListTokenizersResponse]
     """Lists the tokenizers in the artifact store, ordered by name."""
-    Tokenize: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse]
-    """Tokenizes a batch of texts.
+    RegisterTokenizer: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.RegisterTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]
+    """Takes a tokenizer out of a folder or an installed package into the artifact store.
 
-    INVALID_ARGUMENT when a text is empty, a text or the batch is over its limit, or `max_tokens` leaves no room
-    for the special tokens; NOT_FOUND when the tokenizer is unknown.
+    INVALID_ARGUMENT when the source holds no tokenizer that can serve; ALREADY_EXISTS when the id stands for another
+    tokenizer. Registering the same one again returns it.
     """
+    DeriveTokenizer: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerResponse]
+    """Makes a new tokenizer out of one by adding terms of a customer's domain, and reports what they change.
+
+    The parent stays as it is. New ids follow the parent's, in the order of the terms. The same parent and terms always
+    give the same digest.
+    """
+    Tokenize: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse]
+    """Tokenizes a batch of texts, or of pairs of texts.
+
+    INVALID_ARGUMENT when a text or the batch is over its limit, an option does not fit, or a text is too long and may
+    not be cut; NOT_FOUND when the tokenizer is unknown.
+    """
+    TokenizeStream: grpc.StreamStreamMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamResponse]
+    """Tokenizes any number of batches over one stream; the answers come in the order of the batches.
+
+    The service holds a few batches of a stream and no more: a client that does not read is not read from. A batch
+    whose rows would be too much for one message is answered in several. An error ends the stream; batches that were
+    answered stay answered.
+    """
+    CountTokens: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.CountTokensRequest, symbiont.api.tokenization.v1.tokenization_pb2.CountTokensResponse]
+    """Counts the tokens of texts, without giving them back."""
+    Decode: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.DecodeRequest, symbiont.api.tokenization.v1.tokenization_pb2.DecodeResponse]
+    """Turns rows of ids back into texts.
+
+    INVALID_ARGUMENT when an id is outside the vocabulary.
+    """
+    LookUpVocabulary: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyRequest, symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyResponse]
+    """Looks tokens up by id, and ids by token.
+
+    INVALID_ARGUMENT when an id is outside the vocabulary; a token that is outside gets no id.
+    """
+    AnalyzeTexts: grpc.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.AnalyzeTextsRequest, symbiont.api.tokenization.v1.tokenization_pb2.TextReport]
+    """Describes a sample of texts as a tokenizer sees it: lengths, what would be cut, what is unknown, which languages."""
 
 @typing.type_check_only
 class TokenizationServiceAsyncStub(TokenizationServiceStub):
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     GetTokenizer: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.GetTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]  # type: ignore[assignment]
     """Returns one tokenizer.
 
-    NOT_FOUND when the artifact store has no tokenizer of that digest.
+    NOT_FOUND when there is no tokenizer of that digest or id.
     """
     ListTokenizers: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.ListTokenizersRequest, symbiont.api.tokenization.v1.tokenization_pb2.ListTokenizersResponse]  # type: ignore[assignment]
     """Lists the tokenizers in the artifact store, ordered by name."""
-    Tokenize: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse]  # type: ignore[assignment]
-    """Tokenizes a batch of texts.
+    RegisterTokenizer: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.RegisterTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]  # type: ignore[assignment]
+    """Takes a tokenizer out of a folder or an installed package into the artifact store.
 
-    INVALID_ARGUMENT when a text is empty, a text or the batch is over its limit, or `max_tokens` leaves no room
-    for the special tokens; NOT_FOUND when the tokenizer is unknown.
+    INVALID_ARGUMENT when the source holds no tokenizer that can serve; ALREADY_EXISTS when the id stands for another
+    tokenizer. Registering the same one again returns it.
     """
+    DeriveTokenizer: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerRequest, symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerResponse]  # type: ignore[assignment]
+    """Makes a new tokenizer out of one by adding terms of a customer's domain, and reports what they change.
+
+    The parent stays as it is. New ids follow the parent's, in the order of the terms. The same parent and terms always
+    give the same digest.
+    """
+    Tokenize: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse]  # type: ignore[assignment]
+    """Tokenizes a batch of texts, or of pairs of texts.
+
+    INVALID_ARGUMENT when a text or the batch is over its limit, an option does not fit, or a text is too long and may
+    not be cut; NOT_FOUND when the tokenizer is unknown.
+    """
+    TokenizeStream: grpc.aio.StreamStreamMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamRequest, symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamResponse]  # type: ignore[assignment]
+    """Tokenizes any number of batches over one stream; the answers come in the order of the batches.
+
+    The service holds a few batches of a stream and no more: a client that does not read is not read from. A batch
+    whose rows would be too much for one message is answered in several. An error ends the stream; batches that were
+    answered stay answered.
+    """
+    CountTokens: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.CountTokensRequest, symbiont.api.tokenization.v1.tokenization_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Counts the tokens of texts, without giving them back."""
+    Decode: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.DecodeRequest, symbiont.api.tokenization.v1.tokenization_pb2.DecodeResponse]  # type: ignore[assignment]
+    """Turns rows of ids back into texts.
+
+    INVALID_ARGUMENT when an id is outside the vocabulary.
+    """
+    LookUpVocabulary: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyRequest, symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyResponse]  # type: ignore[assignment]
+    """Looks tokens up by id, and ids by token.
+
+    INVALID_ARGUMENT when an id is outside the vocabulary; a token that is outside gets no id.
+    """
+    AnalyzeTexts: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.tokenization.v1.tokenization_pb2.AnalyzeTextsRequest, symbiont.api.tokenization.v1.tokenization_pb2.TextReport]  # type: ignore[assignment]
+    """Describes a sample of texts as a tokenizer sees it: lengths, what would be cut, what is unknown, which languages."""
 
 class TokenizationServiceServicer(metaclass=abc.ABCMeta):
-    """Turns text into the token ids that a base model understands.
+    """Turns text into the token ids that a base model understands, and back.
 
     A tokenizer is addressed by the SHA-256 digest of its content, so that the tokenizer which trained a bundle is the
-    one that serves it. Training and inference reach text through this service only.
+    one that serves it. A field that takes a tokenizer takes `tokenizers/{digest}`, or `tokenizers/{id}` with an id that
+    it was registered under; every answer repeats the digest. Training and inference reach text through this service only.
+
+    Every call that asks for work may end in RESOURCE_EXHAUSTED while the service has more to do than it can hold; the
+    trailer `grpc-retry-pushback-ms` and `google.rpc.RetryInfo` then say when to come back.
     """
 
     @abc.abstractmethod
@@ -83,7 +161,7 @@ class TokenizationServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]]:
         """Returns one tokenizer.
 
-        NOT_FOUND when the artifact store has no tokenizer of that digest.
+        NOT_FOUND when there is no tokenizer of that digest or id.
         """
 
     @abc.abstractmethod
@@ -95,15 +173,90 @@ class TokenizationServiceServicer(metaclass=abc.ABCMeta):
         """Lists the tokenizers in the artifact store, ordered by name."""
 
     @abc.abstractmethod
+    def RegisterTokenizer(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.RegisterTokenizerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.Tokenizer]]:
+        """Takes a tokenizer out of a folder or an installed package into the artifact store.
+
+        INVALID_ARGUMENT when the source holds no tokenizer that can serve; ALREADY_EXISTS when the id stands for another
+        tokenizer. Registering the same one again returns it.
+        """
+
+    @abc.abstractmethod
+    def DeriveTokenizer(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerResponse, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.DeriveTokenizerResponse]]:
+        """Makes a new tokenizer out of one by adding terms of a customer's domain, and reports what they change.
+
+        The parent stays as it is. New ids follow the parent's, in the order of the terms. The same parent and terms always
+        give the same digest.
+        """
+
+    @abc.abstractmethod
     def Tokenize(
         self,
         request: symbiont.api.tokenization.v1.tokenization_pb2.TokenizeRequest,
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeResponse]]:
-        """Tokenizes a batch of texts.
+        """Tokenizes a batch of texts, or of pairs of texts.
 
-        INVALID_ARGUMENT when a text is empty, a text or the batch is over its limit, or `max_tokens` leaves no room
-        for the special tokens; NOT_FOUND when the tokenizer is unknown.
+        INVALID_ARGUMENT when a text or the batch is over its limit, an option does not fit, or a text is too long and may
+        not be cut; NOT_FOUND when the tokenizer is unknown.
         """
+
+    @abc.abstractmethod
+    def TokenizeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamResponse], collections.abc.AsyncIterator[symbiont.api.tokenization.v1.tokenization_pb2.TokenizeStreamResponse]]:
+        """Tokenizes any number of batches over one stream; the answers come in the order of the batches.
+
+        The service holds a few batches of a stream and no more: a client that does not read is not read from. A batch
+        whose rows would be too much for one message is answered in several. An error ends the stream; batches that were
+        answered stay answered.
+        """
+
+    @abc.abstractmethod
+    def CountTokens(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.CountTokensResponse, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.CountTokensResponse]]:
+        """Counts the tokens of texts, without giving them back."""
+
+    @abc.abstractmethod
+    def Decode(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.DecodeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.DecodeResponse, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.DecodeResponse]]:
+        """Turns rows of ids back into texts.
+
+        INVALID_ARGUMENT when an id is outside the vocabulary.
+        """
+
+    @abc.abstractmethod
+    def LookUpVocabulary(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyResponse, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.LookUpVocabularyResponse]]:
+        """Looks tokens up by id, and ids by token.
+
+        INVALID_ARGUMENT when an id is outside the vocabulary; a token that is outside gets no id.
+        """
+
+    @abc.abstractmethod
+    def AnalyzeTexts(
+        self,
+        request: symbiont.api.tokenization.v1.tokenization_pb2.AnalyzeTextsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.tokenization.v1.tokenization_pb2.TextReport, collections.abc.Awaitable[symbiont.api.tokenization.v1.tokenization_pb2.TextReport]]:
+        """Describes a sample of texts as a tokenizer sees it: lengths, what would be cut, what is unknown, which languages."""
 
 def add_TokenizationServiceServicer_to_server(servicer: TokenizationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
