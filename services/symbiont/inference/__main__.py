@@ -14,6 +14,7 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.log import configure_logging
+from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
@@ -89,7 +90,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = InferenceSettings.from_command_line("symbiont-inference", "Answers with the model that an alias means.")
     configure_logging(settings.log_level, settings.log_format, "inference")
-    asyncio.run(serve(settings))
+    run(serve(settings))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Runs the tokenization service: `python -m symbiont.tokenization`."""
 
-import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.log import configure_logging
+from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, run_server
 from symbiont.tokenization.catalogue import Catalogue
@@ -36,7 +36,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = TokenizationSettings.from_command_line("symbiont-tokenization", "Turns text into token ids.")
     configure_logging(settings.log_level, settings.log_format, "tokenization")
-    asyncio.run(serve(settings))
+    run(serve(settings))
 
 
 if __name__ == "__main__":

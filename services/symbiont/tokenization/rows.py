@@ -6,7 +6,8 @@ setting of a shared tokenizer changes between two calls.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.tokenization.offsets import places
@@ -18,12 +19,12 @@ MAX_MULTIPLE = 4096
 MAX_CELLS = 4 << 20
 _DETAIL = frozenset({Output.WORD_IDS, Output.TOKENS, Output.OFFSETS, Output.CUTS})
 _POSITIONS = frozenset({Output.WORD_IDS, Output.OFFSETS, Output.CUTS})
+_ids_of: Callable[[Content], list[int]] = attrgetter("ids")
 T = TypeVar("T")
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row: the text it is of, and the parts of the first and the second text in it, as (start, stop) in tokens."""
 
     text: int
@@ -40,6 +41,7 @@ class Layout:
     pairs: bool
     max_tokens: int
     options: Options
+    frame_size: int
 
     @property
     def detail(self) -> bool:
@@ -49,7 +51,7 @@ class Layout:
     @property
     def room(self) -> int:
         """Number of tokens of text that a row takes."""
-        return self.max_tokens - self.frame.size
+        return self.max_tokens - self.frame_size
 
     def cut(self, lengths: Sequence[int]) -> int:
         """Returns how many texts of these lengths, special tokens included, lose something."""
@@ -73,7 +75,7 @@ def layout(tokenizer: Tokenizer, settings: Settings, *, pairs: bool) -> Layout:
         names = ", ".join(sorted(output.name for output in wanted))
         problem = f"{names}: the tokenizer is a slow one, which knows no offsets and no words"
         raise InvalidArgument("options.outputs", problem, reason="SLOW_TOKENIZER")
-    return Layout(tokenizer, frame, pairs, maximum, options)
+    return Layout(tokenizer, frame, pairs, maximum, options, frame.size)
 
 
 def _max_tokens(tokenizer: Tokenizer, settings: Settings, frame: Frame) -> int:
@@ -116,9 +118,8 @@ def _check_stride(stride: int, room: int, where: str) -> None:
 
 def plan(layout: Layout, first: Sequence[Content], second: Sequence[Content]) -> list[Row]:
     """Says which rows the texts give; InvalidArgument when one may not be cut, or cannot be cut enough."""
-    room = layout.room
     if not layout.pairs:
-        return [row for text, a in enumerate(first) for row in _rows_of_one(layout, text, len(a.ids), room)]
+        return _rows_of_ones(layout, first)
     return [
         row
         for text, (a, b) in enumerate(zip(first, second, strict=True))
@@ -126,11 +127,16 @@ def plan(layout: Layout, first: Sequence[Content], second: Sequence[Content]) ->
     ]
 
 
-def _rows_of_one(layout: Layout, text: int, length: int, room: int) -> Sequence[Row]:
-    if length <= room:
-        return (Row(text, (0, length)),)
-    _check_may_cut(layout, text, length)
-    return [Row(text, span) for span in _spans(length, room, layout.options)]
+def _rows_of_ones(layout: Layout, texts: Sequence[Content]) -> list[Row]:
+    room, rows = layout.room, []
+    for text, content in enumerate(texts):
+        length = len(content.ids)
+        if length <= room:
+            rows.append(Row(text, (0, length)))
+        else:
+            _check_may_cut(layout, text, length)
+            rows += [Row(text, span) for span in _spans(length, room, layout.options)]
+    return rows
 
 
 def _rows_of_two(layout: Layout, text: int, first: int, second: int) -> Sequence[Row]:
@@ -209,7 +215,7 @@ def parts(layout: Layout, rows: Sequence[Row], cells: int) -> Iterator[Sequence[
 
 def check_size(layout: Layout, rows: Sequence[Row]) -> None:
     """Refuses what would not fit into one answer."""
-    size = sum(_cells(layout, row) for row in rows)
+    size = sum(length_of(layout, row) for row in rows) * (1 + len(layout.options.outputs))
     if layout.options.padding:
         size = max(size, len(rows) * _width(layout, rows) * (1 + len(layout.options.outputs)))
     if size > MAX_CELLS:
@@ -227,7 +233,8 @@ def _cells(layout: Layout, row: Row) -> int:
 
 def length_of(layout: Layout, row: Row) -> int:
     """Returns the number of tokens of a row, padding not included."""
-    return row.first[1] - row.first[0] + row.second[1] - row.second[0] + layout.frame.size
+    _, (start, stop), (second_start, second_stop) = row
+    return stop - start + second_stop - second_start + layout.frame_size
 
 
 def _width(layout: Layout, rows: Sequence[Row]) -> int:
@@ -257,9 +264,7 @@ class Assembly:
         frame, wanted = self._layout.frame, self._layout.options.outputs
         encoded = Encoded(self._layout.tokenizer.info.digest)
         width = _width(self._layout, rows)
-        encoded.ids = self._column(
-            rows, width, (frame.before, frame.between, frame.after), lambda content: content.ids, self._pad_id()
-        )
+        encoded.ids = self._column(rows, width, (frame.before, frame.between, frame.after), _ids_of, self._pad_id())
         encoded.lengths = [width] * len(rows) if width else [length_of(self._layout, row) for row in rows]
         if indexed:
             encoded.text_indices = [row.text for row in rows]
@@ -343,6 +348,12 @@ class Assembly:
         """Joins one value per token of all rows: those of the special tokens, and those of the texts."""
         before, between, after = special
         column: list[T] = []
+        if not (width or self._layout.pairs):
+            for text, (start, stop), _ in rows:
+                column += before
+                column += values(self._first[text])[start:stop]
+                column += after
+            return column
         for row in rows:
             begin = len(column)
             column += before

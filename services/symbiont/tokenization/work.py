@@ -1,7 +1,8 @@
 """Admission and threads: how much work is taken in, and where it is done.
 
-Small work is done where it arrives: handing 100 microseconds of encoding to a thread costs as much again. Larger work
-goes to a few threads, where the library runs outside the interpreter lock.
+Small work is done where it arrives: handing 100 microseconds of encoding to a thread costs as much again. So is work of
+middling size when there is no other, and hence nothing that would run beside it. Larger work goes to a few threads,
+where the library runs outside the interpreter lock.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from typing import Any, TypeVar
 from symbiont.common.errors import DeadlineExceeded, ResourceExhausted
 from symbiont.tokenization.metrics import TokenizationMetrics
 
-# About what a machine encodes in 200 microseconds.
-INLINE_BYTES = 1024
+# About what a machine encodes in 200 microseconds, and in eight milliseconds.
+INLINE_BYTES, LONE_BYTES = 1 << 10, 32 << 10
 # Told to callers that are turned away: what is held divided by this is when there is room again.
 BYTES_PER_SECOND = 2 << 20
 LONGEST_PAUSE_S = 10.0
@@ -57,6 +58,7 @@ class Work:
         self._max_bytes = max_bytes
         self._metrics = metrics
         self._held = 0
+        self._running = 0
         self._freed = asyncio.Event()
 
     @contextmanager
@@ -101,32 +103,42 @@ class Work:
         Raises:
             DeadlineExceeded: that time came before the work began; nothing was done.
         """
+        self._running += 1
+        try:
+            if INLINE_BYTES < size <= LONE_BYTES:
+                # What has arrived in the same moment comes to this point too.
+                await asyncio.sleep(0)
+            if size <= INLINE_BYTES or (self._running == 1 and size <= LONE_BYTES):
+                self._check_time(expires)
+                self._metrics.queue_seconds.observe(0)
+                return work(Stop())
+            return await self._run_in_thread(work, expires)
+        finally:
+            self._running -= 1
+
+    async def block(self, work: Callable[[], T]) -> T:
+        """Does what reads or writes the disk, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _run_in_thread(self, work: Callable[[Stop], T], expires: float | None) -> T:
         stop = Stop()
-        if size <= INLINE_BYTES:
-            self._check_time(expires)
-            self._metrics.queue_seconds.observe(0)
-            return work(stop)
         arrived = time.monotonic()
-        await self._slots.acquire()
         try:
-            self._metrics.queue_seconds.observe(time.monotonic() - arrived)
-            self._check_time(expires)
-            future = asyncio.get_running_loop().run_in_executor(self._executor, work, stop)
-        except BaseException:
-            self._slots.release()
-            raise
-        # A thread cannot be ended from outside: its slot is free when it has noticed that nobody waits.
-        future.add_done_callback(self._ended)
-        try:
+            await self._slots.acquire()
+            try:
+                self._metrics.queue_seconds.observe(time.monotonic() - arrived)
+                self._check_time(expires)
+                future = asyncio.get_running_loop().run_in_executor(self._executor, work, stop)
+            except BaseException:
+                self._slots.release()
+                raise
+            # A thread cannot be ended from outside: its slot is free when it has noticed that nobody waits.
+            future.add_done_callback(self._ended)
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             stop.set()
             self._metrics.dropped("CANCELLED")
             raise
-
-    async def block(self, work: Callable[[], T]) -> T:
-        """Does what reads or writes the disk, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _check_time(self, expires: float | None) -> None:
         if expires is not None and time.monotonic() >= expires:
