@@ -1,9 +1,10 @@
 """Metrics that every service has. What one service alone counts stands in its own `metrics.py`."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from threading import Thread
+from types import TracebackType
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, start_http_server
@@ -63,7 +64,7 @@ class ServiceMetrics:
         self._server = self._thread = None
 
 
-class Refusals:
+class Refusals(AbstractContextManager[None]):
     """Counts calls that end in a domain error, by reason: one of a closed set, or `OTHER`."""
 
     def __init__(self, name: str, documentation: str, reasons: Sequence[str], registry: CollectorRegistry) -> None:
@@ -73,11 +74,13 @@ class Refusals:
         for reason in (*reasons, "OTHER"):
             self._counter.labels(reason)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self) -> AbstractContextManager[None]:
         """Counts the domain error that leaves the block, if one does."""
-        try:
-            yield
-        except SymbiontError as exc:
-            self._counter.labels(exc.reason if exc.reason in self._reasons else "OTHER").inc()
-            raise
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if isinstance(error, SymbiontError):
+            self._counter.labels(error.reason if error.reason in self._reasons else "OTHER").inc()

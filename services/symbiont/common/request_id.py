@@ -1,6 +1,6 @@
 """The id that one caller's request keeps across every service that it passes."""
 
-import os
+import random
 import re
 from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
@@ -24,7 +24,9 @@ def accept_request_id(metadata: Iterable[tuple[str, str | bytes]], method: str =
         method: full name of the RPC, for the log.
     """
     sent = next((value for key, value in metadata if key == METADATA_KEY), "")
-    identifier = sent if isinstance(sent, str) and _VALID.fullmatch(sent) else os.urandom(16).hex()
+    if not (isinstance(sent, str) and _VALID.fullmatch(sent)):
+        sent = f"{random.getrandbits(128):032x}"
+    identifier = str(sent)
     _current.set((identifier, method))
     return identifier
 

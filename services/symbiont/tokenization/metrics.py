@@ -38,7 +38,6 @@ REASONS = (
 class TokenizerCounts:
     """What is counted of one tokenizer, or of all others."""
 
-    calls: Counter
     texts: Counter
     tokens: Counter
     truncated: Counter
@@ -47,7 +46,6 @@ class TokenizerCounts:
 
     def worked(self, texts: int, tokens: int, truncated: int, seconds: float) -> None:
         """Counts one batch and the time that its work took."""
-        self.calls.inc()
         self.texts.inc(texts)
         self.tokens.inc(tokens)
         if truncated:
@@ -65,9 +63,6 @@ class TokenizationMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         label = ["tokenizer"]
-        self._calls = Counter(
-            "symbiont_tokenization_batches", "Batches worked on, a call's or a stream's.", label, registry=registry
-        )
         self._texts = Counter("symbiont_tokenization_texts", "Texts encoded.", label, registry=registry)
         self._tokens = Counter(
             "symbiont_tokenization_tokens", "Tokens of rows given back, padding included.", label, registry=registry
@@ -76,7 +71,11 @@ class TokenizationMetrics:
             "symbiont_tokenization_truncated_texts", "Texts that lost something.", label, registry=registry
         )
         self._batch_size = Histogram(
-            "symbiont_tokenization_batch_size", "Texts in a batch.", label, registry=registry, buckets=BATCH_BUCKETS
+            "symbiont_tokenization_batch_size",
+            "Texts in a batch, a call's or a stream's.",
+            label,
+            registry=registry,
+            buckets=BATCH_BUCKETS,
         )
         self._work_seconds = Histogram(
             "symbiont_tokenization_encode_seconds",
@@ -87,7 +86,7 @@ class TokenizationMetrics:
         )
         self.queue_seconds = Histogram(
             "symbiont_tokenization_queue_seconds",
-            "Time that a batch waits for a thread, in seconds.",
+            "Time that a batch waits for a thread, in seconds; one that needs none is not counted.",
             registry=registry,
             buckets=SECONDS_BUCKETS,
         )
@@ -120,7 +119,6 @@ class TokenizationMetrics:
         with self._guard:
             label = digest[:12] if len(self._of) < MAX_LABELS else "other"
             counts = TokenizerCounts(
-                self._calls.labels(label),
                 self._texts.labels(label),
                 self._tokens.labels(label),
                 self._truncated.labels(label),

@@ -18,6 +18,7 @@ from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import Batch, Encoded, Options, Output, Settings, StreamPart
 from symbiont.tokenization.work import Stop, Work
 
+_PREFIX = f"{KIND}/"
 MAX_LOOK_UPS = 10_000
 MAX_IDS = 4 << 20
 T = TypeVar("T")
@@ -125,9 +126,10 @@ class Tokenization:
             return await self._held(size, lambda stop: self._analysis(laid, batch, stop), expires)
 
     async def _tokenizer(self, name: str) -> Tokenizer:
-        key = parse_digest_or_id("tokenizer", KIND, name)
-        if found := self._library.cached(key):
+        # A name that is known needs no check.
+        if name.startswith(_PREFIX) and (found := self._library.cached(name[len(_PREFIX) :])):
             return found
+        key = parse_digest_or_id("tokenizer", KIND, name)
         return await self._work.block(lambda: self._library.get(key))
 
     async def _held(self, size: int, work: Callable[[Stop], T], expires: float | None = None) -> T:

@@ -59,6 +59,7 @@ class Work:
         self._metrics = metrics
         self._held = 0
         self._running = 0
+        metrics.held_bytes.set_function(lambda: self._held)
         self._freed = asyncio.Event()
 
     @contextmanager
@@ -84,7 +85,6 @@ class Work:
     def hold(self, size: int) -> None:
         """Holds bytes that were waited for with `room`; a negative size gives them back."""
         self._held += size
-        self._metrics.held_bytes.set(self._held)
         if size < 0:
             self._freed.set()
 
@@ -110,7 +110,6 @@ class Work:
                 await asyncio.sleep(0)
             if size <= INLINE_BYTES or (self._running == 1 and size <= LONE_BYTES):
                 self._check_time(expires)
-                self._metrics.queue_seconds.observe(0)
                 return work(Stop())
             return await self._run_in_thread(work, expires)
         finally:

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from symbiont.common.artifacts import MANIFEST, ArtifactStore, canonical_json
-from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
 
 
 @pytest.fixture
@@ -129,3 +129,42 @@ def test_what_a_killed_writer_left_goes_after_a_while(store: ArtifactStore) -> N
     assert store.sweep(older_than_seconds=-1) == 1
     assert store.list("bundles") == [digest]
     assert not left.exists()
+
+
+def test_an_id_is_given_once_and_goes_with_its_artifact(store: ArtifactStore) -> None:
+    first, second = store.put("k", {"a": b"1"}, {}), store.put("k", {"a": b"2"}, {})
+    for identifier in ("bank", "clinic", "bank"):
+        store.tag("k", identifier, first)
+    assert store.resolve("k", "bank") == first
+    assert store.tags("k") == {first: ["bank", "clinic"]}
+    with pytest.raises(AlreadyExists, match="bank"):
+        store.tag("k", "bank", second)
+    with pytest.raises(NotFound):
+        store.tag("k", "nobody", "0" * 64)
+    for identifier in ("nobody", "", "../k", "a/b"):
+        with pytest.raises(NotFound):
+            store.resolve("k", identifier)
+    assert store.list("k") == sorted([first, second])
+    store.delete("k", first)
+    assert store.tags("k") == {}
+    store.tag("k", "bank", second)
+    assert store.resolve("k", "bank") == second
+
+
+def test_of_writers_that_want_one_id_one_gets_it(store: ArtifactStore) -> None:
+    digests = [store.put("k", {"a": str(i).encode()}, {}) for i in range(8)]
+    refused: list[str] = []
+
+    def tag(digest: str) -> None:
+        try:
+            store.tag("k", "bank", digest)
+        except AlreadyExists:
+            refused.append(digest)
+
+    threads = [Thread(target=tag, args=[digest]) for digest in digests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {store.resolve("k", "bank"), *refused} == set(digests)
+    assert len(refused) == 7
