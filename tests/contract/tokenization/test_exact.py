@@ -209,7 +209,7 @@ def requests(draw: st.DrawFn, served: Served, name: str) -> pb.TokenizeRequest:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_field_equals_the_librarys(served: Served, name: str, data: st.DataObject) -> None:
     request = data.draw(requests(served, name))

@@ -98,8 +98,6 @@ async def test_a_text_of_10_mib_is_refused_or_windowed_as_asked(
     refuse = pb.TokenizeOptions(truncation=pb.TRUNCATION_REFUSE)
     told = await refusal(stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text], options=refuse)))
     assert told[:2] == ("INVALID_ARGUMENT", "texts[0]")
-    cut = await stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text]))
-    assert list(cut.lengths) == [32]
     windows = pb.TokenizeOptions(windows=pb.Windows(stride=2))
     whole = pb.StreamSettings(tokenizer=name, options=windows)
     messages = [
@@ -110,7 +108,7 @@ async def test_a_text_of_10_mib_is_refused_or_windowed_as_asked(
     assert len(parts) > 1
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
     original = parts[0].rows.original_lengths[0]
-    assert original == cut.original_lengths[0] > 1_000_000
+    assert original > 1_000_000
     fresh = [length - 2 for part in parts for length in part.rows.lengths]
     assert sum(fresh) - 2 * (len(fresh) - 1) == original - 2
     told = await refusal(stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text + text])))

@@ -131,7 +131,7 @@ async def test_a_reader_that_does_not_read_is_not_served_ahead(launch: Any, stor
     running = await launch("tokenization", artifact_root=str(store.root))
     memory = psutil.Process(running.process.pid).memory_info
     stub: Any = TokenizationServiceStub(running.channel)
-    name, texts, total, sent = put("minilm"), [ENGLISH * 8] * 400, 240, 0
+    name, texts, total, sent = put("minilm"), [ENGLISH * 8] * 400, 180, 0
     # A first stream, read as it comes, so that what is loaded once does not count.
     assert len([part async for part in stub.TokenizeStream(iter([settings(name), *[batch(texts)] * 8]))]) == 8
     before = memory().rss
