@@ -6,11 +6,10 @@ Only when the call is idempotent, and for a bounded time.
 import random
 import time
 from collections.abc import Callable
-from typing import Any
 
 import grpc
 
-from symbiont.common.channel import PUSHBACK_KEY
+from symbiont.common.channel import pushback_s
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
@@ -48,15 +47,7 @@ class Retry:
         """
         if error.code() is grpc.StatusCode.UNAVAILABLE:
             return self.delay()
-        asked = _pushback_s(error)
+        asked = pushback_s(error) if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else None
         if asked is None or (delay := self.delay()) is None or self._clock() + asked >= self._end:
             return None
         return max(delay, asked * random.uniform(1.0, 1.5))  # noqa: S311, as above
-
-
-def _pushback_s(error: grpc.RpcError) -> float | None:
-    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return None
-    trailing: Any = error.trailing_metadata() or ()
-    told = next((value for key, value in trailing if key == PUSHBACK_KEY), None)
-    return int(told) / 1000 if isinstance(told, str) and told.isdigit() else None

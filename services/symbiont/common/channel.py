@@ -66,14 +66,15 @@ def translated(peer: str) -> Iterator[None]:
             field, _, rest = text.partition(": ")
             raise errors.InvalidArgument(field, rest) from exc
         if exc.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            raise errors.ResourceExhausted(text, retry_after_s=_pushback_s(exc)) from exc
+            raise errors.ResourceExhausted(text, retry_after_s=pushback_s(exc)) from exc
         kind = _ERROR_OF.get(exc.code(), errors.SymbiontError)
         if kind is errors.Unavailable:
             text = f"the {peer} service cannot be reached ({text})"
         raise kind(text) from exc
 
 
-def _pushback_s(error: grpc.aio.AioRpcError) -> float | None:
-    """Returns how long the peer asks to wait, in seconds."""
-    told = dict(error.trailing_metadata() or ()).get(PUSHBACK_KEY)
+def pushback_s(error: grpc.RpcError) -> float | None:
+    """Returns how long a full peer asks to wait, in seconds; None when it says nothing of it."""
+    trailing: Any = error.trailing_metadata() or ()
+    told = next((value for key, value in trailing if key == PUSHBACK_KEY), None)
     return int(told) / 1000 if isinstance(told, str) and told.isdigit() else None

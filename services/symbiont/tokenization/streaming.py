@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 
 from symbiont.common.errors import ResourceExhausted
+from symbiont.tokenization.assembly import Assembly
 from symbiont.tokenization.encoding import PIECE_BYTES, encode
 from symbiont.tokenization.metrics import TokenizationMetrics
-from symbiont.tokenization.rows import Assembly, Layout, Row, layout, length_of, parts, plan
+from symbiont.tokenization.rows import Layout, Row, layout, length_of, parts, plan
 from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import Batch, Encoded, Output, Settings, StreamPart, Truncation
 from symbiont.tokenization.work import Stop, Work

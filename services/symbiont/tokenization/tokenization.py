@@ -9,10 +9,11 @@ from typing import TypeVar
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_digest_or_id
 from symbiont.tokenization import analysis
+from symbiont.tokenization.assembly import Assembly
 from symbiont.tokenization.encoding import PIECE_BYTES, encode, figures
 from symbiont.tokenization.library import KIND, TokenizerLibrary
 from symbiont.tokenization.metrics import TokenizationMetrics
-from symbiont.tokenization.rows import Assembly, Layout, check_size, layout, plan
+from symbiont.tokenization.rows import Layout, check_size, layout, plan
 from symbiont.tokenization.streaming import Streams
 from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import Batch, Encoded, Options, Output, Settings, StreamPart

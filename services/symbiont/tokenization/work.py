@@ -1,6 +1,6 @@
 """Admission and threads: how much work is taken in, and where it is done.
 
-Small work is done where it arrives: handing 100 microseconds of encoding to a thread costs as much again. So is work of
+Small work is done where it arrives: handing it to a thread costs 100 microseconds. So is work of
 middling size when there is no other, and hence nothing that would run beside it. Larger work goes to a few threads,
 where the library runs outside the interpreter lock.
 """
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from symbiont.common.errors import DeadlineExceeded, ResourceExhausted
 from symbiont.tokenization.metrics import TokenizationMetrics
 
-# About what a machine encodes in 200 microseconds, and in eight milliseconds.
+# About what a machine encodes in half a millisecond, and in ten to fifteen.
 INLINE_BYTES, LONE_BYTES = 1 << 10, 32 << 10
 # Told to callers that are turned away: what is held divided by this is when there is room again.
 BYTES_PER_SECOND = 2 << 20

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from support.waiting import until
 from symbiont.common.errors import ResourceExhausted
 from symbiont.tokenization.metrics import TokenizationMetrics
-from symbiont.tokenization.work import INLINE_BYTES, LONE_BYTES, Stop, Work
+from symbiont.tokenization.work import INLINE_BYTES, LONE_BYTES, Abandoned, Stop, Work
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_work_in_a_thread_is_told_when_its_caller_has_gone(work: Work, reg
         while True:
             try:
                 stop.check()
-            except Exception:
+            except Abandoned:
                 told.set()
                 raise
 
