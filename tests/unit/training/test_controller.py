@@ -154,10 +154,14 @@ async def test_the_watch_survives_an_error(
     setting: Setting, stopping: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = (await setting.jobs.create(tiny_spec(), "")).id
-    working, setting.executor.launch = setting.executor.launch, lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
-    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
-    async with background.running("scheduling", lambda: setting.controller.run(stopping)):
-        await until(lambda: setting.state(job) is JobState.STARTING)
+    working = setting.executor.launch
+
+    def failing(*_: object) -> None:
         setting.executor.launch = working  # type: ignore[method-assign]
         setting.executor.status[job, 1] = WorkerStatus.EXITED
+        raise OSError("no process could be started")
+
+    setting.executor.launch = failing  # type: ignore[method-assign]
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
+    async with background.running("scheduling", lambda: setting.controller.run(stopping)):
         await until(lambda: setting.store.job(job).attempt == 2)
