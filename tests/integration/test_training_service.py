@@ -219,7 +219,8 @@ def test_a_worker_that_is_asked_to_stop_goes_on_later(suite: Suite) -> None:
 
 
 def test_a_stranger_cannot_report(suite: Suite) -> None:
-    job = suite.create(hyperparameters=SHORT)
+    # The job of another test, or the same again.
+    job = suite.create("request-1", hyperparameters=SHORT)
     assert suite.states(job.name)[-1] == "SUCCEEDED"
     message = worker_pb2.WorkerMessage(job=job.name, attempt=7, seq=1, done=worker_pb2.Done(bundle_digest="f" * 64))
     with pytest.raises(grpc.RpcError) as caught:

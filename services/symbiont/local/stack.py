@@ -48,7 +48,7 @@ class Stack:
                 self.replaced = _stop_leftovers(previous)
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
-            self.ports = Ports(ports.choose(_wanted(previous)))
+            self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous))))
             specs = process_specs(self.home, self.ports, self._triton)
             self._record = RunRecord(
                 supervisor=own_identity(),
