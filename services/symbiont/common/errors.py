@@ -1,6 +1,6 @@
 """One error hierarchy for every domain module; it knows nothing of gRPC.
 
-`common.interceptors` maps each class to a status code: a domain module raises what went wrong, never how it travels.
+`common.calls` maps each class to a status code: a domain module raises what went wrong, never how it travels.
 """
 
 from typing import ClassVar

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import NOT_SERVING, SERVING, HealthServicer
-from symbiont.common.interceptors import CallInterceptor
+from symbiont.common.calls import WrappingServer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings
@@ -42,9 +42,8 @@ class Lifecycle:
 def build_server(
     settings: ServiceSettings, metrics: ServiceMetrics, lifecycle: Lifecycle, services: Sequence[Registration]
 ) -> grpc.aio.Server:
-    """Builds a server with interceptors, limits, health and reflection; it is not started and reports NOT_SERVING."""
+    """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(metrics)],
         maximum_concurrent_rpcs=settings.max_concurrent_calls,
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -57,10 +56,12 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
+    wrapping: Any = WrappingServer(server, metrics)
     for service in services:
-        service.add_to_server(service.servicer, server)
-    health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, server)
+        service.add_to_server(service.servicer, wrapping)
+    health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
     names = [s.name for s in services]
+    # Told by the type of the server which of its servicers to add.
     reflection.enable_server_reflection(
         [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], server
     )

@@ -7,7 +7,7 @@ from typing_extensions import override
 from symbiont.api.training.v1 import base_model_pb2 as pb
 from symbiont.api.training.v1 import base_model_pb2_grpc as rpc
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.interceptors import Context
+from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training import bases

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from symbiont.api.training.v1 import model_pb2 as pb
 from symbiont.api.training.v1 import model_pb2_grpc as rpc
-from symbiont.common.interceptors import Context
+from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training.convert import alias_to_proto, model_to_proto, version_to_proto

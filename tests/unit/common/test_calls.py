@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 from support.waiting import until
 from symbiont.api.training.v1 import model_pb2
 from symbiont.common import errors
-from symbiont.common.interceptors import STATUS_OF, status_code
+from symbiont.common.calls import STATUS_OF, status_code
 from symbiont.common.request_id import add_request, current_request_id
 
 REQUEST = model_pb2.GetModelRequest(name="models/x")
