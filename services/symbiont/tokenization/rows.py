@@ -5,7 +5,6 @@ setting of a shared tokenizer changes between two calls.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from symbiont.common.errors import InvalidArgument
@@ -28,8 +27,7 @@ class Row(NamedTuple):
     second: Span = (0, 0)
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Settings that have passed their checks, with their defaults filled in, for texts alone or for pairs."""
 
     tokenizer: Tokenizer
@@ -43,6 +41,11 @@ class Layout:
     def detail(self) -> bool:
         """Whether more is asked for than ids tell."""
         return bool(self.options.outputs & _DETAIL)
+
+    @property
+    def ids_alone(self) -> bool:
+        """Whether rows are of one text each, not filled up, and nothing is asked for beside their ids."""
+        return not (self.pairs or self.options.padding or self.options.outputs)
 
     @property
     def room(self) -> int:
@@ -209,11 +212,16 @@ def parts(layout: Layout, rows: Sequence[Row], cells: int) -> Iterator[Sequence[
         yield part
 
 
-def check_size(layout: Layout, rows: Sequence[Row]) -> None:
-    """Refuses what would not fit into one answer."""
+def check_rows(layout: Layout, rows: Sequence[Row]) -> None:
+    """Refuses rows that would not fit into one answer."""
     size = sum(length_of(layout, row) for row in rows) * (1 + len(layout.options.outputs))
     if layout.options.padding:
         size = max(size, len(rows) * width_of(layout, rows) * (1 + len(layout.options.outputs)))
+    check_size(layout, size)
+
+
+def check_size(layout: Layout, size: int) -> None:
+    """Refuses so many values in one answer when they are too many."""
     if size > MAX_CELLS:
         field = "options.padding" if layout.options.padding else "texts"
         problem = (

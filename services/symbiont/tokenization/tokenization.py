@@ -9,11 +9,11 @@ from typing import TypeVar
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_digest_or_id
 from symbiont.tokenization import analysis
-from symbiont.tokenization.assembly import Assembly
+from symbiont.tokenization.assembly import Assembly, uncut
 from symbiont.tokenization.encoding import PIECE_BYTES, encode, figures
 from symbiont.tokenization.library import KIND, TokenizerLibrary
 from symbiont.tokenization.metrics import TokenizationMetrics
-from symbiont.tokenization.rows import Layout, check_size, layout, plan
+from symbiont.tokenization.rows import Layout, check_rows, layout, plan
 from symbiont.tokenization.streaming import Streams
 from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import Batch, Encoded, Options, Output, Settings, StreamPart
@@ -68,7 +68,7 @@ class Tokenization:
         with self._metrics.refusals.counted():
             self._check(batch)
             laid = layout(await self._tokenizer(settings.tokenizer), settings, pairs=bool(batch.pairs))
-            return await self._held(batch.size, lambda stop: self._rows(laid, batch, stop), expires)
+            return await self._work.do(batch.size, lambda stop: self._rows(laid, batch, stop), expires)
 
     def stream(
         self, settings: Settings, batches: AsyncIterator[Batch]
@@ -88,7 +88,7 @@ class Tokenization:
             def work(stop: Stop) -> Encoded:
                 return Encoded(laid.tokenizer.info.digest, original_lengths=self._lengths(laid, batch, stop))
 
-            return await self._held(batch.size, work, expires)
+            return await self._work.do(batch.size, work, expires)
 
     async def decode(
         self, name: str, ids: Sequence[int], lengths: Sequence[int], *, keep_special_tokens: bool
@@ -102,7 +102,7 @@ class Tokenization:
                 _check_vocabulary(tokenizer, ids)
                 return tokenizer.decode(_split(ids, lengths or [len(ids)]), keep_special_tokens=keep_special_tokens)
 
-            return await self._held(4 * len(ids), work), tokenizer.info.digest
+            return await self._work.do(4 * len(ids), work), tokenizer.info.digest
 
     async def look_up(self, name: str, tokens: Sequence[str], ids: Sequence[int]) -> tuple[list[int], list[str], str]:
         """Returns the id of each token, -1 for none; the token of each id; and the digest of the tokenizer."""
@@ -124,7 +124,7 @@ class Tokenization:
             laid = layout(await self._tokenizer(name), Settings(name, max_tokens), pairs=bool(batch.pairs))
             # Never where it arrives: telling languages apart takes longer than encoding.
             size = max(batch.size, PIECE_BYTES)
-            return await self._held(size, lambda stop: self._analysis(laid, batch, stop), expires)
+            return await self._work.do(size, lambda stop: self._analysis(laid, batch, stop), expires)
 
     async def _tokenizer(self, name: str) -> Tokenizer:
         # A name that is known needs no check.
@@ -132,10 +132,6 @@ class Tokenization:
             return found
         key = parse_digest_or_id("tokenizer", KIND, name)
         return await self._work.block(lambda: self._library.get(key))
-
-    async def _held(self, size: int, work: Callable[[Stop], T], expires: float | None = None) -> T:
-        with self._work.held(size):
-            return await self._work.run(size, work, expires)
 
     def _check(self, batch: Batch) -> None:
         count = len(batch.texts)
@@ -164,13 +160,15 @@ class Tokenization:
     def _rows(self, laid: Layout, batch: Batch, stop: Stop) -> Encoded:
         started = time.perf_counter()
         first, second = encode(laid, batch, stop)
-        rows = plan(laid, first, second)
-        check_size(laid, rows)
-        assembly = Assembly(laid, batch, first, second)
-        encoded = assembly.encoded(rows, indexed=len(rows) > len(batch.texts))
-        encoded.original_lengths = assembly.original_lengths()
-        if Output.CUTS in laid.options.outputs:
-            encoded.cuts = assembly.cuts(rows)
+        encoded = uncut(laid, first) if laid.ids_alone else None
+        if encoded is None:
+            rows = plan(laid, first, second)
+            check_rows(laid, rows)
+            assembly = Assembly(laid, batch, first, second)
+            encoded = assembly.encoded(rows, indexed=len(rows) > len(batch.texts))
+            encoded.original_lengths = assembly.original_lengths()
+            if Output.CUTS in laid.options.outputs:
+                encoded.cuts = assembly.cuts(rows)
         counts = self._metrics.of(encoded.digest)
         seconds = time.perf_counter() - started
         counts.worked(len(batch.texts), len(encoded.ids), laid.cut(encoded.original_lengths), seconds)

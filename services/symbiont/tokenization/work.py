@@ -7,9 +7,8 @@ where the library runs outside the interpreter lock.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from symbiont.common.errors import DeadlineExceeded, ResourceExhausted
@@ -62,9 +61,16 @@ class Work:
         metrics.held_bytes.set_function(lambda: self._held)
         self._freed = asyncio.Event()
 
-    @contextmanager
-    def held(self, size: int) -> Iterator[None]:
-        """Holds the bytes of a call for as long as the block runs.
+    async def do(self, size: int, work: Callable[[Stop], T], expires: float | None = None) -> T:
+        """Takes the work of a call in and does it; see `admit` and `run`."""
+        self.admit(size)
+        try:
+            return await self.run(size, work, expires)
+        finally:
+            self.hold(-size)
+
+    def admit(self, size: int) -> None:
+        """Holds the bytes of a call, until `hold` gives them back.
 
         Raises:
             ResourceExhausted: there is no room; it says when to come back.
@@ -77,10 +83,6 @@ class Work:
                 retry_after_s=pause,
             )
         self.hold(size)
-        try:
-            yield
-        finally:
-            self.hold(-size)
 
     def hold(self, size: int) -> None:
         """Holds bytes that were waited for with `room`; a negative size gives them back."""

@@ -130,7 +130,7 @@ async def test_counts_are_the_lengths_before_any_cut(setting: Any) -> None:
     alone = await setting.tokenization.count(name, batch(texts), omit_special_tokens=False)
     both = await setting.tokenization.count(name, batch(texts, pairs), omit_special_tokens=True)
     assert (alone.original_lengths, both.original_lengths) == ([4, 2, 102], [3, 2, 100])
-    assert alone.ids == []
+    assert not alone.ids
 
 
 async def test_a_report(setting: Any) -> None:

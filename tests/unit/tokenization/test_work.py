@@ -52,15 +52,16 @@ async def test_no_more_than_the_slots_is_done_at_a_time(work: Work) -> None:
 
 
 async def test_what_has_no_room_is_turned_away_with_a_time(work: Work, registry: Any) -> None:
-    with work.held(5000):
-        with pytest.raises(ResourceExhausted) as caught, work.held(1):
-            pass
-        assert caught.value.reason == "OVERLOADED"
-        assert caught.value.retry_after_s
-        assert registry.get_sample_value("symbiont_tokenization_held_bytes") == 5000
-        waiting = asyncio.create_task(work.room(900))
-        await asyncio.sleep(0)
-        assert not waiting.done()
+    work.admit(5000)
+    with pytest.raises(ResourceExhausted) as caught:
+        await work.do(1, lambda _: None)
+    assert caught.value.reason == "OVERLOADED"
+    assert caught.value.retry_after_s
+    assert registry.get_sample_value("symbiont_tokenization_held_bytes") == 5000
+    waiting = asyncio.create_task(work.room(900))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    work.hold(-5000)
     await waiting
     assert registry.get_sample_value("symbiont_tokenization_held_bytes") == 0
 
