@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.tokenizers import NAMES
 from symbiont.common.errors import DeadlineExceeded, InvalidArgument, NotFound
 from symbiont.tokenization.types import Batch, OffsetUnit, Options, Output, Padding, Settings, Truncation
 
@@ -122,6 +123,22 @@ async def test_look_ups(setting: Any) -> None:
         with pytest.raises(InvalidArgument) as caught:
             await setting.tokenization.look_up(name, tokens, ids)
         assert caught.value.field == field
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_short_way_gives_what_the_long_one_gives(setting: Any, name: str) -> None:
+    tokenizer, texts = setting.put(name, 64), ["the movie was great " * 3, "", "服务很好", "a"]
+    counted = await setting.tokenization.count(tokenizer, batch(texts), omit_special_tokens=False)
+    longest = max(counted.original_lengths)
+    for maximum in (longest, longest - 1):
+        short, long = [
+            await setting.tokenization.tokenize(Settings(tokenizer, maximum, Options(outputs=outputs)), batch(texts))
+            for outputs in (frozenset(), frozenset({Output.ATTENTION_MASK}))
+        ]
+        assert max(short.lengths) == maximum
+        assert len(short.ids) == len(long.attention_mask)
+        for field in ("digest", "ids", "lengths", "original_lengths", "text_indices"):
+            assert list(getattr(short, field)) == list(getattr(long, field)), field
 
 
 async def test_counts_are_the_lengths_before_any_cut(setting: Any) -> None:
