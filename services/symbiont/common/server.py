@@ -14,9 +14,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from symbiont.common.calls import WrappingServer
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import NOT_SERVING, SERVING, HealthServicer
-from symbiont.common.calls import WrappingServer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings

@@ -8,8 +8,8 @@ from typing_extensions import override
 from symbiont.api.training.v1 import dataset_pb2 as pb
 from symbiont.api.training.v1 import dataset_pb2_grpc as rpc
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import InvalidArgument
 from symbiont.common.calls import Context
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto

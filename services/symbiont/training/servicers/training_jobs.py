@@ -6,8 +6,8 @@ from typing_extensions import override
 
 from symbiont.api.training.v1 import training_job_pb2 as pb
 from symbiont.api.training.v1 import training_job_pb2_grpc as rpc
-from symbiont.common.errors import InvalidArgument
 from symbiont.common.calls import Context
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import decode_token, encode_token, page_size
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import event_to_proto, job_to_proto, spec_from_proto

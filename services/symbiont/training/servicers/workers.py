@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from symbiont.api.training.v1 import worker_pb2 as pb
 from symbiont.api.training.v1 import worker_pb2_grpc as rpc
-from symbiont.common.errors import FailedPrecondition
 from symbiont.common.calls import Context
+from symbiont.common.errors import FailedPrecondition
 from symbiont.training import types
 from symbiont.training.controller import Controller
 from symbiont.training.convert import report_from_proto
