@@ -49,7 +49,7 @@ $(TRITON)/.installed: Makefile | $(VENV)/.installed
 	@$(PIP_INSTALL) --no-deps --target $(TRITON) $(TRITON_PACKAGES)
 	@touch $@
 
-demo: setup ## Train two models on real text, serve them, measure them (about 3 minutes)
+demo: setup ## Train two models on real text, serve them, measure them (3 to 6 minutes)
 	@$(BIN)/symbiont demo
 
 up: setup ## Run the suite on this machine until Ctrl-C

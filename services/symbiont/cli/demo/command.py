@@ -27,7 +27,7 @@ def demo(
     triton: TritonOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the suite up at the end, until Ctrl-C.")] = False,
 ) -> None:
-    """Trains two models on one base with real text, serves both, and measures them: about three minutes.
+    """Trains two models on one base with real text, serves both, and measures them: three to six minutes.
 
     Uses the suite that runs on the home, else starts one and stops it at the end. A second run finds the work done.
     """
