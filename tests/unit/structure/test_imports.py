@@ -65,6 +65,17 @@ def test_only_the_edges_of_a_service_know_grpc(path: Path) -> None:
         assert "tritonclient" not in used, f"{name}: only triton/ uses tritonclient"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_tokenization_makes_tokens_of_texts(path: Path) -> None:
+    name = str(path.relative_to(PACKAGE))
+    if name.startswith("tokenization/"):
+        return
+    found = {i for i in imports(path) if i.split(".")[0] == "tokenizers" or "Tokenizer" in i.rpartition(".")[2]}
+    found = {i for i in found if not i.startswith("symbiont.")}
+    # A base's tokenizer.json is tried on arrival: whether it can be read, and on no text.
+    assert found <= ({"tokenizers.Tokenizer"} if name == "training/bases.py" else set()), name
+
+
 def test_every_file_that_the_map_names_exists() -> None:
     tables = README.partition("## The files that a Predict passes")[2]
     for line in tables.splitlines():
