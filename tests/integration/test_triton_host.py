@@ -46,11 +46,14 @@ def base(store) -> str:
 
 @pytest.fixture(scope="module")
 def references(store, base):
-    shapes = [(4, 3), (0, 2), (16, 7), (1, 1)]
-    return dict(
-        random_bundle(store, base, seed=seed, rank=rank, num_labels=labels)
-        for seed, (rank, labels) in enumerate(shapes)
-    )
+    shapes = [
+        {"rank": 4, "num_labels": 3},
+        {"rank": 0, "num_labels": 2},
+        {"rank": 16, "num_labels": 7},
+        {"rank": 1, "num_labels": 1},
+        {"rank": 6, "num_labels": 5, "adalora": True},
+    ]
+    return dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftMixedModel, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import AdaLoraConfig, LoraConfig, PeftMixedModel, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, BertModel
 
 from symbiont.bundle.manifest import (
+    AdaLoraMethod,
     BundleManifest,
     ClassificationHead,
     Golden,
@@ -94,8 +95,12 @@ def random_bundle(
     pooling: Pooling = "mean",
     target_modules: Sequence[str] = _DEFAULT_TARGETS,
     rslora: bool = False,
+    adalora: bool = False,
 ) -> tuple[str, Reference]:
-    """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference."""
+    """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
+
+    With `adalora` the modules have ranks from `rank` down to 0, as if training had pruned them.
+    """
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
     # As in training: the model's own pooler takes no part.
@@ -103,7 +108,12 @@ def random_bundle(
     hidden_size: int = store.manifest("bases", base)["hidden_size"]
     method: Method = NoMethod()
     adapter: dict[str, Tensor] = {}
-    if rank:
+    if rank and adalora:
+        method = AdaLoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules))
+        encoder = _with_random_adalora(encoder, method)
+        # With the state given, PEFT does not take a module of rank 0 for a part that some other process holds.
+        adapter = get_peft_model_state_dict(encoder, state_dict=encoder.state_dict())
+    elif rank:
         method = LoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules), rslora=rslora)
         encoder = _with_random_lora(encoder, method)
         adapter = get_peft_model_state_dict(encoder)
@@ -135,3 +145,24 @@ def _with_random_lora(encoder: nn.Module, method: LoraMethod) -> PeftModel | Pef
         init_lora_weights=False,
     )
     return get_peft_model(encoder, config)
+
+
+def _with_random_adalora(encoder: nn.Module, method: AdaLoraMethod) -> PeftModel | PeftMixedModel:
+    config = AdaLoraConfig(
+        init_r=method.rank,
+        lora_alpha=method.alpha,  # type: ignore[arg-type]  # PEFT computes with any number
+        target_modules=list(method.target_modules),
+        total_step=10,
+    )
+    model = get_peft_model(encoder, config)
+    modules = [name.removesuffix(".lora_E") for name, _ in model.base_model.model.named_modules() if "lora_E" in name]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                nn.init.normal_(parameter, std=0.4)
+    config.rank_pattern = {
+        f"{module}.lora_E": [index < max(0, method.rank - number) for index in range(method.rank)]
+        for number, module in enumerate(modules)
+    }
+    model.base_model.resize_modules_by_rank_pattern(config.rank_pattern, "default")  # type: ignore[operator]
+    return model

@@ -4,6 +4,7 @@ It needs numpy and safetensors, not torch, so that a service that only reads man
 """
 
 from symbiont.bundle.manifest import (
+    AdaLoraMethod,
     BundleManifest,
     Calibration,
     ClassificationHead,
@@ -18,6 +19,7 @@ from symbiont.bundle.peft import ImportedAdapter, export_peft, import_peft
 from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bundle
 
 __all__ = [
+    "AdaLoraMethod",
     "Bundle",
     "BundleManifest",
     "Calibration",

@@ -17,14 +17,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class LoraMethod(_Part):
-    """Low-rank adapters: each target's output gains `scaling * B(A(x))` (Hu et al., arXiv 2106.09685)."""
+class _LowRank(_Part):
+    """A low-rank product beside each target module."""
 
-    kind: Literal["lora"] = "lora"
     rank: int = Field(ge=1, le=4096)
     alpha: float = Field(gt=0)
     # Name suffixes, matched as PEFT matches them.
     target_modules: tuple[str, ...] = Field(min_length=1)
+
+    def targets(self, module: str) -> bool:
+        """Whether a module of this dotted name carries an adapter."""
+        return any(module == target or module.endswith(f".{target}") for target in self.target_modules)
+
+
+class LoraMethod(_LowRank):
+    """Each target's output gains `scaling * B(A(x))` (LoRA, Hu et al., arXiv 2106.09685)."""
+
+    kind: Literal["lora"] = "lora"
     rslora: bool = False
 
     @property
@@ -32,9 +41,20 @@ class LoraMethod(_Part):
         """alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA (arXiv 2312.03732)."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
-    def targets(self, module: str) -> bool:
-        """Whether a module of this dotted name carries an adapter."""
-        return any(module == target or module.endswith(f".{target}") for target in self.target_modules)
+
+class AdaLoraMethod(_LowRank):
+    """Each target's output gains `scaling * B(E * A(x))`, E a vector of singular values, some of them pruned.
+
+    AdaLoRA, Zhang et al., arXiv 2303.10512. `rank` is where each module began; what training left it may be less,
+    even 0.
+    """
+
+    kind: Literal["adalora"] = "adalora"
+
+    @property
+    def scaling(self) -> float:
+        """alpha over the rank that each module began with, as PEFT has it, its guard against 0 included."""
+        return self.alpha / (self.rank + 1e-5)
 
 
 class NoMethod(_Part):
@@ -43,7 +63,7 @@ class NoMethod(_Part):
     kind: Literal["none"] = "none"
 
 
-Method = Annotated[LoraMethod | NoMethod, Field(discriminator="kind")]
+Method = Annotated[LoraMethod | AdaLoraMethod | NoMethod, Field(discriminator="kind")]
 
 
 class ClassificationHead(_Part):

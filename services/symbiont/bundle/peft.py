@@ -10,8 +10,8 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from symbiont.bundle import tensors
-from symbiont.bundle.manifest import LoraMethod
-from symbiont.bundle.store import ADAPTER, HEAD, KIND, load_bundle
+from symbiont.bundle.manifest import AdaLoraMethod, LoraMethod, NoMethod
+from symbiont.bundle.store import ADAPTER, HEAD, KIND, Bundle, load_bundle
 from symbiont.bundle.tensors import PEFT_PREFIX, Array
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument
@@ -37,7 +37,7 @@ _HEAD_MODULES = ("classifier", "score")
 class ImportedAdapter:
     """What a PEFT folder holds: the method, its tensors, and the head where one linear layer was saved with it."""
 
-    method: LoraMethod
+    method: LoraMethod | AdaLoraMethod
     adapter: Mapping[str, Array]
     head: Mapping[str, Array] | None
 
@@ -52,30 +52,26 @@ def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
     """
     bundle = load_bundle(store, digest)
     method = bundle.manifest.method
-    if not isinstance(method, LoraMethod):
+    if isinstance(method, NoMethod):
         raise FailedPrecondition(f"{KIND}/{digest}: its method is `{method.kind}`, which PEFT has no folder for")
     folder.mkdir(parents=True, exist_ok=True)
     source = store.path(KIND, digest)
     shutil.copyfile(source / ADAPTER, folder / WEIGHTS)
     shutil.copyfile(source / HEAD, folder / HEAD)
     config = {
-        "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": bundle.manifest.base_digest,
         "inference_mode": True,
-        "r": method.rank,
         "lora_alpha": method.alpha,
-        "use_rslora": method.rslora,
-        # By full name: a suffix would also match the pooler that AutoModel adds, which has no adapter here.
-        "target_modules": sorted(tensors.lora_pairs(bundle.adapter)),
         "lora_dropout": 0.0,
         "bias": "none",
+        **(_lora_config(method, bundle) if isinstance(method, LoraMethod) else _adalora_config(method, bundle)),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2))
 
 
 def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
-    """Reads a LoRA folder that PEFT saved.
+    """Reads a folder of LoRA or AdaLoRA that PEFT saved.
 
     Args:
         folder: holds `adapter_config.json` and `adapter_model.safetensors`.
@@ -96,17 +92,42 @@ def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
     return ImportedAdapter(method, tensors.as_arrays(adapter), head)
 
 
-def _method_from_config(config: dict[str, Any]) -> LoraMethod:
-    if config.get("peft_type") != "LORA":
-        raise InvalidArgument("peft_type", f"{config.get('peft_type')!r} is not supported, only LORA")
+# By full name: a suffix would also match the pooler that AutoModel adds, which has no adapter here.
+def _lora_config(method: LoraMethod, bundle: Bundle) -> dict[str, Any]:
+    targets = sorted(tensors.lora_pairs(bundle.adapter))
+    return {"peft_type": "LORA", "r": method.rank, "use_rslora": method.rslora, "target_modules": targets}
+
+
+def _adalora_config(method: AdaLoraMethod, bundle: Bundle) -> dict[str, Any]:
+    ranks = {module: len(triple.e) for module, triple in sorted(tensors.adalora_triples(bundle.adapter).items())}
+    return {
+        "peft_type": "ADALORA",
+        "init_r": method.rank,
+        # Of the schedule, which is over; PEFT reads no adapter without it.
+        "total_step": 1,
+        # PEFT keeps of each module those singular values that are true here.
+        "rank_pattern": {
+            f"{module}.lora_E": [index < rank for index in range(method.rank)] for module, rank in ranks.items()
+        },
+        "target_modules": list(ranks),
+    }
+
+
+def _method_from_config(config: dict[str, Any]) -> LoraMethod | AdaLoraMethod:
+    kind = config.get("peft_type")
+    if kind not in ("LORA", "ADALORA"):
+        raise InvalidArgument("peft_type", f"{kind!r} is not supported, only LORA and ADALORA")
     for option in _UNSUPPORTED:
-        if config.get(option):
+        # AdaLoRA's pattern says what the shapes say too.
+        if config.get(option) and (kind, option) != ("ADALORA", "rank_pattern"):
             raise InvalidArgument(option, "a bundle cannot express it")
     if config.get("bias", "none") != "none":
         raise InvalidArgument("bias", "trained biases are not supported")
     targets = config.get("target_modules")
     if not isinstance(targets, list):
         raise InvalidArgument("target_modules", "must be a list of names; an expression is not supported")
+    if kind == "ADALORA":
+        return AdaLoraMethod(rank=config["init_r"], alpha=config["lora_alpha"], target_modules=tuple(sorted(targets)))
     return LoraMethod(
         rank=config["r"],
         alpha=config["lora_alpha"],

@@ -4,20 +4,21 @@ Keys are PEFT's own, so that an adapter file can be handed to PEFT unchanged.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle.manifest import BundleManifest, ClassificationHead, LoraMethod
+from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, ClassificationHead, LoraMethod
 from symbiont.common.errors import IntegrityError
 
 Array = npt.NDArray[np.float32]
 
 PEFT_PREFIX = "base_model.model."
-_LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
+_ADALORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.lora_(?P<part>[ABE])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,52 @@ def as_arrays(tensors: Mapping[str, Any]) -> dict[str, Array]:
     return {key: _as_array(value) for key, value in tensors.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class AdaLoraTriple:
+    """The matrices of one module adapted by AdaLoRA: a is [rank, in], b is [out, rank], e is [rank, 1]."""
+
+    a: Array
+    b: Array
+    e: Array
+
+
 def lora_pairs(adapter: Mapping[str, Array]) -> dict[str, LoraPair]:
-    """Groups an adapter's tensors by the module they belong to.
+    """Groups a LoRA adapter's tensors by the module they belong to.
 
     Raises:
         IntegrityError: a key is no LoRA key, or one of a pair is missing.
     """
-    sides: dict[str, dict[str, Array]] = {}
+    return {module: LoraPair(p["A"], p["B"]) for module, p in _by_module(adapter, _LORA_KEY, "AB", "a LoRA").items()}
+
+
+def adalora_triples(adapter: Mapping[str, Array]) -> dict[str, AdaLoraTriple]:
+    """Groups an AdaLoRA adapter's tensors by the module they belong to; raises as `lora_pairs` does."""
+    parts = _by_module(adapter, _ADALORA_KEY, "ABE", "an AdaLoRA")
+    return {module: AdaLoraTriple(p["A"], p["B"], p["E"]) for module, p in parts.items()}
+
+
+def folded(method: LoraMethod | AdaLoraMethod, adapter: Mapping[str, Array]) -> dict[str, LoraPair]:
+    """Returns the pairs by module of a low-rank adapter of any kind, with all that scales them folded in."""
+    if isinstance(method, AdaLoraMethod):
+        triples = adalora_triples(adapter)
+        return {module: LoraPair(t.a * t.e, t.b * np.float32(method.scaling)) for module, t in triples.items()}
+    return {module: LoraPair(p.a, p.b * method.scaling) for module, p in lora_pairs(adapter).items()}
+
+
+def _by_module(
+    adapter: Mapping[str, Array], pattern: re.Pattern[str], parts: str, what: str
+) -> dict[str, dict[str, Array]]:
+    found: dict[str, dict[str, Array]] = {}
     for key, value in adapter.items():
-        match = _LORA_KEY.fullmatch(key)
+        match = pattern.fullmatch(key)
         if match is None:
-            raise IntegrityError(f"adapter tensor {key!r} is not a LoRA weight")
-        sides.setdefault(match["module"], {})[match["side"]] = value
-    for module, found in sides.items():
-        if len(found) != 2:
-            raise IntegrityError(f"adapter of {module} lacks its lora_{'B' if 'A' in found else 'A'}")
-    return {module: LoraPair(found["A"], found["B"]) for module, found in sides.items()}
+            raise IntegrityError(f"adapter tensor {key!r} is not {what} weight")
+        found.setdefault(match["module"], {})[match["part"]] = value
+    for module, have in found.items():
+        for part in parts:
+            if part not in have:
+                raise IntegrityError(f"adapter of {module} lacks its lora_{part}")
+    return found
 
 
 def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[str, Array]) -> None:
@@ -59,8 +90,20 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
         if not np.isfinite(value).all():
             raise IntegrityError(f"tensor {key!r} holds NaN or infinity")
     _check_head(manifest.head, head)
-    if isinstance(manifest.method, LoraMethod):
-        _check_lora(manifest.method, adapter)
+    method = manifest.method
+    if isinstance(method, LoraMethod):
+        pairs = lora_pairs(adapter)
+        _check_modules(method, pairs)
+        for module, pair in pairs.items():
+            _check_rank(module, pair.a, pair.b, method.rank)
+    elif isinstance(method, AdaLoraMethod):
+        triples = adalora_triples(adapter)
+        _check_modules(method, triples)
+        for module, triple in triples.items():
+            rank = len(triple.e)
+            if triple.e.shape != (rank, 1) or rank > method.rank:
+                raise IntegrityError(f"lora_E of {module} has shape {triple.e.shape}, not (0 to {method.rank}, 1)")
+            _check_rank(module, triple.a, triple.b, rank)
     elif adapter:
         raise IntegrityError("the method is `none`, yet there are adapter tensors")
 
@@ -74,17 +117,19 @@ def _check_head(spec: ClassificationHead, head: Mapping[str, Array]) -> None:
             raise IntegrityError(f"head tensor {key!r} has shape {head[key].shape}, not {shape}")
 
 
-def _check_lora(method: LoraMethod, adapter: Mapping[str, Array]) -> None:
-    pairs = lora_pairs(adapter)
-    if not pairs:
-        raise IntegrityError("the method is `lora`, yet there are no adapter tensors")
-    for module, pair in pairs.items():
+def _check_modules(method: LoraMethod | AdaLoraMethod, modules: Collection[str]) -> None:
+    if not modules:
+        raise IntegrityError(f"the method is `{method.kind}`, yet there are no adapter tensors")
+    for module in modules:
         if not method.targets(module):
             raise IntegrityError(f"adapter of {module} matches none of target_modules {list(method.target_modules)}")
-        if pair.a.ndim != 2 or pair.a.shape[0] != method.rank:
-            raise IntegrityError(f"lora_A of {module} has shape {pair.a.shape}, not ({method.rank}, in)")
-        if pair.b.ndim != 2 or pair.b.shape[1] != method.rank:
-            raise IntegrityError(f"lora_B of {module} has shape {pair.b.shape}, not (out, {method.rank})")
+
+
+def _check_rank(module: str, a: Array, b: Array, rank: int) -> None:
+    if a.ndim != 2 or a.shape[0] != rank:
+        raise IntegrityError(f"lora_A of {module} has shape {a.shape}, not ({rank}, in)")
+    if b.ndim != 2 or b.shape[1] != rank:
+        raise IntegrityError(f"lora_B of {module} has shape {b.shape}, not (out, {rank})")
 
 
 def _as_array(value: Any) -> Array:

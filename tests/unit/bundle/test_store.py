@@ -7,10 +7,11 @@ import torch
 
 from symbiont.bundle import load_bundle, read_manifest
 from symbiont.bundle.store import ADAPTER, HEAD, KIND
-from symbiont.bundle.tensors import lora_pairs
+from symbiont.bundle.tensors import folded, lora_pairs
 from symbiont.common.errors import IntegrityError, NotFound
 
 QUERY = "encoder.layer.0.attention.self.query"
+MODULE = f"base_model.model.{QUERY}"
 
 
 def test_what_is_written_is_read(store, draft):
@@ -142,3 +143,42 @@ def test_concurrent_writers_of_one_bundle_agree(store, draft):
     assert len(digests) == 8
     assert len(set(digests)) == 1
     load_bundle(store, digests[0])
+
+
+def _adalora(draft, rank: int = 2) -> None:
+    draft.fields["method"] = {"kind": "adalora", "rank": 4, "alpha": 4.0, "target_modules": ["query"]}
+    generator = np.random.default_rng(2)
+    shapes = {"A": (rank, 8), "B": (8, rank), "E": (rank, 1)}
+    draft.adapter = {
+        f"{MODULE}.lora_{part}": generator.normal(size=shape).astype(np.float32) for part, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize("rank", [0, 2, 4])
+def test_an_adalora_adapter_of_any_rank_up_to_its_first_is_kept(store, draft, rank):
+    _adalora(draft, rank)
+    bundle = load_bundle(store, draft.write(store))
+    (pair,) = folded(bundle.manifest.method, bundle.adapter).values()
+    a, b, e = (draft.adapter[f"{MODULE}.lora_{part}"] for part in "ABE")
+    np.testing.assert_allclose(pair.b @ pair.a, 4.0 / (4 + 1e-5) * b @ np.diag(e[:, 0]) @ a, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("E", lambda e: e[:1], "lora_A of .* has shape"),
+        ("E", lambda e: e[:, 0], "lora_E of .* has shape"),
+        ("E", lambda e: np.ones((5, 1), np.float32), "lora_E of .* has shape"),
+        ("B", lambda b: b.T.copy(), "lora_B of .* has shape"),
+        ("A", lambda a: a * np.float32("nan"), "NaN"),
+        ("A", None, "lacks its lora_A"),
+    ],
+)
+def test_a_wrong_adalora_adapter_is_refused(store, draft, part, change, message):
+    _adalora(draft)
+    key = f"{MODULE}.lora_{part}"
+    value = draft.adapter.pop(key)
+    if change:
+        draft.adapter[key] = change(value)
+    with pytest.raises(IntegrityError, match=message):
+        draft.write(store)

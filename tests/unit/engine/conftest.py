@@ -35,6 +35,8 @@ def world(tmp_path_factory) -> World:
         {"rank": 16, "num_labels": 7, "target_modules": ("dense",), "rslora": True},
         {"rank": 1, "num_labels": 1, "target_modules": ("query", "key", "value", "dense")},
         {"rank": 2, "num_labels": 5, "target_modules": ("attention.output.dense",)},
+        {"rank": 3, "num_labels": 4, "adalora": True},
+        {"rank": 8, "num_labels": 2, "adalora": True, "target_modules": ("query", "dense"), "pooling": "cls"},
     ]
     references = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
     return World(store, base, TorchRuntime(store, base, threads=1), references)
