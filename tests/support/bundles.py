@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, BertModel
 
 from symbiont.bundle.manifest import (
+    Activation,
     AdaLoraMethod,
     BundleManifest,
     ClassificationHead,
     Golden,
+    HoulsbyMethod,
     Lineage,
     LoraMethod,
     Method,
@@ -96,10 +98,12 @@ def random_bundle(
     target_modules: Sequence[str] = _DEFAULT_TARGETS,
     rslora: bool = False,
     adalora: bool = False,
+    houlsby: Activation | None = None,
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
-    With `adalora` the modules have ranks from `rank` down to 0, as if training had pruned them.
+    With `houlsby`, an activation, `rank` is the width of its bottlenecks. With `adalora` the modules have ranks from
+    `rank` down to 0, as if training had pruned them.
     """
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
@@ -113,6 +117,9 @@ def random_bundle(
         encoder = _with_random_adalora(encoder, method)
         # With the state given, PEFT does not take a module of rank 0 for a part that some other process holds.
         adapter = get_peft_model_state_dict(encoder, state_dict=encoder.state_dict())
+    elif rank and houlsby:
+        method = HoulsbyMethod(size=rank, activation=houlsby, target_modules=tuple(target_modules))
+        adapter = _add_random_bottlenecks(encoder, method)
     elif rank:
         method = LoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules), rslora=rslora)
         encoder = _with_random_lora(encoder, method)
@@ -166,3 +173,27 @@ def _with_random_adalora(encoder: nn.Module, method: AdaLoraMethod) -> PeftModel
     }
     model.base_model.resize_modules_by_rank_pattern(config.rank_pattern, "default")  # type: ignore[operator]
     return model
+
+
+class _Bottlenecked(nn.Module):
+    """A linear module with a bottleneck on what it gives."""
+
+    def __init__(self, linear: nn.Linear, method: HoulsbyMethod) -> None:
+        super().__init__()
+        self.linear = linear
+        self.adapter_down = nn.Linear(linear.out_features, method.size)
+        self.activation = nn.GELU() if method.activation == "gelu" else nn.ReLU()
+        self.adapter_up = nn.Linear(method.size, linear.out_features)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = self.linear(inputs)
+        changed: Tensor = outputs + self.adapter_up(self.activation(self.adapter_down(outputs)))
+        return changed
+
+
+def _add_random_bottlenecks(encoder: nn.Module, method: HoulsbyMethod) -> dict[str, Tensor]:
+    """Puts bottlenecks into an encoder; returns their tensors under the keys of a bundle."""
+    targets = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
+    for name in filter(method.targets, targets):
+        encoder.set_submodule(name, _Bottlenecked(encoder.get_submodule(name), method))  # type: ignore[arg-type]
+    return {f"base_model.model.{key}": value for key, value in encoder.state_dict().items() if ".adapter_" in key}

@@ -9,6 +9,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Empty stands for "there is none", for example a job that was trained without an evaluation set.
 OptionalDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 Pooling = Literal["mean", "cls"]
+# Both are 0 at 0: a bottleneck may be made wider with zeros and stays what it was.
+Activation = Literal["gelu", "relu"]
 
 
 class _Part(BaseModel):
@@ -17,17 +19,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class _LowRank(_Part):
-    """A low-rank product beside each target module."""
+class _Targeted(_Part):
+    """Something small at each of some linear modules."""
 
-    rank: int = Field(ge=1, le=4096)
-    alpha: float = Field(gt=0)
     # Name suffixes, matched as PEFT matches them.
     target_modules: tuple[str, ...] = Field(min_length=1)
 
     def targets(self, module: str) -> bool:
         """Whether a module of this dotted name carries an adapter."""
         return any(module == target or module.endswith(f".{target}") for target in self.target_modules)
+
+
+class _LowRank(_Targeted):
+    """A low-rank product beside each target module."""
+
+    rank: int = Field(ge=1, le=4096)
+    alpha: float = Field(gt=0)
 
 
 class LoraMethod(_LowRank):
@@ -57,13 +64,26 @@ class AdaLoraMethod(_LowRank):
         return self.alpha / (self.rank + 1e-5)
 
 
+class HoulsbyMethod(_Targeted):
+    """Each target's output y becomes `y + up(activation(down(y)))` (Houlsby et al., arXiv 1902.00751).
+
+    With the last linear modules of attention and of the feed-forward network as targets, that is before the residual
+    is added, as in the paper.
+    """
+
+    kind: Literal["houlsby"] = "houlsby"
+    # Width of the bottleneck.
+    size: int = Field(ge=1, le=4096)
+    activation: Activation = "gelu"
+
+
 class NoMethod(_Part):
     """The base as it is: only the head was trained."""
 
     kind: Literal["none"] = "none"
 
 
-Method = Annotated[LoraMethod | AdaLoraMethod | NoMethod, Field(discriminator="kind")]
+Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | NoMethod, Field(discriminator="kind")]
 
 
 class ClassificationHead(_Part):

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from symbiont.bundle import tensors
-from symbiont.bundle.manifest import AdaLoraMethod, LoraMethod, NoMethod
+from symbiont.bundle.manifest import AdaLoraMethod, LoraMethod
 from symbiont.bundle.store import ADAPTER, HEAD, KIND, Bundle, load_bundle
 from symbiont.bundle.tensors import PEFT_PREFIX, Array
 from symbiont.common.artifacts import ArtifactStore
@@ -52,7 +52,7 @@ def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
     """
     bundle = load_bundle(store, digest)
     method = bundle.manifest.method
-    if isinstance(method, NoMethod):
+    if not isinstance(method, LoraMethod | AdaLoraMethod):
         raise FailedPrecondition(f"{KIND}/{digest}: its method is `{method.kind}`, which PEFT has no folder for")
     folder.mkdir(parents=True, exist_ok=True)
     source = store.path(KIND, digest)

@@ -4,21 +4,23 @@ Keys are PEFT's own, so that an adapter file can be handed to PEFT unchanged.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, ClassificationHead, LoraMethod
+from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, ClassificationHead, HoulsbyMethod, LoraMethod
 from symbiont.common.errors import IntegrityError
 
 Array = npt.NDArray[np.float32]
 
 PEFT_PREFIX = "base_model.model."
-_LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.lora_(?P<part>[AB])\.weight")
-_ADALORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.lora_(?P<part>[ABE])")
+_LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[AB])\.weight")
+_ADALORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[ABE])")
+_HOULSBY_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>adapter_(down|up)\.(weight|bias))")
+_HOULSBY_PARTS = ("adapter_down.weight", "adapter_down.bias", "adapter_up.weight", "adapter_up.bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,36 @@ class AdaLoraTriple:
     e: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The two layers at one module: down is [size, out], up is [out, size], their biases [size] and [out]."""
+
+    down: Array
+    down_bias: Array
+    up: Array
+    up_bias: Array
+
+
 def lora_pairs(adapter: Mapping[str, Array]) -> dict[str, LoraPair]:
     """Groups a LoRA adapter's tensors by the module they belong to.
 
     Raises:
         IntegrityError: a key is no LoRA key, or one of a pair is missing.
     """
-    return {module: LoraPair(p["A"], p["B"]) for module, p in _by_module(adapter, _LORA_KEY, "AB", "a LoRA").items()}
+    parts = _by_module(adapter, _LORA_KEY, ("lora_A", "lora_B"), "a LoRA")
+    return {module: LoraPair(p["lora_A"], p["lora_B"]) for module, p in parts.items()}
 
 
 def adalora_triples(adapter: Mapping[str, Array]) -> dict[str, AdaLoraTriple]:
     """Groups an AdaLoRA adapter's tensors by the module they belong to; raises as `lora_pairs` does."""
-    parts = _by_module(adapter, _ADALORA_KEY, "ABE", "an AdaLoRA")
-    return {module: AdaLoraTriple(p["A"], p["B"], p["E"]) for module, p in parts.items()}
+    parts = _by_module(adapter, _ADALORA_KEY, ("lora_A", "lora_B", "lora_E"), "an AdaLoRA")
+    return {module: AdaLoraTriple(p["lora_A"], p["lora_B"], p["lora_E"]) for module, p in parts.items()}
+
+
+def bottlenecks(adapter: Mapping[str, Array]) -> dict[str, Bottleneck]:
+    """Groups a Houlsby adapter's tensors by the module they belong to; raises as `lora_pairs` does."""
+    parts = _by_module(adapter, _HOULSBY_KEY, _HOULSBY_PARTS, "a Houlsby")
+    return {module: Bottleneck(*(p[part] for part in _HOULSBY_PARTS)) for module, p in parts.items()}
 
 
 def folded(method: LoraMethod | AdaLoraMethod, adapter: Mapping[str, Array]) -> dict[str, LoraPair]:
@@ -67,7 +86,7 @@ def folded(method: LoraMethod | AdaLoraMethod, adapter: Mapping[str, Array]) -> 
 
 
 def _by_module(
-    adapter: Mapping[str, Array], pattern: re.Pattern[str], parts: str, what: str
+    adapter: Mapping[str, Array], pattern: re.Pattern[str], parts: Sequence[str], what: str
 ) -> dict[str, dict[str, Array]]:
     found: dict[str, dict[str, Array]] = {}
     for key, value in adapter.items():
@@ -78,7 +97,7 @@ def _by_module(
     for module, have in found.items():
         for part in parts:
             if part not in have:
-                raise IntegrityError(f"adapter of {module} lacks its lora_{part}")
+                raise IntegrityError(f"adapter of {module} lacks its {part}")
     return found
 
 
@@ -104,6 +123,11 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
             if triple.e.shape != (rank, 1) or rank > method.rank:
                 raise IntegrityError(f"lora_E of {module} has shape {triple.e.shape}, not (0 to {method.rank}, 1)")
             _check_rank(module, triple.a, triple.b, rank)
+    elif isinstance(method, HoulsbyMethod):
+        layers = bottlenecks(adapter)
+        _check_modules(method, layers)
+        for module, layer in layers.items():
+            _check_bottleneck(module, layer, method.size)
     elif adapter:
         raise IntegrityError("the method is `none`, yet there are adapter tensors")
 
@@ -117,7 +141,15 @@ def _check_head(spec: ClassificationHead, head: Mapping[str, Array]) -> None:
             raise IntegrityError(f"head tensor {key!r} has shape {head[key].shape}, not {shape}")
 
 
-def _check_modules(method: LoraMethod | AdaLoraMethod, modules: Collection[str]) -> None:
+def _check_bottleneck(module: str, layer: Bottleneck, size: int) -> None:
+    out = len(layer.up_bias)
+    found = tuple(part.shape for part in (layer.down, layer.down_bias, layer.up, layer.up_bias))
+    expected = ((size, out), (size,), (out, size), (out,))
+    if found != expected:
+        raise IntegrityError(f"adapter of {module} has the shapes {found}, not {expected}")
+
+
+def _check_modules(method: LoraMethod | AdaLoraMethod | HoulsbyMethod, modules: Collection[str]) -> None:
     if not modules:
         raise IntegrityError(f"the method is `{method.kind}`, yet there are no adapter tensors")
     for module in modules:

@@ -1,31 +1,58 @@
 """Fits a bundle's adapter to the base it will run on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
-from symbiont.bundle.manifest import Method, NoMethod
-from symbiont.bundle.tensors import Array, LoraPair, folded
+from symbiont.bundle.manifest import Activation, AdaLoraMethod, HoulsbyMethod, LoraMethod, Method
+from symbiont.bundle.tensors import Array, Bottleneck, LoraPair, bottlenecks, folded
 from symbiont.common.errors import IntegrityError
 
 
-def fit(method: Method, adapter: Mapping[str, Array], linears: Mapping[str, tuple[int, int]]) -> dict[str, LoraPair]:
-    """Returns the pairs by module, all that scales them folded in; empty for the method `none`.
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter of any kind, by module: low-rank pairs with all that scales them folded in, or bottlenecks."""
 
-    A module that AdaLoRA pruned to rank 0 is left out: it adds nothing.
+    pairs: Mapping[str, LoraPair] = field(default_factory=dict)
+    bottlenecks: Mapping[str, Bottleneck] = field(default_factory=dict)
+    activation: Activation = "gelu"
 
-    Every module that the method names must be there: one left out would silently answer like the base.
+
+def fit(method: Method, adapter: Mapping[str, Array], linears: Mapping[str, tuple[int, int]]) -> Adapter | None:
+    """Returns the adapter, or None when it adds nothing to the base.
+
+    Every module that the method names must be there: one left out would silently answer like the base. A module that
+    AdaLoRA pruned to rank 0 is left out of the result.
 
     Raises:
         IntegrityError: the adapter does not fit this base.
     """
-    if isinstance(method, NoMethod):
-        return {}
-    pairs = folded(method, adapter)
+    match method:
+        case LoraMethod() | AdaLoraMethod():
+            pairs = folded(method, adapter)
+            _check_modules(pairs, method, linears)
+            for name, pair in pairs.items():
+                _check_widths(name, (pair.a.shape[1], pair.b.shape[0]), linears[name], "(in, out)")
+            pairs = {name: pair for name, pair in pairs.items() if len(pair.a)}
+            return Adapter(pairs=pairs) if pairs else None
+        case HoulsbyMethod():
+            layers = bottlenecks(adapter)
+            _check_modules(layers, method, linears)
+            for name, layer in layers.items():
+                _check_widths(name, len(layer.up), linears[name][1], "outputs")
+            return Adapter(bottlenecks=layers, activation=method.activation)
+        case _:
+            return None
+
+
+def _check_modules(
+    found: Collection[str], method: LoraMethod | AdaLoraMethod | HoulsbyMethod, linears: Mapping[str, tuple[int, int]]
+) -> None:
     targets = {name for name in linears if method.targets(name)}
-    if set(pairs) != targets:
-        different = sorted(set(pairs) ^ targets)
+    if set(found) != targets:
+        different = sorted(set(found) ^ targets)
         raise IntegrityError(f"the adapter and the base differ in the modules {different[:4]}")
-    for name, pair in pairs.items():
-        found, expected = (pair.a.shape[1], pair.b.shape[0]), linears[name]
-        if found != expected:
-            raise IntegrityError(f"the adapter of {name} is for (in, out) = {found}, the base has {expected}")
-    return {name: pair for name, pair in pairs.items() if len(pair.a)}
+
+
+def _check_widths(name: str, found: object, expected: object, what: str) -> None:
+    if found != expected:
+        raise IntegrityError(f"the adapter of {name} is for {what} = {found}, the base has {expected}")

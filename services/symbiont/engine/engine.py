@@ -127,9 +127,9 @@ class Engine:
         head = bundle.manifest.head
         if head.hidden_size != self.facts.hidden_size:
             raise IntegrityError(f"the head takes {head.hidden_size} values, the base gives {self.facts.hidden_size}")
-        pairs = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears)
+        adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears)
         return Content(
-            adapter=self._runtime.place(pairs) if pairs else None,
+            adapter=self._runtime.place(adapter) if adapter else None,
             head=Head(head.pooling, bundle.head["weight"], bundle.head["bias"]),
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from symbiont.bundle.manifest import Pooling
-from symbiont.bundle.tensors import LoraPair
+from symbiont.engine.adapters import Adapter
 
 Array = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -49,8 +49,8 @@ class Runtime(Protocol):
         """The base that is loaded."""
         ...
 
-    def place(self, adapter: Mapping[str, LoraPair]) -> PlacedAdapter:
-        """Brings an adapter, its scaling folded into b and its shapes checked, to where `encode` can use it."""
+    def place(self, adapter: Adapter) -> PlacedAdapter:
+        """Brings an adapter, its shapes checked, to where `encode` can use it."""
         ...
 
     def encode(self, batch: Batch) -> Array:

@@ -1,18 +1,19 @@
 """The reference runtime: a Hugging Face encoder in torch, on CPU or GPU; hooks on its linear layers add adapters."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from symbiont.bundle.manifest import Pooling
-from symbiont.bundle.tensors import LoraPair
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError
+from symbiont.engine.adapters import Adapter
+from symbiont.engine.houlsby import HoulsbyBatch, TorchBottleneck, TorchHoulsby
 from symbiont.engine.lora import LoraBatch, TorchAdapter
 from symbiont.engine.runtime import Array, Batch, HostFacts
 
@@ -61,6 +62,7 @@ class TorchRuntime:
         self._facts = _facts(digest, fields, self._model)
         self._padding = self._model.config.pad_token_id or 0
         self._lora: LoraBatch | None = None
+        self._houlsby: HoulsbyBatch | None = None
         for name in self._facts.linears:
             self._model.get_submodule(name).register_forward_hook(self._hook(name))
 
@@ -69,10 +71,19 @@ class TorchRuntime:
         """The base that is loaded."""
         return self._facts
 
-    def place(self, adapter: Mapping[str, LoraPair]) -> TorchAdapter:
+    def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby:
         """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
-        move = partial(torch.tensor, dtype=torch.float32, device=self._device)
-        return TorchAdapter({name: (move(pair.a.T.copy()), move(pair.b.T.copy())) for name, pair in adapter.items()})
+
+        def move(matrix: Array) -> Tensor:
+            return torch.tensor(np.atleast_2d(matrix).copy(), dtype=torch.float32, device=self._device)
+
+        if adapter.bottlenecks:
+            layers = {
+                name: TorchBottleneck(move(b.down.T), move(b.down_bias), move(b.up.T), move(b.up_bias))
+                for name, b in adapter.bottlenecks.items()
+            }
+            return TorchHoulsby(layers, adapter.activation)
+        return TorchAdapter({name: (move(pair.a.T), move(pair.b.T)) for name, pair in adapter.pairs.items()})
 
     @torch.inference_mode()
     def encode(self, batch: Batch) -> Array:
@@ -81,17 +92,22 @@ class TorchRuntime:
         rows = [torch.tensor(ids, dtype=torch.long, device=self._device) for ids in batch.input_ids]
         input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._padding)
         mask = torch.arange(input_ids.shape[1], device=self._device)[None, :] < lengths[:, None]
-        self._lora = LoraBatch(batch.adapters) if any(a is not None for a in batch.adapters) else None
+        lora = [a if isinstance(a, TorchAdapter) else None for a in batch.adapters]
+        houlsby = [a if isinstance(a, TorchHoulsby) else None for a in batch.adapters]
+        self._lora = LoraBatch(lora) if any(lora) else None
+        self._houlsby = HoulsbyBatch(houlsby) if any(houlsby) else None
         try:
             hidden: Tensor = self._model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
         finally:
-            self._lora = None
+            self._lora = self._houlsby = None
         pooled: Array = _pool(hidden, mask, batch.poolings).cpu().numpy()
         return pooled
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-            return outputs if self._lora is None else self._lora.add(name, inputs[0], outputs)
+            if self._lora is not None:
+                outputs = self._lora.add(name, inputs[0], outputs)
+            return outputs if self._houlsby is None else self._houlsby.add(name, outputs)
 
         return add_adapters
 

@@ -7,7 +7,7 @@ import torch
 
 from symbiont.bundle import load_bundle, read_manifest
 from symbiont.bundle.store import ADAPTER, HEAD, KIND
-from symbiont.bundle.tensors import folded, lora_pairs
+from symbiont.bundle.tensors import bottlenecks, folded, lora_pairs
 from symbiont.common.errors import IntegrityError, NotFound
 
 QUERY = "encoder.layer.0.attention.self.query"
@@ -180,5 +180,37 @@ def test_a_wrong_adalora_adapter_is_refused(store, draft, part, change, message)
     value = draft.adapter.pop(key)
     if change:
         draft.adapter[key] = change(value)
+    with pytest.raises(IntegrityError, match=message):
+        draft.write(store)
+
+
+def _houlsby(draft) -> None:
+    draft.fields["method"] = {"kind": "houlsby", "size": 3, "target_modules": ["query"]}
+    shapes = {"down.weight": (3, 8), "down.bias": (3,), "up.weight": (8, 3), "up.bias": (8,)}
+    draft.adapter = {f"{MODULE}.adapter_{part}": np.ones(shape, np.float32) for part, shape in shapes.items()}
+
+
+def test_a_houlsby_adapter_is_kept(store, draft):
+    _houlsby(draft)
+    bundle = load_bundle(store, draft.write(store))
+    (layer,) = bottlenecks(bundle.adapter).values()
+    assert (layer.down.shape, layer.up.shape) == ((3, 8), (8, 3))
+
+
+@pytest.mark.parametrize(
+    ("part", "shape", "message"),
+    [
+        ("down.weight", (4, 8), "has the shapes"),
+        ("down.bias", (3, 1), "has the shapes"),
+        ("up.weight", (3, 8), "has the shapes"),
+        ("up.bias", (7,), "has the shapes"),
+        ("up.bias", None, "lacks its adapter_up.bias"),
+    ],
+)
+def test_a_wrong_houlsby_adapter_is_refused(store, draft, part, shape, message):
+    _houlsby(draft)
+    del draft.adapter[f"{MODULE}.adapter_{part}"]
+    if shape:
+        draft.adapter[f"{MODULE}.adapter_{part}"] = np.ones(shape, np.float32)
     with pytest.raises(IntegrityError, match=message):
         draft.write(store)

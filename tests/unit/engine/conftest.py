@@ -36,6 +36,9 @@ def world(tmp_path_factory) -> World:
         {"rank": 1, "num_labels": 1, "target_modules": ("query", "key", "value", "dense")},
         {"rank": 2, "num_labels": 5, "target_modules": ("attention.output.dense",)},
         {"rank": 3, "num_labels": 4, "adalora": True},
+        {"rank": 5, "num_labels": 3, "houlsby": "gelu", "target_modules": ("output.dense",)},
+        {"rank": 12, "num_labels": 2, "houlsby": "relu", "target_modules": ("output.dense",), "pooling": "cls"},
+        {"rank": 2, "num_labels": 6, "houlsby": "gelu", "target_modules": ("query", "attention.output.dense")},
         {"rank": 8, "num_labels": 2, "adalora": True, "target_modules": ("query", "dense"), "pooling": "cls"},
     ]
     references = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))

@@ -132,7 +132,7 @@ def test_memory_that_runs_out_while_loading(world, refusal, monkeypatch):
 
     def place(adapter):
         # Of this bundle only: the good neighbour must still load.
-        if next(iter(adapter.values())).a.shape[0] == 4:
+        if next(iter(adapter.pairs.values())).a.shape[0] == 4:
             raise MemoryError
         return real(adapter)
 
