@@ -30,6 +30,7 @@ STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
     # Stored bytes do not fit: the caller's request is fine, the state is not.
     errors.IntegrityError: grpc.StatusCode.FAILED_PRECONDITION,
 }

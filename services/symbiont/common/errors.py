@@ -79,6 +79,12 @@ class DeadlineExceeded(SymbiontError):
     default_reason = "DEADLINE_EXCEEDED"
 
 
+class Unimplemented(SymbiontError):
+    """A method of a foreign protocol that this service does not have."""
+
+    default_reason = "UNIMPLEMENTED"
+
+
 class IntegrityError(SymbiontError):
     """Stored bytes do not match their digest, or do not fit the place they are meant for."""
 

@@ -33,6 +33,10 @@ class Lru(Generic[K, V]):
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
+    def values(self) -> list[V]:
+        """Returns all entries, the least recently used one first."""
+        return list(self._entries.values())
+
     def drop(self, key: K) -> None:
         """Forgets an entry; one that is not there is no error."""
         self._entries.pop(key, None)

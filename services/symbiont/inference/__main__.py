@@ -22,6 +22,9 @@ from symbiont.inference.bundles import BundleShelf, reader
 from symbiont.inference.clients import RegistryClient, TokenizationClient
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.oip.answering import OpenInference
+from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
+from symbiont.inference.oip.statistics import Statistics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.predictor import Limits, Predictor
 from symbiont.inference.router import Router
@@ -38,8 +41,8 @@ def assemble(
     training: Channel,
     tokenization: Channel,
     hosts: HostClient,
-) -> tuple[Registration, Sequence[AbstractAsyncContextManager[None]]]:
-    """Joins the parts; returns the gRPC service and the work that goes on beside its calls."""
+) -> tuple[Sequence[Registration], Sequence[AbstractAsyncContextManager[None]]]:
+    """Joins the parts; returns the gRPC services and the work that goes on beside its calls."""
     metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
     router = Router(RegistryClient(training), table, metrics, settings.cached_versions)
     keeper = HostKeeper(hosts, table, health_report(lifecycle), metrics, settings.host_check_seconds)
@@ -47,7 +50,10 @@ def assemble(
     limits = Limits(settings.max_instances, settings.max_text_bytes)
     predictor = Predictor(router, bundles, TokenizationClient(tokenization), hosts, limits, metrics)
     background = [running("aliases", router.follow), running("hosts", keeper.run)]
-    return registration(predictor, settings.default_timeout_seconds), background
+    inference = OpenInference(predictor, metrics, Statistics(settings.cached_versions))
+    timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
+    foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
+    return [registration(predictor, timeout_s), open_registration(foreign)], background
 
 
 async def serve(settings: InferenceSettings) -> None:
@@ -58,8 +64,8 @@ async def serve(settings: InferenceSettings) -> None:
         connect(settings.tokenization_address) as tokenization,
         _hosts(settings) as hosts,
     ):
-        service, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
-        await run_server(settings, metrics, lifecycle, [service], background)
+        services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
+        await run_server(settings, metrics, lifecycle, services, background)
 
 
 @asynccontextmanager

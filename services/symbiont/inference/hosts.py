@@ -53,6 +53,10 @@ class HostKeeper:
                 await self._publish()
                 await self._changed.wait()
 
+    def is_ready(self, base: str) -> bool:
+        """Whether the host of a base was ready when it was last looked at."""
+        return base in self._ready
+
     async def _tend(self, base: str) -> None:
         failing = False
         while True:

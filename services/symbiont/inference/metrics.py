@@ -1,9 +1,11 @@
 """Every metric that the inference service alone has."""
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
-from symbiont.inference.types import PredictResult
+from symbiont.inference.types import ModelVersion, PredictResult
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 STAGES = ("resolve", "tokenize", "infer")
@@ -34,10 +36,12 @@ class InferenceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.predictions = Counter(
-            "symbiont_inference_predictions", "Predict calls answered.", ["base"], registry=registry
+            "symbiont_inference_predictions", "Calls answered, of Predict and ModelInfer.", ["base"], registry=registry
         )
         self.instances = Counter("symbiont_inference_instances", "Instances predicted on.", ["base"], registry=registry)
-        self.refusals = Refusals("symbiont_inference_refusals", "Predict calls not answered.", REASONS, registry)
+        self.refusals = Refusals(
+            "symbiont_inference_refusals", "Calls not answered, of Predict and ModelInfer.", REASONS, registry
+        )
         self.batch_size = Histogram(
             "symbiont_inference_batch_size", "Instances in a call.", registry=registry, buckets=BATCH_BUCKETS
         )
@@ -58,9 +62,13 @@ class InferenceMetrics:
 
     def predicted(self, result: PredictResult) -> None:
         """Counts one answered call."""
-        base = result.version.base_digest[:_SHORT]
+        self.answered(result.version, len(result.predictions), result.seconds)
+
+    def answered(self, version: ModelVersion, instances: int, seconds: Mapping[str, float]) -> None:
+        """Counts one answered call by what answered it."""
+        base = version.base_digest[:_SHORT]
         self.predictions.labels(base).inc()
-        self.instances.labels(base).inc(len(result.predictions))
-        self.batch_size.observe(len(result.predictions))
-        for stage, seconds in result.seconds.items():
-            self.stage_seconds.labels(stage).observe(seconds)
+        self.instances.labels(base).inc(instances)
+        self.batch_size.observe(instances)
+        for stage, spent in seconds.items():
+            self.stage_seconds.labels(stage).observe(spent)

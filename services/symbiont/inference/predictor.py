@@ -15,7 +15,17 @@ from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import HostClient, TokenSource
 from symbiont.inference.reference import ModelReference, parse_reference
 from symbiont.inference.router import FIELD, Router
-from symbiont.inference.types import BundleInfo, Logits, ModelVersion, PredictCall, Prediction, PredictResult, Tokens
+from symbiont.inference.types import (
+    BundleInfo,
+    Ids,
+    Logits,
+    ModelVersion,
+    PredictCall,
+    Prediction,
+    PredictResult,
+    Served,
+    Tokens,
+)
 
 MAX_CLASSES = 100_000
 
@@ -64,19 +74,48 @@ class Predictor:
 
     async def _predict(self, call: PredictCall, reference: ModelReference, deadline: Deadline) -> PredictResult:
         seconds: dict[str, float] = {}
+        served = await self.find(reference, deadline, seconds)
+        self._check_size(call, served.bundle)
+        logits, truncated = await self.score_texts(served, call.texts, deadline, seconds)
+        predictions = [
+            Prediction(classify(row, served.bundle, call.top_k), cut)
+            for row, cut in zip(logits, truncated, strict=True)
+        ]
+        return PredictResult(predictions, served.version, seconds)
+
+    async def find(self, reference: ModelReference, deadline: Deadline, seconds: dict[str, float]) -> Served:
+        """Returns what a reference means now; notes in `seconds` what the stage took.
+
+        Raises:
+            NotFound: there is no such model, alias or version.
+            FailedPrecondition, IntegrityError: its bundle must not serve.
+            Unavailable: it is not known here and the registry cannot be asked.
+        """
         async with _stage("resolve", seconds, deadline):
             version = await self._router.resolve(reference, deadline)
-            bundle = await self._bundles.of(version)
-        self._check_size(call, bundle)
+            return Served(version, await self._bundles.of(version))
+
+    async def score_texts(
+        self, served: Served, texts: Sequence[str], deadline: Deadline, seconds: dict[str, float]
+    ) -> tuple[Sequence[Logits], Sequence[bool]]:
+        """Returns for each text its logits and whether it was cut; the texts have passed their checks."""
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(version, bundle, call, deadline)
+            tokens = await self._tokenize(served, texts, deadline)
+        return await self.score_rows(served, tokens.rows, deadline, seconds), tokens.truncated
+
+    async def score_rows(
+        self, served: Served, rows: Sequence[Ids], deadline: Deadline, seconds: dict[str, float], field: str = ""
+    ) -> Sequence[Logits]:
+        """Returns the logits of rows of token ids, special tokens among them.
+
+        Args:
+            field: where the caller gave the ids itself; empty when they come from the tokenization service.
+
+        Raises:
+            InvalidArgument: the caller's own ids do not fit the base; it names `field`.
+        """
         async with _stage("infer", seconds, deadline):
-            logits = await self._infer(version, tokens, deadline)
-        predictions = [
-            Prediction(classify(row, bundle, call.top_k), truncated)
-            for row, truncated in zip(logits, tokens.truncated, strict=True)
-        ]
-        return PredictResult(predictions, version, seconds)
+            return await self._infer(served.version, rows, deadline, field)
 
     def _check_size(self, call: PredictCall, bundle: BundleInfo) -> None:
         # Writing an answer holds up every other call of the process: this many classes take about 50 ms.
@@ -98,11 +137,9 @@ class Predictor:
             check_text(f"instances[{index}].text", text, self._limits.text_bytes)
         return reference
 
-    async def _tokenize(
-        self, version: ModelVersion, bundle: BundleInfo, call: PredictCall, deadline: Deadline
-    ) -> Tokens:
-        asked = version.tokenizer_digest
-        tokens = await self._tokens.tokenize(asked, call.texts, bundle.max_tokens, deadline.remaining())
+    async def _tokenize(self, served: Served, texts: Sequence[str], deadline: Deadline) -> Tokens:
+        version, asked = served.version, served.version.tokenizer_digest
+        tokens = await self._tokens.tokenize(asked, texts, served.bundle.max_tokens, deadline.remaining())
         if tokens.tokenizer_digest != asked:
             raise FailedPrecondition(
                 f"{version.name} was trained with the tokenizer {asked}, but {tokens.tokenizer_digest} answered",
@@ -110,13 +147,17 @@ class Predictor:
             )
         return tokens
 
-    async def _infer(self, version: ModelVersion, tokens: Tokens, deadline: Deadline) -> Sequence[Logits]:
-        rows = [(ids, version.bundle_digest) for ids in tokens.rows]
+    async def _infer(
+        self, version: ModelVersion, ids: Sequence[Ids], deadline: Deadline, field: str
+    ) -> Sequence[Logits]:
+        rows = [(row, version.bundle_digest) for row in ids]
         try:
             return await self._hosts.infer(
                 version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
             )
         except (NotFound, InvalidArgument) as exc:
+            if field and isinstance(exc, InvalidArgument):
+                raise InvalidArgument(field, str(exc)) from exc
             # The caller's own input has passed its checks: what is stored does not fit.
             raise FailedPrecondition(f"{version.name} cannot be served: {exc}") from exc
 

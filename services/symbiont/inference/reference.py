@@ -7,6 +7,8 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import check_id, parse_version_name
 
 DEFAULT_ALIAS = "production"
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_OPEN = re.compile(r"([^/@]+)(?:@([^/@]+))?")
 _BY_ALIAS = re.compile(r"models/([^/@]+)(?:@([^/@]+))?")
 
 
@@ -29,3 +31,25 @@ def parse_reference(field: str, text: str) -> ModelReference:
         forms = "models/{model}, models/{model}@{alias} or models/{model}/versions/{version}"
         raise InvalidArgument(field, f"{text[:200]!r} is not of the form {forms}")
     return ModelReference(check_id(field, match[1]), check_id(field, match[2] or DEFAULT_ALIAS))
+
+
+def parse_open_name(name: str, version: str) -> ModelReference:
+    """Reads the pair that the Open Inference Protocol names a model by.
+
+    Args:
+        name: `{model}@{alias}`, or `{model}` (alias `production`).
+        version: a number, which only goes with `{model}`, or empty.
+    """
+    match = _OPEN.fullmatch(name)
+    if not match:
+        raise InvalidArgument("model_name", f"{name[:200]!r} is not of the form {{model}} or {{model}}@{{alias}}")
+    model = check_id("model_name", match[1])
+    if not version:
+        return ModelReference(model, check_id("model_name", match[2] or DEFAULT_ALIAS))
+    if match[2]:
+        raise InvalidArgument(
+            "model_version", f"{version[:200]!r} and the alias {match[2]!r} are two answers to one question"
+        )
+    if not _NUMBER.fullmatch(version):
+        raise InvalidArgument("model_version", f"{version[:200]!r} is not the number of a version")
+    return ModelReference(model, version=int(version))

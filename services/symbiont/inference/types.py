@@ -65,6 +65,14 @@ class BundleInfo:
 
 
 @dataclass(frozen=True)
+class Served:
+    """What a model reference means now: a version, and the facts of its bundle."""
+
+    version: ModelVersion
+    bundle: BundleInfo
+
+
+@dataclass(frozen=True)
 class Tokens:
     """A tokenized batch: ids of each text, whether it was cut, and the digest of the tokenizer that did it."""
 

@@ -193,10 +193,10 @@ async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> Asyn
             artifact_root=store.root, host_check_seconds=0.02, default_timeout_seconds=5, max_message_bytes=16 << 20
         )
         metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
-        service, background = assemble(settings, metrics, lifecycle, channels[0], channels[1], triton)
+        services, background = assemble(settings, metrics, lifecycle, channels[0], channels[1], triton)
         for work in background:
             await stack.enter_async_context(work)
-        inference = await serve([service], metrics, lifecycle)
+        inference = await serve(services, metrics, lifecycle)
 
         made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening.request_ids)
         training.promote("mood", "production", made.make_version("mood", 1, ["bad", "good"], [0.0, 2.0]))

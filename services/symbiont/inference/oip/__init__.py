@@ -1,0 +1,1 @@
+"""The Open Inference Protocol over the same router and predictor as Predict, for tritonclient and KServe's client."""

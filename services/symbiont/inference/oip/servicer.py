@@ -1,0 +1,221 @@
+"""Where a call of the Open Inference Protocol enters: decode, call the domain, encode."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+from typing_extensions import override
+
+from symbiont.common.calls import status_code
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unimplemented
+from symbiont.common.log import get_logger
+from symbiont.common.request_id import current_request_id
+from symbiont.common.server import Registration
+from symbiont.inference.deadline import Deadline
+from symbiont.inference.hosts import HostKeeper
+from symbiont.inference.oip import convert
+from symbiont.inference.oip.answering import OpenInference
+from symbiont.inference.oip.streaming import answered_in_order
+from symbiont.inference.predictor import Limits
+from symbiont.inference.reference import DEFAULT_ALIAS, parse_open_name
+from symbiont.inference.table import RoutingTable
+from symbiont.triton.open_inference import open_inference_pb2 as pb
+from symbiont.triton.open_inference import open_inference_pb2_grpc as pb_grpc
+
+NAME = "symbiont"
+# Under the names of Triton's documentation, and only what is done here. Not `schedule_policy`, because `priority` is
+# taken and changes nothing; not `parameters`, because unknown ones are refused.
+EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _left_out(what: str) -> Callable[[Any, Any, _Context], Awaitable[Any]]:
+    async def refuse(self: Any, request: Any, context: _Context) -> Any:
+        raise Unimplemented(f"{what} is not offered here")
+
+    return refuse
+
+
+class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """inference.GRPCInferenceService.
+
+    A model is `{model}` or `{model}@{alias}`, with the number of a version or without one. It takes TEXT, or INPUT_IDS
+    with an optional ATTENTION_MASK, and gives PROBABILITIES and LABEL. No call takes longer than `timeout_s` seconds,
+    whatever it asks for.
+    """
+
+    def __init__(
+        self,
+        inference: OpenInference,
+        table: RoutingTable,
+        keeper: HostKeeper,
+        limits: Limits,
+        stopping: asyncio.Event,
+        timeout_s: float,
+        stream_calls: int,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            stream_calls: calls of one stream that run at a time.
+        """
+        self._inference = inference
+        self._table = table
+        self._keeper = keeper
+        self._limits = limits
+        self._stopping = stopping
+        self._timeout = timeout_s
+        self._stream_calls = stream_calls
+
+    @override
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: _Context) -> pb.ServerLiveResponse:
+        """Says that the process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    @override
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: _Context) -> pb.ServerReadyResponse:
+        """Whether the process takes calls, as its health says: whatever its peers do, until it stops."""
+        return pb.ServerReadyResponse(ready=not self._stopping.is_set())
+
+    @override
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: _Context) -> pb.ModelReadyResponse:
+        """Whether the name means a version whose bundle may serve; a host that is not loaded is loaded by a call."""
+        reference = parse_open_name(request.name, request.version)
+        return pb.ModelReadyResponse(ready=await self._inference.is_ready(reference, self._deadline(context)))
+
+    @override
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: _Context) -> pb.ServerMetadataResponse:
+        """Returns the name, the version of this software, and the extensions of the protocol that it has."""
+        return pb.ServerMetadataResponse(name=NAME, version=version("symbiont"), extensions=EXTENSIONS)
+
+    @override
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: _Context) -> pb.ModelMetadataResponse:
+        """Returns the inputs and outputs of a model, and the version that answers now."""
+        reference = parse_open_name(request.name, request.version)
+        served = await self._inference.find(reference, self._deadline(context))
+        return convert.metadata_to_proto(request.name, served)
+
+    @override
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: _Context) -> pb.ModelConfigResponse:
+        """Returns the same as ModelMetadata in Triton's form, for clients that ask for that."""
+        reference = parse_open_name(request.name, request.version)
+        served = await self._inference.find(reference, self._deadline(context))
+        return convert.config_to_proto(request.name, served)
+
+    @override
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: _Context) -> pb.ModelInferResponse:
+        """Predicts on a batch of texts, or of rows of token ids."""
+        return await self._infer(context, request)
+
+    @override
+    async def ModelStreamInfer(
+        self, request: AsyncIterator[pb.ModelInferRequest], context: _Context
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """Predicts on one batch after another; answers come in the order of the requests.
+
+        What goes wrong with one request is its `error_message`, `STATUS_CODE: text`, and the stream lives on.
+        """
+        answer = partial(self._infer_in_stream, context)
+        async for response in answered_in_order(request, answer, self._stream_calls, self._stopping):
+            yield response
+
+    @override
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: _Context
+    ) -> pb.ModelStatisticsResponse:
+        """Returns what ModelInfer and ModelStreamInfer did for a model, or, without a name, for each that was asked.
+
+        Calls of Predict are not among them: Prometheus has the sums of both.
+        """
+        records = self._inference.records()
+        if request.name:
+            reference = parse_open_name(request.name, request.version)
+            now = (await self._inference.find(reference, self._deadline(context))).version
+            records = [record for record in records if record.model == now.model]
+            if request.version or "@" in request.name:
+                records = [record for record in records if record.number == now.number]
+        return convert.statistics_to_proto(records)
+
+    @override
+    async def RepositoryIndex(
+        self, request: pb.RepositoryIndexRequest, context: _Context
+    ) -> pb.RepositoryIndexResponse:
+        """Returns the models that have the alias `production`, as far as this process has heard."""
+        if request.repository_name:
+            raise InvalidArgument("repository_name", "there is one repository, which has no name")
+        aliases = sorted(
+            (alias for alias in self._table.aliases() if alias.alias == DEFAULT_ALIAS), key=lambda alias: alias.model
+        )
+        models = [(alias, self._keeper.is_ready(alias.version.base_digest)) for alias in aliases]
+        return convert.index_to_proto(models, request.ready)
+
+    @override
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: _Context
+    ) -> pb.RepositoryModelLoadResponse:
+        """Loads the host of a model and its bundle, by one text through every stage."""
+        convert.check_parameters("parameters", request.parameters, {})
+        name = convert.loaded_name(request)
+        await self._inference.warm(parse_open_name(name, ""), self._deadline(context))
+        return convert.loaded_to_proto(name)
+
+    @override
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: _Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Refuses: FAILED_PRECONDITION.
+
+        A host keeps the bundles used last, and any other caller of the model would load it again at once.
+        """
+        raise FailedPrecondition(
+            "models are not unloaded by hand: a host lets go of the bundles that nobody uses; "
+            "to stop serving a model, remove its aliases from the registry",
+            reason="UNLOAD",
+        )
+
+    SystemSharedMemoryStatus = _left_out("shared memory")
+    SystemSharedMemoryRegister = _left_out("shared memory")
+    SystemSharedMemoryUnregister = _left_out("shared memory")
+    CudaSharedMemoryStatus = _left_out("CUDA shared memory")
+    CudaSharedMemoryRegister = _left_out("CUDA shared memory")
+    CudaSharedMemoryUnregister = _left_out("CUDA shared memory")
+    TraceSetting = _left_out("the setting of traces")
+    LogSettings = _left_out("the setting of logs")
+
+    async def _infer(self, context: _Context, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
+        with self._inference.refusals():
+            deadline = self._deadline(context, convert.timeout_from_proto(request))
+            call = convert.infer_call_from_proto(request, self._limits)
+            answer = await self._inference.infer(call, deadline)
+        return convert.infer_answer_to_proto(request, answer)
+
+    async def _infer_in_stream(self, context: _Context, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+        try:
+            return pb.ModelStreamInferResponse(infer_response=await self._infer(context, request))
+        except Exception as exc:  # noqa: BLE001, every error belongs to its request
+            # The id tells a caller which of its requests failed.
+            named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+            return pb.ModelStreamInferResponse(error_message=_message(exc), infer_response=named)
+
+    def _deadline(self, context: _Context, asked: float | None = None) -> Deadline:
+        times = (self._timeout, context.time_remaining(), asked)
+        return Deadline(min(time for time in times if time is not None))
+
+
+def open_registration(servicer: OpenInferenceServicer) -> Registration:
+    """Joins the servicer to its place in a server."""
+    name = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+    return Registration(name, servicer, pb_grpc.add_GRPCInferenceServiceServicer_to_server)
+
+
+def _message(error: Exception) -> str:
+    """Returns `STATUS_CODE: text`; an unknown error shows no more than it does outside of a stream."""
+    if isinstance(error, SymbiontError) and type(error) is not SymbiontError:
+        get_logger().info("refused", reason=error.reason, field=error.field)
+        return f"{status_code(error).name}: {error}"
+    get_logger().error("unexpected error", exc_info=error)
+    return f"INTERNAL: internal error; the log has it under request id {current_request_id()}"
