@@ -183,6 +183,14 @@ async def test_typed_in_typed_out_and_raw_in_raw_out(stub: Any) -> None:
     assert answer.raw_output_contents[1] == raw(b"good", b"good")
 
 
+async def test_kserves_client_says_how_long_raw_contents_are(stub: Any) -> None:
+    """As its InferInput.set_data_from_numpy does, unless told otherwise."""
+    given = typed(shape=(2,), parameters={"binary_data_size": Parameter(int64_param=19)})
+    given.ClearField("contents")
+    answer = await stub.ModelInfer(request(given, raw_input_contents=[raw(b"order", b"refund")]))
+    assert answer.raw_output_contents[1] == raw(b"good", b"good")
+
+
 @pytest.mark.parametrize(("k", "order"), [(1, "a"), (2, "ac"), (9, "acb")])
 async def test_classification(client: Any, predict: Any, k: int, order: str) -> None:
     wanted = [aio_client.InferRequestedOutput("PROBABILITIES", class_count=k)]

@@ -18,6 +18,8 @@ from symbiont.triton.open_inference import open_inference_pb2 as pb
 PLATFORM = "symbiont"
 PRIORITY, TIMEOUT, MARK_LAST = "priority", "timeout", "triton_enable_empty_final_response"
 _PARAMETERS = {PRIORITY: "uint64_param", TIMEOUT: "int64_param", MARK_LAST: "bool_param"}
+# KServe's client says by itself how long raw contents are, which they show anyway.
+_INPUT = {"binary_data_size": "int64_param"}
 _CLASSIFICATION = {"classification": "int64_param"}
 _CONTENTS = {
     tensors.BYTES: "bytes_contents",
@@ -168,8 +170,8 @@ def _inputs(request: pb.ModelInferRequest, max_rows: int) -> Sequence[Tensor]:
         raise InvalidArgument("inputs", f"{len(request.inputs)} are given, a model has {len(tensors.DATATYPES)}")
     for given in request.inputs:
         tensors.check_header(given.name, given.datatype, given.shape, max_rows)
-        # Shared memory among them.
-        check_parameters(given.name, given.parameters, {})
+        # Shared memory is among those that are refused.
+        check_parameters(given.name, given.parameters, _INPUT)
         if raw and given.contents.ListFields():
             raise InvalidArgument(given.name, "it has typed contents beside raw_input_contents: give one of the two")
     if raw and len(raw) != len(request.inputs):

@@ -172,8 +172,8 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         A host keeps the bundles used last, and any other caller of the model would load it again at once.
         """
         raise FailedPrecondition(
-            "models are not unloaded by hand: a host lets go of the bundles that nobody uses; "
-            "to stop serving a model, remove its aliases from the registry",
+            "models are not unloaded by hand: a host lets go of the bundles that were unused for longest; "
+            "to change what a model answers with, promote another version of it",
             reason="UNLOAD",
         )
 
