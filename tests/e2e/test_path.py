@@ -136,6 +136,20 @@ def test_tritonclient_reaches_the_host_directly(suite: Suite) -> None:
     assert probabilities.max() == pytest.approx(expected.probability, abs=1e-5)
 
 
+def test_tritonclient_gets_from_inference_what_predict_says(suite: Suite) -> None:
+    texts = [row.text for row in suite.models["sentiment"].held_out[:20]]
+    expected = suite.client.predict("sentiment", texts).predictions
+    tensor = triton.InferInput("TEXT", [len(texts)], "BYTES")
+    tensor.set_data_from_numpy(np.array([text.encode() for text in texts], np.object_))
+    with triton.InferenceServerClient(suite.endpoints.inference) as client:
+        assert client.is_model_ready("sentiment")
+        result = client.infer("sentiment", [tensor])
+    assert [label.decode() for label in result.as_numpy("LABEL")] == [p.label for p in expected]
+    np.testing.assert_allclose(
+        result.as_numpy("PROBABILITIES").max(1), [p.probability for p in expected], rtol=0, atol=1e-6
+    )
+
+
 @pytest.mark.parametrize(
     ("process", "service"),
     [
