@@ -12,6 +12,7 @@ import pytest_asyncio
 import tritonclient.grpc as tritonclient
 
 from support.bundles import random_bundle, random_rows, tiny_base
+from support.waiting import until
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
@@ -202,7 +203,10 @@ async def test_a_host_whose_process_died_is_loaded_again(server, host, base):
 
 async def test_a_killed_triton_is_unavailable_and_answers_after_a_restart(server, host, base, references):
     ids, bundle = random_rows(1)[0], next(iter(references))
+    models = psutil.Process(server.pid).children(recursive=True)
+    assert models
     await server.kill()
+    await until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in models))
     assert not await host.ready()
     with pytest.raises(Unavailable, match="Triton"):
         await host.infer(base, [(ids, bundle)])

@@ -1,6 +1,8 @@
 """Runs one Triton as a child process for as long as a block lasts: for tests, benchmarks and scripts."""
 
 import asyncio
+import os
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -58,7 +60,9 @@ class TritonServer:
             work_dir=self._work_dir,
         )
         with self.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(*argv, env=env, stdout=log, stderr=log)
+            self._process = await asyncio.create_subprocess_exec(
+                *argv, env=env, stdout=log, stderr=log, start_new_session=True
+            )
         try:
             async with asyncio.timeout(timeout_s):
                 while not await is_server_ready(self.url):
@@ -80,9 +84,10 @@ class TritonServer:
     async def kill(self) -> None:
         """Ends it as a crash would, if it still runs, and clears up behind it."""
         if self._process is not None:
-            if self._process.returncode is None:
-                self._process.kill()
-                await self._process.wait()
+            # The group is Triton's own; the processes of its models, which would outlive it, are in it too.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
             clear_shared_memory(self.grpc_port)
 
 
