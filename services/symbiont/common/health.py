@@ -1,7 +1,7 @@
 """The standard health service, grpc.health.v1, as this suite needs it.
 
-The one that grpcio-health-checking ships for asyncio writes to its context, which no interceptor that yields responses
-can follow; it forgets the other watchers of a name when one leaves, and it never ends a Watch, so that an open one
+The one that grpcio-health-checking ships for asyncio writes to its context, which no wrapper that yields responses can
+follow; it forgets the other watchers of a name when one leaves, and it never ends a Watch, so that an open one
 would hold up every stop until the drain time is over.
 """
 

@@ -16,7 +16,8 @@ T = TypeVar("T")
 def uncut(layout: Layout, texts: Sequence[Content]) -> Encoded | None:
     """Returns the rows of texts that all fit, ids alone; None when one is too long.
 
-    What most calls ask for, without the plan of rows that all others need: a tenth of the work on short texts.
+    What most calls ask for, without the plan of rows that all others need, which takes a twentieth of the work on
+    short texts.
     """
     before, after, size = layout.frame.before, layout.frame.after, layout.frame_size
     lengths = [len(content.ids) + size for content in texts]

@@ -72,7 +72,7 @@ class WorkerServicer(rpc.WorkerServiceServicer):
             answers.put_nowait(None)
         except asyncio.CancelledError:
             raise
-        except Exception as exc:  # noqa: BLE001, handed to the stream, whose interceptor knows what to do with it
+        except Exception as exc:  # noqa: BLE001, handed to the stream, whose wrapper knows what to do with it
             answers.put_nowait(exc)
         finally:
             stop.cancel()
