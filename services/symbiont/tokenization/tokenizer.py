@@ -15,7 +15,7 @@ _PROBE_TOKENS = 64
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<PAD>", "<|padding|>", "<|endoftext|>")
 
 
-# Not frozen, as it should be: a frozen one takes four times as long to make, and every text makes one.
+# Not frozen, as it should be: a frozen one takes three times as long to make, and every text makes one.
 @dataclass(slots=True)
 class Content:
     """One text in tokens, without special tokens around it. All but the ids stand there only when asked for.
