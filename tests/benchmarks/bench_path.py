@@ -31,7 +31,8 @@ from symbiont.cli.demo.texts import labelled_sets
 from symbiont.cli.target import endpoints_of
 from symbiont.client import AsyncClient, Client, Endpoints, training_spec
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.engine.engine import Engine, Row
+from symbiont.engine.engine import Engine
+from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
 from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.local.home import Home
@@ -103,7 +104,7 @@ class Bench:
         return self.engine.infer([Row(row, self.bundle) for row in self.rows(texts)])
 
     async def ask_host(self, texts: Sequence[str], bundles: Sequence[str]) -> object:
-        rows = [(row, bundles[i % len(bundles)]) for i, row in enumerate(self.rows(texts))]
+        rows = [Row(row, bundles[i % len(bundles)]) for i, row in enumerate(self.rows(texts))]
         return await self.host.infer(self.base, rows)
 
     async def throughput(self, size: int, ask: Callable[[Sequence[str]], Awaitable[object]]) -> float:

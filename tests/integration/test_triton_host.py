@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tritonclient.grpc as tritonclient
 
 from support.bundles import random_bundle, random_rows, tiny_base
 from support.waiting import until
+from symbiont.bundle import FlagField, NumberField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
@@ -22,7 +24,8 @@ from symbiont.common.errors import (
     Unavailable,
 )
 from symbiont.engine import wire
-from symbiont.engine.engine import Engine, Row
+from symbiont.engine.engine import Engine
+from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
 from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.triton.client import HostClient
@@ -89,7 +92,7 @@ async def test_concurrent_requests_load_the_host_once(server, client, base):
     assert await client.ready()
     assert not await client.host_ready(base)
     ids = random_rows(1)[0]
-    answers = await asyncio.gather(*(client.infer(base, [(ids, "")]) for _ in range(8)))
+    answers = await asyncio.gather(*(client.infer(base, [Row(ids)]) for _ in range(8)))
     assert all(np.array_equal(answer[0], answers[0][0]) for answer in answers)
     assert await client.host_ready(base)
     assert server.log_file.read_text().count("successfully loaded") == 1
@@ -98,16 +101,41 @@ async def test_concurrent_requests_load_the_host_once(server, client, base):
 async def test_mixed_batches_from_concurrent_requests_equal_the_engine_in_process(host, base, engine, references):
     choice = random.Random(3)
     requests = [
-        [(ids, choice.choice(["", *references])) for ids in random_rows(choice.randint(1, 9), seed=seed)]
+        [Row(ids, choice.choice(["", *references])) for ids in random_rows(choice.randint(1, 9), seed=seed)]
         for seed in range(40)
     ]
     answers = await asyncio.gather(*(host.infer(base, rows) for rows in requests))
     for rows, got in zip(requests, answers, strict=True):
-        expected = engine.infer([Row(ids, bundle) for ids, bundle in rows])
-        for (ids, bundle), mine, theirs in zip(rows, got, expected, strict=True):
+        for row, mine, theirs in zip(rows, got, engine.infer(rows), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=TOLERANCE)
-            if bundle:
-                np.testing.assert_allclose(mine, references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
+            if row.bundle:
+                expected = references[row.bundle].logits(row.input_ids)
+                np.testing.assert_allclose(mine, expected, rtol=0, atol=TOLERANCE)
+
+
+async def test_pairs_fields_and_heads_on_tokens_pass_triton(host, base, store):
+    fields = (NumberField(name="income", mean=1.0, deviation=2.0), FlagField(name="owner"))
+    shapes = [{"task": "spans"}, {"task": "entities", "num_labels": 4}, {"task": "score", "fields": fields}]
+    tasks = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes, start=70))
+    random_ = np.random.default_rng(7)
+    rows = [
+        Row(ids, bundle, int(random_.integers(0, len(ids))), random_.random(reference.features, dtype=np.float32))
+        for ids in random_rows(8, seed=7)
+        for bundle, reference in tasks.items()
+    ]
+    answer = await host.infer_rows(base, rows, timeout_s=30.0)
+    for row, values in zip(rows, answer.rows, strict=True):
+        expected = tasks[row.bundle].answer(row).reshape(-1)
+        np.testing.assert_allclose(values, expected, rtol=0, atol=TOLERANCE)
+    assert answer.times.computed > 0
+
+
+async def test_an_expired_row_fails_alone(host, base, references):
+    ids, bundle = random_rows(1)[0], next(iter(references))
+    rows = [Row(ids, bundle), Row(ids, bundle, expires=time.monotonic() - 1)]
+    first, expired = (await host.infer_rows(base, rows)).rows
+    np.testing.assert_allclose(first, references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
+    assert isinstance(expired, DeadlineExceeded)
 
 
 async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, references):
@@ -122,9 +150,9 @@ async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, refer
         damaged: IntegrityError,
         foreign: IntegrityError,
     }
-    calls = [host.infer_rows(base, [(ids, good), (ids, digest), (ids, good)]) for digest in bad]
-    calls += [host.infer_rows(base, [(ids, good)]) for _ in range(8)]
-    answers = await asyncio.gather(*calls)
+    calls = [host.infer_rows(base, [Row(ids, good), Row(ids, digest), Row(ids, good)]) for digest in bad]
+    calls += [host.infer_rows(base, [Row(ids, good)]) for _ in range(8)]
+    answers = [answer.rows for answer in await asyncio.gather(*calls)]
     for (before, error, after), (digest, kind) in zip(answers, bad.items(), strict=False):
         assert type(error) is kind
         assert digest in str(error)
@@ -134,12 +162,12 @@ async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, refer
         np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
     for digest, kind in bad.items():
         with pytest.raises(kind, match=digest):
-            await host.infer(base, [(ids, good), (ids, digest)])
+            await host.infer(base, [Row(ids, good), Row(ids, digest)])
 
 
 async def test_ids_that_do_not_fit_the_base_are_refused(host, base):
     with pytest.raises(InvalidArgument, match="vocabulary") as caught:
-        await host.infer(base, [(np.array([10**6], np.int32), "")])
+        await host.infer(base, [Row(np.array([10**6], np.int32))])
     assert caught.value.field == "input_ids"
 
 
@@ -171,7 +199,7 @@ async def test_nvidias_own_client_reaches_the_host(server, host, base, reference
 async def test_callers_that_give_up_leave_triton_alive(host, base, references):
     ids = random_rows(64, max_length=64)
     calls = [
-        asyncio.create_task(host.infer(base, [(row, bundle) for row in ids for bundle in references]))
+        asyncio.create_task(host.infer(base, [Row(row, bundle) for row in ids for bundle in references]))
         for _ in range(16)
     ]
     await asyncio.sleep(0.01)
@@ -179,11 +207,11 @@ async def test_callers_that_give_up_leave_triton_alive(host, base, references):
         call.cancel()
         with suppress(asyncio.CancelledError):
             await call
-    assert len(await host.infer(base, [(ids[0], "")])) == 1
+    assert len(await host.infer(base, [Row(ids[0])])) == 1
 
 
 async def test_a_deadline_passes(host, base, references):
-    rows = [(row, bundle) for row in random_rows(200) for bundle in references]
+    rows = [Row(row, bundle) for row in random_rows(200) for bundle in references]
     with pytest.raises(DeadlineExceeded):
         await host.infer(base, rows, timeout_s=0.001)
     assert len(await host.infer(base, rows[:1])) == 1
@@ -191,12 +219,12 @@ async def test_a_deadline_passes(host, base, references):
 
 async def test_a_host_whose_process_died_is_loaded_again(server, host, base):
     ids = random_rows(1)[0]
-    expected = await host.infer(base, [(ids, "")])
+    expected = await host.infer(base, [Row(ids)])
     stubs = [p for p in psutil.process_iter() if p.ppid() == server.pid and "stub" in p.name()]
     assert stubs
     for stub in stubs:
         stub.kill()
-    again = await asyncio.gather(*(host.infer(base, [(ids, "")]) for _ in range(4)))
+    again = await asyncio.gather(*(host.infer(base, [Row(ids)]) for _ in range(4)))
     for answer in again:
         np.testing.assert_allclose(answer[0], expected[0], rtol=0, atol=TOLERANCE)
 
@@ -209,15 +237,15 @@ async def test_a_killed_triton_is_unavailable_and_answers_after_a_restart(server
     await until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in models))
     assert not await host.ready()
     with pytest.raises(Unavailable, match="Triton"):
-        await host.infer(base, [(ids, bundle)])
+        await host.infer(base, [Row(ids, bundle)])
     await server.start()
     np.testing.assert_allclose(
-        (await host.infer(base, [(ids, bundle)]))[0], references[bundle].logits(ids), rtol=0, atol=TOLERANCE
+        (await host.infer(base, [Row(ids, bundle)]))[0], references[bundle].logits(ids), rtol=0, atol=TOLERANCE
     )
 
 
 async def test_requests_in_flight_when_triton_dies_are_unavailable(server, host, base, references):
-    rows = [(row, bundle) for row in random_rows(400) for bundle in references]
+    rows = [Row(row, bundle) for row in random_rows(400) for bundle in references]
     calls = [asyncio.create_task(host.infer(base, rows)) for _ in range(8)]
     await asyncio.sleep(0.05)
     await server.kill()

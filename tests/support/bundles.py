@@ -11,22 +11,33 @@ from peft import AdaLoraConfig, LoraConfig, PeftMixedModel, PeftModel, get_peft_
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, BertModel
 
+from symbiont.bundle import (
+    BusinessField,
+    ClassificationHead,
+    EmbeddingHead,
+    EntityHead,
+    Head,
+    MultiLabelHead,
+    Pooling,
+    ScoreHead,
+    SpanHead,
+    Task,
+)
 from symbiont.bundle.manifest import (
     Activation,
     AdaLoraMethod,
     BundleManifest,
-    ClassificationHead,
     Golden,
     HoulsbyMethod,
     Lineage,
     LoraMethod,
     Method,
     NoMethod,
-    Pooling,
 )
 from symbiont.bundle.store import write_bundle
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.engine.runtime import Array, Ids
+from symbiont.engine.row import NO_FEATURES, Floats, Ids, Row
+from symbiont.engine.runtime import Array
 
 HIDDEN_SIZE = 32
 MAX_LENGTH = 64
@@ -75,16 +86,47 @@ class Reference:
     """A bundle as its trainer had it: a plain module of transformers, wrapped by PEFT where there is an adapter."""
 
     encoder: nn.Module
-    head: nn.Linear
-    pooling: Pooling
+    head: nn.Module
+    # None for a head on tokens.
+    pooling: Pooling | None
+    features: int = 0
 
-    def logits(self, input_ids: Ids) -> Array:
-        """Returns what it answers for one row, computed alone."""
+    def logits(self, input_ids: Ids, segment_start: int = 0, features: Floats = NO_FEATURES) -> Array:
+        """Returns what it answers for one row, computed alone: [outputs] or [tokens, outputs]."""
+        ids = torch.tensor(input_ids).long()[None]
+        types = torch.zeros_like(ids)
+        if segment_start:
+            types[:, segment_start:] = 1
         with torch.no_grad():
-            hidden: Tensor = self.encoder(input_ids=torch.tensor(input_ids).long()[None]).last_hidden_state[0]
-            pooled = hidden[0] if self.pooling == "cls" else hidden.mean(dim=0)
-            values: Array = self.head(pooled).numpy()
+            hidden: Tensor = self.encoder(input_ids=ids, token_type_ids=types).last_hidden_state[0]
+            if self.pooling:
+                pooled = hidden[0] if self.pooling == "cls" else hidden.mean(dim=0)
+                hidden = torch.cat([pooled, torch.tensor(features)])
+            values: Array = self.head(hidden).numpy()
         return values
+
+    def answer(self, row: Row) -> Array:
+        """Returns what it answers for one row, computed alone."""
+        return self.logits(row.input_ids, row.segment_start, row.features)
+
+
+def random_head(task: Task, num_labels: int, pooling: Pooling, hidden_size: int) -> tuple[Head, tuple[str, ...]]:
+    """Returns a head of a task, and its labels; an embedding has `num_labels` values, 0 for the hidden size."""
+    labels = tuple(f"label-{n}" for n in range(num_labels))
+    match task:
+        case "classification":
+            return ClassificationHead(pooling=pooling, hidden_size=hidden_size, num_labels=num_labels), labels
+        case "multi_label":
+            return MultiLabelHead(pooling=pooling, hidden_size=hidden_size, num_labels=num_labels), labels
+        case "score":
+            return ScoreHead(pooling=pooling, hidden_size=hidden_size, link="sigmoid", scale=5.0), ()
+        case "embedding":
+            return EmbeddingHead(pooling=pooling, hidden_size=hidden_size, size=num_labels), ()
+        case "entities":
+            tags = ("O", *(f"{part}-{n}" for n in range(num_labels // 2) for part in "BI"))
+            return EntityHead(hidden_size=hidden_size, num_labels=len(tags)), tags
+        case "spans":
+            return SpanHead(hidden_size=hidden_size), ()
 
 
 def random_bundle(
@@ -99,6 +141,8 @@ def random_bundle(
     rslora: bool = False,
     adalora: bool = False,
     houlsby: Activation | None = None,
+    task: Task = "classification",
+    fields: Sequence[BusinessField] = (),
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
@@ -124,22 +168,34 @@ def random_bundle(
         method = LoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules), rslora=rslora)
         encoder = _with_random_lora(encoder, method)
         adapter = get_peft_model_state_dict(encoder)
-    reference = Reference(encoder.eval(), nn.Linear(hidden_size, num_labels), pooling)
+    head, labels = random_head(task, num_labels, pooling, hidden_size)
+    width = sum(field.width for field in fields)
+    on_tokens = task in ("entities", "spans")
+    layer = nn.Linear(hidden_size + width, head.outputs) if task != "embedding" or num_labels else nn.Identity()
+    reference = Reference(encoder.eval(), layer, None if on_tokens else pooling, width)
     rows = random_rows(3, seed=seed)
+    values = np.random.default_rng(seed).random((3, width), dtype=np.float32)
+    starts = [len(row) // 2 for row in rows] if task == "spans" else [0] * len(rows)
+    logits = [reference.logits(*row) for row in zip(rows, starts, values, strict=True)]
     manifest = BundleManifest(
         base_digest=base,
         tokenizer_digest=TOKENIZER_DIGEST,
         max_tokens=16,
-        labels=tuple(f"label-{n}" for n in range(num_labels)),
+        task=task,
+        input="pair" if task == "spans" else "text",
+        labels=labels,
+        fields=tuple(fields),
         method=method,
-        head=ClassificationHead(pooling=pooling, hidden_size=hidden_size, num_labels=num_labels),
+        head=head,
         lineage=Lineage(job="test", training_dataset="", evaluation_dataset="", seed=seed, code_version="test"),
         golden=Golden(
             input_ids=tuple(tuple(row.tolist()) for row in rows),
-            logits=tuple(tuple(reference.logits(row).tolist()) for row in rows),
+            logits=tuple(tuple(row.reshape(-1).tolist()) for row in logits),
+            segment_starts=tuple(starts),
+            features=tuple(tuple(row.tolist()) for row in values) if width else (),
         ),
     )
-    return write_bundle(store, manifest, adapter, reference.head.state_dict()), reference
+    return write_bundle(store, manifest, adapter, layer.state_dict()), reference
 
 
 def _with_random_lora(encoder: nn.Module, method: LoraMethod) -> PeftModel | PeftMixedModel:

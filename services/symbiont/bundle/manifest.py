@@ -3,23 +3,20 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from symbiont.bundle.fields import BusinessField
+from symbiont.bundle.heads import EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
+from symbiont.bundle.part import Part
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Empty stands for "there is none", for example a job that was trained without an evaluation set.
 OptionalDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-Pooling = Literal["mean", "cls"]
 # Both are 0 at 0: a bottleneck may be made wider with zeros and stays what it was.
 Activation = Literal["gelu", "relu"]
 
 
-class _Part(BaseModel):
-    """Frozen, with unknown keys refused: a manifest that this version half understands is not served."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Targeted(_Part):
+class _Targeted(Part):
     """Something small at each of some linear modules."""
 
     # Name suffixes, matched as PEFT matches them.
@@ -77,7 +74,7 @@ class HoulsbyMethod(_Targeted):
     activation: Activation = "gelu"
 
 
-class NoMethod(_Part):
+class NoMethod(Part):
     """The base as it is: only the head was trained."""
 
     kind: Literal["none"] = "none"
@@ -86,22 +83,13 @@ class NoMethod(_Part):
 Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | NoMethod, Field(discriminator="kind")]
 
 
-class ClassificationHead(_Part):
-    """One linear layer on the pooled hidden states."""
-
-    kind: Literal["classification"] = "classification"
-    pooling: Pooling
-    hidden_size: int = Field(ge=1)
-    num_labels: int = Field(ge=1)
-
-
-class Calibration(_Part):
-    """What turns logits into probabilities: softmax(logits / temperature)."""
+class Calibration(Part):
+    """What turns logits into probabilities: softmax or sigmoid of logits / temperature."""
 
     temperature: float = Field(default=1.0, gt=0)
 
 
-class Lineage(_Part):
+class Lineage(Part):
     """Where the weights came from."""
 
     job: str
@@ -111,21 +99,27 @@ class Lineage(_Part):
     code_version: str
 
 
-class Golden(_Part):
-    """A few rows of random ids with the logits that training saw for them; a loader must reproduce these."""
+class Golden(Part):
+    """A few rows of random ids with what training's network gave for them; a loader must reproduce these.
+
+    `logits` of a head on tokens are laid end to end, token by token. `segment_starts` say where the second text of a
+    pair begins, 0 for a single text, and `features` are encoded business fields; empty where no row has any.
+    """
 
     input_ids: tuple[Annotated[tuple[int, ...], Field(min_length=1)], ...] = Field(min_length=1)
     logits: tuple[tuple[float, ...], ...]
+    segment_starts: tuple[int, ...] = ()
+    features: tuple[tuple[float, ...], ...] = ()
 
 
-class FileEntry(_Part):
+class FileEntry(Part):
     """Digest and size of one file; the artifact store writes it."""
 
     sha256: Digest
     size: int = Field(ge=0)
 
 
-class BundleManifest(_Part):
+class BundleManifest(Part):
     """Everything about a bundle but its weights."""
 
     kind: Literal["bundle"] = "bundle"
@@ -134,10 +128,15 @@ class BundleManifest(_Part):
     tokenizer_digest: Digest
     # Where training cut a text; serving must cut it there too.
     max_tokens: int = Field(ge=1)
-    task: Literal["classification"] = "classification"
-    labels: tuple[str, ...]
+    task: Task = "classification"
+    # What it is asked with: one text, or two in one row (a question with a context, a query with a document).
+    input: Literal["text", "pair"] = "text"
+    # Empty where the task has none.
+    labels: tuple[str, ...] = ()
+    # Beside the text, in the order in which they follow the pooled hidden states.
+    fields: tuple[BusinessField, ...] = ()
     method: Method
-    head: ClassificationHead
+    head: Head
     calibration: Calibration = Calibration()
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: Lineage
@@ -145,12 +144,45 @@ class BundleManifest(_Part):
     # Filled by the artifact store; whoever writes a bundle leaves it empty.
     files: dict[str, FileEntry] = Field(default_factory=dict)
 
+    @property
+    def features(self) -> int:
+        """How many values the encoded business fields of a row are."""
+        return sum(field.width for field in self.fields)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(self.labels) != self.head.num_labels or len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"labels: needs {self.head.num_labels} different names, one per output of the head")
-        if len(self.golden.logits) != len(self.golden.input_ids):
-            raise ValueError("golden: needs one row of logits per row of input_ids")
-        if any(len(row) != self.head.num_labels for row in self.golden.logits):
-            raise ValueError(f"golden.logits: every row needs {self.head.num_labels} values")
+        if self.task != self.head.kind:
+            raise ValueError(f"task: is {self.task}, the head is for {self.head.kind}")
+        self._check_labels()
+        if len({field.name for field in self.fields}) != len(self.fields):
+            raise ValueError("fields: two have one name")
+        if self.fields and (isinstance(self.head, EntityHead | SpanHead) or self.head.kind == "embedding"):
+            raise ValueError(f"fields: the task {self.task} has no use for them")
+        self._check_golden()
         return self
+
+    def _check_labels(self) -> None:
+        needed = getattr(self.head, "num_labels", 0)
+        if len(self.labels) != needed or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels: needs {needed} different names, one per output of the head")
+        if isinstance(self.head, MultiLabelHead) and len(self.head.thresholds) not in (0, needed):
+            raise ValueError(f"head.thresholds: needs none or {needed}, one per label")
+        if isinstance(self.head, EntityHead):
+            for label in self.labels:
+                if label != "O" and not label.startswith(("B-", "I-")):
+                    raise ValueError(f"labels: {label!r} is not a tag: O, B-<type> or I-<type>")
+
+    def _check_golden(self) -> None:
+        golden, rows = self.golden, len(self.golden.input_ids)
+        if len(golden.logits) != rows:
+            raise ValueError("golden: needs one row of logits per row of input_ids")
+        for name, parts in (("segment_starts", golden.segment_starts), ("features", golden.features)):
+            if len(parts) not in (0, rows):
+                raise ValueError(f"golden.{name}: needs none or one per row of input_ids")
+        on_tokens = not isinstance(self.head, PooledHead)
+        for ids, logits in zip(golden.input_ids, golden.logits, strict=True):
+            expected = self.head.outputs * (len(ids) if on_tokens else 1)
+            if len(logits) != expected:
+                raise ValueError(f"golden.logits: every row needs {expected} values")
+        if any(len(row) != self.features for row in golden.features) or (self.features and not golden.features):
+            raise ValueError(f"golden.features: every row needs {self.features} values")

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from symbiont.bundle import tensors
+from symbiont.bundle.heads import EmbeddingHead
 from symbiont.bundle.manifest import BundleManifest, FileEntry, NoMethod
 from symbiont.bundle.tensors import Array
 from symbiont.common.artifacts import ArtifactStore
@@ -40,16 +41,15 @@ def write_bundle(
         store: where to.
         manifest: its `files` is filled in here.
         adapter: PEFT key -> numpy array or torch tensor; empty for the method `none`.
-        head: `weight` [num_labels, hidden_size] and `bias` [num_labels].
+        head: `weight` [outputs, hidden_size + features] and `bias` [outputs]; empty for an embedding of size 0.
 
     Raises:
         IntegrityError: a tensor is not what the manifest says; nothing is stored.
     """
     adapter_arrays, head_arrays = tensors.as_arrays(adapter), tensors.as_arrays(head)
     tensors.check(manifest, adapter_arrays, head_arrays)
-    files = {HEAD: save(head_arrays)}
-    if adapter_arrays:
-        files[ADAPTER] = save(adapter_arrays)
+    parts = {HEAD: head_arrays, ADAPTER: adapter_arrays}
+    files = {name: save(arrays) for name, arrays in parts.items() if arrays}
     return store.put(KIND, files, manifest.model_dump(mode="json", exclude={"files"}))
 
 
@@ -78,16 +78,21 @@ def load_bundle(store: ArtifactStore, digest: str, expected_base: str | None = N
     manifest = read_manifest(store, digest)
     if expected_base is not None and manifest.base_digest != expected_base:
         raise IntegrityError(f"{KIND}/{digest}: made for the base {manifest.base_digest}, not for {expected_base}")
-    wanted = {HEAD} if isinstance(manifest.method, NoMethod) else {HEAD, ADAPTER}
+    wanted = _files_of(manifest)
     if set(manifest.files) != wanted:
         raise IntegrityError(f"{KIND}/{digest}: lists the files {sorted(manifest.files)}, not {sorted(wanted)}")
     try:
         parts = {name: _read(store, digest, name, entry) for name, entry in manifest.files.items()}
-        bundle = Bundle(digest, manifest, parts.get(ADAPTER, {}), parts[HEAD])
+        bundle = Bundle(digest, manifest, parts.get(ADAPTER, {}), parts.get(HEAD, {}))
         tensors.check(manifest, bundle.adapter, bundle.head)
     except IntegrityError as exc:
         raise IntegrityError(f"{KIND}/{digest}: {exc}") from exc
     return bundle
+
+
+def _files_of(manifest: BundleManifest) -> set[str]:
+    adapter = set() if isinstance(manifest.method, NoMethod) else {ADAPTER}
+    return adapter if isinstance(manifest.head, EmbeddingHead) and not manifest.head.size else adapter | {HEAD}
 
 
 def _read(store: ArtifactStore, digest: str, name: str, entry: FileEntry) -> dict[str, Array]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, ClassificationHead, HoulsbyMethod, LoraMethod
+from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, HoulsbyMethod, LoraMethod
 from symbiont.common.errors import IntegrityError
 
 Array = npt.NDArray[np.float32]
@@ -108,7 +108,7 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
             raise IntegrityError(f"tensor {key!r} is {value.dtype}, not float32")
         if not np.isfinite(value).all():
             raise IntegrityError(f"tensor {key!r} holds NaN or infinity")
-    _check_head(manifest.head, head)
+    _check_head(manifest, head)
     method = manifest.method
     if isinstance(method, LoraMethod):
         pairs = lora_pairs(adapter)
@@ -132,8 +132,10 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
         raise IntegrityError("the method is `none`, yet there are adapter tensors")
 
 
-def _check_head(spec: ClassificationHead, head: Mapping[str, Array]) -> None:
-    expected = {"weight": (spec.num_labels, spec.hidden_size), "bias": (spec.num_labels,)}
+def _check_head(manifest: BundleManifest, head: Mapping[str, Array]) -> None:
+    spec, expected = manifest.head, dict[str, tuple[int, ...]]()
+    if spec.kind != "embedding" or spec.size:
+        expected = {"weight": (spec.outputs, spec.hidden_size + manifest.features), "bias": (spec.outputs,)}
     if set(head) != set(expected):
         raise IntegrityError(f"head tensors are {sorted(head)}, not {sorted(expected)}")
     for key, shape in expected.items():

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from symbiont.common.errors import SymbiontError
-from symbiont.engine.engine import Engine, Row
+from symbiont.engine.engine import Engine
+from symbiont.engine.row import Row, Times
 from symbiont.engine.runtime import Array
 
 _LOG = logging.getLogger(__name__)
@@ -21,7 +23,8 @@ class Job:
     """The rows of one request and where its answer goes; `reply` is called exactly once, from any thread."""
 
     rows: Sequence[Row]
-    reply: Callable[[Answer], None]
+    reply: Callable[[Answer, Times], None]
+    received: float = field(default_factory=time.monotonic)
 
     @property
     def bundles(self) -> set[str]:
@@ -74,22 +77,23 @@ class Answering:
     def _answer(self, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
+        began = time.monotonic()
         try:
             results = self._engine.infer([row for job in jobs for row in job.rows])
         except Exception:  # noqa: BLE001 - whatever failed in the runtime, a caller who waits must hear of it
             _LOG.exception("a batch failed")
             for job in jobs:
-                _reply(job, SymbiontError("the host failed to compute this batch; its log says why"))
+                _reply(job, SymbiontError("the host failed to compute this batch; its log says why"), Times())
             return
-        start = 0
+        start, computed = 0, time.monotonic() - began
         for job in jobs:
             own = results[start : start + len(job.rows)]
             start += len(job.rows)
-            _reply(job, own)
+            _reply(job, own, Times(began - job.received, computed))
 
 
-def _reply(job: Job, answer: Answer) -> None:
+def _reply(job: Job, answer: Answer, times: Times) -> None:
     try:
-        job.reply(answer)
+        job.reply(answer, times)
     except Exception:  # noqa: BLE001 - an answer that cannot be sent must not take those of others with it
         _LOG.exception("an answer could not be sent")

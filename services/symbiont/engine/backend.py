@@ -16,7 +16,8 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, NotFound, ResourceExhausted, SymbiontError, Unavailable
 from symbiont.engine import wire
 from symbiont.engine.answering import Answer, Answering, Job
-from symbiont.engine.engine import Engine, Row
+from symbiont.engine.engine import Engine
+from symbiont.engine.row import Row, Times
 from symbiont.engine.settings import HostSettings
 
 # By name: Triton fills in the error class only after it has imported this module.
@@ -47,7 +48,7 @@ class TritonPythonModel:
             try:
                 jobs.append(Job(_rows(request), reply))
             except InvalidArgument as exc:
-                reply(exc)
+                reply(exc, wire.NO_TIMES)
         self._answering.submit(jobs)
 
     def finalize(self) -> None:
@@ -67,22 +68,19 @@ def _open(parameters: dict[str, dict[str, str]]) -> Answering:
 
 
 def _rows(request: Any) -> list[Row]:
-    names = (wire.INPUT_IDS, wire.ROW_LENGTHS, wire.BUNDLE_DIGEST)
-    ids, lengths, digests = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
-    return wire.unpack_rows(ids, lengths, digests)
+    return wire.unpack_rows({tensor.name(): tensor.as_numpy() for tensor in request.inputs()})
 
 
-def _replier(sender: Any) -> Callable[[Answer], None]:
-    def reply(answer: Answer) -> None:
-        sender.send(_response(answer), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+def _replier(sender: Any) -> Callable[[Answer, Times], None]:
+    def reply(answer: Answer, times: Times) -> None:
+        sender.send(_response(answer, times), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     return reply
 
 
-def _response(answer: Answer) -> Any:
+def _response(answer: Answer, times: Times) -> Any:
     if isinstance(answer, SymbiontError):
         code = getattr(pb_utils.TritonError, _CODES.get(type(answer), "INTERNAL"))
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(wire.encode_error(answer), code))
-    names = (wire.OUTPUT, wire.OUTPUT_LENGTHS, wire.ERRORS)
-    tensors = zip(names, wire.pack_answers(answer), strict=True)
+    tensors = wire.pack_answers(answer, times).items()
     return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor(name, value) for name, value in tensors])

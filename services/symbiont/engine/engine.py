@@ -2,33 +2,27 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.manifest import Golden
 from symbiont.bundle.store import Bundle, load_bundle
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError, InvalidArgument, SymbiontError, Unavailable
+from symbiont.common.errors import DeadlineExceeded, IntegrityError, InvalidArgument, SymbiontError, Unavailable
 from symbiont.engine import adapters
-from symbiont.engine.heads import Head, apply_heads
+from symbiont.engine.heads import Head, NoHead, apply_heads
 from symbiont.engine.packing import PackingLimits, cut
-from symbiont.engine.runtime import Array, Batch, HostFacts, Ids, Runtime
+from symbiont.engine.row import NO_FEATURES, Row
+from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
 from symbiont.engine.slots import BundleBank, Content, Slot
 
 # Training and serving may use other kernels and batch sizes; a wrong weight moves logits far more than this.
 GOLDEN_TOLERANCE = 1e-3
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One tokenized text and the bundle that is to answer it; an empty digest asks the plain base."""
-
-    input_ids: Ids
-    bundle: str = ""
 
 
 class Engine:
@@ -60,45 +54,59 @@ class Engine:
         """Answers rows, loading bundles that are not resident.
 
         Returns:
-            per row: the logits [labels] of its bundle; the pooled hidden state [hidden_size] of the plain base; or the
-            error that this row alone has.
+            per row: the values of its bundle's head, [outputs] or [tokens, outputs]; the pooled hidden state
+            [hidden_size] of the plain base; or the error that this row alone has.
         """
-        results: list[Array | SymbiontError | None] = [self._refuse(row.input_ids) for row in rows]
+        results: list[Array | SymbiontError | None] = [self._refuse(row) for row in rows]
         wanted = {row.bundle for row, refused in zip(rows, results, strict=True) if refused is None}
         with self._bank.hold(wanted) as slots:
             work: list[tuple[int, Slot]] = []
             for index, row in enumerate(rows):
                 if results[index] is None:
                     slot = slots[row.bundle]
-                    if isinstance(slot, Slot):
+                    problem = _check_features(row, slot.content) if isinstance(slot, Slot) else slot
+                    if isinstance(slot, Slot) and problem is None:
                         work.append((index, slot))
                     else:
-                        results[index] = slot
+                        results[index] = problem
             contents = [slot.content for _, slot in work]
-            for position, answer in self._compute([rows[index].input_ids for index, _ in work], contents):
+            for position, answer in self._compute([rows[index] for index, _ in work], contents):
                 index, slot = work[position]
-                results[index] = answer if np.isfinite(answer).all() else _not_finite(slot)
+                failed = isinstance(answer, SymbiontError) or np.isfinite(answer).all()
+                results[index] = answer if failed else _not_finite(slot)
         return [result for result in results if result is not None]
 
-    def _compute(self, input_ids: Sequence[Ids], contents: Sequence[Content]) -> Iterator[tuple[int, Array]]:
-        """Yields (position, answer) in the order of computing."""
-        for group in cut([len(ids) for ids in input_ids], self._limits):
-            heads = [contents[position].head for position in group]
-            batch = Batch(
-                input_ids=[input_ids[position] for position in group],
-                adapters=[contents[position].adapter for position in group],
-                poolings=[head.pooling if head else self.facts.pooling for head in heads],
-            )
-            with self._computing:
-                pooled = self._runtime.encode(batch)
-            yield from zip(group, apply_heads(pooled, heads), strict=True)
+    def _compute(self, rows: Sequence[Row], contents: Sequence[Content]) -> Iterator[tuple[int, Array | SymbiontError]]:
+        """Yields (position, answer) in the order of computing; a row that expired before its turn costs nothing."""
+        for group in cut([len(row.input_ids) for row in rows], self._limits):
+            now = time.monotonic()
+            expired = [position for position in group if rows[position].expires <= now]
+            yield from ((position, _expired()) for position in expired)
+            living = [position for position in group if rows[position].expires > now] if expired else group
+            if living:
+                answers = self._encode([rows[p] for p in living], [contents[p] for p in living])
+                yield from zip(living, answers, strict=True)
 
-    def _refuse(self, input_ids: Ids) -> SymbiontError | None:
-        length, limit, vocabulary = len(input_ids), self.facts.max_length, self.facts.vocab_size
+    def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array]:
+        heads = [content.head for content in contents]
+        batch = Batch(
+            input_ids=[row.input_ids for row in rows],
+            adapters=[content.adapter for content in contents],
+            views=[head.view if head else self.facts.pooling for head in heads],
+            segment_starts=[row.segment_start for row in rows],
+        )
+        with self._computing:
+            encoded = self._runtime.encode(batch)
+        return apply_heads(encoded, [row.features for row in rows], heads)
+
+    def _refuse(self, row: Row) -> SymbiontError | None:
+        length, limit, vocabulary = len(row.input_ids), self.facts.max_length, self.facts.vocab_size
         if not 1 <= length <= limit:
             return InvalidArgument("input_ids", f"a row has {length} tokens; this base takes 1 to {limit}")
-        if input_ids.min() < 0 or input_ids.max() >= vocabulary:
+        if row.input_ids.min() < 0 or row.input_ids.max() >= vocabulary:
             return InvalidArgument("input_ids", f"an id is outside the base's vocabulary of {vocabulary}")
+        if not 0 <= row.segment_start < length:
+            return InvalidArgument("segment_start", f"{row.segment_start} is not a position in a row of {length}")
         return None
 
     def _load(self, digest: str) -> Content:
@@ -130,16 +138,17 @@ class Engine:
         adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears)
         return Content(
             adapter=self._runtime.place(adapter) if adapter else None,
-            head=Head(head.pooling, bundle.head["weight"], bundle.head["bias"]),
+            head=_head(bundle),
         )
 
     def _check_golden(self, golden: Golden, content: Content) -> None:
-        input_ids = [np.asarray(ids, dtype=np.int32) for ids in golden.input_ids]
-        for ids in input_ids:
-            if (refused := self._refuse(ids)) is not None:
+        rows = _golden_rows(golden)
+        for row in rows:
+            if (refused := self._refuse(row) or _check_features(row, content)) is not None:
                 raise IntegrityError(f"a golden row does not fit the base: {refused}")
-        for position, answer in self._compute(input_ids, [content] * len(input_ids)):
-            difference = float(np.abs(answer - np.asarray(golden.logits[position])).max())
+        for position, answer in self._compute(rows, [content] * len(rows)):
+            assert not isinstance(answer, SymbiontError)  # noqa: S101 - golden rows do not expire
+            difference = float(np.abs(answer.reshape(-1) - np.asarray(golden.logits[position])).max())
             # Written so that NaN fails too.
             if not difference <= GOLDEN_TOLERANCE:
                 raise IntegrityError(f"golden row {position} differs from training's logits by {difference:.2g}")
@@ -147,3 +156,30 @@ class Engine:
 
 def _not_finite(slot: Slot) -> SymbiontError:
     return IntegrityError(f"bundles/{slot.digest}: the answer is not finite")
+
+
+def _head(bundle: Bundle) -> Head | NoHead:
+    head = bundle.manifest.head
+    view: View = head.pooling if isinstance(head, PooledHead) else "tokens"
+    if not bundle.head:
+        return NoHead(view)
+    return Head(view, bundle.head["weight"], bundle.head["bias"], bundle.manifest.features)
+
+
+def _expired() -> SymbiontError:
+    return DeadlineExceeded("the row's time ran out before its turn in the host")
+
+
+def _check_features(row: Row, content: Content) -> SymbiontError | None:
+    expected = content.head.features if content.head else 0
+    if len(row.features) != expected:
+        return InvalidArgument("features", f"a row has {len(row.features)}; its bundle takes {expected}")
+    return None
+
+
+def _golden_rows(golden: Golden) -> list[Row]:
+    count = len(golden.input_ids)
+    starts = golden.segment_starts or (0,) * count
+    features = [np.asarray(row, np.float32) for row in golden.features] or [NO_FEATURES] * count
+    ids = [np.asarray(row, np.int32) for row in golden.input_ids]
+    return [Row(i, "", start, values) for i, start, values in zip(ids, starts, features, strict=True)]

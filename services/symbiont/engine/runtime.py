@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle.manifest import Pooling
+from symbiont.bundle.heads import Pooling
 from symbiont.engine.adapters import Adapter
+from symbiont.engine.row import Ids
 
 Array = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int32]
+# What is wanted of a row's hidden states: one vector pooled over its tokens, or all of them.
+View = Pooling | Literal["tokens"]
 
 # A runtime's own form of one adapter (tensors on its device); nobody else looks inside.
 PlacedAdapter = Any
@@ -38,7 +40,9 @@ class Batch:
 
     input_ids: Sequence[Ids]
     adapters: Sequence[PlacedAdapter | None]
-    poolings: Sequence[Pooling]
+    views: Sequence[View]
+    # Where the second text of a pair begins, else 0.
+    segment_starts: Sequence[int]
 
 
 class Runtime(Protocol):
@@ -53,6 +57,9 @@ class Runtime(Protocol):
         """Brings an adapter, its shapes checked, to where `encode` can use it."""
         ...
 
-    def encode(self, batch: Batch) -> Array:
-        """Returns the pooled hidden states, [rows, hidden_size]; no row depends on another."""
+    def encode(self, batch: Batch) -> Sequence[Array]:
+        """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size].
+
+        No row depends on another.
+        """
         ...

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from symbiont.common.errors import SymbiontError
-from symbiont.engine.heads import Head
+from symbiont.engine.heads import Head, NoHead
 from symbiont.engine.runtime import PlacedAdapter
 
 
@@ -18,7 +18,7 @@ class Content:
     """What a bundle adds to the base, ready to compute with."""
 
     adapter: PlacedAdapter | None
-    head: Head | None
+    head: Head | NoHead | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
-from symbiont.bundle.manifest import Pooling
+from symbiont.bundle.heads import Pooling
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError
 from symbiont.engine.adapters import Adapter
 from symbiont.engine.houlsby import HoulsbyBatch, TorchBottleneck, TorchHoulsby
 from symbiont.engine.lora import LoraBatch, TorchAdapter
-from symbiont.engine.runtime import Array, Batch, HostFacts
+from symbiont.engine.runtime import Array, Batch, HostFacts, View
 
 KIND = "bases"
 
@@ -61,6 +61,8 @@ class TorchRuntime:
         self._model.requires_grad_(False).eval().to(self._device)
         self._facts = _facts(digest, fields, self._model)
         self._padding = self._model.config.pad_token_id or 0
+        # Others of their kind have no such argument, or an embedding of one type, which tells nothing apart.
+        self._has_types = getattr(self._model.config, "type_vocab_size", 0) > 1
         self._lora: LoraBatch | None = None
         self._houlsby: HoulsbyBatch | None = None
         for name in self._facts.linears:
@@ -86,8 +88,8 @@ class TorchRuntime:
         return TorchAdapter({name: (move(pair.a.T), move(pair.b.T)) for name, pair in adapter.pairs.items()})
 
     @torch.inference_mode()
-    def encode(self, batch: Batch) -> Array:
-        """Returns the pooled hidden states, [rows, hidden_size]."""
+    def encode(self, batch: Batch) -> Sequence[Array]:
+        """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size]."""
         lengths = torch.tensor([len(ids) for ids in batch.input_ids], device=self._device)
         rows = [torch.tensor(ids, dtype=torch.long, device=self._device) for ids in batch.input_ids]
         input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._padding)
@@ -97,11 +99,18 @@ class TorchRuntime:
         self._lora = LoraBatch(lora) if any(lora) else None
         self._houlsby = HoulsbyBatch(houlsby) if any(houlsby) else None
         try:
-            hidden: Tensor = self._model(input_ids=input_ids, attention_mask=mask.long()).last_hidden_state
+            types = self._types(batch.segment_starts, mask)
+            hidden: Tensor = self._model(input_ids=input_ids, attention_mask=mask.long(), **types).last_hidden_state
         finally:
             self._lora = self._houlsby = None
-        pooled: Array = _pool(hidden, mask, batch.poolings).cpu().numpy()
-        return pooled
+        return _view(hidden, mask, batch.views)
+
+    def _types(self, segment_starts: Sequence[int], mask: Tensor) -> dict[str, Tensor]:
+        if not self._has_types or not any(segment_starts):
+            return {}
+        starts = torch.tensor([start or mask.shape[1] for start in segment_starts], device=self._device)
+        second = torch.arange(mask.shape[1], device=self._device)[None, :] >= starts[:, None]
+        return {"token_type_ids": (second & mask).long()}
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
@@ -147,13 +156,22 @@ def _facts(digest: str, fields: _BaseFields, model: PreTrainedModel) -> HostFact
     )
 
 
-def _pool(hidden: Tensor, mask: Tensor, poolings: Sequence[Pooling]) -> Tensor:
+def _view(hidden: Tensor, mask: Tensor, views: Sequence[View]) -> Sequence[Array]:
+    """hidden is [rows, tokens, hidden_size], mask [rows, tokens]."""
+    pooled = list(_pool(hidden, mask, views).cpu().numpy())
+    for row, view in enumerate(views):
+        if view == "tokens":
+            pooled[row] = hidden[row, mask[row]].cpu().numpy()
+    return pooled
+
+
+def _pool(hidden: Tensor, mask: Tensor, views: Sequence[View]) -> Tensor:
     """hidden is [rows, tokens, hidden_size], mask [rows, tokens]; returns [rows, hidden_size]."""
-    if set(poolings) == {"cls"}:
+    if set(views) == {"cls"}:
         return hidden[:, 0]
     weights = mask.to(hidden.dtype)[:, :, None]
     mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-    if set(poolings) == {"mean"}:
+    if "cls" not in views:
         return mean
-    first = torch.tensor([pooling == "cls" for pooling in poolings], device=hidden.device)
+    first = torch.tensor([view == "cls" for view in views], device=hidden.device)
     return torch.where(first[:, None], hidden[:, 0], mean)

@@ -3,14 +3,17 @@
 One request carries one group of rows, laid end to end; each tensor has a leading batch dimension of 1.
 """
 
+import math
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from symbiont.common.errors import (
+    DeadlineExceeded,
     IntegrityError,
     InvalidArgument,
     NotFound,
@@ -18,69 +21,120 @@ from symbiont.common.errors import (
     SymbiontError,
     Unavailable,
 )
-from symbiont.engine.engine import Row
-from symbiont.engine.runtime import Array
+from symbiont.engine.row import NO_FEATURES, Floats, HostAnswer, Row, Times
 
 INPUT_IDS = "INPUT_IDS"
 ROW_LENGTHS = "ROW_LENGTHS"
 BUNDLE_DIGEST = "BUNDLE_DIGEST"
+# The rest of the inputs are optional.
+SEGMENT_STARTS = "SEGMENT_STARTS"
+# Milliseconds that somebody waits for the row; 0: for ever; less: nobody does any more.
+TIME_LEFT = "TIME_LEFT"
+FEATURES = "FEATURES"
+FEATURE_LENGTHS = "FEATURE_LENGTHS"
 OUTPUT = "OUTPUT"
 OUTPUT_LENGTHS = "OUTPUT_LENGTHS"
 ERRORS = "ERRORS"
+# Microseconds: in the host's queue, in the computation of the batch.
+TIMES = "TIMES"
+OUTPUTS = (OUTPUT, OUTPUT_LENGTHS, ERRORS, TIMES)
 
 Int32s = npt.NDArray[np.int32]
-Objects = npt.NDArray[np.object_]
+Tensor = npt.NDArray[Any]
+
+NO_TIMES = Times()
+_LONGEST = 2**31 - 1
 
 # Triton passes on a text and a coarse code; the text says exactly which error it was. It may add lines of its own.
 _ERROR = re.compile(r"\[symbiont:(?P<reason>[A-Z_]+)(?::(?P<field>\S*))?\] (?P<message>.*)")
 _CLASSES: dict[str, type[SymbiontError]] = {
-    cls.default_reason: cls for cls in (IntegrityError, NotFound, ResourceExhausted, Unavailable)
+    cls.default_reason: cls for cls in (DeadlineExceeded, IntegrityError, NotFound, ResourceExhausted, Unavailable)
 }
 
 
-def pack_rows(rows: Sequence[Row]) -> tuple[Int32s, Int32s, Objects]:
-    """Returns (INPUT_IDS [1, all ids], ROW_LENGTHS [1, rows], BUNDLE_DIGEST [1, rows])."""
-    ids = np.concatenate([row.input_ids for row in rows]).astype(np.int32)
-    lengths = np.array([len(row.input_ids) for row in rows], dtype=np.int32)
-    digests = np.array([row.bundle.encode() for row in rows], dtype=np.object_)
-    return ids[None, :], lengths[None, :], digests[None, :]
+def pack_rows(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Returns the input tensors by name: ids [1, all ids], features [1, all features], the others [1, rows]."""
+    tensors: dict[str, Tensor] = {
+        INPUT_IDS: np.concatenate([row.input_ids for row in rows]).astype(np.int32),
+        ROW_LENGTHS: np.array([len(row.input_ids) for row in rows], dtype=np.int32),
+        BUNDLE_DIGEST: np.array([row.bundle.encode() for row in rows], dtype=np.object_),
+    }
+    if any(row.segment_start for row in rows):
+        tensors[SEGMENT_STARTS] = np.array([row.segment_start for row in rows], dtype=np.int32)
+    if any(row.expires < math.inf for row in rows):
+        tensors[TIME_LEFT] = _time_left(rows)
+    if any(len(row.features) for row in rows):
+        tensors[FEATURES] = np.concatenate([row.features for row in rows]).astype(np.float32)
+        tensors[FEATURE_LENGTHS] = np.array([len(row.features) for row in rows], dtype=np.int32)
+    return {name: tensor[None, :] for name, tensor in tensors.items()}
 
 
-def unpack_rows(ids: npt.NDArray[Any], lengths: npt.NDArray[Any], digests: npt.NDArray[Any]) -> list[Row]:
-    """The inverse of `pack_rows`; the ids are copied, because Triton's memory goes with the request.
+def _time_left(rows: Sequence[Row]) -> Int32s:
+    now = time.monotonic()
+    return np.array([_milliseconds(row.expires - now) for row in rows], dtype=np.int32)
+
+
+def _milliseconds(left: float) -> int:
+    if left == math.inf:
+        return 0
+    return min(math.ceil(left * 1e3), _LONGEST) if left > 0 else -1
+
+
+def unpack_rows(tensors: Mapping[str, npt.NDArray[Any]]) -> list[Row]:
+    """The inverse of `pack_rows`; what it returns is copied, because Triton's memory goes with the request.
 
     Raises:
-        InvalidArgument: the three tensors do not fit together.
+        InvalidArgument: the tensors do not fit together; it names one.
     """
-    ids, lengths, digests = (tensor.reshape(-1) for tensor in (ids, lengths, digests))
-    if not len(lengths):
+    flat = {name: tensor.reshape(-1) for name, tensor in tensors.items()}
+    count = len(flat[ROW_LENGTHS])
+    if not count:
         raise InvalidArgument(ROW_LENGTHS, "there are no rows")
-    if len(lengths) != len(digests):
-        raise InvalidArgument(BUNDLE_DIGEST, f"has {len(digests)} values for {len(lengths)} rows")
-    if lengths.min() < 1 or int(lengths.sum(dtype=np.int64)) != len(ids):
-        raise InvalidArgument(ROW_LENGTHS, f"must be positive and add up to the {len(ids)} ids")
-    parts = np.split(ids.astype(np.int32), np.cumsum(lengths[:-1]))
-    return [Row(part, _text(digest)) for part, digest in zip(parts, digests, strict=True)]
+    flat = {SEGMENT_STARTS: np.zeros(count, np.int32), TIME_LEFT: np.zeros(count, np.int32)} | flat
+    for name in (BUNDLE_DIGEST, SEGMENT_STARTS, TIME_LEFT):
+        if len(flat[name]) != count:
+            raise InvalidArgument(name, f"has {len(flat[name])} values for {count} rows")
+    ids = _cut(flat[INPUT_IDS].astype(np.int32), flat[ROW_LENGTHS], ROW_LENGTHS, "ids", least=1)
+    features = [NO_FEATURES] * count
+    if FEATURES in flat:
+        lengths = flat.get(FEATURE_LENGTHS, np.empty(0, np.int32))
+        if len(lengths) != count:
+            raise InvalidArgument(FEATURE_LENGTHS, f"has {len(lengths)} values for {count} rows")
+        features = _cut(flat[FEATURES].astype(np.float32), lengths, FEATURE_LENGTHS, "features", least=0)
+    now = time.monotonic()
+    expires = [now + left / 1e3 if left else math.inf for left in flat[TIME_LEFT].tolist()]
+    digests, starts = map(_text, flat[BUNDLE_DIGEST]), flat[SEGMENT_STARTS].tolist()
+    return list(map(Row, ids, digests, starts, features, expires))
 
 
-def pack_answers(answers: Sequence[Array | SymbiontError]) -> tuple[Array, Int32s, Objects]:
-    """Returns (OUTPUT [1, all values], OUTPUT_LENGTHS [1, rows], ERRORS [1, rows]).
+def _cut(values: npt.NDArray[Any], lengths: npt.NDArray[Any], field: str, what: str, *, least: int) -> list[Any]:
+    if lengths.min() < least or int(lengths.sum(dtype=np.int64)) != len(values):
+        raise InvalidArgument(field, f"must be at least {least} and add up to the {len(values)} {what}")
+    return np.split(values, np.cumsum(lengths[:-1]))
+
+
+def pack_answers(answers: Sequence[Floats | SymbiontError], times: Times = NO_TIMES) -> dict[str, Tensor]:
+    """Returns the output tensors by name: values [1, all values], times [1, 2], the others [1, rows].
 
     A row that failed has no values and a text in ERRORS, which is empty for the others: it spoils no neighbour.
     """
-    values = [np.empty(0) if isinstance(answer, SymbiontError) else answer for answer in answers]
-    lengths = np.array([len(value) for value in values], dtype=np.int32)
+    values = [NO_FEATURES if isinstance(answer, SymbiontError) else answer.reshape(-1) for answer in answers]
     texts = [encode_error(answer).encode() if isinstance(answer, SymbiontError) else b"" for answer in answers]
-    return np.concatenate(values).astype(np.float32)[None, :], lengths[None, :], np.array(texts, np.object_)[None, :]
+    tensors: dict[str, Tensor] = {
+        OUTPUT: np.concatenate(values).astype(np.float32),
+        OUTPUT_LENGTHS: np.array([len(value) for value in values], dtype=np.int32),
+        ERRORS: np.array(texts, np.object_),
+        TIMES: np.array([min(int(seconds * 1e6), _LONGEST) for seconds in times], dtype=np.int32),
+    }
+    return {name: tensor[None, :] for name, tensor in tensors.items()}
 
 
-def unpack_answers(
-    values: npt.NDArray[Any], lengths: npt.NDArray[Any], errors: npt.NDArray[Any]
-) -> list[Array | SymbiontError]:
+def unpack_answers(tensors: Mapping[str, npt.NDArray[Any]]) -> HostAnswer:
     """The inverse of `pack_answers`."""
-    rows = np.split(values.reshape(-1), np.cumsum(lengths.reshape(-1)[:-1]))
-    texts = [_text(error) for error in errors.reshape(-1)]
-    return [_error(text) if text else row for row, text in zip(rows, texts, strict=True)]
+    lengths, errors = tensors[OUTPUT_LENGTHS].reshape(-1), tensors[ERRORS].reshape(-1)
+    values = np.split(tensors[OUTPUT].reshape(-1), np.cumsum(lengths[:-1]))
+    rows = [_error(text) if (text := _text(e)) else row for row, e in zip(values, errors, strict=True)]
+    return HostAnswer(rows, Times(*(tensors[TIMES].reshape(-1) / 1e6).tolist()))
 
 
 def encode_error(error: SymbiontError) -> str:

@@ -15,6 +15,11 @@ class Deadline:
         """Sets it so many seconds from now."""
         self._end = time.monotonic() + seconds
 
+    @property
+    def end(self) -> float:
+        """The moment, on `time.monotonic`."""
+        return self._end
+
     def remaining(self) -> float:
         """Returns the seconds left; DeadlineExceeded when there are none."""
         left = self._end - time.monotonic()

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from symbiont.inference.types import Alias, AliasUpdate, Logits, ModelVersion, Row, Tokens
+from symbiont.engine.row import HostAnswer, Row
+from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Tokens
 
 
 class Registry(Protocol):
@@ -41,12 +42,12 @@ class HostClient(Protocol):
         """Returns once the host of a base is loaded in Triton, loading it if need be."""
         ...
 
-    async def infer(
+    async def infer_rows(
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
-    ) -> Sequence[Logits]:
-        """Returns the logits of each row, in the order of the rows; a host that is missing is loaded first.
+    ) -> HostAnswer:
+        """Returns the values of each row, or its error, in the order of the rows; a missing host is loaded first.
 
-        A caller that gives up does not cancel the work within Triton. NotFound, IntegrityError and InvalidArgument
-        are about the bundle and its rows.
+        A caller that gives up does not cancel the work within Triton. A row's NotFound, IntegrityError or
+        InvalidArgument is about its bundle or itself.
         """
         ...

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
 from symbiont.common.request_id import current_request_id
 from symbiont.common.texts import check_text
+from symbiont.engine.row import Row
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.classify import classify
 from symbiont.inference.deadline import Deadline
@@ -150,16 +151,22 @@ class Predictor:
     async def _infer(
         self, version: ModelVersion, ids: Sequence[Ids], deadline: Deadline, field: str
     ) -> Sequence[Logits]:
-        rows = [(row, version.bundle_digest) for row in ids]
-        try:
-            return await self._hosts.infer(
-                version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
-            )
-        except (NotFound, InvalidArgument) as exc:
-            if field and isinstance(exc, InvalidArgument):
-                raise InvalidArgument(field, str(exc)) from exc
-            # The caller's own input has passed its checks: what is stored does not fit.
-            raise FailedPrecondition(f"{version.name} cannot be served: {exc}") from exc
+        rows = [Row(row, version.bundle_digest, expires=deadline.end) for row in ids]
+        answer = await self._hosts.infer_rows(
+            version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
+        )
+        return [_values(row, version, field) for row in answer.rows]
+
+
+def _values(row: Logits | SymbiontError, version: ModelVersion, field: str) -> Logits:
+    if not isinstance(row, SymbiontError):
+        return row
+    if field and isinstance(row, InvalidArgument):
+        raise InvalidArgument(field, str(row)) from row
+    if isinstance(row, NotFound | InvalidArgument):
+        # The caller's own input has passed its checks: what is stored does not fit.
+        raise FailedPrecondition(f"{version.name} cannot be served: {row}") from row
+    raise row
 
 
 @asynccontextmanager

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int32]
 Logits = NDArray[np.float32]
-# One row for Triton: its token ids, and the digest of the bundle that answers.
-Row = tuple[Ids, str]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from typing import Any, Self, TypeVar
 import grpc
 import numpy as np
 import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype  # type: ignore[import-untyped]
 
 from symbiont.common.errors import DeadlineExceeded, SymbiontError, Unavailable
 from symbiont.engine import wire
-from symbiont.engine.engine import Row
-from symbiont.engine.runtime import Array, Ids
+from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.engine.settings import HostSettings
 from symbiont.triton.host_model import host_config_json, host_files, host_name
 from symbiont.triton.translate import HostNotLoaded, translate
@@ -91,30 +90,31 @@ class HostClient:
         await self._shielded(self._load(base_digest, seen=self._loads[base_digest], broken=False))
 
     async def infer(
-        self, base_digest: str, rows: Sequence[tuple[Ids, str]], *, timeout_s: float = 30.0, request_id: str = ""
-    ) -> list[Array]:
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""
+    ) -> list[Floats]:
         """Answers rows, all or none: raises the error of the first row that has one. See `infer_rows`."""
-        answers = await self.infer_rows(base_digest, rows, timeout_s=timeout_s, request_id=request_id)
-        for answer in answers:
-            if isinstance(answer, SymbiontError):
-                raise answer
-        return [answer for answer in answers if not isinstance(answer, SymbiontError)]
+        answer = await self.infer_rows(base_digest, rows, timeout_s=timeout_s, request_id=request_id)
+        values = []
+        for row in answer.rows:
+            if isinstance(row, SymbiontError):
+                raise row
+            values.append(row)
+        return values
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[tuple[Ids, str]], *, timeout_s: float = 30.0, request_id: str = ""
-    ) -> list[Array | SymbiontError]:
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""
+    ) -> HostAnswer:
         """Answers rows; a host that is not loaded is loaded first.
 
         Args:
             base_digest: which host.
-            rows: (token ids, digest of the bundle; empty for the plain base).
             timeout_s: how long this caller waits.
             request_id: appears in Triton's log and traces.
 
         Returns:
-            per row: the logits of its bundle; the pooled hidden state of the plain base; or the error that this row
-            alone has: NotFound (its bundle is not in the artifact store), IntegrityError (the bundle is damaged or was
-            made for another base), InvalidArgument (its ids do not fit the base).
+            per row: the values of its bundle's head; the pooled hidden state of the plain base; or the error that this
+            row alone has: NotFound (its bundle is not in the artifact store), IntegrityError (the bundle is damaged or
+            was made for another base), InvalidArgument (it does not fit the base), DeadlineExceeded (it expired).
 
         Raises:
             ResourceExhausted: too many requests wait.
@@ -122,17 +122,14 @@ class HostClient:
             Unavailable: Triton cannot be reached.
         """
         if not rows:
-            return []
-        packed = [Row(np.asarray(ids, dtype=np.int32), bundle) for ids, bundle in rows]
+            return HostAnswer([], wire.NO_TIMES)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._shielded(self._infer(base_digest, packed, timeout_s, request_id))
+                return await self._shielded(self._infer(base_digest, rows, timeout_s, request_id))
         except TimeoutError as exc:
             raise DeadlineExceeded(f"Triton at {self._url} did not answer within {timeout_s:g} s") from exc
 
-    async def _infer(
-        self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str
-    ) -> list[Array | SymbiontError]:
+    async def _infer(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> HostAnswer:
         loads = self._loads[base_digest]
         try:
             return await self._infer_once(base_digest, rows, timeout_s, request_id)
@@ -140,15 +137,8 @@ class HostClient:
             await self._load(base_digest, seen=loads, broken=exc.broken)
         return await self._infer_once(base_digest, rows, timeout_s, request_id)
 
-    async def _infer_once(
-        self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str
-    ) -> list[Array | SymbiontError]:
-        ids, lengths, digests = wire.pack_rows(rows)
-        inputs = [
-            _input(wire.INPUT_IDS, ids, "INT32"),
-            _input(wire.ROW_LENGTHS, lengths, "INT32"),
-            _input(wire.BUNDLE_DIGEST, digests, "BYTES"),
-        ]
+    async def _infer_once(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> HostAnswer:
+        inputs = [_input(name, tensor) for name, tensor in wire.pack_rows(rows).items()]
         result = await self._call(
             self._client.infer(
                 host_name(base_digest),
@@ -159,7 +149,7 @@ class HostClient:
                 client_timeout=_ABANDONED_S,
             )
         )
-        return wire.unpack_answers(*(result.as_numpy(name) for name in (wire.OUTPUT, wire.OUTPUT_LENGTHS, wire.ERRORS)))
+        return wire.unpack_answers({name: result.as_numpy(name) for name in wire.OUTPUTS})
 
     async def _load(self, base_digest: str, *, seen: int, broken: bool) -> None:
         """Loads a host unless it is ready, or was loaded since the caller saw `seen` loads of it.
@@ -221,7 +211,7 @@ async def _is_true(call: Awaitable[Any]) -> bool:
         return False
 
 
-def _input(name: str, values: np.ndarray[Any, Any], data_type: str) -> Any:
-    tensor = triton.InferInput(name, list(values.shape), data_type)
+def _input(name: str, values: np.ndarray[Any, Any]) -> Any:
+    tensor = triton.InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
     tensor.set_data_from_numpy(values)
     return tensor

@@ -24,10 +24,17 @@ _INPUTS = {
     wire.ROW_LENGTHS: DataType.TYPE_INT32,
     wire.BUNDLE_DIGEST: DataType.TYPE_STRING,
 }
+_OPTIONAL = {
+    wire.SEGMENT_STARTS: DataType.TYPE_INT32,
+    wire.TIME_LEFT: DataType.TYPE_INT32,
+    wire.FEATURES: DataType.TYPE_FP32,
+    wire.FEATURE_LENGTHS: DataType.TYPE_INT32,
+}
 _OUTPUTS = {
     wire.OUTPUT: DataType.TYPE_FP32,
     wire.OUTPUT_LENGTHS: DataType.TYPE_INT32,
     wire.ERRORS: DataType.TYPE_STRING,
+    wire.TIMES: DataType.TYPE_INT32,
 }
 _CODE = b"from symbiont.engine.backend import TritonPythonModel\n\n__all__ = ['TritonPythonModel']\n"
 
@@ -40,9 +47,10 @@ def host_name(base_digest: str) -> str:
 def host_config(settings: HostSettings) -> ModelConfig:
     """Returns the model's configuration."""
     config = ModelConfig(name=host_name(settings.base_digest), backend="python", max_batch_size=MAX_BATCH_SIZE)
-    for name, data_type in _INPUTS.items():
+    for name, data_type in (_INPUTS | _OPTIONAL).items():
         # Ragged: requests of any number of rows and ids are joined.
-        config.input.add(name=name, data_type=data_type, dims=[-1], allow_ragged_batch=True)
+        optional = name in _OPTIONAL
+        config.input.add(name=name, data_type=data_type, dims=[-1], allow_ragged_batch=True, optional=optional)
     for name, data_type in _OUTPUTS.items():
         config.output.add(name=name, data_type=data_type, dims=[-1])
     policy = config.dynamic_batching.default_queue_policy

@@ -14,11 +14,12 @@ from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.bundle import BundleManifest, Calibration, ClassificationHead, Golden, Lineage, NoMethod, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.channel import connect
-from symbiont.common.errors import NotFound, SymbiontError
+from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.request_id import current_request_id
 from symbiont.common.server import Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
+from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.__main__ import assemble
 from symbiont.inference.settings import InferenceSettings
 from symbiont.tokenization.catalogue import Catalogue
@@ -108,19 +109,22 @@ class FakeTriton:
             raise self.error
         self.loaded.add(base_digest)
 
-    async def infer(
-        self, base_digest: str, rows: Sequence[tuple[Any, str]], *, timeout_s: float, request_id: str
-    ) -> list[Any]:
+    async def infer_rows(
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+    ) -> HostAnswer:
         self.request_ids.append(request_id)
         self.timeouts.append(timeout_s)
         await asyncio.sleep(self.seconds)
+        if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
+            # Of these each row has its own.
+            return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        self.rows = [ids.tolist() for ids, _ in rows]
-        answers = [np.array(self.logits[bundle], dtype=np.float32) for _, bundle in rows]
-        for answer, (ids, _) in zip(answers, rows, strict=True):
-            answer[0] += len(ids) / 1000
-        return answers
+        self.rows = [row.input_ids.tolist() for row in rows]
+        answers = [np.array(self.logits[row.bundle], dtype=np.float32) for row in rows]
+        for answer, row in zip(answers, rows, strict=True):
+            answer[0] += len(row.input_ids) / 1000
+        return HostAnswer(answers, Times(0.001, 0.002))
 
 
 class Listening(Tokenization):

@@ -3,12 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from support.bundles import Reference, random_bundle, tiny_base
+from symbiont.bundle import CategoryField, FlagField, NumberField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
+from symbiont.engine.row import Ids, Row
 from symbiont.engine.torch_runtime import TorchRuntime
+
+FIELDS = (
+    NumberField(name="income", mean=3.0, deviation=2.0),
+    CategoryField(name="region", values=("north", "south", "其他")),
+    FlagField(name="owner"),
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,12 @@ class World:
     @property
     def bundles(self) -> list[str]:
         return list(self.references)
+
+    def row(self, ids: Ids, bundle: str = "", seed: int = 0) -> Row:
+        """Returns a row with what its bundle needs: random features, and a second text in some rows."""
+        random = np.random.default_rng(seed)
+        width = self.references[bundle].features if bundle else 0
+        return Row(ids, bundle, int(random.integers(0, len(ids))), random.random(width, dtype=np.float32))
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +55,15 @@ def world(tmp_path_factory) -> World:
         {"rank": 12, "num_labels": 2, "houlsby": "relu", "target_modules": ("output.dense",), "pooling": "cls"},
         {"rank": 2, "num_labels": 6, "houlsby": "gelu", "target_modules": ("query", "attention.output.dense")},
         {"rank": 8, "num_labels": 2, "adalora": True, "target_modules": ("query", "dense"), "pooling": "cls"},
+        {"task": "multi_label", "num_labels": 4},
+        {"task": "score", "rank": 3, "fields": FIELDS, "houlsby": "gelu", "target_modules": ("output.dense",)},
+        {"task": "classification", "fields": FIELDS, "num_labels": 2, "pooling": "cls"},
+        {"task": "embedding", "num_labels": 8},
+        {"task": "embedding", "num_labels": 0, "rank": 0},
+        {"task": "embedding", "num_labels": 0, "pooling": "cls"},
+        {"task": "entities", "num_labels": 4},
+        {"task": "entities", "num_labels": 2, "rank": 0},
+        {"task": "spans", "adalora": True},
     ]
     references = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
     return World(store, base, TorchRuntime(store, base, threads=1), references)

@@ -6,7 +6,7 @@ import pytest
 from support.bundles import random_bundle, random_rows, tiny_base
 from symbiont.bundle import load_bundle, write_bundle
 from symbiont.common.errors import IntegrityError, Unavailable
-from symbiont.engine.engine import Row
+from symbiont.engine.row import Row
 
 
 def _rewrite(world, digest, *, adapter=None, head=None, manifest=None, monkeypatch):

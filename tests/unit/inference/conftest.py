@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from symbiont.common.errors import NotFound, SymbiontError, Unavailable
+from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError, Unavailable
+from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, Logits, ModelVersion, Row, Tokens
+from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion, Tokens
 
 BASE, OTHER_BASE, TOKENIZER = "a" * 64, "b" * 64, "c" * 64
 
@@ -83,14 +84,18 @@ class FakeHosts:
             raise self.error
         self.loaded.add(base_digest)
 
-    async def infer(
+    async def infer_rows(
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
-    ) -> Sequence[Logits]:
-        self.calls.append((base_digest, [ids.tolist() for ids, _ in rows], timeout_s, request_id))
+    ) -> HostAnswer:
+        self.calls.append((base_digest, [row.input_ids.tolist() for row in rows], timeout_s, request_id))
         await asyncio.sleep(self.seconds)
+        if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
+            # Of these each row has its own.
+            return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        return [np.array(self.logits[bundle], dtype=np.float32) for _, bundle in rows]
+        values = [np.array(self.logits[row.bundle], dtype=np.float32) for row in rows]
+        return HostAnswer(values, Times(0.001, 0.002))
 
 
 class FakeTokens:

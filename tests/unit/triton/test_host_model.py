@@ -21,15 +21,21 @@ def test_the_configuration_says_what_the_contract_says():
     assert config["name"] == "host-0123456789ab"
     assert config["backend"] == "python"
     assert config["max_batch_size"] == 64
-    assert {(i["name"], i["data_type"], i["allow_ragged_batch"], *i["dims"]) for i in config["input"]} == {
-        ("INPUT_IDS", "TYPE_INT32", True, "-1"),
-        ("ROW_LENGTHS", "TYPE_INT32", True, "-1"),
-        ("BUNDLE_DIGEST", "TYPE_STRING", True, "-1"),
+    assert all(i["allow_ragged_batch"] for i in config["input"])
+    assert {(i["name"], i["data_type"], i.get("optional", False), *i["dims"]) for i in config["input"]} == {
+        ("INPUT_IDS", "TYPE_INT32", False, "-1"),
+        ("ROW_LENGTHS", "TYPE_INT32", False, "-1"),
+        ("BUNDLE_DIGEST", "TYPE_STRING", False, "-1"),
+        ("SEGMENT_STARTS", "TYPE_INT32", True, "-1"),
+        ("TIME_LEFT", "TYPE_INT32", True, "-1"),
+        ("FEATURES", "TYPE_FP32", True, "-1"),
+        ("FEATURE_LENGTHS", "TYPE_INT32", True, "-1"),
     }
     assert {(o["name"], o["data_type"], *o["dims"]) for o in config["output"]} == {
         ("OUTPUT", "TYPE_FP32", "-1"),
         ("OUTPUT_LENGTHS", "TYPE_INT32", "-1"),
         ("ERRORS", "TYPE_STRING", "-1"),
+        ("TIMES", "TYPE_INT32", "-1"),
     }
     assert "max_queue_delay_microseconds" not in config["dynamic_batching"]
 

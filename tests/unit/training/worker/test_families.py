@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 from support.registry import tiny_spec, upload
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.engine.engine import Engine, Row
+from symbiont.engine.engine import Engine
+from symbiont.engine.row import Row
 from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.training import bases, types
 from symbiont.training.jobs import resolve

@@ -1,0 +1,111 @@
+"""Task heads as a manifest describes them: what a bundle answers, and the shape of the layer that does it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from symbiont.bundle.part import Part
+
+Pooling = Literal["mean", "cls"]
+
+
+class LinearHead(Part):
+    """One linear layer, [outputs, inputs]."""
+
+    hidden_size: int = Field(ge=1)
+
+    @property
+    def outputs(self) -> int:
+        """How many values it gives, for a row or for each of its tokens."""
+        raise NotImplementedError
+
+
+class PooledHead(LinearHead):
+    """On the pooled hidden states, and on the encoded business fields behind them where the bundle has any."""
+
+    pooling: Pooling
+
+
+class ClassificationHead(PooledHead):
+    """A choice between labels that exclude each other."""
+
+    kind: Literal["classification"] = "classification"
+    num_labels: int = Field(ge=1)
+
+    @property
+    def outputs(self) -> int:
+        """One logit for each label."""
+        return self.num_labels
+
+
+class MultiLabelHead(PooledHead):
+    """Labels that each hold or not. `thresholds` are the probabilities from which they hold; empty: 0.5 for all."""
+
+    kind: Literal["multi_label"] = "multi_label"
+    num_labels: int = Field(ge=1)
+    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """One logit for each label."""
+        return self.num_labels
+
+
+class ScoreHead(PooledHead):
+    """A number: `offset + scale * link(value)`."""
+
+    kind: Literal["score"] = "score"
+    link: Literal["identity", "sigmoid"] = "identity"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def outputs(self) -> int:
+        """The value."""
+        return 1
+
+
+class EmbeddingHead(PooledHead):
+    """A vector, a projection of the pooled hidden states; `size` 0 stands for those themselves, without a layer."""
+
+    kind: Literal["embedding"] = "embedding"
+    size: int = Field(ge=0)
+
+    @property
+    def outputs(self) -> int:
+        """The length of the vector."""
+        return self.size or self.hidden_size
+
+
+class EntityHead(LinearHead):
+    """A tag for each token; the manifest's labels are the tags: `O`, and `B-` and `I-` of each type of entity."""
+
+    kind: Literal["entities"] = "entities"
+    num_labels: int = Field(ge=1)
+
+    @property
+    def outputs(self) -> int:
+        """One logit for each tag."""
+        return self.num_labels
+
+
+class SpanHead(LinearHead):
+    """The answer to a question as a part of a context: for each token, whether it begins and whether it ends there.
+
+    The first token stands for "no answer" (as in SQuAD 2.0, Rajpurkar et al., arXiv 1806.03822).
+    """
+
+    kind: Literal["spans"] = "spans"
+    max_answer_tokens: int = Field(default=30, ge=1)
+
+    @property
+    def outputs(self) -> int:
+        """The logits of beginning and ending."""
+        return 2
+
+
+Head = Annotated[
+    ClassificationHead | MultiLabelHead | ScoreHead | EmbeddingHead | EntityHead | SpanHead,
+    Field(discriminator="kind"),
+]
+Task = Literal["classification", "multi_label", "score", "embedding", "entities", "spans"]
