@@ -8,6 +8,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
 import typing
@@ -19,6 +20,60 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _Priority:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """As INTERACTIVE."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits."""
+    PRIORITY_BATCH: _Priority.ValueType  # 2
+    """Whatever is left over will do."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How urgent a call is against others. A class never waits for a less urgent one, except that none is kept waiting for
+    ever.
+    """
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""As INTERACTIVE."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits."""
+PRIORITY_BATCH: Priority.ValueType  # 2
+"""Whatever is left over will do."""
+Global___Priority: typing_extensions.TypeAlias = Priority
+
+class _OffsetUnit:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OffsetUnitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OffsetUnit.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OFFSET_UNIT_UNSPECIFIED: _OffsetUnit.ValueType  # 0
+    """As CODE_POINT."""
+    OFFSET_UNIT_CODE_POINT: _OffsetUnit.ValueType  # 1
+    """Unicode code points, as Python's strings."""
+    OFFSET_UNIT_UTF8_BYTE: _OffsetUnit.ValueType  # 2
+    """Bytes of UTF-8, as Go's and Rust's strings."""
+    OFFSET_UNIT_UTF16_UNIT: _OffsetUnit.ValueType  # 3
+    """UTF-16 code units, as Java's and JavaScript's strings."""
+
+class OffsetUnit(_OffsetUnit, metaclass=_OffsetUnitEnumTypeWrapper):
+    """What positions in a text count."""
+
+OFFSET_UNIT_UNSPECIFIED: OffsetUnit.ValueType  # 0
+"""As CODE_POINT."""
+OFFSET_UNIT_CODE_POINT: OffsetUnit.ValueType  # 1
+"""Unicode code points, as Python's strings."""
+OFFSET_UNIT_UTF8_BYTE: OffsetUnit.ValueType  # 2
+"""Bytes of UTF-8, as Go's and Rust's strings."""
+OFFSET_UNIT_UTF16_UNIT: OffsetUnit.ValueType  # 3
+"""UTF-16 code units, as Java's and JavaScript's strings."""
+Global___OffsetUnit: typing_extensions.TypeAlias = OffsetUnit
+
 @typing.final
 class PredictRequest(google.protobuf.message.Message):
     """Request of Predict."""
@@ -28,12 +83,30 @@ class PredictRequest(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     INSTANCES_FIELD_NUMBER: builtins.int
     TOP_K_FIELD_NUMBER: builtins.int
+    ROUTING_KEY_FIELD_NUMBER: builtins.int
+    THRESHOLD_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    OFFSET_UNIT_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """Required. What to ask: `models/{model}@{alias}`, `models/{model}` (alias `production`), or
-    `models/{model}/versions/{version}`.
+    """Required. What to ask: `models/{model}@{alias}`, `models/{model}` (alias `production`),
+    `models/{model}/versions/{version}`, or `bundles/{digest}`.
     """
     top_k: builtins.int
-    """Optional. How many classes to return for each instance, best first. Default 0: all of them."""
+    """Optional. How many classes, labels, answers or matches to return for each instance, best first. Default 0: all of
+    them; of answers, the best one.
+    """
+    routing_key: builtins.str
+    """Optional. Calls with the same key get the same version while an alias is being moved from one to another, for example
+    the number of a user. 1 to 128 bytes. Default: every call is drawn anew.
+    """
+    threshold: builtins.float
+    """Optional. From which probability a label, entity or answer is given, 0 to 1. Default: of labels, the model's own
+    thresholds; of the others, 0. Of a ranking, from which score a match is given. Not for the other tasks.
+    """
+    priority: Global___Priority.ValueType
+    """Optional. How urgent it is. Default: INTERACTIVE."""
+    offset_unit: Global___OffsetUnit.ValueType
+    """Optional. What the positions of entities and answers count. Default: code points."""
     @property
     def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Instance]:
         """Required. 1 to 1024 instances."""
@@ -44,9 +117,18 @@ class PredictRequest(google.protobuf.message.Message):
         model: builtins.str = ...,
         instances: collections.abc.Iterable[Global___Instance] | None = ...,
         top_k: builtins.int = ...,
+        routing_key: builtins.str = ...,
+        threshold: builtins.float | None = ...,
+        priority: Global___Priority.ValueType = ...,
+        offset_unit: Global___OffsetUnit.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["instances", b"instances", "model", b"model", "top_k", b"top_k"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_threshold", b"_threshold", "instances", b"instances", "model", b"model", "offset_unit", b"offset_unit", "priority", b"priority", "routing_key", b"routing_key", "threshold", b"threshold", "top_k", b"top_k"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: typing_extensions.TypeAlias = typing.Literal["threshold"]
+    _WhichOneofArgType__threshold: typing_extensions.TypeAlias = typing.Literal["_threshold", b"_threshold"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___PredictRequest: typing_extensions.TypeAlias = PredictRequest
 
@@ -57,22 +139,183 @@ class Instance(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: builtins.int
+    PAIR_FIELD_NUMBER: builtins.int
+    QUESTION_CONTEXT_FIELD_NUMBER: builtins.int
+    QUERY_FIELD_NUMBER: builtins.int
+    FIELDS_FIELD_NUMBER: builtins.int
     text: builtins.str
     """A single text of 1 byte to 256 KiB of UTF-8; what is beyond the model's maximum of tokens is cut."""
+    @property
+    def pair(self) -> Global___Pair:
+        """Two texts."""
+
+    @property
+    def question_context(self) -> Global___QuestionContext:
+        """A question and the text that may hold its answer."""
+
+    @property
+    def query(self) -> Global___Query:
+        """A query and what to rank for it."""
+
+    @property
+    def fields(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___BusinessField]:
+        """Optional. Business fields beside the text, for models that have any: those that are left out count as missing."""
+
     def __init__(
         self,
         *,
         text: builtins.str = ...,
+        pair: Global___Pair | None = ...,
+        question_context: Global___QuestionContext | None = ...,
+        query: Global___Query | None = ...,
+        fields: collections.abc.Iterable[Global___BusinessField] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["input", b"input", "text", b"text"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["input", b"input", "pair", b"pair", "query", b"query", "question_context", b"question_context", "text", b"text"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["input", b"input", "text", b"text"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fields", b"fields", "input", b"input", "pair", b"pair", "query", b"query", "question_context", b"question_context", "text", b"text"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_input: typing_extensions.TypeAlias = typing.Literal["text"]
+    _WhichOneofReturnType_input: typing_extensions.TypeAlias = typing.Literal["text", "pair", "question_context", "query"]
     _WhichOneofArgType_input: typing_extensions.TypeAlias = typing.Literal["input", b"input"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
 Global___Instance: typing_extensions.TypeAlias = Instance
+
+@typing.final
+class Pair(google.protobuf.message.Message):
+    """Two texts that are looked at together; the longer one is cut first."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    SECOND_FIELD_NUMBER: builtins.int
+    first: builtins.str
+    """Required. 1 byte to 256 KiB of UTF-8."""
+    second: builtins.str
+    """Required. 1 byte to 256 KiB of UTF-8."""
+    def __init__(
+        self,
+        *,
+        first: builtins.str = ...,
+        second: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["first", b"first", "second", b"second"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Pair: typing_extensions.TypeAlias = Pair
+
+@typing.final
+class QuestionContext(google.protobuf.message.Message):
+    """A question and the text that may hold its answer. A long context is read in windows that overlap."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: builtins.int
+    CONTEXT_FIELD_NUMBER: builtins.int
+    question: builtins.str
+    """Required. 1 byte to 256 KiB of UTF-8."""
+    context: builtins.str
+    """Required. 1 byte to 256 KiB of UTF-8."""
+    def __init__(
+        self,
+        *,
+        question: builtins.str = ...,
+        context: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["context", b"context", "question", b"question"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___QuestionContext: typing_extensions.TypeAlias = QuestionContext
+
+@typing.final
+class Query(google.protobuf.message.Message):
+    """A query and what to rank for it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    CATALOGUE_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """Required. 1 byte to 256 KiB of UTF-8."""
+    catalogue: builtins.str
+    """Entries that were stored before: `catalogues/{catalogue}`."""
+    @property
+    def texts(self) -> Global___Candidates:
+        """Texts of this call."""
+
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        texts: Global___Candidates | None = ...,
+        catalogue: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["candidates", b"candidates", "catalogue", b"catalogue", "texts", b"texts"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["candidates", b"candidates", "catalogue", b"catalogue", "text", b"text", "texts", b"texts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_candidates: typing_extensions.TypeAlias = typing.Literal["texts", "catalogue"]
+    _WhichOneofArgType_candidates: typing_extensions.TypeAlias = typing.Literal["candidates", b"candidates"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_candidates) -> _WhichOneofReturnType_candidates | None: ...
+
+Global___Query: typing_extensions.TypeAlias = Query
+
+@typing.final
+class Candidates(google.protobuf.message.Message):
+    """Texts to rank."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: builtins.int
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 1 to 1000 texts."""
+
+    def __init__(
+        self,
+        *,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["texts", b"texts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Candidates: typing_extensions.TypeAlias = Candidates
+
+@typing.final
+class BusinessField(google.protobuf.message.Message):
+    """The value of one business field."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    CATEGORY_FIELD_NUMBER: builtins.int
+    FLAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Its name in the model."""
+    number: builtins.float
+    """A finite number."""
+    category: builtins.str
+    """One of the values that the model knows; an unknown one counts as missing."""
+    flag: builtins.bool
+    """Yes or no."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        number: builtins.float = ...,
+        category: builtins.str = ...,
+        flag: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "flag", b"flag", "number", b"number", "value", b"value"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["category", b"category", "flag", b"flag", "name", b"name", "number", b"number", "value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_value: typing_extensions.TypeAlias = typing.Literal["number", "category", "flag"]
+    _WhichOneofArgType_value: typing_extensions.TypeAlias = typing.Literal["value", b"value"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
+
+Global___BusinessField: typing_extensions.TypeAlias = BusinessField
 
 @typing.final
 class PredictResponse(google.protobuf.message.Message):
@@ -116,6 +359,13 @@ class Prediction(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CLASSIFICATION_FIELD_NUMBER: builtins.int
+    MULTI_LABEL_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    SIMILARITY_FIELD_NUMBER: builtins.int
+    ANSWER_SPANS_FIELD_NUMBER: builtins.int
+    ENTITIES_FIELD_NUMBER: builtins.int
+    EMBEDDING_FIELD_NUMBER: builtins.int
+    RANKING_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
     truncated: builtins.bool
     """Output only. True when the text was longer than the model takes and its end was cut."""
@@ -123,17 +373,52 @@ class Prediction(google.protobuf.message.Message):
     def classification(self) -> Global___Classification:
         """A choice between classes."""
 
+    @property
+    def multi_label(self) -> Global___MultiLabel:
+        """Labels that each hold or not."""
+
+    @property
+    def score(self) -> Global___Score:
+        """A number."""
+
+    @property
+    def similarity(self) -> Global___Similarity:
+        """How alike two texts are."""
+
+    @property
+    def answer_spans(self) -> Global___AnswerSpans:
+        """Parts of a context that answer a question."""
+
+    @property
+    def entities(self) -> Global___Entities:
+        """Names in a text."""
+
+    @property
+    def embedding(self) -> Global___Embedding:
+        """A vector."""
+
+    @property
+    def ranking(self) -> Global___Ranking:
+        """Candidates in the order in which they fit a query."""
+
     def __init__(
         self,
         *,
         classification: Global___Classification | None = ...,
+        multi_label: Global___MultiLabel | None = ...,
+        score: Global___Score | None = ...,
+        similarity: Global___Similarity | None = ...,
+        answer_spans: Global___AnswerSpans | None = ...,
+        entities: Global___Entities | None = ...,
+        embedding: Global___Embedding | None = ...,
+        ranking: Global___Ranking | None = ...,
         truncated: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["classification", b"classification", "result", b"result"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer_spans", b"answer_spans", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "multi_label", b"multi_label", "ranking", b"ranking", "result", b"result", "score", b"score", "similarity", b"similarity"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["classification", b"classification", "result", b"result", "truncated", b"truncated"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer_spans", b"answer_spans", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "multi_label", b"multi_label", "ranking", b"ranking", "result", b"result", "score", b"score", "similarity", b"similarity", "truncated", b"truncated"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: typing_extensions.TypeAlias = typing.Literal["classification"]
+    _WhichOneofReturnType_result: typing_extensions.TypeAlias = typing.Literal["classification", "multi_label", "score", "similarity", "answer_spans", "entities", "embedding", "ranking"]
     _WhichOneofArgType_result: typing_extensions.TypeAlias = typing.Literal["result", b"result"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -184,6 +469,495 @@ class ClassProbability(google.protobuf.message.Message):
 Global___ClassProbability: typing_extensions.TypeAlias = ClassProbability
 
 @typing.final
+class MultiLabel(google.protobuf.message.Message):
+    """Labels that each hold or not."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: builtins.int
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelProbability]:
+        """Output only. Labels whose probability reaches the threshold, most probable first, at most `top_k` of them."""
+
+    def __init__(
+        self,
+        *,
+        labels: collections.abc.Iterable[Global___LabelProbability] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["labels", b"labels"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___MultiLabel: typing_extensions.TypeAlias = MultiLabel
+
+@typing.final
+class LabelProbability(google.protobuf.message.Message):
+    """One label and its probability."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Output only. The label as in the training data."""
+    probability: builtins.float
+    """Output only. The probability that it holds, 0 to 1, whatever the others do."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        probability: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["label", b"label", "probability", b"probability"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LabelProbability: typing_extensions.TypeAlias = LabelProbability
+
+@typing.final
+class Score(google.protobuf.message.Message):
+    """A number, on the scale that the model was trained on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: builtins.int
+    value: builtins.float
+    """Output only. The number."""
+    def __init__(
+        self,
+        *,
+        value: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Score: typing_extensions.TypeAlias = Score
+
+@typing.final
+class Similarity(google.protobuf.message.Message):
+    """How alike two texts are."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COSINE_FIELD_NUMBER: builtins.int
+    cosine: builtins.float
+    """Output only. Cosine of their embeddings, -1 to 1."""
+    def __init__(
+        self,
+        *,
+        cosine: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cosine", b"cosine"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Similarity: typing_extensions.TypeAlias = Similarity
+
+@typing.final
+class AnswerSpans(google.protobuf.message.Message):
+    """Parts of a context that answer a question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPANS_FIELD_NUMBER: builtins.int
+    NO_ANSWER_PROBABILITY_FIELD_NUMBER: builtins.int
+    no_answer_probability: builtins.float
+    """Output only. Probability that the context holds no answer, 0 to 1."""
+    @property
+    def spans(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AnswerSpan]:
+        """Output only. Parts of the context, most probable first; empty when most speaks for there being no answer."""
+
+    def __init__(
+        self,
+        *,
+        spans: collections.abc.Iterable[Global___AnswerSpan] | None = ...,
+        no_answer_probability: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["no_answer_probability", b"no_answer_probability", "spans", b"spans"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AnswerSpans: typing_extensions.TypeAlias = AnswerSpans
+
+@typing.final
+class AnswerSpan(google.protobuf.message.Message):
+    """A part of a context."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """Output only. The text of the part."""
+    start: builtins.int
+    """Output only. Where it begins in the context, in the unit that was asked for."""
+    end: builtins.int
+    """Output only. Where it ends in the context, exclusive."""
+    probability: builtins.float
+    """Output only. Its probability against the other parts and against there being no answer, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        start: builtins.int = ...,
+        end: builtins.int = ...,
+        probability: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end", b"end", "probability", b"probability", "start", b"start", "text", b"text"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AnswerSpan: typing_extensions.TypeAlias = AnswerSpan
+
+@typing.final
+class Entities(google.protobuf.message.Message):
+    """Names in a text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENTITIES_FIELD_NUMBER: builtins.int
+    @property
+    def entities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Entity]:
+        """Output only. In the order of the text; they do not overlap."""
+
+    def __init__(
+        self,
+        *,
+        entities: collections.abc.Iterable[Global___Entity] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["entities", b"entities"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Entities: typing_extensions.TypeAlias = Entities
+
+@typing.final
+class Entity(google.protobuf.message.Message):
+    """A name in a text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    type: builtins.str
+    """Output only. Its type, for example `PER`."""
+    text: builtins.str
+    """Output only. The text of the name."""
+    start: builtins.int
+    """Output only. Where it begins in the text, in the unit that was asked for."""
+    end: builtins.int
+    """Output only. Where it ends in the text, exclusive."""
+    probability: builtins.float
+    """Output only. Mean probability of its tokens' tags, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        type: builtins.str = ...,
+        text: builtins.str = ...,
+        start: builtins.int = ...,
+        end: builtins.int = ...,
+        probability: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end", b"end", "probability", b"probability", "start", b"start", "text", b"text", "type", b"type"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Entity: typing_extensions.TypeAlias = Entity
+
+@typing.final
+class Embedding(google.protobuf.message.Message):
+    """A vector."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: builtins.int
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Output only. Its values; their squares add up to 1."""
+
+    def __init__(
+        self,
+        *,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["values", b"values"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Embedding: typing_extensions.TypeAlias = Embedding
+
+@typing.final
+class Ranking(google.protobuf.message.Message):
+    """Candidates in the order in which they fit a query."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: builtins.int
+    @property
+    def matches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Match]:
+        """Output only. Best first, at most `top_k` of them."""
+
+    def __init__(
+        self,
+        *,
+        matches: collections.abc.Iterable[Global___Match] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["matches", b"matches"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Ranking: typing_extensions.TypeAlias = Ranking
+
+@typing.final
+class Match(google.protobuf.message.Message):
+    """A candidate and how well it fits."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    ID_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """Output only. Its place among the candidates, from 0; of a catalogue, among its entries."""
+    id: builtins.str
+    """Output only. Its id in the catalogue; empty for a candidate of the call."""
+    score: builtins.float
+    """Output only. Cosine of the embeddings, -1 to 1, or the model's score of the pair."""
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        id: builtins.str = ...,
+        score: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["id", b"id", "index", b"index", "score", b"score"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Match: typing_extensions.TypeAlias = Match
+
+@typing.final
+class PredictStreamRequest(google.protobuf.message.Message):
+    """Request of PredictStream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    REQUEST_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Required. Repeated in the answer; 1 to 128 bytes, different from those of requests that are not answered yet."""
+    @property
+    def request(self) -> Global___PredictRequest:
+        """Required. What to predict."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        request: Global___PredictRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["request", b"request"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["id", b"id", "request", b"request"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PredictStreamRequest: typing_extensions.TypeAlias = PredictStreamRequest
+
+@typing.final
+class PredictStreamResponse(google.protobuf.message.Message):
+    """Response of PredictStream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    RESPONSE_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Output only. The id of the request."""
+    @property
+    def response(self) -> Global___PredictResponse:
+        """Its answer."""
+
+    @property
+    def error(self) -> Global___Error:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        response: Global___PredictResponse | None = ...,
+        error: Global___Error | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["error", b"error", "id", b"id", "outcome", b"outcome", "response", b"response"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: typing_extensions.TypeAlias = typing.Literal["response", "error"]
+    _WhichOneofArgType_outcome: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___PredictStreamResponse: typing_extensions.TypeAlias = PredictStreamResponse
+
+@typing.final
+class Error(google.protobuf.message.Message):
+    """Why one request of a stream was not answered; what a call of its own would have told as its status."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    FIELD_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """Output only. Number of the gRPC status code."""
+    reason: builtins.str
+    """Output only. A fixed word for the reason, for example `TEXT_TOO_LONG`."""
+    message: builtins.str
+    """Output only. What is wrong and what to do."""
+    field: builtins.str
+    """Output only. The field of the request that is wrong; empty when none is."""
+    def __init__(
+        self,
+        *,
+        code: builtins.int = ...,
+        reason: builtins.str = ...,
+        message: builtins.str = ...,
+        field: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "field", b"field", "message", b"message", "reason", b"reason"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Error: typing_extensions.TypeAlias = Error
+
+@typing.final
+class ExplainRequest(google.protobuf.message.Message):
+    """Request of Explain."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    INSTANCES_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    OFFSET_UNIT_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Required. As in PredictRequest."""
+    label: builtins.str
+    """Optional. The label to explain. Default: the most probable one of each instance. Not for a score."""
+    offset_unit: Global___OffsetUnit.ValueType
+    """Optional. What the positions of words count. Default: code points."""
+    @property
+    def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Instance]:
+        """Required. 1 to 16 instances whose input is a text."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        instances: collections.abc.Iterable[Global___Instance] | None = ...,
+        label: builtins.str = ...,
+        offset_unit: Global___OffsetUnit.ValueType = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["instances", b"instances", "label", b"label", "model", b"model", "offset_unit", b"offset_unit"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExplainRequest: typing_extensions.TypeAlias = ExplainRequest
+
+@typing.final
+class ExplainResponse(google.protobuf.message.Message):
+    """Response of Explain."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXPLANATIONS_FIELD_NUMBER: builtins.int
+    SERVED_MODEL_FIELD_NUMBER: builtins.int
+    STAGE_TIMES_FIELD_NUMBER: builtins.int
+    @property
+    def explanations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Explanation]:
+        """Output only. One explanation for each instance, in the same order."""
+
+    @property
+    def served_model(self) -> Global___ServedModel:
+        """Output only. Exactly what answered."""
+
+    @property
+    def stage_times(self) -> Global___StageTimes:
+        """Output only. Where the time went."""
+
+    def __init__(
+        self,
+        *,
+        explanations: collections.abc.Iterable[Global___Explanation] | None = ...,
+        served_model: Global___ServedModel | None = ...,
+        stage_times: Global___StageTimes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["served_model", b"served_model", "stage_times", b"stage_times"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["explanations", b"explanations", "served_model", b"served_model", "stage_times", b"stage_times"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExplainResponse: typing_extensions.TypeAlias = ExplainResponse
+
+@typing.final
+class Explanation(google.protobuf.message.Message):
+    """Why a text was answered as it was."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    WORDS_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Output only. The label that is explained; empty for a score."""
+    value: builtins.float
+    """Output only. The label's probability, or the score, with nothing hidden."""
+    truncated: builtins.bool
+    """Output only. True when the text was longer than the model takes and its end was cut."""
+    @property
+    def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WordAttribution]:
+        """Output only. The words of the text, in its order."""
+
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        value: builtins.float = ...,
+        words: collections.abc.Iterable[Global___WordAttribution] | None = ...,
+        truncated: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["label", b"label", "truncated", b"truncated", "value", b"value", "words", b"words"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Explanation: typing_extensions.TypeAlias = Explanation
+
+@typing.final
+class WordAttribution(google.protobuf.message.Message):
+    """What one word contributes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    ATTRIBUTION_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """Output only. The word as it stands in the text."""
+    start: builtins.int
+    """Output only. Where it begins in the text, in the unit that was asked for."""
+    end: builtins.int
+    """Output only. Where it ends in the text, exclusive."""
+    attribution: builtins.float
+    """Output only. How much `value` falls when the word is hidden; below 0, it speaks against the label."""
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+        start: builtins.int = ...,
+        end: builtins.int = ...,
+        attribution: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attribution", b"attribution", "end", b"end", "start", b"start", "text", b"text"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WordAttribution: typing_extensions.TypeAlias = WordAttribution
+
+@typing.final
 class ServedModel(google.protobuf.message.Message):
     """Names everything that shaped an answer."""
 
@@ -194,7 +968,7 @@ class ServedModel(google.protobuf.message.Message):
     TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
     BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     model_version: builtins.str
-    """Output only. `models/{model}/versions/{version}`."""
+    """Output only. `models/{model}/versions/{version}`; empty when a bundle was asked for by its digest."""
     base_digest: builtins.str
     """Output only. SHA-256 of the base model."""
     tokenizer_digest: builtins.str
@@ -223,6 +997,8 @@ class StageTimes(google.protobuf.message.Message):
     RESOLVE_FIELD_NUMBER: builtins.int
     TOKENIZE_FIELD_NUMBER: builtins.int
     INFER_FIELD_NUMBER: builtins.int
+    QUEUE_FIELD_NUMBER: builtins.int
+    COMPUTE_FIELD_NUMBER: builtins.int
     @property
     def resolve(self) -> google.protobuf.duration_pb2.Duration:
         """Output only. Finding out which bundle the model reference means."""
@@ -233,7 +1009,15 @@ class StageTimes(google.protobuf.message.Message):
 
     @property
     def infer(self) -> google.protobuf.duration_pb2.Duration:
-        """Output only. Waiting for Triton: its queue and the forward pass."""
+        """Output only. Waiting for Triton, `queue` and `compute` included."""
+
+    @property
+    def queue(self) -> google.protobuf.duration_pb2.Duration:
+        """Output only. Waiting for a turn, here and in the host."""
+
+    @property
+    def compute(self) -> google.protobuf.duration_pb2.Duration:
+        """Output only. The host's computation of the batches that held the call's rows."""
 
     def __init__(
         self,
@@ -241,10 +1025,12 @@ class StageTimes(google.protobuf.message.Message):
         resolve: google.protobuf.duration_pb2.Duration | None = ...,
         tokenize: google.protobuf.duration_pb2.Duration | None = ...,
         infer: google.protobuf.duration_pb2.Duration | None = ...,
+        queue: google.protobuf.duration_pb2.Duration | None = ...,
+        compute: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["infer", b"infer", "resolve", b"resolve", "tokenize", b"tokenize"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "tokenize", b"tokenize"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["infer", b"infer", "resolve", b"resolve", "tokenize", b"tokenize"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "tokenize", b"tokenize"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StageTimes: typing_extensions.TypeAlias = StageTimes

@@ -28,8 +28,20 @@ if _version_not_supported:
 class InferenceServiceStub:
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     def __init__(self, channel):
@@ -43,21 +55,64 @@ class InferenceServiceStub:
                 request_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
                 response_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.FromString,
                 _registered_method=True)
+        self.PredictStream = channel.stream_stream(
+                '/symbiont.inference.v1.InferenceService/PredictStream',
+                request_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.SerializeToString,
+                response_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/symbiont.inference.v1.InferenceService/Explain',
+                request_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     def Predict(self, request, context):
         """Predicts one result for each instance, in the order of the instances.
 
-        INVALID_ARGUMENT when an instance is empty or over its limit; NOT_FOUND when the model, version or alias does not
-        exist; FAILED_PRECONDITION when the stored bundle fails verification; UNAVAILABLE when tokenization, Triton or,
-        for a model not seen before, the registry cannot be reached; DEADLINE_EXCEEDED when the deadline passes first.
+        INVALID_ARGUMENT when an instance is empty, over its limit, or of a kind that the model's task does not take;
+        NOT_FOUND when the model, version or alias does not exist; FAILED_PRECONDITION when the stored bundle fails
+        verification; UNAVAILABLE when tokenization, Triton or, for a model not seen before, the registry cannot be reached;
+        RESOURCE_EXHAUSTED when too much waits already, with the time after which to try again; DEADLINE_EXCEEDED when the
+        deadline passes first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictStream(self, request_iterator, context):
+        """Predicts on many requests over one stream. Answers come as they are ready, not in the order of the requests: `id`
+        says which is which. A request that fails is answered with an error and ends nothing. Only so many requests of a
+        stream run at a time; the stream is not read further until one of them is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explains predictions: how much each word of a text speaks for a label.
+
+        For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
+        answer is its attribution, so that a text of n words costs n + 1 rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +126,16 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.FromString,
                     response_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.SerializeToString,
             ),
+            'PredictStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.PredictStream,
+                    request_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.FromString,
+                    response_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
+                    response_serializer=symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'symbiont.inference.v1.InferenceService', rpc_method_handlers)
@@ -82,8 +147,20 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 class InferenceService:
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     @staticmethod
@@ -103,6 +180,60 @@ class InferenceService:
             '/symbiont.inference.v1.InferenceService/Predict',
             symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
             symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/symbiont.inference.v1.InferenceService/PredictStream',
+            symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.SerializeToString,
+            symbiont_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.inference.v1.InferenceService/Explain',
+            symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+            symbiont_dot_inference_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,8 +23,20 @@ GRPC_VERSION: str
 class InferenceServiceStub:
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     @typing.overload
@@ -34,33 +46,83 @@ class InferenceServiceStub:
     Predict: grpc.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.PredictRequest, symbiont.api.inference.v1.inference_pb2.PredictResponse]
     """Predicts one result for each instance, in the order of the instances.
 
-    INVALID_ARGUMENT when an instance is empty or over its limit; NOT_FOUND when the model, version or alias does not
-    exist; FAILED_PRECONDITION when the stored bundle fails verification; UNAVAILABLE when tokenization, Triton or,
-    for a model not seen before, the registry cannot be reached; DEADLINE_EXCEEDED when the deadline passes first.
+    INVALID_ARGUMENT when an instance is empty, over its limit, or of a kind that the model's task does not take;
+    NOT_FOUND when the model, version or alias does not exist; FAILED_PRECONDITION when the stored bundle fails
+    verification; UNAVAILABLE when tokenization, Triton or, for a model not seen before, the registry cannot be reached;
+    RESOURCE_EXHAUSTED when too much waits already, with the time after which to try again; DEADLINE_EXCEEDED when the
+    deadline passes first.
+    """
+    PredictStream: grpc.StreamStreamMultiCallable[symbiont.api.inference.v1.inference_pb2.PredictStreamRequest, symbiont.api.inference.v1.inference_pb2.PredictStreamResponse]
+    """Predicts on many requests over one stream. Answers come as they are ready, not in the order of the requests: `id`
+    says which is which. A request that fails is answered with an error and ends nothing. Only so many requests of a
+    stream run at a time; the stream is not read further until one of them is answered.
+    """
+    Explain: grpc.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.ExplainRequest, symbiont.api.inference.v1.inference_pb2.ExplainResponse]
+    """Explains predictions: how much each word of a text speaks for a label.
+
+    For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
+    answer is its attribution, so that a text of n words costs n + 1 rows.
     """
 
 @typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     Predict: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.PredictRequest, symbiont.api.inference.v1.inference_pb2.PredictResponse]  # type: ignore[assignment]
     """Predicts one result for each instance, in the order of the instances.
 
-    INVALID_ARGUMENT when an instance is empty or over its limit; NOT_FOUND when the model, version or alias does not
-    exist; FAILED_PRECONDITION when the stored bundle fails verification; UNAVAILABLE when tokenization, Triton or,
-    for a model not seen before, the registry cannot be reached; DEADLINE_EXCEEDED when the deadline passes first.
+    INVALID_ARGUMENT when an instance is empty, over its limit, or of a kind that the model's task does not take;
+    NOT_FOUND when the model, version or alias does not exist; FAILED_PRECONDITION when the stored bundle fails
+    verification; UNAVAILABLE when tokenization, Triton or, for a model not seen before, the registry cannot be reached;
+    RESOURCE_EXHAUSTED when too much waits already, with the time after which to try again; DEADLINE_EXCEEDED when the
+    deadline passes first.
+    """
+    PredictStream: grpc.aio.StreamStreamMultiCallable[symbiont.api.inference.v1.inference_pb2.PredictStreamRequest, symbiont.api.inference.v1.inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
+    """Predicts on many requests over one stream. Answers come as they are ready, not in the order of the requests: `id`
+    says which is which. A request that fails is answered with an error and ends nothing. Only so many requests of a
+    stream run at a time; the stream is not read further until one of them is answered.
+    """
+    Explain: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.ExplainRequest, symbiont.api.inference.v1.inference_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explains predictions: how much each word of a text speaks for a label.
+
+    For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
+    answer is its attribution, so that a text of n words costs n + 1 rows.
     """
 
 class InferenceServiceServicer(metaclass=abc.ABCMeta):
     """Answers with the model that an alias points at now.
 
-    The service runs no model itself: it takes tokens from the tokenization service and logits from Triton, where rows
-    of many customers share a batch on one resident base model.
+    The service runs no model itself: it takes tokens from the tokenization service and the values of a bundle's head from
+    Triton, where rows of many customers share a batch on one resident base model.
+
+    What a bundle was trained for, its task, decides which inputs it takes and which result it gives:
+
+    | task | inputs | result |
+    |---|---|---|
+    | classification, multi-label, score | text, or pair, with fields where the bundle has any | of the same name |
+    | score, of pairs | also query | ranking: the score of the query with each candidate |
+    | spans | question with context | answer spans |
+    | entities | text | entities |
+    | embedding | text | embedding |
+    | embedding | pair | similarity |
+    | embedding | query | ranking: the similarity of the query to each candidate |
     """
 
     @abc.abstractmethod
@@ -71,9 +133,34 @@ class InferenceServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[symbiont.api.inference.v1.inference_pb2.PredictResponse, collections.abc.Awaitable[symbiont.api.inference.v1.inference_pb2.PredictResponse]]:
         """Predicts one result for each instance, in the order of the instances.
 
-        INVALID_ARGUMENT when an instance is empty or over its limit; NOT_FOUND when the model, version or alias does not
-        exist; FAILED_PRECONDITION when the stored bundle fails verification; UNAVAILABLE when tokenization, Triton or,
-        for a model not seen before, the registry cannot be reached; DEADLINE_EXCEEDED when the deadline passes first.
+        INVALID_ARGUMENT when an instance is empty, over its limit, or of a kind that the model's task does not take;
+        NOT_FOUND when the model, version or alias does not exist; FAILED_PRECONDITION when the stored bundle fails
+        verification; UNAVAILABLE when tokenization, Triton or, for a model not seen before, the registry cannot be reached;
+        RESOURCE_EXHAUSTED when too much waits already, with the time after which to try again; DEADLINE_EXCEEDED when the
+        deadline passes first.
+        """
+
+    @abc.abstractmethod
+    def PredictStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[symbiont.api.inference.v1.inference_pb2.PredictStreamRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.inference.v1.inference_pb2.PredictStreamResponse], collections.abc.AsyncIterator[symbiont.api.inference.v1.inference_pb2.PredictStreamResponse]]:
+        """Predicts on many requests over one stream. Answers come as they are ready, not in the order of the requests: `id`
+        says which is which. A request that fails is answered with an error and ends nothing. Only so many requests of a
+        stream run at a time; the stream is not read further until one of them is answered.
+        """
+
+    @abc.abstractmethod
+    def Explain(
+        self,
+        request: symbiont.api.inference.v1.inference_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.inference.v1.inference_pb2.ExplainResponse, collections.abc.Awaitable[symbiont.api.inference.v1.inference_pb2.ExplainResponse]]:
+        """Explains predictions: how much each word of a text speaks for a label.
+
+        For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
+        answer is its attribution, so that a text of n words costs n + 1 rows.
         """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
