@@ -23,6 +23,10 @@ class NumberField(_Field):
         """How many values the head gets."""
         return 2
 
+    def encode(self, value: float | None) -> tuple[float, ...]:
+        """Returns what the head gets for a value, or for None where it is missing."""
+        return (0.0, 1.0) if value is None else ((value - self.mean) / self.deviation, 0.0)
+
 
 class FlagField(_Field):
     """Yes or no; it reaches the head as 1 or 0 and 0, or, where it is missing, as 0 and 1."""
@@ -33,6 +37,10 @@ class FlagField(_Field):
     def width(self) -> int:
         """How many values the head gets."""
         return 2
+
+    def encode(self, value: bool | None) -> tuple[float, ...]:
+        """Returns what the head gets for a value, or for None where it is missing."""
+        return (0.0, 1.0) if value is None else (float(value), 0.0)
 
 
 class CategoryField(_Field):
@@ -45,6 +53,10 @@ class CategoryField(_Field):
     def width(self) -> int:
         """How many values the head gets."""
         return len(self.values)
+
+    def encode(self, value: str | None) -> tuple[float, ...]:
+        """Returns what the head gets for a value, or for None where it is missing."""
+        return tuple(float(value == known) for known in self.values)
 
 
 BusinessField = Annotated[NumberField | FlagField | CategoryField, Field(discriminator="kind")]

@@ -52,8 +52,9 @@ def assemble(
     background = [running("aliases", router.follow), running("hosts", keeper.run)]
     inference = OpenInference(predictor, metrics, Statistics(settings.cached_versions))
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
+    native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
-    return [registration(predictor, timeout_s), open_registration(foreign)], background
+    return [native, open_registration(foreign)], background
 
 
 async def serve(settings: InferenceSettings) -> None:

@@ -22,6 +22,19 @@ class BundleShelf:
         self._read = read
         self._known: Lru[str, BundleInfo] = Lru(capacity)
 
+    async def version_of(self, digest: str) -> ModelVersion:
+        """Returns what a bundle that is asked for by its digest stands for.
+
+        Raises:
+            NotFound: there is none.
+            IntegrityError: what is stored does not match its digest.
+        """
+        bundle = self._known.get(digest)
+        if not bundle:
+            bundle = await asyncio.to_thread(self._read, digest)
+            self._known.put(digest, bundle)
+        return ModelVersion("", 0, digest, bundle.base_digest, bundle.tokenizer_digest)
+
     async def of(self, version: ModelVersion) -> BundleInfo:
         """Returns the facts of a version's bundle.
 
@@ -51,11 +64,14 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
     def read(digest: str) -> BundleInfo:
         manifest = read_manifest(store, digest)
         return BundleInfo(
+            head=manifest.head,
             labels=manifest.labels,
             temperature=manifest.calibration.temperature,
             base_digest=manifest.base_digest,
             tokenizer_digest=manifest.tokenizer_digest,
             max_tokens=manifest.max_tokens,
+            takes=manifest.input,
+            fields=manifest.fields,
         )
 
     return read

@@ -1,14 +1,35 @@
-"""From the logits of a classification head to classes with probabilities."""
+"""From logits to probabilities, and to classes."""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symbiont.common.errors import IntegrityError
-from symbiont.inference.types import BundleInfo, ClassProbability, Logits
+from symbiont.inference.results import ClassProbability
+from symbiont.inference.types import BundleInfo, Logits
+
+# Up to here plain numbers are faster than arrays.
+_FEW = 32
+
+
+def softmax(logits: Logits, temperature: float) -> NDArray[np.float64]:
+    """Returns softmax(logits / temperature) over the last axis, in fp64 (Guo et al. 2017, arXiv 1706.04599)."""
+    scaled = logits.astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    result: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: Logits, temperature: float) -> list[float]:
+    """Returns the logistic function of each of logits / temperature, [n], in fp64."""
+    # By tanh, which overflows on neither side.
+    return [0.5 * (1 + math.tanh(value / (2 * temperature))) for value in logits.tolist()]
 
 
 def probabilities(logits: Logits, bundle: BundleInfo) -> NDArray[np.float64]:
-    """Returns softmax(logits / temperature) in fp64 (Guo et al. 2017, arXiv 1706.04599), in the order of the labels.
+    """Returns the probabilities of a bundle's labels, in their order.
 
     Raises:
         IntegrityError: the logits are not finite, or not one for each label.
@@ -17,10 +38,7 @@ def probabilities(logits: Logits, bundle: BundleInfo) -> NDArray[np.float64]:
         raise IntegrityError(
             f"the bundle gave {logits.size} logits for {len(bundle.labels)} labels, or not finite ones"
         )
-    scaled = logits.astype(np.float64) / bundle.temperature
-    weights = np.exp(scaled - scaled.max())
-    result: NDArray[np.float64] = weights / weights.sum()
-    return result
+    return softmax(logits, bundle.temperature)
 
 
 def classify(logits: Logits, bundle: BundleInfo, top_k: int) -> tuple[ClassProbability, ...]:
@@ -28,6 +46,16 @@ def classify(logits: Logits, bundle: BundleInfo, top_k: int) -> tuple[ClassProba
 
     See `probabilities`, also for the errors.
     """
-    values = probabilities(logits, bundle)
-    best = np.argsort(-values, kind="stable")[: top_k or None]
-    return tuple(ClassProbability(bundle.labels[i], float(values[i])) for i in best)
+    values = _few(logits, bundle) if len(logits) <= _FEW else probabilities(logits, bundle).tolist()
+    best = sorted(range(len(values)), key=lambda index: -values[index])[: top_k or None]
+    return tuple(ClassProbability(bundle.labels[index], values[index]) for index in best)
+
+
+def _few(logits: Logits, bundle: BundleInfo) -> Sequence[float]:
+    scaled = [value / bundle.temperature for value in logits.tolist()]
+    if len(scaled) != len(bundle.labels) or not all(map(math.isfinite, scaled)):
+        return probabilities(logits, bundle).tolist()  # type: ignore[no-any-return]  # it raises
+    highest = max(scaled)
+    weights = [math.exp(value - highest) for value in scaled]
+    total = sum(weights)
+    return [weight / total for weight in weights]

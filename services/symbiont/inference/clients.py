@@ -1,18 +1,21 @@
 """The services that inference calls."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
-from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
+from symbiont.api.tokenization.v1 import tokenization_pb2_grpc
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.common.channel import translated
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.inference import convert
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Tokens
+from symbiont.inference.tokens import TokenQuery, Tokens
+from symbiont.inference.types import Alias, AliasUpdate, ModelVersion
 
 TRAINING = "training"
 TOKENIZATION = "tokenization"
+_TEXT = re.compile(r"\btexts\[\d+\]")
 
 
 class RegistryClient:
@@ -46,16 +49,20 @@ class TokenizationClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = tokenization_pb2_grpc.TokenizationServiceStub(channel)
 
-    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
+    async def tokenize(self, digest: str, query: TokenQuery, max_tokens: int, timeout_s: float) -> Tokens:
         """Tokenizes a batch.
 
         Raises:
+            InvalidArgument: a pair does not fit; its field is `texts[i]`.
             FailedPrecondition: the service refuses what has passed the checks here, so that not the caller is wrong
                 but what is stored: it has no such tokenizer, or one that takes fewer tokens.
         """
-        request = tokenization_pb2.TokenizeRequest(tokenizer=f"tokenizers/{digest}", texts=texts, max_tokens=max_tokens)
+        request = convert.tokenize_request_to_proto(f"tokenizers/{digest}", query, max_tokens)
         try:
             with translated(TOKENIZATION):
                 return convert.tokens_from_proto(await self._stub.Tokenize(request, timeout=timeout_s))
         except (NotFound, InvalidArgument) as exc:
+            if isinstance(exc, InvalidArgument) and (found := _TEXT.search(str(exc))):
+                # Texts have passed the checks one by one; that one leaves no room for another shows only here.
+                raise InvalidArgument(found[0], str(exc).partition(": ")[2], reason="TEXT_TOO_LONG") from exc
             raise FailedPrecondition(f"the tokenization service refused: {exc}") from exc

@@ -8,13 +8,19 @@ from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
 from symbiont.inference.types import ModelVersion, PredictResult
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-STAGES = ("resolve", "tokenize", "infer")
+STAGES = ("resolve", "tokenize", "infer", "queue", "compute")
 REASONS = (
     "BATCH_EMPTY",
     "BATCH_TOO_LARGE",
     "TEXT_EMPTY",
     "TEXT_TOO_LONG",
     "TOP_K",
+    "THRESHOLD",
+    "INPUT_KIND",
+    "FIELDS",
+    "CANDIDATES",
+    "ANSWER_TOO_LARGE",
+    "TASK",
     "INVALID_ARGUMENT",
     "NOT_FOUND",
     "FAILED_PRECONDITION",

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from symbiont.engine.row import HostAnswer, Row
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Tokens
+from symbiont.inference.tokens import TokenQuery, Tokens
+from symbiont.inference.types import Alias, AliasUpdate, ModelVersion
 
 
 class Registry(Protocol):
@@ -26,8 +27,12 @@ class Registry(Protocol):
 class TokenSource(Protocol):
     """Turns text into tokens."""
 
-    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
-        """Tokenizes a batch with the tokenizer of a digest; `max_tokens` 0 leaves the cut to the tokenizer."""
+    async def tokenize(self, digest: str, query: TokenQuery, max_tokens: int, timeout_s: float) -> Tokens:
+        """Tokenizes a batch with the tokenizer of a digest; `max_tokens` 0 leaves the cut to the tokenizer.
+
+        InvalidArgument: a pair does not fit, because the first text leaves no room for the second; its field is
+        `texts[i]`.
+        """
         ...
 
 

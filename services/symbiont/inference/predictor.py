@@ -1,5 +1,6 @@
 """One prediction from its first stage to its last."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,26 +10,34 @@ from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.common.request_id import current_request_id
 from symbiont.common.texts import check_text
 from symbiont.engine.row import Row
+from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
-from symbiont.inference.classify import classify
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
+from symbiont.inference.instances import Instance, texts_of
 from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import HostClient, TokenSource
 from symbiont.inference.reference import ModelReference, parse_reference
+from symbiont.inference.results import Result
 from symbiont.inference.router import FIELD, Router
+from symbiont.inference.tasks.plan import Plan, Window
+from symbiont.inference.tokens import Ids, TokenQuery, Tokens
 from symbiont.inference.types import (
     BundleInfo,
-    Ids,
     Logits,
     ModelVersion,
     PredictCall,
     Prediction,
     PredictResult,
     Served,
-    Tokens,
 )
 
 MAX_CLASSES = 100_000
+# What one call of the tokenization service takes.
+MAX_TEXTS, MAX_BYTES = 4096, 8 << 20
+# Numbers that a call may have computed: 64 MiB of fp32.
+MAX_VALUES = 16 << 20
+MAX_KEY_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Limits:
 
 
 class Predictor:
-    """Resolves, tokenizes, has Triton infer, and reads the logits."""
+    """Resolves, tokenizes, has Triton infer, and reads what came of it."""
 
     def __init__(
         self,
@@ -76,13 +85,34 @@ class Predictor:
     async def _predict(self, call: PredictCall, reference: ModelReference, deadline: Deadline) -> PredictResult:
         seconds: dict[str, float] = {}
         served = await self.find(reference, deadline, seconds)
-        self._check_size(call, served.bundle)
-        logits, truncated = await self.score_texts(served, call.texts, deadline, seconds)
-        predictions = [
-            Prediction(classify(row, served.bundle, call.top_k), cut)
-            for row, cut in zip(logits, truncated, strict=True)
+        plan = tasks.plan(call, served.bundle)
+        check_size(call, plan, served.bundle)
+        results, truncated = await self.carry_out(plan, served, deadline, seconds)
+        return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
+
+    async def carry_out(
+        self, plan: Plan, served: Served, deadline: Deadline, seconds: dict[str, float]
+    ) -> tuple[Sequence[Result], Sequence[bool]]:
+        """Returns for each part of a plan its result, and whether one of its texts was cut."""
+        async with _stage("tokenize", seconds, deadline):
+            try:
+                tokens = await self._tokenize(served, plan.query, deadline)
+            except InvalidArgument as exc:
+                raise plan.blamed(exc) from exc
+        features = plan.features
+        rows = [
+            Row(
+                ids,
+                served.version.bundle_digest,
+                tokens.segment_starts[number] if tokens.segment_starts else 0,
+                features[tokens.text_of[number] if tokens.text_of else number],
+                deadline.end,
+            )
+            for number, ids in enumerate(tokens.rows)
         ]
-        return PredictResult(predictions, served.version, seconds)
+        async with _stage("infer", seconds, deadline):
+            values = await self._infer(served.version, rows, deadline, seconds, "")
+        return read(plan, tokens, values)
 
     async def find(self, reference: ModelReference, deadline: Deadline, seconds: dict[str, float]) -> Served:
         """Returns what a reference means now; notes in `seconds` what the stage took.
@@ -93,7 +123,10 @@ class Predictor:
             Unavailable: it is not known here and the registry cannot be asked.
         """
         async with _stage("resolve", seconds, deadline):
-            version = await self._router.resolve(reference, deadline)
+            if reference.bundle_digest:
+                version = await self._bundles.version_of(reference.bundle_digest)
+            else:
+                version = await self._router.resolve(reference, deadline)
             return Served(version, await self._bundles.of(version))
 
     async def score_texts(
@@ -101,8 +134,35 @@ class Predictor:
     ) -> tuple[Sequence[Logits], Sequence[bool]]:
         """Returns for each text its logits and whether it was cut; the texts have passed their checks."""
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, texts, deadline)
+            tokens = await self._tokenize(served, TokenQuery(texts), deadline)
         return await self.score_rows(served, tokens.rows, deadline, seconds), tokens.truncated
+
+    async def explain(self, call: ExplainCall, deadline: Deadline) -> ExplainResult:
+        """Explains predictions; see `predict` for the errors."""
+        with self._metrics.refusals.counted():
+            result = await self._explain(call, self._check_explain(call), deadline)
+        self._metrics.answered(result.version, len(result.explanations), result.seconds)
+        return result
+
+    async def _explain(self, call: ExplainCall, reference: ModelReference, deadline: Deadline) -> ExplainResult:
+        seconds: dict[str, float] = {}
+        served = await self.find(reference, deadline, seconds)
+        given = check_call(call, served.bundle)
+        async with _stage("tokenize", seconds, deadline):
+            tokens = await self._tokenize(served, TokenQuery([text for text, _ in given], places=True), deadline)
+        erased = [erase(ids, there) for ids, there in zip(tokens.rows, tokens.places, strict=True)]
+        rows = [
+            Row(ids, served.version.bundle_digest, features=features, expires=deadline.end)
+            for (_, features), one in zip(given, erased, strict=True)
+            for ids in one.rows
+        ]
+        async with _stage("infer", seconds, deadline):
+            values = iter(await self._infer(served.version, rows, deadline, seconds, ""))
+        explanations = [
+            explain(text, one, [next(values) for _ in one.rows], served.bundle, call, truncated=cut)
+            for (text, _), one, cut in zip(given, erased, tokens.truncated, strict=True)
+        ]
+        return ExplainResult(explanations, served.version, seconds)
 
     async def score_rows(
         self, served: Served, rows: Sequence[Ids], deadline: Deadline, seconds: dict[str, float], field: str = ""
@@ -115,32 +175,40 @@ class Predictor:
         Raises:
             InvalidArgument: the caller's own ids do not fit the base; it names `field`.
         """
+        digest = served.version.bundle_digest
         async with _stage("infer", seconds, deadline):
-            return await self._infer(served.version, rows, deadline, field)
+            asked = [Row(ids, digest, expires=deadline.end) for ids in rows]
+            return await self._infer(served.version, asked, deadline, seconds, field)
 
-    def _check_size(self, call: PredictCall, bundle: BundleInfo) -> None:
-        # Writing an answer holds up every other call of the process: this many classes take about 50 ms.
-        classes = min(call.top_k or len(bundle.labels), len(bundle.labels)) * len(call.texts)
-        if classes > MAX_CLASSES:
-            problem = f"{classes} classes in an answer, at most {MAX_CLASSES} are given; set it or send fewer instances"
-            raise InvalidArgument("top_k", problem, reason="ANSWER_TOO_LARGE")
+    def _check_explain(self, call: ExplainCall) -> ModelReference:
+        reference = parse_reference(FIELD, call.model)
+        self._check_instances(call.instances, MAX_EXPLAINED)
+        return reference
 
     def _check(self, call: PredictCall) -> ModelReference:
         reference = parse_reference(FIELD, call.model)
-        if not call.texts:
-            raise InvalidArgument("instances", "there are none", reason="BATCH_EMPTY")
-        if len(call.texts) > self._limits.instances:
-            problem = f"{len(call.texts)} instances, at most {self._limits.instances} are allowed in a call"
-            raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
+        self._check_instances(call.instances, self._limits.instances)
         if call.top_k < 0:
             raise InvalidArgument("top_k", f"{call.top_k} is negative", reason="TOP_K")
-        for index, text in enumerate(call.texts):
-            check_text(f"instances[{index}].text", text, self._limits.text_bytes)
+        if call.threshold is not None and not math.isfinite(call.threshold):
+            raise InvalidArgument("threshold", "it is not a finite number", reason="THRESHOLD")
+        if len(call.routing_key.encode()) > MAX_KEY_BYTES:
+            raise InvalidArgument("routing_key", f"it has more than {MAX_KEY_BYTES} bytes")
         return reference
 
-    async def _tokenize(self, served: Served, texts: Sequence[str], deadline: Deadline) -> Tokens:
+    def _check_instances(self, instances: Sequence[Instance], most: int) -> None:
+        if not instances:
+            raise InvalidArgument("instances", "there are none", reason="BATCH_EMPTY")
+        if len(instances) > most:
+            problem = f"{len(instances)} instances, at most {most} are allowed in a call"
+            raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
+        for index, instance in enumerate(instances):
+            for name, text in texts_of(instance.input).items():
+                check_text(f"instances[{index}].{name}", text, self._limits.text_bytes)
+
+    async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline) -> Tokens:
         version, asked = served.version, served.version.tokenizer_digest
-        tokens = await self._tokens.tokenize(asked, texts, served.bundle.max_tokens, deadline.remaining())
+        tokens = await self._tokens.tokenize(asked, query, served.bundle.max_tokens, deadline.remaining())
         if tokens.tokenizer_digest != asked:
             raise FailedPrecondition(
                 f"{version.name} was trained with the tokenizer {asked}, but {tokens.tokenizer_digest} answered",
@@ -149,13 +217,49 @@ class Predictor:
         return tokens
 
     async def _infer(
-        self, version: ModelVersion, ids: Sequence[Ids], deadline: Deadline, field: str
+        self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline, seconds: dict[str, float], field: str
     ) -> Sequence[Logits]:
-        rows = [Row(row, version.bundle_digest, expires=deadline.end) for row in ids]
         answer = await self._hosts.infer_rows(
             version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
         )
+        seconds["queue"], seconds["compute"] = answer.times
         return [_values(row, version, field) for row in answer.rows]
+
+
+def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
+    """Refuses a call whose work or answer would hold up the calls of others.
+
+    Raises:
+        InvalidArgument: names what to make smaller.
+    """
+    texts, outputs = plan.query.texts, bundle.head.outputs
+    if len(texts) > MAX_TEXTS or 4 * sum(map(len, texts)) > MAX_BYTES < sum(len(text.encode()) for text in texts):
+        problem = f"{len(texts)} texts; at most {MAX_TEXTS}, and {MAX_BYTES} bytes of them, go into a call"
+        raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
+    # Writing an answer holds up every other call of the process: this many classes take about 50 ms.
+    classes = min(call.top_k or len(bundle.labels), len(bundle.labels)) * len(texts)
+    if bundle.head.kind in ("classification", "multi_label") and classes > MAX_CLASSES:
+        problem = f"{classes} classes in an answer, at most {MAX_CLASSES} are given; set it or send fewer instances"
+        raise InvalidArgument("top_k", problem, reason="ANSWER_TOO_LARGE")
+    values = outputs * len(texts) * (bundle.max_tokens if plan.query.places else 1)
+    if values > MAX_VALUES:
+        problem = f"the model gives up to {values} values for them, at most {MAX_VALUES} are computed in a call"
+        raise InvalidArgument("instances", problem, reason="ANSWER_TOO_LARGE")
+
+
+def read(plan: Plan, tokens: Tokens, values: Sequence[Logits]) -> tuple[Sequence[Result], Sequence[bool]]:
+    """Returns for each part of a plan its result, and whether one of its texts was cut."""
+    windows: list[list[Window]] = [[] for _ in plan.query.texts]
+    for number, (ids, of_row) in enumerate(zip(tokens.rows, values, strict=True)):
+        places = tokens.places[number] if tokens.places else None
+        windows[tokens.text_of[number] if tokens.text_of else number].append(Window(of_row, ids, places))
+    results, truncated, start = [], [], 0
+    for part in plan.parts:
+        end = start + len(part.texts)
+        results.append(part.read(windows[start:end]))
+        truncated.append(any(tokens.truncated[start:end]))
+        start = end
+    return results, truncated
 
 
 def _values(row: Logits | SymbiontError, version: ModelVersion, field: str) -> Logits:

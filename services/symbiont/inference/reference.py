@@ -10,25 +10,31 @@ DEFAULT_ALIAS = "production"
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _OPEN = re.compile(r"([^/@]+)(?:@([^/@]+))?")
 _BY_ALIAS = re.compile(r"models/([^/@]+)(?:@([^/@]+))?")
+_BY_DIGEST = re.compile(r"bundles/([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model by version when `version` is not 0, else by alias."""
+    """A bundle by its digest where there is one, else a model by version when that is not 0, else by alias."""
 
     model: str
     alias: str = DEFAULT_ALIAS
     version: int = 0
+    bundle_digest: str = ""
 
 
 def parse_reference(field: str, text: str) -> ModelReference:
-    """Reads `models/{model}@{alias}`, `models/{model}` (alias `production`) or `models/{model}/versions/{version}`."""
+    """Reads `models/{model}@{alias}`, `models/{model}` (alias `production`), `models/{model}/versions/{version}` or
+    `bundles/{digest}`.
+    """
+    if digest := _BY_DIGEST.fullmatch(text):
+        return ModelReference("", bundle_digest=digest[1])
     if "/versions/" in text:
         model, number = parse_version_name(field, text)
         return ModelReference(model, version=number)
     match = _BY_ALIAS.fullmatch(text)
     if not match:
-        forms = "models/{model}, models/{model}@{alias} or models/{model}/versions/{version}"
+        forms = "models/{model}, models/{model}@{alias}, models/{model}/versions/{version} or bundles/{digest}"
         raise InvalidArgument(field, f"{text[:200]!r} is not of the form {forms}")
     return ModelReference(check_id(field, match[1]), check_id(field, match[2] or DEFAULT_ALIAS))
 

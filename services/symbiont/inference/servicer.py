@@ -1,5 +1,8 @@
 """Where an inference RPC enters: decode, call the domain, encode."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -7,36 +10,105 @@ from typing_extensions import override
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.inference.v1 import inference_pb2_grpc as pb_grpc
+from symbiont.common.calls import status_code
+from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.health import NOT_SERVING, SERVING
+from symbiont.common.log import get_logger
+from symbiont.common.request_id import current_request_id
 from symbiont.common.server import Lifecycle, Registration
 from symbiont.inference import convert
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.hosts import Report
 from symbiont.inference.predictor import Predictor
+from symbiont.inference.streaming import answered_as_ready
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+MAX_ID_BYTES = 128
 
 
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
-    """symbiont.inference.v1.InferenceService. No call takes longer than `timeout_s` seconds, whatever it asks for."""
+    """symbiont.inference.v1.InferenceService."""
 
-    def __init__(self, predictor: Predictor, timeout_s: float) -> None:
+    def __init__(self, predictor: Predictor, stopping: asyncio.Event, timeout_s: float, stream_calls: int) -> None:
+        """Makes it.
+
+        Args:
+            stopping: set when the process is to end: streams end after what was read.
+            timeout_s: longest that a call, or a request of a stream, takes, whatever it asks for.
+            stream_calls: requests of one stream that run at a time.
+        """
         self._predictor = predictor
+        self._stopping = stopping
         self._timeout = timeout_s
+        self._stream_calls = stream_calls
 
     @override
     async def Predict(self, request: pb.PredictRequest, context: _Context) -> pb.PredictResponse:
         """Predicts one result for each instance."""
-        asked = context.time_remaining()
-        deadline = Deadline(self._timeout if asked is None else min(asked, self._timeout))
         call = convert.predict_call_from_proto(request)
-        return convert.predict_result_to_proto(await self._predictor.predict(call, deadline))
+        return convert.predict_result_to_proto(await self._predictor.predict(call, self._deadline(context)))
+
+    @override
+    async def PredictStream(
+        self, request_iterator: AsyncIterator[pb.PredictStreamRequest], context: _Context
+    ) -> AsyncIterator[pb.PredictStreamResponse]:
+        """Predicts on many requests; their answers come as they are ready."""
+        running: set[str] = set()
+
+        async def answer(request: pb.PredictStreamRequest) -> pb.PredictStreamResponse:
+            return await self._answer(request, running, context)
+
+        answers = answered_as_ready(request_iterator, answer, self._stream_calls, self._stopping)
+        async with aclosing(answers):
+            async for response in answers:
+                yield response
+
+    @override
+    async def Explain(self, request: pb.ExplainRequest, context: _Context) -> pb.ExplainResponse:
+        """Explains predictions."""
+        call = convert.explain_call_from_proto(request)
+        return convert.explain_result_to_proto(await self._predictor.explain(call, self._deadline(context)))
+
+    async def _answer(
+        self, request: pb.PredictStreamRequest, running: set[str], context: _Context
+    ) -> pb.PredictStreamResponse:
+        try:
+            _check_id(request.id, running)
+        except InvalidArgument as exc:
+            return _failed(request.id, exc)
+        running.add(request.id)
+        try:
+            return pb.PredictStreamResponse(id=request.id, response=await self.Predict(request.request, context))
+        except SymbiontError as exc:
+            return _failed(request.id, exc)
+        except Exception as exc:  # noqa: BLE001 - one request must not end the stream; the log has it
+            get_logger().error("unexpected error", exc_info=exc)
+            problem = f"internal error; the log has it under request id {current_request_id()}"
+            return _failed(request.id, SymbiontError(problem))
+        finally:
+            running.discard(request.id)
+
+    def _deadline(self, context: _Context) -> Deadline:
+        asked = context.time_remaining()
+        return Deadline(self._timeout if asked is None else min(asked, self._timeout))
 
 
-def registration(predictor: Predictor, timeout_s: float) -> Registration:
+def _check_id(identifier: str, running: set[str]) -> None:
+    if not 1 <= len(identifier.encode()) <= MAX_ID_BYTES:
+        raise InvalidArgument("id", f"it has {len(identifier.encode())} bytes, 1 to {MAX_ID_BYTES} are allowed")
+    if identifier in running:
+        raise InvalidArgument("id", "a request of this id is not answered yet")
+
+
+def _failed(identifier: str, error: SymbiontError) -> pb.PredictStreamResponse:
+    return pb.PredictStreamResponse(id=identifier, error=convert.error_to_proto(error, status_code(error).value[0]))
+
+
+def registration(predictor: Predictor, stopping: asyncio.Event, timeout_s: float, stream_calls: int) -> Registration:
     """Joins the servicer to its place in a server."""
     name = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
-    return Registration(name, InferenceServicer(predictor, timeout_s), pb_grpc.add_InferenceServiceServicer_to_server)
+    servicer = InferenceServicer(predictor, stopping, timeout_s, stream_calls)
+    return Registration(name, servicer, pb_grpc.add_InferenceServiceServicer_to_server)
 
 
 def health_report(lifecycle: Lifecycle) -> Report:

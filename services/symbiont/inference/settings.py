@@ -17,7 +17,7 @@ class InferenceSettings(ServiceSettings):
     triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
     max_instances: int = Field(1024, gt=0, description="most instances in a call")
     max_text_bytes: int = Field(256 << 10, gt=0, description="largest text, in bytes of UTF-8")
-    max_stream_calls: int = Field(32, gt=0, description="calls of one ModelStreamInfer stream that run at a time")
+    max_stream_calls: int = Field(32, gt=0, description="calls of one stream that run at a time")
     default_timeout_seconds: float = Field(30.0, gt=0, description="longest that a call may take, whatever it asks for")
     cached_versions: int = Field(10_000, gt=0, description="most model versions and bundle manifests held in memory")
     host_check_seconds: float = Field(1.0, gt=0, description="time between two looks at the hosts in Triton")

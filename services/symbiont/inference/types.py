@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
+from symbiont.bundle import BusinessField, Head
+from symbiont.common.offsets import OffsetUnit
+from symbiont.inference.instances import Instance
+from symbiont.inference.results import Result
+
 Logits = NDArray[np.float32]
 
 
@@ -22,8 +28,8 @@ class ModelVersion:
 
     @property
     def name(self) -> str:
-        """`models/{model}/versions/{version}`."""
-        return f"models/{self.model}/versions/{self.number}"
+        """`models/{model}/versions/{version}`, or `bundles/{digest}` for a bundle that was asked for by its digest."""
+        return f"models/{self.model}/versions/{self.number}" if self.number else f"bundles/{self.bundle_digest}"
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,18 @@ class AliasUpdate:
 class BundleInfo:
     """What must be known of a bundle beside its weights.
 
-    `temperature` divides the logits before the softmax. `max_tokens` is where training cut a text.
+    `temperature` divides the logits before softmax or sigmoid. `max_tokens` is where training cut a text. `takes` says
+    whether it is asked with one text or with a pair.
     """
 
+    head: Head
     labels: tuple[str, ...]
     temperature: float
     base_digest: str
     tokenizer_digest: str
     max_tokens: int
+    takes: Literal["text", "pair"] = "text"
+    fields: tuple[BusinessField, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,37 +80,31 @@ class Served:
     bundle: BundleInfo
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A tokenized batch: ids of each text, whether it was cut, and the digest of the tokenizer that did it."""
+class Priority(Enum):
+    """How urgent a call is against others; less is more urgent."""
 
-    rows: Sequence[Ids]
-    truncated: Sequence[bool]
-    tokenizer_digest: str
+    INTERACTIVE = 1
+    BATCH = 2
 
 
 @dataclass(frozen=True)
 class PredictCall:
-    """Texts to predict on, in the order of the answers. `top_k` 0 asks for every class."""
+    """What to predict on, in the order of the answers. `top_k` 0 and a threshold of None leave the task's defaults."""
 
     model: str
-    texts: Sequence[str]
+    instances: Sequence[Instance]
     top_k: int = 0
-
-
-@dataclass(frozen=True)
-class ClassProbability:
-    """A class and its probability, 0 to 1."""
-
-    label: str
-    probability: float
+    threshold: float | None = None
+    offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
+    routing_key: str = ""
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one text: classes, best first, and whether the text was cut."""
+    """The answer for one instance, and whether its text was cut."""
 
-    classes: tuple[ClassProbability, ...]
+    result: Result
     truncated: bool
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TypeVar
 
-from symbiont.tokenization.offsets import places
+from symbiont.common.offsets import places
 from symbiont.tokenization.rows import Layout, Row, Span, check_size, length_of, width_of
 from symbiont.tokenization.tokenizer import Content
 from symbiont.tokenization.types import Batch, Cut, Encoded, Output

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.offsets import OffsetUnit
 from symbiont.tokenization import analysis
 from symbiont.tokenization.catalogue import Derivation
 from symbiont.tokenization.tokenization import Analysis
@@ -13,7 +14,6 @@ from symbiont.tokenization.types import (
     DEFAULTS,
     Batch,
     Encoded,
-    OffsetUnit,
     Options,
     Output,
     Padding,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from symbiont.common.offsets import OffsetUnit
+
 
 @dataclass(frozen=True)
 class SpecialToken:
@@ -63,14 +65,6 @@ class Output(Enum):
     TOKENS = auto()
     OFFSETS = auto()
     CUTS = auto()
-
-
-class OffsetUnit(Enum):
-    """What offsets count."""
-
-    CODE_POINT = auto()
-    UTF8_BYTE = auto()
-    UTF16_UNIT = auto()
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError, Unavailable
 from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion, Tokens
+from symbiont.inference.tokens import TokenQuery, Tokens
+from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion
 
 BASE, OTHER_BASE, TOKENIZER = "a" * 64, "b" * 64, "c" * 64
 
@@ -107,12 +109,12 @@ class FakeTokens:
         self.error: SymbiontError | None = None
         self.seconds = 0.0
 
-    async def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, timeout_s: float) -> Tokens:
+    async def tokenize(self, digest: str, query: TokenQuery, max_tokens: int, timeout_s: float) -> Tokens:
         self.calls.append((digest, max_tokens, timeout_s))
         await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
-        lengths = [len(text.split()) for text in texts]
+        lengths = [len(text.split()) for text in query.texts]
         cut = [min(length, max_tokens or length) for length in lengths]
         rows = [np.arange(length, dtype=np.int32) for length in cut]
         return Tokens(rows, [a < b for a, b in zip(cut, lengths, strict=True)], self.digest)
@@ -130,7 +132,8 @@ def alias() -> Callable[..., Alias]:
 
 @pytest.fixture
 def info() -> BundleInfo:
-    return BundleInfo(("no", "yes", "perhaps"), 2.0, BASE, TOKENIZER, 64)
+    head = ClassificationHead(pooling="mean", hidden_size=4, num_labels=3)
+    return BundleInfo(head, ("no", "yes", "perhaps"), 2.0, BASE, TOKENIZER, 64)
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import IntegrityError
 from symbiont.inference.classify import classify
 from symbiont.inference.types import BundleInfo
 
 
 def bundle(labels: int, temperature: float = 1.0) -> BundleInfo:
-    return BundleInfo(tuple(f"l{i}" for i in range(labels)), temperature, "a" * 64, "c" * 64, 64)
+    head = ClassificationHead(pooling="mean", hidden_size=4, num_labels=labels)
+    return BundleInfo(head, tuple(f"l{i}" for i in range(labels)), temperature, "a" * 64, "c" * 64, 64)
 
 
 def logits(*values: float) -> np.ndarray:

@@ -6,7 +6,9 @@ from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.tokenization.v1 import tokenization_pb2
 from symbiont.api.training.v1 import model_pb2
 from symbiont.inference import convert
-from symbiont.inference.types import ClassProbability, PredictCall, Prediction, PredictResult
+from symbiont.inference.instances import Instance, Text
+from symbiont.inference.results import Classification, ClassProbability
+from symbiont.inference.types import PredictCall, Prediction, PredictResult
 
 
 def stored_version(number: int = 1) -> model_pb2.ModelVersion:
@@ -20,15 +22,18 @@ def stored_version(number: int = 1) -> model_pb2.ModelVersion:
 
 def test_a_call_is_read_and_an_instance_without_input_is_empty() -> None:
     request = pb.PredictRequest(model="models/x", instances=[pb.Instance(text="好"), pb.Instance()], top_k=2)
-    assert convert.predict_call_from_proto(request) == PredictCall("models/x", ["好", ""], 2)
+    assert convert.predict_call_from_proto(request) == PredictCall(
+        "models/x", [Instance(Text("好")), Instance(Text(""))], 2
+    )
 
 
 def test_an_answer(version: Any) -> None:
-    prediction = Prediction((ClassProbability("yes", 0.75), ClassProbability("no", 0.25)), truncated=True)
+    classes = (ClassProbability("yes", 0.75), ClassProbability("no", 0.25))
+    prediction = Prediction(Classification(classes), truncated=True)
     seconds = {"resolve": 0.0, "tokenize": 0.0015, "infer": 1.25}
     message = convert.predict_result_to_proto(PredictResult([prediction], version("x", 2), seconds))
-    classes = message.predictions[0].classification.classes
-    assert [(c.label, c.probability) for c in classes] == [("yes", 0.75), ("no", 0.25)]
+    given = message.predictions[0].classification.classes
+    assert [(c.label, c.probability) for c in given] == [("yes", 0.75), ("no", 0.25)]
     assert message.predictions[0].truncated
     assert message.served_model.model_version == "models/x/versions/2"
     assert message.served_model.bundle_digest == version("x", 2).bundle_digest

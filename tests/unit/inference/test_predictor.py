@@ -18,12 +18,17 @@ from symbiont.common.errors import (
 from symbiont.common.request_id import accept_request_id
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.instances import Instance, Pair, Query, QuestionContext, Text
 from symbiont.inference.predictor import Limits, Predictor
 from symbiont.inference.router import Router
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.types import AliasUpdate, BundleInfo, PredictCall
 
-CALL = PredictCall("models/x@production", ["one two", "three"])
+CALL = PredictCall("models/x@production", [Instance(Text("one two")), Instance(Text("three"))])
+
+
+def texts(*given: str) -> list[Instance]:
+    return [Instance(Text(text)) for text in given]
 
 
 class Setting:
@@ -52,9 +57,10 @@ def setting(registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: An
 async def test_a_call_is_answered_and_counted(setting: Setting) -> None:
     accept_request_id([("x-request-id", "r1")])
     result = await setting.predictor.predict(CALL, Deadline(5))
-    assert [c.label for c in result.predictions[0].classes] == ["yes", "perhaps", "no"]
+    assert [c.label for c in result.predictions[0].result.classes] == ["yes", "perhaps", "no"]
     assert result.version == setting.version
-    assert list(result.seconds) == ["resolve", "tokenize", "infer"]
+    assert set(result.seconds) == {"resolve", "tokenize", "infer", "queue", "compute"}
+    assert (result.seconds["queue"], result.seconds["compute"]) == (0.001, 0.002)
     base, rows, timeout, request_id = setting.hosts.calls[0]
     assert (base, rows, request_id) == (setting.version.base_digest, [[0, 1], [0]], "r1")
     assert 0 < timeout <= 5
@@ -67,7 +73,7 @@ async def test_a_call_is_answered_and_counted(setting: Setting) -> None:
 async def test_top_k_and_truncation_are_passed_on(setting: Setting) -> None:
     setting.info = replace(setting.info, max_tokens=1)
     result = await setting.predictor.predict(replace(CALL, top_k=1), Deadline(5))
-    assert [len(p.classes) for p in result.predictions] == [1, 1]
+    assert [len(p.result.classes) for p in result.predictions] == [1, 1]
     assert [p.truncated for p in result.predictions] == [True, False]
     assert setting.tokens.calls[0][:2] == (setting.version.tokenizer_digest, 1)
 
@@ -76,12 +82,17 @@ async def test_top_k_and_truncation_are_passed_on(setting: Setting) -> None:
     ("changed", "field", "reason"),
     [
         ({"model": "x"}, "model", "INVALID_ARGUMENT"),
-        ({"texts": []}, "instances", "BATCH_EMPTY"),
-        ({"texts": ["a"] * 4}, "instances", "BATCH_TOO_LARGE"),
-        ({"texts": ["a", "b", " "]}, "instances[2].text", "TEXT_EMPTY"),
-        ({"texts": ["a", ""]}, "instances[1].text", "TEXT_EMPTY"),
-        ({"texts": ["a" * 65]}, "instances[0].text", "TEXT_TOO_LONG"),
+        ({"instances": []}, "instances", "BATCH_EMPTY"),
+        ({"instances": texts("a", "a", "a", "a")}, "instances", "BATCH_TOO_LARGE"),
+        ({"instances": texts("a", "b", " ")}, "instances[2].text", "TEXT_EMPTY"),
+        ({"instances": texts("a", "")}, "instances[1].text", "TEXT_EMPTY"),
+        ({"instances": texts("a" * 65)}, "instances[0].text", "TEXT_TOO_LONG"),
         ({"top_k": -1}, "top_k", "TOP_K"),
+        ({"threshold": float("nan")}, "threshold", "THRESHOLD"),
+        ({"routing_key": "k" * 129}, "routing_key", "INVALID_ARGUMENT"),
+        ({"instances": [Instance(Pair("a", ""))]}, "instances[0].pair.second", "TEXT_EMPTY"),
+        ({"instances": [Instance(QuestionContext("", "b"))]}, "instances[0].question_context.question", "TEXT_EMPTY"),
+        ({"instances": [Instance(Query("a", ["b", " "]))]}, "instances[0].query.texts.texts[1]", "TEXT_EMPTY"),
     ],
 )
 async def test_bad_input_is_refused_before_any_work(

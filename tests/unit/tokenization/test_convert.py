@@ -4,13 +4,13 @@ import pytest
 
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.offsets import OffsetUnit
 from symbiont.tokenization import convert
 from symbiont.tokenization.types import (
     DEFAULTS,
     Batch,
     Cut,
     Encoded,
-    OffsetUnit,
     Options,
     Output,
     Padding,

@@ -7,7 +7,8 @@ import pytest
 
 from support.tokenizers import NAMES
 from symbiont.common.errors import DeadlineExceeded, InvalidArgument, NotFound
-from symbiont.tokenization.types import Batch, OffsetUnit, Options, Output, Padding, Settings, Truncation
+from symbiont.common.offsets import OffsetUnit
+from symbiont.tokenization.types import Batch, Options, Output, Padding, Settings, Truncation
 
 
 def batch(texts: list[str], pairs: list[str] | None = None) -> Batch:

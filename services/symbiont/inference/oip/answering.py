@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound, Unimplemented
 from symbiont.inference.classify import probabilities
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.metrics import InferenceMetrics
@@ -17,7 +17,7 @@ from symbiont.inference.oip.statistics import Record, Statistics
 from symbiont.inference.oip.tensors import FP32, INPUT_IDS, LABEL, PROBABILITIES, Tensor, of_bytes
 from symbiont.inference.predictor import MAX_CLASSES, Predictor
 from symbiont.inference.reference import ModelReference
-from symbiont.inference.types import Logits, ModelVersion, Served
+from symbiont.inference.types import BundleInfo, Logits, ModelVersion, Served
 
 # Numbers in an answer: 16 MiB of fp32.
 MAX_VALUES = 4 << 20
@@ -63,6 +63,7 @@ class OpenInference:
         """
         began, seconds = time.perf_counter(), dict[str, float]()
         served = await self._predictor.find(call.reference, deadline, seconds)
+        check_task(served.bundle)
         answered = False
         try:
             _check_fit(call, served)
@@ -108,6 +109,13 @@ class OpenInference:
             return await self._predictor.score_rows(served, batch.rows, deadline, seconds, INPUT_IDS)
         logits, _ = await self._predictor.score_texts(served, batch.texts, deadline, seconds)
         return logits
+
+
+def check_task(bundle: BundleInfo) -> None:
+    """Refuses, for now, a model whose answers have no tensors here."""
+    if bundle.head.kind != "classification" or bundle.takes != "text" or bundle.fields:
+        problem = f"its task is {bundle.head.kind} of a {bundle.takes}: ask it by symbiont.inference.v1"
+        raise Unimplemented(problem, field="model_name")
 
 
 def _check_fit(call: InferCall, served: Served) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.texts import check_text
 from symbiont.inference.oip.tensors import ATTENTION_MASK, INPUT_IDS, LABEL, OUTPUTS, TEXT, Tensor
-from symbiont.inference.types import Ids
+from symbiont.inference.tokens import Ids
 
 _LARGEST_ID = np.iinfo(np.int32).max
 

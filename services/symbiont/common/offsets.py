@@ -1,10 +1,17 @@
 """Places in a text, counted in code points, bytes of UTF-8 or units of UTF-16."""
 
 from collections.abc import Sequence
+from enum import Enum, auto
 
 import numpy as np
 
-from symbiont.tokenization.types import OffsetUnit
+
+class OffsetUnit(Enum):
+    """What offsets count."""
+
+    CODE_POINT = auto()
+    UTF8_BYTE = auto()
+    UTF16_UNIT = auto()
 
 
 def places(text: str, unit: OffsetUnit) -> Sequence[int]:
