@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,11 +47,11 @@ TOKENIZER_DIGEST = "0" * 64
 _DEFAULT_TARGETS = ("query", "value")
 
 
-def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean") -> str:
+def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean", vocab_size: int = VOCAB_SIZE) -> str:
     """Stores a random two-layer BERT and returns its digest."""
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=VOCAB_SIZE,
+        vocab_size=vocab_size,
         hidden_size=HIDDEN_SIZE,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -143,6 +144,9 @@ def random_bundle(
     houlsby: Activation | None = None,
     task: Task = "classification",
     fields: Sequence[BusinessField] = (),
+    tokenizer_digest: str = TOKENIZER_DIGEST,
+    max_tokens: int = 16,
+    takes: Literal["text", "pair"] = "text",
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
@@ -179,10 +183,10 @@ def random_bundle(
     logits = [reference.logits(*row) for row in zip(rows, starts, values, strict=True)]
     manifest = BundleManifest(
         base_digest=base,
-        tokenizer_digest=TOKENIZER_DIGEST,
-        max_tokens=16,
+        tokenizer_digest=tokenizer_digest,
+        max_tokens=max_tokens,
         task=task,
-        input="pair" if task == "spans" else "text",
+        input="pair" if task == "spans" else takes,
         labels=labels,
         fields=tuple(fields),
         method=method,

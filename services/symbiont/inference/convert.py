@@ -137,7 +137,7 @@ def stage_times_to_proto(seconds: dict[str, float]) -> pb.StageTimes:
 def served_model_to_proto(version: ModelVersion) -> pb.ServedModel:
     """Makes a ServedModel."""
     return pb.ServedModel(
-        model_version=version.name,
+        model_version=version.name if version.number else "",
         base_digest=version.base_digest,
         tokenizer_digest=version.tokenizer_digest,
         bundle_digest=version.bundle_digest,
