@@ -4,13 +4,21 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftMixedModel, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import (
+    AdaLoraConfig,
+    LoraConfig,
+    PeftMixedModel,
+    PeftModel,
+    PrefixTuningConfig,
+    get_peft_model,
+    get_peft_model_state_dict,
+)
 from torch import Tensor, nn
-from transformers import AutoModel, BertConfig, BertModel
+from transformers import AutoModel, BertConfig, BertModel, PreTrainedModel
 
 from symbiont.bundle import (
     BusinessField,
@@ -34,6 +42,7 @@ from symbiont.bundle.manifest import (
     LoraMethod,
     Method,
     NoMethod,
+    PrefixMethod,
 )
 from symbiont.bundle.store import write_bundle
 from symbiont.common.artifacts import ArtifactStore
@@ -42,6 +51,8 @@ from symbiont.engine.runtime import Array
 
 HIDDEN_SIZE = 32
 MAX_LENGTH = 64
+# So that a prefix of a few virtual tokens leaves room for the longest row.
+POSITIONS = 80
 VOCAB_SIZE = 120
 TOKENIZER_DIGEST = "0" * 64
 _DEFAULT_TARGETS = ("query", "value")
@@ -56,23 +67,22 @@ def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean",
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=MAX_LENGTH,
+        max_position_embeddings=POSITIONS,
         # The default, 0.02, leaves so small a model almost linear: errors in attention would not show.
         initializer_range=0.3,
     )
+    return store_encoder(store, BertModel(config), pooling=pooling)
+
+
+def store_encoder(store: ArtifactStore, model: PreTrainedModel, *, pooling: Pooling = "mean") -> str:
+    """Stores any encoder as a base; its rows have at most `MAX_LENGTH` tokens."""
     with tempfile.TemporaryDirectory() as folder:
-        BertModel(config).save_pretrained(folder)
+        model.save_pretrained(folder)
         files: dict[str, Path | bytes] = {
             name: (Path(folder) / name).read_bytes() for name in ("config.json", "model.safetensors")
         }
-    fields = {
-        "kind": "base",
-        "format_version": 1,
-        "pooling": pooling,
-        "hidden_size": HIDDEN_SIZE,
-        "max_length": MAX_LENGTH,
-    }
-    return store.put("bases", files, fields)
+    fields = {"kind": "base", "format_version": 1, "pooling": pooling, "hidden_size": model.config.hidden_size}
+    return store.put("bases", files, fields | {"max_length": MAX_LENGTH})
 
 
 def random_rows(count: int, *, seed: int = 0, max_length: int = MAX_LENGTH) -> list[Ids]:
@@ -95,16 +105,27 @@ class Reference:
     def logits(self, input_ids: Ids, segment_start: int = 0, features: Floats = NO_FEATURES) -> Array:
         """Returns what it answers for one row, computed alone: [outputs] or [tokens, outputs]."""
         ids = torch.tensor(input_ids).long()[None]
-        types = torch.zeros_like(ids)
-        if segment_start:
-            types[:, segment_start:] = 1
+        types = (torch.arange(len(input_ids)) >= (segment_start or len(input_ids))).long()[None]
         with torch.no_grad():
-            hidden: Tensor = self.encoder(input_ids=ids, token_type_ids=types).last_hidden_state[0]
+            hidden = self._hidden(ids, types)
             if self.pooling:
                 pooled = hidden[0] if self.pooling == "cls" else hidden.mean(dim=0)
                 hidden = torch.cat([pooled, torch.tensor(features)])
             values: Array = self.head(hidden).numpy()
         return values
+
+    def _hidden(self, ids: Tensor, types: Tensor) -> Tensor:
+        arguments: dict[str, Any] = {"input_ids": ids, "token_type_ids": types}
+        encoder = self.encoder
+        if isinstance(encoder, PeftModel) and encoder.active_peft_config.is_prompt_learning:
+            if not types.any():
+                arguments = {"input_ids": ids}
+            else:
+                # PEFT's own forward drops the types.
+                arguments["past_key_values"] = encoder.get_prompt(1)
+                encoder = encoder.base_model
+        hidden: Tensor = encoder(**arguments).last_hidden_state[0]
+        return hidden
 
     def answer(self, row: Row) -> Array:
         """Returns what it answers for one row, computed alone."""
@@ -142,6 +163,7 @@ def random_bundle(
     rslora: bool = False,
     adalora: bool = False,
     houlsby: Activation | None = None,
+    prefix: int = 0,
     task: Task = "classification",
     fields: Sequence[BusinessField] = (),
     tokenizer_digest: str = TOKENIZER_DIGEST,
@@ -151,7 +173,7 @@ def random_bundle(
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
     With `houlsby`, an activation, `rank` is the width of its bottlenecks. With `adalora` the modules have ranks from
-    `rank` down to 0, as if training had pruned them.
+    `rank` down to 0, as if training had pruned them. `prefix` is a number of virtual tokens, instead of a rank.
     """
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
@@ -160,7 +182,11 @@ def random_bundle(
     hidden_size: int = store.manifest("bases", base)["hidden_size"]
     method: Method = NoMethod()
     adapter: dict[str, Tensor] = {}
-    if rank and adalora:
+    if prefix:
+        method = PrefixMethod(virtual_tokens=prefix)
+        encoder = _with_random_prefix(encoder, method)
+        adapter = get_peft_model_state_dict(encoder)
+    elif rank and adalora:
         method = AdaLoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules))
         encoder = _with_random_adalora(encoder, method)
         # With the state given, PEFT does not take a module of rank 0 for a part that some other process holds.
@@ -177,7 +203,7 @@ def random_bundle(
     on_tokens = task in ("entities", "spans")
     layer = nn.Linear(hidden_size + width, head.outputs) if task != "embedding" or num_labels else nn.Identity()
     reference = Reference(encoder.eval(), layer, None if on_tokens else pooling, width)
-    rows = random_rows(3, seed=seed)
+    rows = random_rows(3, seed=seed, max_length=min(MAX_LENGTH, POSITIONS - prefix))
     values = np.random.default_rng(seed).random((3, width), dtype=np.float32)
     starts = [len(row) // 2 for row in rows] if task == "spans" else [0] * len(rows)
     logits = [reference.logits(*row) for row in zip(rows, starts, values, strict=True)]
@@ -212,6 +238,13 @@ def _with_random_lora(encoder: nn.Module, method: LoraMethod) -> PeftModel | Pef
         init_lora_weights=False,
     )
     return get_peft_model(encoder, config)
+
+
+def _with_random_prefix(encoder: nn.Module, method: PrefixMethod) -> PeftModel | PeftMixedModel:
+    config = PrefixTuningConfig(task_type="FEATURE_EXTRACTION", num_virtual_tokens=method.virtual_tokens)
+    model = get_peft_model(encoder, config)
+    nn.init.normal_(model.prompt_encoder["default"].embedding.weight)  # type: ignore[index,arg-type,union-attr]
+    return model
 
 
 def _with_random_adalora(encoder: nn.Module, method: AdaLoraMethod) -> PeftModel | PeftMixedModel:

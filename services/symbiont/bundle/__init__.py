@@ -26,6 +26,7 @@ from symbiont.bundle.manifest import (
     LoraMethod,
     Method,
     NoMethod,
+    PrefixMethod,
 )
 from symbiont.bundle.peft import ImportedAdapter, export_peft, import_peft
 from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bundle
@@ -53,6 +54,7 @@ __all__ = [
     "NoMethod",
     "NumberField",
     "Pooling",
+    "PrefixMethod",
     "ScoreHead",
     "SpanHead",
     "Task",

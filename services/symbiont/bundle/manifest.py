@@ -74,13 +74,23 @@ class HoulsbyMethod(_Targeted):
     activation: Activation = "gelu"
 
 
+class PrefixMethod(Part):
+    """Keys and values of virtual tokens before those of the row, in every layer (Li & Liang, arXiv 2101.00190).
+
+    As in PEFT, the positions of a row begin after its virtual tokens.
+    """
+
+    kind: Literal["prefix"] = "prefix"
+    virtual_tokens: int = Field(ge=1, le=4096)
+
+
 class NoMethod(Part):
     """The base as it is: only the head was trained."""
 
     kind: Literal["none"] = "none"
 
 
-Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | NoMethod, Field(discriminator="kind")]
+Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | PrefixMethod | NoMethod, Field(discriminator="kind")]
 
 
 class Calibration(Part):

@@ -1,5 +1,6 @@
 """PEFT's own folder layout, both ways: `adapter_config.json` beside `adapter_model.safetensors`."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from symbiont.bundle import tensors
-from symbiont.bundle.manifest import AdaLoraMethod, LoraMethod
+from symbiont.bundle.manifest import AdaLoraMethod, LoraMethod, PrefixMethod
 from symbiont.bundle.store import ADAPTER, HEAD, KIND, Bundle, load_bundle
 from symbiont.bundle.tensors import PEFT_PREFIX, Array
 from symbiont.common.artifacts import ArtifactStore
@@ -33,11 +34,15 @@ _UNSUPPORTED = (
 _HEAD_MODULES = ("classifier", "score")
 
 
+# Those that PEFT has too.
+_Method = LoraMethod | AdaLoraMethod | PrefixMethod
+
+
 @dataclass(frozen=True, slots=True)
 class ImportedAdapter:
     """What a PEFT folder holds: the method, its tensors, and the head where one linear layer was saved with it."""
 
-    method: LoraMethod | AdaLoraMethod
+    method: _Method
     adapter: Mapping[str, Array]
     head: Mapping[str, Array] | None
 
@@ -52,7 +57,7 @@ def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
     """
     bundle = load_bundle(store, digest)
     method = bundle.manifest.method
-    if not isinstance(method, LoraMethod | AdaLoraMethod):
+    if not isinstance(method, _Method):
         raise FailedPrecondition(f"{KIND}/{digest}: its method is `{method.kind}`, which PEFT has no folder for")
     folder.mkdir(parents=True, exist_ok=True)
     source = store.path(KIND, digest)
@@ -62,16 +67,13 @@ def export_peft(store: ArtifactStore, digest: str, folder: Path) -> None:
         "task_type": "FEATURE_EXTRACTION",
         "base_model_name_or_path": bundle.manifest.base_digest,
         "inference_mode": True,
-        "lora_alpha": method.alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        **(_lora_config(method, bundle) if isinstance(method, LoraMethod) else _adalora_config(method, bundle)),
+        **_config(method, bundle),
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2))
 
 
 def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
-    """Reads a folder of LoRA or AdaLoRA that PEFT saved.
+    """Reads a folder of LoRA, AdaLoRA or prefix tuning that PEFT saved.
 
     Args:
         folder: holds `adapter_config.json` and `adapter_model.safetensors`.
@@ -88,8 +90,28 @@ def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
         raise InvalidArgument("folder", f"{folder} is no PEFT folder: {exc}") from exc
     method = _method_from_config(config)
     head = _take_head(weights)
-    adapter = {_without(key, strip_prefix): value for key, value in weights.items()}
+    if isinstance(method, PrefixMethod):
+        # What remains of the weights is checked when a bundle is made of them.
+        adapter: Mapping[str, Array] = weights
+    else:
+        adapter = {_without(key, strip_prefix): value for key, value in weights.items()}
     return ImportedAdapter(method, tensors.as_arrays(adapter), head)
+
+
+def _config(method: _Method, bundle: Bundle) -> dict[str, Any]:
+    match method:
+        case PrefixMethod():
+            # PEFT takes layers, heads and their width from the model that it is loaded for.
+            return {
+                "peft_type": "PREFIX_TUNING",
+                "num_virtual_tokens": method.virtual_tokens,
+                "prefix_projection": False,
+            }
+        case LoraMethod():
+            special = _lora_config(method, bundle)
+        case AdaLoraMethod():
+            special = _adalora_config(method, bundle)
+    return {"lora_alpha": method.alpha, "lora_dropout": 0.0, "bias": "none", **special}
 
 
 # By full name: a suffix would also match the pooler that AutoModel adds, which has no adapter here.
@@ -113,10 +135,15 @@ def _adalora_config(method: AdaLoraMethod, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _method_from_config(config: dict[str, Any]) -> LoraMethod | AdaLoraMethod:
+def _method_from_config(config: dict[str, Any]) -> _Method:
     kind = config.get("peft_type")
+    if kind == "PREFIX_TUNING":
+        # A projection of the prefix is over: PEFT saves what came out of it.
+        if config.get("num_transformer_submodules", 1) != 1:
+            raise InvalidArgument("num_transformer_submodules", "a prefix of encoder and decoder is not supported")
+        return PrefixMethod(virtual_tokens=config["num_virtual_tokens"])
     if kind not in ("LORA", "ADALORA"):
-        raise InvalidArgument("peft_type", f"{kind!r} is not supported, only LORA and ADALORA")
+        raise InvalidArgument("peft_type", f"{kind!r} is not supported, only LORA, ADALORA and PREFIX_TUNING")
     for option in _UNSUPPORTED:
         # AdaLoRA's pattern says what the shapes say too.
         if config.get(option) and (kind, option) != ("ADALORA", "rank_pattern"):
@@ -138,8 +165,9 @@ def _method_from_config(config: dict[str, Any]) -> LoraMethod | AdaLoraMethod:
 
 def _take_head(weights: dict[str, Array]) -> dict[str, Array] | None:
     """Moves a saved linear head out of the weights; its labels and pooling are the caller's to know."""
-    for module in _HEAD_MODULES:
-        keys = {part: f"{PEFT_PREFIX}{module}.{part}" for part in ("weight", "bias")}
+    # Prefix tuning wraps the model once less.
+    for prefix, module in itertools.product((PEFT_PREFIX, "base_model."), _HEAD_MODULES):
+        keys = {part: f"{prefix}{module}.{part}" for part in ("weight", "bias")}
         if all(key in weights for key in keys.values()):
             return tensors.as_arrays({part: weights.pop(key) for part, key in keys.items()})
     return None

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, HoulsbyMethod, LoraMethod
+from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, HoulsbyMethod, LoraMethod, PrefixMethod
 from symbiont.common.errors import IntegrityError
 
 Array = npt.NDArray[np.float32]
 
 PEFT_PREFIX = "base_model.model."
+# Of prefix tuning, the only one.
+PREFIX_KEY = "prompt_embeddings"
 _LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[AB])\.weight")
 _ADALORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[ABE])")
 _HOULSBY_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>adapter_(down|up)\.(weight|bias))")
@@ -77,6 +79,20 @@ def bottlenecks(adapter: Mapping[str, Array]) -> dict[str, Bottleneck]:
     return {module: Bottleneck(*(p[part] for part in _HOULSBY_PARTS)) for module, p in parts.items()}
 
 
+def prefix_layers(adapter: Mapping[str, Array], width: int) -> Array:
+    """Returns the keys and values of a prefix, [2 * layers, virtual tokens, width]: a layer's keys, then its values.
+
+    Raises:
+        IntegrityError: the tensors are not those of a prefix of this width.
+    """
+    if set(adapter) != {PREFIX_KEY}:
+        raise IntegrityError(f"adapter tensors are {sorted(adapter)}, not {[PREFIX_KEY]}")
+    flat = adapter[PREFIX_KEY]
+    if flat.ndim != 2 or not flat.size or flat.shape[1] % (2 * width):
+        raise IntegrityError(f"{PREFIX_KEY} has shape {flat.shape}, not (virtual tokens, 2 * layers * {width})")
+    return np.ascontiguousarray(flat.reshape(len(flat), -1, width).transpose(1, 0, 2))
+
+
 def folded(method: LoraMethod | AdaLoraMethod, adapter: Mapping[str, Array]) -> dict[str, LoraPair]:
     """Returns the pairs by module of a low-rank adapter of any kind, with all that scales them folded in."""
     if isinstance(method, AdaLoraMethod):
@@ -128,6 +144,10 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
         _check_modules(method, layers)
         for module, layer in layers.items():
             _check_bottleneck(module, layer, method.size)
+    elif isinstance(method, PrefixMethod):
+        layers_of_prefix = prefix_layers(adapter, manifest.head.hidden_size)
+        if layers_of_prefix.shape[1] != method.virtual_tokens:
+            raise IntegrityError(f"{PREFIX_KEY} has {layers_of_prefix.shape[1]} rows, not {method.virtual_tokens}")
     elif adapter:
         raise IntegrityError("the method is `none`, yet there are adapter tensors")
 

@@ -3,22 +3,39 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from symbiont.bundle.manifest import Activation, AdaLoraMethod, HoulsbyMethod, LoraMethod, Method
-from symbiont.bundle.tensors import Array, Bottleneck, LoraPair, bottlenecks, folded
+from symbiont.bundle.manifest import Activation, AdaLoraMethod, HoulsbyMethod, LoraMethod, Method, PrefixMethod
+from symbiont.bundle.tensors import Array, Bottleneck, LoraPair, bottlenecks, folded, prefix_layers
 from symbiont.common.errors import IntegrityError
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter of any kind, by module: low-rank pairs with all that scales them folded in, or bottlenecks."""
+    """An adapter of any kind: low-rank pairs by module, with all that scales them folded in; bottlenecks; or a prefix.
+
+    `prefix` is [2 * layers, virtual tokens, width], a layer's keys before its values.
+    """
 
     pairs: Mapping[str, LoraPair] = field(default_factory=dict)
     bottlenecks: Mapping[str, Bottleneck] = field(default_factory=dict)
     activation: Activation = "gelu"
+    prefix: Array | None = None
 
 
-def fit(method: Method, adapter: Mapping[str, Array], linears: Mapping[str, tuple[int, int]]) -> Adapter | None:
+@dataclass(frozen=True, slots=True)
+class PrefixShape:
+    """What a prefix must be like to fit a base."""
+
+    layers: int
+    # Of a layer's keys, and of its values, all heads together.
+    width: int
+
+
+def fit(
+    method: Method, adapter: Mapping[str, Array], linears: Mapping[str, tuple[int, int]], prefix: PrefixShape | None
+) -> Adapter | None:
     """Returns the adapter, or None when it adds nothing to the base.
+
+    `prefix` is None for a base that takes none.
 
     Every module that the method names must be there: one left out would silently answer like the base. A module that
     AdaLoRA pruned to rank 0 is left out of the result.
@@ -40,8 +57,19 @@ def fit(method: Method, adapter: Mapping[str, Array], linears: Mapping[str, tupl
             for name, layer in layers.items():
                 _check_widths(name, len(layer.up), linears[name][1], "outputs")
             return Adapter(bottlenecks=layers, activation=method.activation)
+        case PrefixMethod():
+            return Adapter(prefix=_fit_prefix(adapter, prefix))
         case _:
             return None
+
+
+def _fit_prefix(adapter: Mapping[str, Array], shape: PrefixShape | None) -> Array:
+    if shape is None:
+        raise IntegrityError("this base takes no prefix: its kind of encoder has no past keys and values")
+    prefix = prefix_layers(adapter, shape.width)
+    if len(prefix) != 2 * shape.layers:
+        raise IntegrityError(f"the prefix is for {len(prefix) // 2} layers, the base has {shape.layers}")
+    return prefix
 
 
 def _check_modules(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from symbiont.bundle.heads import PooledHead
-from symbiont.bundle.manifest import Golden
+from symbiont.bundle.manifest import BundleManifest, Golden, PrefixMethod
 from symbiont.bundle.store import Bundle, load_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import DeadlineExceeded, IntegrityError, InvalidArgument, SymbiontError, Unavailable
@@ -64,7 +64,7 @@ class Engine:
             for index, row in enumerate(rows):
                 if results[index] is None:
                     slot = slots[row.bundle]
-                    problem = _check_features(row, slot.content) if isinstance(slot, Slot) else slot
+                    problem = _check(row, slot.content) if isinstance(slot, Slot) else slot
                     if isinstance(slot, Slot) and problem is None:
                         work.append((index, slot))
                     else:
@@ -135,16 +135,23 @@ class Engine:
         head = bundle.manifest.head
         if head.hidden_size != self.facts.hidden_size:
             raise IntegrityError(f"the head takes {head.hidden_size} values, the base gives {self.facts.hidden_size}")
-        adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears)
-        return Content(
-            adapter=self._runtime.place(adapter) if adapter else None,
-            head=_head(bundle),
-        )
+        adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.prefix)
+        max_length = self._longest(bundle.manifest)
+        placed = self._runtime.place(adapter) if adapter else None
+        return Content(adapter=placed, head=_head(bundle), max_length=max_length)
+
+    def _longest(self, manifest: BundleManifest) -> int | None:
+        if not isinstance(manifest.method, PrefixMethod):
+            return None
+        left = self.facts.positions - manifest.method.virtual_tokens
+        if manifest.max_tokens > left:
+            raise IntegrityError(f"the prefix leaves {left} positions of the base, fewer than max_tokens")
+        return left
 
     def _check_golden(self, golden: Golden, content: Content) -> None:
         rows = _golden_rows(golden)
         for row in rows:
-            if (refused := self._refuse(row) or _check_features(row, content)) is not None:
+            if (refused := self._refuse(row) or _check(row, content)) is not None:
                 raise IntegrityError(f"a golden row does not fit the base: {refused}")
         for position, answer in self._compute(rows, [content] * len(rows)):
             assert not isinstance(answer, SymbiontError)  # noqa: S101 - golden rows do not expire
@@ -170,7 +177,10 @@ def _expired() -> SymbiontError:
     return DeadlineExceeded("the row's time ran out before its turn in the host")
 
 
-def _check_features(row: Row, content: Content) -> SymbiontError | None:
+def _check(row: Row, content: Content) -> SymbiontError | None:
+    if content.max_length is not None and len(row.input_ids) > content.max_length:
+        said = f"a row has {len(row.input_ids)} tokens; the prefix of its bundle leaves room for {content.max_length}"
+        return InvalidArgument("input_ids", said)
     expected = content.head.features if content.head else 0
     if len(row.features) != expected:
         return InvalidArgument("features", f"a row has {len(row.features)}; its bundle takes {expected}")

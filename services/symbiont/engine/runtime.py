@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from symbiont.bundle.heads import Pooling
-from symbiont.engine.adapters import Adapter
+from symbiont.engine.adapters import Adapter, PrefixShape
 from symbiont.engine.row import Ids
 
 Array = npt.NDArray[np.float32]
@@ -32,6 +32,10 @@ class HostFacts:
     pooling: Pooling
     # Dotted name -> (in, out) of every linear module that an adapter may target.
     linears: Mapping[str, tuple[int, int]]
+    # The positions that it can tell apart: a row and its virtual tokens together may have so many.
+    positions: int
+    # None where the base takes no prefix.
+    prefix: PrefixShape | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class Content:
 
     adapter: PlacedAdapter | None
     head: Head | NoHead | None
+    # Of a row; None where the base's own limit is the only one.
+    max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

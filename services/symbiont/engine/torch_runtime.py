@@ -1,35 +1,20 @@
 """The reference runtime: a Hugging Face encoder in torch, on CPU or GPU; hooks on its linear layers add adapters."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
 
-from symbiont.bundle.heads import Pooling
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError
 from symbiont.engine.adapters import Adapter
+from symbiont.engine.encoders import load_encoder
 from symbiont.engine.houlsby import HoulsbyBatch, TorchBottleneck, TorchHoulsby
+from symbiont.engine.inputs import Inputs, lay_out
 from symbiont.engine.lora import LoraBatch, TorchAdapter
+from symbiont.engine.prefix import PrefixBatch, TorchPrefix
 from symbiont.engine.runtime import Array, Batch, HostFacts, View
-
-KIND = "bases"
-
-
-class _BaseFields(BaseModel):
-    """What this runtime needs of a base's manifest; the rest of it is for others."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    kind: Literal["base"]
-    format_version: Literal[1]
-    pooling: Pooling
-    hidden_size: int
-    max_length: int
 
 
 class TorchRuntime:
@@ -51,18 +36,9 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         self._device = torch.device(_choose(device))
-        fields = _read_fields(store, digest)
-        self._model: PreTrainedModel = AutoModel.from_pretrained(
-            store.path(KIND, digest), dtype=torch.float32, local_files_only=True
-        )
-        # Pooling is the engine's: nobody reads the model's own, and an adapter for "dense" would seem to lack a part.
-        if hasattr(self._model, "pooler"):
-            self._model.pooler = None
-        self._model.requires_grad_(False).eval().to(self._device)
-        self._facts = _facts(digest, fields, self._model)
-        self._padding = self._model.config.pad_token_id or 0
-        # Others of their kind have no such argument, or an embedding of one type, which tells nothing apart.
-        self._has_types = getattr(self._model.config, "type_vocab_size", 0) > 1
+        encoder = load_encoder(store, digest)
+        self._model, self._facts, self._form = encoder.model, encoder.facts, encoder.form
+        self._model.to(self._device)
         self._lora: LoraBatch | None = None
         self._houlsby: HoulsbyBatch | None = None
         for name in self._facts.linears:
@@ -73,12 +49,15 @@ class TorchRuntime:
         """The base that is loaded."""
         return self._facts
 
-    def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby:
+    def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby | TorchPrefix:
         """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
 
         def move(matrix: Array) -> Tensor:
             return torch.tensor(np.atleast_2d(matrix).copy(), dtype=torch.float32, device=self._device)
 
+        if adapter.prefix is not None:
+            heads = adapter.prefix.reshape(*adapter.prefix.shape[:2], self._model.config.num_attention_heads, -1)
+            return TorchPrefix(move(heads.swapaxes(1, 2)))
         if adapter.bottlenecks:
             layers = {
                 name: TorchBottleneck(move(b.down.T), move(b.down_bias), move(b.up.T), move(b.up_bias))
@@ -90,27 +69,33 @@ class TorchRuntime:
     @torch.inference_mode()
     def encode(self, batch: Batch) -> Sequence[Array]:
         """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size]."""
-        lengths = torch.tensor([len(ids) for ids in batch.input_ids], device=self._device)
-        rows = [torch.tensor(ids, dtype=torch.long, device=self._device) for ids in batch.input_ids]
-        input_ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._padding)
-        mask = torch.arange(input_ids.shape[1], device=self._device)[None, :] < lengths[:, None]
         lora = [a if isinstance(a, TorchAdapter) else None for a in batch.adapters]
         houlsby = [a if isinstance(a, TorchHoulsby) else None for a in batch.adapters]
+        prefixes = [a if isinstance(a, TorchPrefix) else None for a in batch.adapters]
         self._lora = LoraBatch(lora) if any(lora) else None
         self._houlsby = HoulsbyBatch(houlsby) if any(houlsby) else None
+        prefix = PrefixBatch(prefixes, self._device) if any(prefixes) else None
+        shifts = prefix.lengths if prefix else [0] * len(prefixes)
+        inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, shifts)
+        mask = self._move(inputs.mask)
         try:
-            types = self._types(batch.segment_starts, mask)
-            hidden: Tensor = self._model(input_ids=input_ids, attention_mask=mask.long(), **types).last_hidden_state
+            hidden: Tensor = self._model(**self._arguments(inputs, mask, prefix)).last_hidden_state
         finally:
             self._lora = self._houlsby = None
         return _view(hidden, mask, batch.views)
 
-    def _types(self, segment_starts: Sequence[int], mask: Tensor) -> dict[str, Tensor]:
-        if not self._has_types or not any(segment_starts):
-            return {}
-        starts = torch.tensor([start or mask.shape[1] for start in segment_starts], device=self._device)
-        second = torch.arange(mask.shape[1], device=self._device)[None, :] >= starts[:, None]
-        return {"token_type_ids": (second & mask).long()}
+    def _arguments(self, inputs: Inputs, mask: Tensor, prefix: PrefixBatch | None) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"input_ids": self._move(inputs.ids), "attention_mask": mask.long()}
+        if inputs.types.any():
+            arguments["token_type_ids"] = self._move(inputs.types)
+        if prefix is not None:
+            arguments["attention_mask"] = prefix.extend(mask).long()
+            arguments["past_key_values"] = prefix.cache()
+            arguments["position_ids"] = self._move(inputs.positions)
+        return arguments
+
+    def _move(self, array: Any) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
@@ -125,35 +110,6 @@ def _choose(device: str) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _read_fields(store: ArtifactStore, digest: str) -> _BaseFields:
-    try:
-        return _BaseFields.model_validate(store.manifest(KIND, digest))
-    except ValidationError as exc:
-        raise IntegrityError(f"{KIND}/{digest}: the manifest does not describe a base") from exc
-
-
-def _facts(digest: str, fields: _BaseFields, model: PreTrainedModel) -> HostFacts:
-    config = model.config
-    if config.hidden_size != fields.hidden_size:
-        raise IntegrityError(f"{KIND}/{digest}: hidden_size is {config.hidden_size}, not {fields.hidden_size}")
-    positions = config.max_position_embeddings
-    if fields.max_length > positions:
-        raise IntegrityError(f"{KIND}/{digest}: max_length {fields.max_length} is more than its {positions} positions")
-    linears = {
-        name: (module.in_features, module.out_features)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
-    }
-    return HostFacts(
-        digest=digest,
-        hidden_size=config.hidden_size,
-        max_length=fields.max_length,
-        vocab_size=config.vocab_size,
-        pooling=fields.pooling,
-        linears=linears,
-    )
 
 
 def _view(hidden: Tensor, mask: Tensor, views: Sequence[View]) -> Sequence[Array]:

@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, PrefixTuningConfig, TaskType, get_peft_model
 from transformers import AutoModel, BertConfig, BertForSequenceClassification
 
 from support.bundles import random_bundle, random_rows, tiny_base
-from symbiont.bundle import export_peft, import_peft, load_bundle
+from symbiont.bundle import PrefixMethod, export_peft, import_peft, load_bundle
 from symbiont.bundle.peft import CONFIG
+from symbiont.bundle.tensors import prefix_layers
 from symbiont.common.errors import FailedPrecondition, InvalidArgument
 
 
@@ -17,7 +18,8 @@ def base(store):
     return tiny_base(store)
 
 
-KINDS = [{}, {"rslora": True}, {"adalora": True}]
+TARGETED = [{}, {"rslora": True}, {"adalora": True}]
+KINDS = [*TARGETED, {"prefix": 5}]
 
 
 # PEFT takes AdaLoRA's pattern, which its own files have too, for LoRA's.
@@ -35,7 +37,7 @@ def test_peft_loads_what_is_exported(store, base, tmp_path, kind):
         torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TARGETED)
 def test_what_is_exported_can_be_imported(store, base, tmp_path, kind):
     digest, _ = random_bundle(store, base, **kind)
     export_peft(store, digest, tmp_path)
@@ -50,6 +52,38 @@ def test_what_is_exported_can_be_imported(store, base, tmp_path, kind):
     assert imported.adapter.keys() == bundle.adapter.keys()
     for key, value in bundle.adapter.items():
         np.testing.assert_array_equal(imported.adapter[key], value)
+
+
+def test_an_exported_prefix_can_be_imported(store, base, tmp_path):
+    digest, _ = random_bundle(store, base, prefix=5)
+    export_peft(store, digest, tmp_path)
+    imported, bundle = import_peft(tmp_path), load_bundle(store, digest)
+    assert imported.method == bundle.manifest.method
+    np.testing.assert_array_equal(imported.adapter["prompt_embeddings"], bundle.adapter["prompt_embeddings"])
+
+
+@pytest.mark.parametrize("projection", [False, True])
+def test_a_classifier_with_a_prefix_brings_its_head(tmp_path, projection):
+    """PEFT saves a projected prefix as what the projection gives."""
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=8, num_labels=5
+    )
+    prefix = PrefixTuningConfig(
+        task_type=TaskType.SEQ_CLS, num_virtual_tokens=4, prefix_projection=projection, encoder_hidden_size=6
+    )
+    model = get_peft_model(BertForSequenceClassification(config), prefix)
+    model.save_pretrained(tmp_path)
+    imported = import_peft(tmp_path, strip_prefix="bert.")
+    assert imported.method == PrefixMethod(virtual_tokens=4)
+    assert imported.head is not None
+    assert imported.head["weight"].shape == (5, 8)
+    assert set(imported.adapter) == {"prompt_embeddings"}
+    keys_and_values = model.get_prompt(1)
+    layers = prefix_layers(imported.adapter, 8)
+    for number, layer in enumerate(keys_and_values.layers):
+        for half, expected in ((0, layer.keys), (1, layer.values)):
+            got = layers[2 * number + half].reshape(4, 2, 4).swapaxes(0, 1)
+            np.testing.assert_allclose(got, expected[0].detach().numpy(), rtol=0, atol=1e-6)
 
 
 def test_a_classifier_that_peft_trained_brings_its_head(tmp_path):
@@ -69,7 +103,7 @@ def test_a_classifier_that_peft_trained_brings_its_head(tmp_path):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("peft_type", "PREFIX_TUNING"),
+        ("peft_type", "IA3"),
         ("use_dora", True),
         ("bias", "all"),
         ("rank_pattern", {"query": 8}),

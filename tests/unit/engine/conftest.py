@@ -55,6 +55,8 @@ def world(tmp_path_factory) -> World:
         {"rank": 12, "num_labels": 2, "houlsby": "relu", "target_modules": ("output.dense",), "pooling": "cls"},
         {"rank": 2, "num_labels": 6, "houlsby": "gelu", "target_modules": ("query", "attention.output.dense")},
         {"rank": 8, "num_labels": 2, "adalora": True, "target_modules": ("query", "dense"), "pooling": "cls"},
+        {"prefix": 7, "num_labels": 3},
+        {"prefix": 1, "num_labels": 2, "pooling": "cls"},
         {"task": "multi_label", "num_labels": 4},
         {"task": "score", "rank": 3, "fields": FIELDS, "houlsby": "gelu", "target_modules": ("output.dense",)},
         {"task": "classification", "fields": FIELDS, "num_labels": 2, "pooling": "cls"},
@@ -64,6 +66,7 @@ def world(tmp_path_factory) -> World:
         {"task": "entities", "num_labels": 4},
         {"task": "entities", "num_labels": 2, "rank": 0},
         {"task": "spans", "adalora": True},
+        {"task": "spans", "prefix": 3},
     ]
     references = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
     return World(store, base, TorchRuntime(store, base, threads=1), references)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from support.bundles import HIDDEN_SIZE, MAX_LENGTH, VOCAB_SIZE, random_rows, tiny_base
+from support.bundles import HIDDEN_SIZE, MAX_LENGTH, POSITIONS, VOCAB_SIZE, random_rows, tiny_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.engine.engine import Engine
@@ -130,7 +130,7 @@ def test_a_base_that_is_not_stored_is_not_found(world):
         TorchRuntime(world.store, "a" * 64)
 
 
-@pytest.mark.parametrize("change", [{"hidden_size": 31}, {"max_length": MAX_LENGTH + 1}, {"pooling": "max"}])
+@pytest.mark.parametrize("change", [{"hidden_size": 31}, {"max_length": POSITIONS + 1}, {"pooling": "max"}])
 def test_a_base_whose_manifest_is_wrong_is_refused(world, change):
     folder = world.store.path("bases", world.base)
     files = {name: folder / name for name in ("config.json", "model.safetensors")}
