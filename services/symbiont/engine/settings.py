@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, cast, get_args
 
 from symbiont.common.errors import InvalidArgument
+
+RuntimeName = Literal["torch", "openvino"]
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,19 @@ class HostSettings:
     max_slots: int = 64
     # `cpu`, `cuda`, `cuda:1`, or `auto`.
     device: str = "cpu"
+    # What computes: `openvino` is for CPU only.
+    runtime: RuntimeName = "torch"
+    # Of the arithmetic; `bf16` is OpenVINO's only, and fp32 where the CPU has no bf16.
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        """Raises InvalidArgument where the runtime cannot do what is asked of it."""
+        _check("runtime", self.runtime, get_args(RuntimeName))
+        _check("precision", self.precision, get_args(Precision))
+        if self.runtime == "openvino" and self.device not in ("cpu", "auto"):
+            raise InvalidArgument("device", f"{self.device!r}: the runtime openvino computes on cpu only")
+        if self.runtime == "torch" and self.precision != "fp32":
+            raise InvalidArgument("precision", f"{self.precision!r}: the runtime torch computes in fp32 only")
 
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""
@@ -33,7 +49,7 @@ class HostSettings:
         """The inverse of `to_parameters`.
 
         Raises:
-            InvalidArgument: a parameter is missing or is no number.
+            InvalidArgument: a parameter is missing, is no number or names nothing that there is.
         """
         try:
             return cls(
@@ -42,6 +58,14 @@ class HostSettings:
                 threads=int(parameters["threads"]),
                 max_slots=int(parameters["max_slots"]),
                 device=parameters["device"],
+                # Checked when the settings are made.
+                runtime=cast(RuntimeName, parameters["runtime"]),
+                precision=cast(Precision, parameters["precision"]),
             )
         except (KeyError, ValueError) as exc:
             raise InvalidArgument("parameters", f"missing or malformed: {exc}") from exc
+
+
+def _check(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidArgument(name, f"{value!r} is none of {', '.join(choices)}")

@@ -1,0 +1,79 @@
+"""Converts an encoder of transformers to an OpenVINO graph, and marks the places where adapters go."""
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+from symbiont.engine.encoders import Encoder
+
+_LINEAR = re.compile(r"__module\.encoder\.(?P<module>.+)/aten::linear/(MatMul|Add)")
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedEncoder:
+    """A graph from ids, mask and further `inputs`, each int64 [rows, tokens], to hidden states [rows, tokens, hidden].
+
+    Attributes:
+        model: an openvino.Model.
+        inputs: names of `Inputs`' arrays, in order.
+        linears: module -> name of the node that ends it.
+        attentions: names of the attention nodes, by layer.
+    """
+
+    model: Any
+    inputs: tuple[str, ...]
+    linears: dict[str, str]
+    attentions: list[str]
+
+
+def convert(encoder: Encoder) -> ConvertedEncoder:
+    """Converts by tracing: exporting the graph names no modules and takes three times as long.
+
+    Tracing keeps only the branches that it sees, so whoever uses the graph must compare its answers with the encoder's.
+
+    Raises:
+        RuntimeError: a linear module is not in the graph.
+    """
+    inputs = ["ids", "mask"] + ["types"] * encoder.form.has_types + ["positions"] * (encoder.facts.prefix is not None)
+    # Different in size from each other and from 1; two of a mask's values, because one alone may be left out.
+    examples = [torch.ones(2, 3, dtype=torch.long) for _ in inputs]
+    examples[1][0, 2] = 0
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(_Traceable(encoder.model, inputs), example_input=tuple(examples))
+    linears: dict[str, str] = {}
+    attentions: list[str] = []
+    for node in model.get_ordered_ops():
+        name = node.get_friendly_name()
+        if match := _LINEAR.fullmatch(name):
+            # The bias is added after the product, where there is one.
+            linears[match["module"]] = name
+        elif node.get_type_name() == "ScaledDotProductAttention":
+            attentions.append(name)
+    _check(encoder.facts.linears, linears)
+    return ConvertedEncoder(model, tuple(inputs), linears, attentions)
+
+
+class _Traceable(nn.Module):
+    """Inputs by position, hidden states out: nothing optional."""
+
+    def __init__(self, encoder: nn.Module, inputs: Iterable[str]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        arguments = {"ids": "input_ids", "mask": "attention_mask", "types": "token_type_ids", "positions": "position_ids"}
+        self._arguments = [arguments[name] for name in inputs]
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        hidden: Tensor = self.encoder(**dict(zip(self._arguments, inputs, strict=True))).last_hidden_state
+        return hidden
+
+
+def _check(expected: Iterable[str], found: Iterable[str]) -> None:
+    if missing := set(expected) - set(found):
+        raise RuntimeError(f"modules not found in the converted graph: {sorted(missing)[:4]}")

@@ -1,0 +1,110 @@
+"""Compiled graphs of one encoder: a few, each for another set of the features that adapters have."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import openvino as ov
+
+from symbiont.engine.openvino_adapters import Gatherer, OpenVinoAdapter
+from symbiont.engine.openvino_convert import ConvertedEncoder
+from symbiont.engine.openvino_grafts import Feature, Graft, Grafted
+from symbiont.engine.runtime import Array
+from symbiont.engine.settings import Precision
+
+# Each holds its own copy of the base's weights, in the layout that its kernels want.
+MAX_GRAPHS = 4
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A compiled graph and what fills its adapter inputs."""
+
+    request: Any
+    gatherer: Gatherer
+
+    def run(self, inputs: Sequence[Any], adapters: Sequence[OpenVinoAdapter | None]) -> Array:
+        """Returns hidden states [rows, tokens, hidden_size], good until the next call.
+
+        Args:
+            inputs: of the base: int64 arrays [rows, tokens].
+            adapters: of each row; the graph must have all their features.
+        """
+        parts = self.gatherer.gather(adapters, inputs[0].shape[1])
+        hidden: Array = self.request.infer([*inputs, *parts], share_inputs=True, share_outputs=True)[0]
+        return hidden
+
+
+class GraphTable:
+    """Compiles graphs for the adapters that are placed. Safe to call from several threads.
+
+    One graph has the features of every adapter ever placed, so any mixture finds a graph and none has to be compiled
+    while rows wait. The others are narrower, hence faster, and made while there is room: the plain base is the first.
+    """
+
+    def __init__(self, encoder: ConvertedEncoder, *, threads: int, precision: Precision) -> None:
+        self._encoder = encoder
+        self._core = ov.Core()
+        self._config: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": _precision(self._core, precision),
+            # A host shares its cores with other processes.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._lock = threading.Lock()
+        self._widest: frozenset[Feature] = frozenset()
+        self._graphs = {self._widest: self._compile(self._widest)}
+
+    def prepare(self, features: frozenset[Feature]) -> None:
+        """Compiles what is needed for adapters with these features: seconds for a base of usual size."""
+        with self._lock:
+            widest = self._widest | features
+            # The last place is the widest's.
+            if features not in self._graphs and len(self._graphs) < MAX_GRAPHS - 1:
+                self._graphs = {**self._graphs, features: self._compile(features)}
+            if widest not in self._graphs:
+                graphs = {**self._graphs, widest: self._compile(widest)}
+                if len(graphs) > MAX_GRAPHS:
+                    del graphs[self._widest]
+                self._graphs = graphs
+            self._widest = widest
+
+    def get(self, features: frozenset[Feature]) -> Graph:
+        """Returns the narrowest graph that has these features, all of which were prepared."""
+        graphs = self._graphs
+        if features in graphs:
+            return graphs[features]
+        return graphs[min((having for having in graphs if having >= features), key=len)]
+
+    def _compile(self, features: frozenset[Feature]) -> Graph:
+        grafted = graft(self._encoder, features)
+        compiled = self._core.compile_model(grafted.model, "CPU", self._config)
+        return Graph(compiled.create_infer_request(), Gatherer(grafted.parts))
+
+
+def graft(encoder: ConvertedEncoder, features: frozenset[Feature]) -> Grafted:
+    """Returns the encoder with inputs for these features."""
+    clone = Graft(encoder.model)
+    # Low-rank pairs first: they read what their module reads, whatever is added to what it gives.
+    for kind, place in sorted(features, key=lambda feature: feature.kind != "lora"):
+        match kind:
+            case "lora":
+                clone.lora(place, encoder.linears[place])
+            case "houlsby":
+                clone.houlsby(place, encoder.linears[place])
+            case "prefix":
+                clone.prefix(int(place), encoder.attentions[int(place)])
+    return clone.finish()
+
+
+def _precision(core: Any, wanted: Precision) -> str:
+    if wanted == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        _LOG.warning("this CPU has no bf16 instructions; OpenVINO computes in fp32")
+        wanted = "fp32"
+    return {"fp32": "f32", "bf16": "bf16"}[wanted]
