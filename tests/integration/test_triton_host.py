@@ -57,6 +57,7 @@ def references(store, base):
         {"rank": 1, "num_labels": 1},
         {"rank": 6, "num_labels": 5, "adalora": True},
         {"rank": 8, "num_labels": 4, "houlsby": "gelu", "target_modules": ("output.dense",)},
+        {"prefix": 3, "num_labels": 2},
     ]
     return dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
 
@@ -136,6 +137,21 @@ async def test_an_expired_row_fails_alone(host, base, references):
     first, expired = (await host.infer_rows(base, rows)).rows
     np.testing.assert_allclose(first, references[bundle].logits(ids), rtol=0, atol=TOLERANCE)
     assert isinstance(expired, DeadlineExceeded)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+async def test_either_runtime_answers_as_transformers_and_peft_do(server, store, runtime):
+    """Each on a base of its own, so that both are loaded side by side."""
+    base = tiny_base(store, seed=90 if runtime == "torch" else 91)
+    shapes = [{"rank": 4}, {"rank": 0}, {"rank": 2, "houlsby": "relu", "target_modules": ("query",)}, {"prefix": 5}]
+    bundles = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
+    rows = [Row(ids, bundle) for ids in random_rows(3, seed=6) for bundle in bundles]
+    async with HostClient(server.url, HostSettings(store.root, threads=1, runtime=runtime)) as client:
+        await client.ensure_host(base)
+        answers = await client.infer(base, rows)
+    for row, answer in zip(rows, answers, strict=True):
+        np.testing.assert_allclose(answer, bundles[row.bundle].answer(row), rtol=0, atol=TOLERANCE)
+    assert f"base {base} computes in {runtime}" in server.log_file.read_text()
 
 
 async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, references):

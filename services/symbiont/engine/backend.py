@@ -17,6 +17,7 @@ from symbiont.common.errors import InvalidArgument, NotFound, ResourceExhausted,
 from symbiont.engine import wire
 from symbiont.engine.answering import Answer, Answering, Job
 from symbiont.engine.engine import Engine
+from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row, Times
 from symbiont.engine.settings import HostSettings
 
@@ -59,12 +60,7 @@ class TritonPythonModel:
 def _open(parameters: dict[str, dict[str, str]]) -> Answering:
     settings = HostSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
     store = ArtifactStore(settings.artifact_root)
-    store.path("bases", settings.base_digest)
-    # Here, because importing torch takes seconds, which the refusal of a missing base need not wait for.
-    from symbiont.engine.torch_runtime import TorchRuntime
-
-    runtime = TorchRuntime(store, settings.base_digest, threads=settings.threads, device=settings.device)
-    return Answering(Engine(runtime, store, max_slots=settings.max_slots))
+    return Answering(Engine(load_runtime(settings, store), store, max_slots=settings.max_slots))
 
 
 def _rows(request: Any) -> list[Row]:

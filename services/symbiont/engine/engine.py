@@ -19,9 +19,6 @@ from symbiont.engine.row import NO_FEATURES, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
 from symbiont.engine.slots import BundleBank, Content, Slot
 
-# Training and serving may use other kernels and batch sizes; a wrong weight moves logits far more than this.
-GOLDEN_TOLERANCE = 1e-3
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -155,9 +152,10 @@ class Engine:
                 raise IntegrityError(f"a golden row does not fit the base: {refused}")
         for position, answer in self._compute(rows, [content] * len(rows)):
             assert not isinstance(answer, SymbiontError)  # noqa: S101 - golden rows do not expire
-            difference = float(np.abs(answer.reshape(-1) - np.asarray(golden.logits[position])).max())
+            expected = np.asarray(golden.logits[position])
+            difference = float(np.abs(answer.reshape(-1) - expected).max())
             # Written so that NaN fails too.
-            if not difference <= GOLDEN_TOLERANCE:
+            if not difference <= self._runtime.tolerance * max(1.0, float(np.abs(expected).max())):
                 raise IntegrityError(f"golden row {position} differs from training's logits by {difference:.2g}")
 
 

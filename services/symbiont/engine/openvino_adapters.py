@@ -134,7 +134,9 @@ class Gatherer:
         for group, group_plan in plan.items():
             block = self._block(group, group_plan, adapters, lengths[group.axis])
             found.update(zip(group_plan.parts, block, strict=True))
-        inputs: list[Any] = [found[part] if part in found else _nothing(group, rows) for part, group in self._parts.items()]
+        inputs: list[Any] = [
+            found[part] if part in found else _nothing(group, rows) for part, group in self._parts.items()
+        ]
         if self._takes_relu:
             inputs.append(np.array([a is not None and a.is_relu for a in adapters])[:, None, None])
         if self._takes_prefix:
@@ -150,9 +152,7 @@ class Gatherer:
             plan = self._plans[layouts] = {group: _plan_group(group, layouts) for group in groups}
         return plan
 
-    def _block(
-        self, group: Group, plan: _GroupPlan, adapters: Sequence[OpenVinoAdapter | None], length: int
-    ) -> Array:
+    def _block(self, group: Group, plan: _GroupPlan, adapters: Sequence[OpenVinoAdapter | None], length: int) -> Array:
         """Returns [parts, rows, length, width]; a row without an adapter has zeros, an exact no-op."""
         if len(adapters) == 1 and adapters[0] is not None:
             own_block: Array = adapters[0].blocks[group][:, None]

@@ -66,7 +66,12 @@ class _Traceable(nn.Module):
     def __init__(self, encoder: nn.Module, inputs: Iterable[str]) -> None:
         super().__init__()
         self.encoder = encoder
-        arguments = {"ids": "input_ids", "mask": "attention_mask", "types": "token_type_ids", "positions": "position_ids"}
+        arguments = {
+            "ids": "input_ids",
+            "mask": "attention_mask",
+            "types": "token_type_ids",
+            "positions": "position_ids",
+        }
         self._arguments = [arguments[name] for name in inputs]
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -13,11 +13,8 @@ from symbiont.engine.inputs import Bools, lay_out
 from symbiont.engine.openvino_adapters import Layouts, OpenVinoAdapter
 from symbiont.engine.openvino_convert import convert
 from symbiont.engine.openvino_graphs import GraphTable
-from symbiont.engine.runtime import Array, Batch, HostFacts, View
+from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
 from symbiont.engine.settings import Precision
-
-# Of the greatest hidden state; a branch that tracing lost moves answers far more.
-_TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.1}
 
 
 class OpenVinoRuntime:
@@ -43,12 +40,18 @@ class OpenVinoRuntime:
         self._names = converted.inputs
         self._graphs = GraphTable(converted, threads=threads, precision=precision)
         self._layouts = Layouts()
-        _compare(self, encoder, _TOLERANCE[precision])
+        self._tolerance = TOLERANCE[precision]
+        _compare(self, encoder)
 
     @property
     def facts(self) -> HostFacts:
         """The base that is loaded."""
         return self._facts
+
+    @property
+    def tolerance(self) -> float:
+        """Of the precision that was asked for."""
+        return self._tolerance
 
     def place(self, adapter: Adapter) -> OpenVinoAdapter:
         """Copies an adapter, and compiles a graph for its features where there is none yet."""
@@ -88,7 +91,7 @@ def _mean(hidden: Array, mask: Bools) -> Array:
     return mean
 
 
-def _compare(runtime: OpenVinoRuntime, encoder: Encoder, tolerance: float) -> None:
+def _compare(runtime: OpenVinoRuntime, encoder: Encoder) -> None:
     """Tracing keeps only what it sees: tries the graph on other shapes than it was made with."""
     generator = np.random.default_rng(0)
     longest = min(37, encoder.facts.max_length)
@@ -100,7 +103,7 @@ def _compare(runtime: OpenVinoRuntime, encoder: Encoder, tolerance: float) -> No
         for ids, start, answer in zip(rows, starts, got, strict=True):
             expected = _alone(encoder, ids, start)
             worst = float(np.abs(answer - expected).max() / np.abs(expected).max())
-            if not worst <= tolerance:
+            if not worst <= runtime.tolerance:
                 raise RuntimeError(f"the compiled graph differs from its base by {worst:.2g} of its greatest value")
 
 

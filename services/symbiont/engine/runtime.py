@@ -1,4 +1,4 @@
-"""The one interface behind which a base model computes: torch today, a compiled CPU runtime another day."""
+"""The one interface behind which a base model computes: torch, or a graph compiled for CPU."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,14 @@ import numpy.typing as npt
 from symbiont.bundle.heads import Pooling
 from symbiont.engine.adapters import Adapter, PrefixShape
 from symbiont.engine.row import Ids
+from symbiont.engine.settings import Precision
 
 Array = npt.NDArray[np.float32]
 # What is wanted of a row's hidden states: one vector pooled over its tokens, or all of them.
 View = Pooling | Literal["tokens"]
+
+# By precision of the arithmetic, see `Runtime.tolerance`.
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.05}
 
 # A runtime's own form of one adapter (tensors on its device); nobody else looks inside.
 PlacedAdapter = Any
@@ -55,6 +59,14 @@ class Runtime(Protocol):
     @property
     def facts(self) -> HostFacts:
         """The base that is loaded."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """How far from training's a golden value may be, as a part of the row's greatest, or of 1 where that is more.
+
+        Training and serving may use other kernels and batch sizes; a wrong weight moves answers far more.
+        """
         ...
 
     def place(self, adapter: Adapter) -> PlacedAdapter:

@@ -6,7 +6,7 @@ from typing import Literal, Self, cast, get_args
 
 from symbiont.common.errors import InvalidArgument
 
-RuntimeName = Literal["torch", "openvino"]
+RuntimeName = Literal["auto", "torch", "openvino"]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -24,9 +24,9 @@ class HostSettings:
     max_slots: int = 64
     # `cpu`, `cuda`, `cuda:1`, or `auto`.
     device: str = "cpu"
-    # What computes: `openvino` is for CPU only.
-    runtime: RuntimeName = "torch"
-    # Of the arithmetic; `bf16` is OpenVINO's only, and fp32 where the CPU has no bf16.
+    # What computes: `openvino` is for CPU only, and what `auto` means there, where it is installed.
+    runtime: RuntimeName = "auto"
+    # Of openvino's arithmetic; `bf16` is fp32 where the CPU has no bf16.
     precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
@@ -35,8 +35,8 @@ class HostSettings:
         _check("precision", self.precision, get_args(Precision))
         if self.runtime == "openvino" and self.device not in ("cpu", "auto"):
             raise InvalidArgument("device", f"{self.device!r}: the runtime openvino computes on cpu only")
-        if self.runtime == "torch" and self.precision != "fp32":
-            raise InvalidArgument("precision", f"{self.precision!r}: the runtime torch computes in fp32 only")
+        if self.runtime != "openvino" and self.precision != "fp32":
+            raise InvalidArgument("precision", f"{self.precision!r}: needs the runtime openvino, not {self.runtime}")
 
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""

@@ -14,7 +14,7 @@ from symbiont.engine.houlsby import HoulsbyBatch, TorchBottleneck, TorchHoulsby
 from symbiont.engine.inputs import Inputs, lay_out
 from symbiont.engine.lora import LoraBatch, TorchAdapter
 from symbiont.engine.prefix import PrefixBatch, TorchPrefix
-from symbiont.engine.runtime import Array, Batch, HostFacts, View
+from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
 
 
 class TorchRuntime:
@@ -35,7 +35,7 @@ class TorchRuntime:
         """
         if threads:
             torch.set_num_threads(threads)
-        self._device = torch.device(_choose(device))
+        self._device = torch.device(choose_device(device))
         encoder = load_encoder(store, digest)
         self._model, self._facts, self._form = encoder.model, encoder.facts, encoder.form
         self._model.to(self._device)
@@ -48,6 +48,11 @@ class TorchRuntime:
     def facts(self) -> HostFacts:
         """The base that is loaded."""
         return self._facts
+
+    @property
+    def tolerance(self) -> float:
+        """Of fp32."""
+        return TOLERANCE["fp32"]
 
     def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby | TorchPrefix:
         """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
@@ -106,7 +111,8 @@ class TorchRuntime:
         return add_adapters
 
 
-def _choose(device: str) -> str:
+def choose_device(device: str) -> str:
+    """Returns what `auto` means here; any other name is itself."""
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"

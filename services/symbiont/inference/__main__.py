@@ -90,6 +90,8 @@ def _host_settings(settings: InferenceSettings) -> HostSettings:
         threads=settings.host_threads,
         max_slots=settings.host_bundles,
         device=settings.host_device,
+        runtime=settings.host_runtime,
+        precision=settings.host_precision,
     )
 
 

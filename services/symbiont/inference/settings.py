@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from symbiont.common.settings import ServiceSettings
+from symbiont.engine.settings import Precision, RuntimeName
 
 
 class InferenceSettings(ServiceSettings):
@@ -25,5 +26,11 @@ class InferenceSettings(ServiceSettings):
         None, description="folder of the artifact store as Triton sees it, where that differs from artifact_root"
     )
     host_device: str = Field("cpu", description="where hosts compute: cpu, cuda, cuda:1 or auto")
+    host_runtime: RuntimeName = Field(
+        "auto", description="what hosts compute with: torch, openvino (CPU only), or auto: openvino on CPU, else torch"
+    )
+    host_precision: Precision = Field(
+        "fp32", description="of a host's arithmetic: fp32, or bf16 with openvino (fp32 where the CPU has no bf16)"
+    )
     host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")

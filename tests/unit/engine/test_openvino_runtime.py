@@ -132,7 +132,7 @@ def test_bf16_is_near_fp32_and_says_where_there_is_none(world, runtime, caplog):
 
 
 def test_a_graph_that_differs_from_its_base_is_not_served(world, monkeypatch):
-    monkeypatch.setattr("symbiont.engine.openvino_runtime._TOLERANCE", {"fp32": 1e-12})
+    monkeypatch.setattr("symbiont.engine.openvino_runtime.TOLERANCE", {"fp32": 1e-12})
     with pytest.raises(RuntimeError, match="differs from its base"):
         OpenVinoRuntime(world.store, world.base, threads=1)
 
