@@ -32,9 +32,9 @@ from symbiont.cli.target import endpoints_of
 from symbiont.client import AsyncClient, Client, Endpoints, training_spec
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
+from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
-from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 from symbiont.triton.client import HostClient
@@ -68,7 +68,7 @@ class Bench:
     def __init__(self, stack: Stack, endpoints: Endpoints, base: str, bundle: str, texts: Sequence[str]) -> None:
         store = ArtifactStore(stack.home.artifacts)
         self.base, self.bundle, self.texts = base, bundle, texts
-        self.engine = Engine(TorchRuntime(store, base, threads=os.cpu_count() or 1), store)
+        self.engine = Engine(load_runtime(HostSettings(store.root, base, threads=os.cpu_count() or 1), store), store)
         self.bundles = [
             random_bundle(store, base, seed=seed, rank=8, num_labels=2 + seed)[0] for seed in range(BUNDLES)
         ]

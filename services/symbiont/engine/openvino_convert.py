@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import openvino as ov
+import openvino as ov  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 

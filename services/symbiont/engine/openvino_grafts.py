@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import openvino as ov
+import openvino as ov  # type: ignore[import-untyped]
 from openvino import opset13 as ops
 
 Kind = Literal["lora", "houlsby", "prefix"]
@@ -44,8 +44,8 @@ class Grafted:
     """A graph with adapter inputs.
 
     Attributes:
-        model: an openvino.Model; its inputs are those of the base, then `parts`, then `is_relu` bool [rows, 1, 1] if there
-            are bottlenecks, then `seen` bool [rows, 1, tokens, virtual] if there are prefixes.
+        model: an openvino.Model; its inputs are those of the base, then `parts`, then `is_relu` bool [rows, 1, 1] if it
+            has bottlenecks, then `seen` bool [rows, 1, tokens, virtual] if it has prefixes.
         parts: part -> group, in the order of the inputs.
     """
 

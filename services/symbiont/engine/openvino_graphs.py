@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import openvino as ov
+import openvino as ov  # type: ignore[import-untyped]
 
 from symbiont.engine.openvino_adapters import Gatherer, OpenVinoAdapter
 from symbiont.engine.openvino_convert import ConvertedEncoder
