@@ -302,12 +302,12 @@ def release_to_proto(release: types.Release) -> model_pb2.Release:
 
 def new_release_from_proto(message: model_pb2.Release) -> NewRelease:
     """What a caller asks to try; raises InvalidArgument when the candidate is no version's name."""
+    given = message.rules
     rules = types.ReleaseRules(
-        *(
-            getattr(message.rules, rule) if message.rules.HasField(rule) else None
-            for rule in ("max_error_rate_increase", "max_p99_latency_ratio", "max_label_shift")
-        ),
-        min_samples=message.rules.min_samples or types.ReleaseRules.min_samples,
+        max_error_rate_increase=given.max_error_rate_increase if given.HasField("max_error_rate_increase") else None,
+        max_p99_latency_ratio=given.max_p99_latency_ratio if given.HasField("max_p99_latency_ratio") else None,
+        max_label_shift=given.max_label_shift if given.HasField("max_label_shift") else None,
+        min_samples=given.min_samples or types.ReleaseRules.min_samples,
     )
     candidate = parse_version_name("release.candidate", message.candidate)
     return NewRelease(candidate, message.weight, message.shadow, rules)

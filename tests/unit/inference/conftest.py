@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ from prometheus_client import CollectorRegistry
 from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError, Unavailable
 from symbiont.engine.row import HostAnswer, Row, Times
+from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.releases.disagreements import Disagreements
+from symbiont.inference.releases.releases import Releases
+from symbiont.inference.releases.shadow import Shadows
+from symbiont.inference.table import RoutingTable
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion
+from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion, Release, ReleaseRules
 
 BASE, OTHER_BASE, TOKENIZER = "a" * 64, "b" * 64, "c" * 64
 
@@ -21,8 +27,18 @@ def make_version(model: str = "x", number: int = 1, base: str = BASE) -> ModelVe
     return ModelVersion(model, number, f"{number:x}".rjust(64, "d"), base, TOKENIZER)
 
 
-def make_alias(model: str = "x", alias: str = "production", number: int = 1, base: str = BASE) -> Alias:
-    return Alias(model, alias, make_version(model, number, base))
+def make_alias(
+    model: str = "x", alias: str = "production", number: int = 1, base: str = BASE, release: Release | None = None
+) -> Alias:
+    return Alias(model, alias, make_version(model, number, base), release)
+
+
+def make_release(
+    number: int = 2, weight: int = 10, shadow: bool = False, base: str = BASE, name: str = "r1", **rules: Any
+) -> Release:
+    """A release on models/x@production whose candidate is version `number`."""
+    name = f"models/x/aliases/production/releases/{name}"
+    return Release(name, make_version("x", number, base), weight, shadow, ReleaseRules(**rules))
 
 
 class FakeRegistry:
@@ -34,6 +50,7 @@ class FakeRegistry:
         self.streams: list[list[AliasUpdate | SymbiontError]] = []
         self.watches = 0
         self.asked: list[str] = []
+        self.ended: list[tuple[str, str]] = []
         self.down = False
 
     async def watch(self) -> AsyncIterator[AliasUpdate]:
@@ -58,6 +75,10 @@ class FakeRegistry:
             if (version.model, version.number) == (model, number):
                 return version
         raise NotFound("no such version")
+
+    async def end_release(self, name: str, reason: str, timeout_s: float) -> None:
+        self._enter(name)
+        self.ended.append((name, reason))
 
     def _enter(self, what: str) -> None:
         self.asked.append(what)
@@ -120,6 +141,15 @@ class FakeTokens:
         return Tokens(rows, [a < b for a, b in zip(cut, lengths, strict=True)], self.digest)
 
 
+def make_releases(
+    table: RoutingTable, registry: FakeRegistry, hosts: FakeHosts, shelf: BundleShelf, metrics: InferenceMetrics
+) -> tuple[Releases, Shadows, Disagreements]:
+    """Joins the parts of releases, as the process does."""
+    disagreements = Disagreements(4)
+    shadows = Shadows(table, shelf, disagreements, metrics, timeout_s=1.0)
+    return Releases(table, registry, hosts, shadows, metrics), shadows, disagreements
+
+
 @pytest.fixture
 def version() -> Callable[..., ModelVersion]:
     return make_version
@@ -128,6 +158,11 @@ def version() -> Callable[..., ModelVersion]:
 @pytest.fixture
 def alias() -> Callable[..., Alias]:
     return make_alias
+
+
+@pytest.fixture
+def release() -> Callable[..., Release]:
+    return make_release
 
 
 @pytest.fixture
@@ -159,6 +194,11 @@ def hosts() -> FakeHosts:
 @pytest.fixture
 def tokens() -> FakeTokens:
     return FakeTokens()
+
+
+@pytest.fixture
+def releases_of() -> Callable[..., tuple[Releases, Shadows, Disagreements]]:
+    return make_releases
 
 
 @pytest.fixture
