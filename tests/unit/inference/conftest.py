@@ -94,8 +94,17 @@ class FakeHosts:
         self.loads: list[str] = []
         self.logits: dict[str, Sequence[float]] = {}
         self.calls: list[tuple[str, list[list[int]], float, str]] = []
+        self.bundles: list[list[str]] = []
         self.error: SymbiontError | None = None
+        # Rows of these have an error of their own.
+        self.broken: set[str] = set()
+        # A request of more rows than this fails.
+        self.largest: tuple[int, SymbiontError] | None = None
         self.seconds = 0.0
+        # Base -> seconds beside these.
+        self.slow: dict[str, float] = {}
+        self.most_at_once = 0
+        self._at_once = 0
 
     async def host_ready(self, base_digest: str) -> bool:
         return base_digest in self.loaded
@@ -111,14 +120,26 @@ class FakeHosts:
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
     ) -> HostAnswer:
         self.calls.append((base_digest, [row.input_ids.tolist() for row in rows], timeout_s, request_id))
-        await asyncio.sleep(self.seconds)
+        self.bundles.append([row.bundle for row in rows])
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await asyncio.sleep(self.seconds + self.slow.get(base_digest, 0))
+        finally:
+            self._at_once -= 1
         if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
             # Of these each row has its own.
             return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        values = [np.array(self.logits[row.bundle], dtype=np.float32) for row in rows]
-        return HostAnswer(values, Times(0.001, 0.002))
+        if self.largest and len(rows) > self.largest[0]:
+            raise self.largest[1]
+        return HostAnswer([self._value(row.bundle) for row in rows], Times(0.001, 0.002))
+
+    def _value(self, bundle: str) -> Any:
+        if bundle in self.broken:
+            return IntegrityError(f"bundles/{bundle}: damaged")
+        return np.array(self.logits[bundle], dtype=np.float32)
 
 
 class FakeTokens:
