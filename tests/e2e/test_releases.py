@@ -17,8 +17,8 @@ from symbiont.common.artifacts import ArtifactStore
 from .conftest import Suite, train
 
 SWAPS = 50
-CALLS_IN_FLIGHT = 6
-TEXTS_A_CALL = 4
+CALLS_IN_FLIGHT = 3
+TEXTS_A_CALL = 2
 # Rows of a batch answer as alone within 1e-5; what two versions say of these texts lies far beyond that.
 TOLERANCE = 2e-5
 
