@@ -237,8 +237,8 @@ class Disagreement(google.protobuf.message.Message):
     CANDIDATE_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
     input_sha256: builtins.str
-    """Output only. SHA-256, in hex, of the text in UTF-8; of the token ids as 32-bit little-endian integers where a caller
-    gave those.
+    """Output only. SHA-256, in hex, of the text in UTF-8; of a pair, of both with a NUL byte between; where a caller gave
+    token ids, of those as 32-bit little-endian integers.
     """
     @property
     def baseline(self) -> Global___ScoredLabel:
