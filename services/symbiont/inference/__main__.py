@@ -1,8 +1,8 @@
 """Runs the inference service: `python -m symbiont.inference`.
 
 Health: the empty name and the service's name say that this process takes calls, whatever its peers do, because a
-restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready and
-the version that serves has answered a first row.
+restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready
+and the version that serves has answered a first row.
 """
 
 import asyncio
