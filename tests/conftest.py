@@ -15,12 +15,15 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases")]
+
+
 class OneProcessPerServer(LoadFileScheduling):
     """Spreads files over processes; files that share a running suite stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "the suite" if file in ("tests/e2e/test_faults.py", "tests/e2e/test_path.py") else file
+        return "the suite" if file in SHARING else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessPerServer:

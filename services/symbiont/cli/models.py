@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from symbiont.api.training.v1.model_pb2 import Model
+from symbiont.api.training.v1.model_pb2 import Model, ModelAlias
+from symbiont.cli import releases
 from symbiont.cli.console import make_console
 from symbiont.cli.render import share, table, when
 from symbiont.cli.target import with_client
@@ -12,6 +13,7 @@ from symbiont.client import Client
 from symbiont.client.names import full_name, short_name, version_name
 
 app = typer.Typer(no_args_is_help=True, help="Models: their versions, and the aliases that callers use.")
+releases.add_to(app)
 
 
 @app.command("list")
@@ -25,14 +27,16 @@ def list_all(client: Client) -> None:
 @app.command()
 @with_client
 def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the model.")]) -> None:
-    """Shows the versions of a model, newest first."""
+    """Shows the versions of a model, newest first, and the releases that run."""
     found = client.get_model(model)
     serves: dict[str, list[str]] = {}
     for alias in found.aliases:
         serves.setdefault(alias.model_version.name, []).append(alias.alias)
+        if alias.HasField("release"):
+            serves.setdefault(alias.release.candidate, []).append(f"candidate for {alias.alias}")
     rows = (
         (
-            _number(v.name),
+            releases.number_of(v.name),
             ", ".join(serves.get(v.name, [])),
             share(v.evaluation.accuracy),
             share(v.evaluation.macro_f1),
@@ -44,7 +48,11 @@ def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the mo
         for v in client.list_model_versions(model)
     )
     columns = [">VERSION", "ALIASES", ">ACCURACY", ">MACRO-F1", "BASE", "JOB", "BUNDLE", "CREATED"]
-    make_console().print(table(columns, rows, title=found.name))
+    console = make_console()
+    console.print(table(columns, rows, title=found.name))
+    for alias in found.aliases:
+        if alias.HasField("release"):
+            console.print(f"release on {releases.summary(alias.release)}")
 
 
 @app.command()
@@ -65,8 +73,13 @@ def promote(
 
 
 def _aliases(model: Model) -> str:
-    return ", ".join(f"{a.alias} -> {_number(a.model_version.name)}" for a in model.aliases)
+    return ", ".join(_alias(alias) for alias in model.aliases)
 
 
-def _number(version: str) -> str:
-    return version.rpartition("/")[2]
+def _alias(alias: ModelAlias) -> str:
+    text = f"{alias.alias} -> {releases.number_of(alias.model_version.name)}"
+    if not alias.HasField("release"):
+        return text
+    release = alias.release
+    how = " + ".join([f"{release.weight} %"] * bool(release.weight) + ["shadow"] * release.shadow) or "0 %"
+    return f"{text} (trying {releases.number_of(release.candidate)}: {how})"

@@ -33,6 +33,9 @@ def predict(
         ),
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=0, help="Classes to show for each text; 0: all.")] = 1,
+    routing_key: Annotated[
+        str, typer.Option(help="While a release tries another version, the same key gets the same one.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text, with the digests.")] = False,
 ) -> None:
     """Predicts texts with a model.
@@ -43,7 +46,7 @@ def predict(
     if not everything:
         raise typer.BadParameter("give at least one text, or --file", param_hint="TEXT...")
     for chunk in _chunks(everything, TEXTS_A_CALL):
-        answer = client.predict(model, chunk, top_k)
+        answer = client.predict(model, chunk, top_k, routing_key=routing_key)
         _print_json(chunk, answer) if as_json else _print_table(chunk, answer)
 
 

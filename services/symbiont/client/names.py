@@ -1,5 +1,7 @@
 """Resource names, also by their last part: `sentiment` for `models/sentiment`."""
 
+from symbiont.api.training.v1.model_pb2 import Model, ModelAlias
+
 
 def full_name(collection: str, name: str) -> str:
     """Returns `{collection}/{name}`, or the name itself when it says its collection already."""
@@ -9,6 +11,21 @@ def full_name(collection: str, name: str) -> str:
 def short_name(name: str) -> str:
     """Returns a resource name without its collection: `models/a/versions/2` gives `a/versions/2`."""
     return name.partition("/")[2]
+
+
+def alias_name(model: str) -> str:
+    """Returns `models/{model}/aliases/{alias}` for `{model}@{alias}`, or `{model}`, which means `@production`."""
+    identifier, _, alias = full_name("models", model).partition("@")
+    return f"{identifier}/aliases/{alias or 'production'}"
+
+
+def alias_of(model: Model, name: str) -> ModelAlias:
+    """Returns the alias that `{model}@{alias}` means; ValueError when the model has none of that name."""
+    wanted = name.partition("@")[2] or "production"
+    for alias in model.aliases:
+        if alias.alias == wanted:
+            return alias
+    raise ValueError(f"{model.name} has no alias {wanted!r}")
 
 
 def version_name(model: str, version: int) -> str:

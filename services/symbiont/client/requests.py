@@ -4,7 +4,10 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from symbiont.api.inference.v1.inference_pb2 import Instance, PredictRequest
+from symbiont.api.inference.v1.release_pb2 import GetReleaseObservationRequest, ListDisagreementsRequest
 from symbiont.api.tokenization.v1 import tokenization_pb2
 from symbiont.api.training.v1.base_model_pb2 import (
     BaseModel,
@@ -26,10 +29,19 @@ from symbiont.api.training.v1.dataset_pb2 import (
     GetDatasetRequest,
 )
 from symbiont.api.training.v1.model_pb2 import (
+    CreateReleaseRequest,
+    EndReleaseRequest,
     GetModelRequest,
     GetModelVersionRequest,
+    GetReleaseRequest,
     ListModelVersionsRequest,
+    ListReleasesRequest,
     PromoteModelVersionRequest,
+    PromoteReleaseRequest,
+    Release,
+    ReleaseRules,
+    RollbackModelAliasRequest,
+    UpdateReleaseRequest,
 )
 from symbiont.api.training.v1.training_job_pb2 import (
     CancelTrainingJobRequest,
@@ -38,7 +50,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingJob,
     TrainingSpec,
 )
-from symbiont.client.names import full_name
+from symbiont.client.names import alias_name, full_name
 
 CHUNK_BYTES = 1 << 20
 # A large base model is hashed and copied, or fetched, before the call returns.
@@ -171,10 +183,60 @@ def promote(model_version: str, alias: str) -> PromoteModelVersionRequest:
     return PromoteModelVersionRequest(name=full_name("models", model_version), alias=alias)
 
 
-def predict(model: str, texts: Sequence[str], top_k: int) -> PredictRequest:
+def rollback(model: str, from_version: str) -> RollbackModelAliasRequest:
+    """Takes an alias, `{model}@{alias}`, back from a version."""
+    return RollbackModelAliasRequest(name=alias_name(model), from_version=full_name("models", from_version))
+
+
+def create_release(
+    model: str, candidate: str, weight: int, shadow: bool, rules: ReleaseRules | None
+) -> CreateReleaseRequest:
+    """Builds a release on an alias, `{model}@{alias}`."""
+    release = Release(candidate=full_name("models", candidate), weight=weight, shadow=shadow, rules=rules)
+    return CreateReleaseRequest(parent=alias_name(model), release=release)
+
+
+def get_release(name: str) -> GetReleaseRequest:
+    """Asks for a release."""
+    return GetReleaseRequest(name=full_name("models", name))
+
+
+def list_releases(model: str) -> ListReleasesRequest:
+    """Asks for the releases of an alias, or, without one, of a model."""
+    return ListReleasesRequest(parent=alias_name(model if "@" in model else f"{model}@-"))
+
+
+def update_release(name: str, weight: int | None, shadow: bool | None) -> UpdateReleaseRequest:
+    """Changes what is not None."""
+    values = {key: value for key, value in {"weight": weight, "shadow": shadow}.items() if value is not None}
+    release = Release(name=full_name("models", name), weight=weight or 0, shadow=bool(shadow))
+    return UpdateReleaseRequest(release=release, update_mask=FieldMask(paths=list(values)))
+
+
+def promote_release(name: str) -> PromoteReleaseRequest:
+    """Points the alias at the candidate."""
+    return PromoteReleaseRequest(name=full_name("models", name))
+
+
+def end_release(name: str, reason: str) -> EndReleaseRequest:
+    """Ends a release."""
+    return EndReleaseRequest(name=full_name("models", name), reason=reason)
+
+
+def get_release_observation(name: str) -> GetReleaseObservationRequest:
+    """Asks what was seen of a release."""
+    return GetReleaseObservationRequest(release=full_name("models", name))
+
+
+def list_disagreements(name: str) -> ListDisagreementsRequest:
+    """Asks for the rows that a shadow labelled otherwise."""
+    return ListDisagreementsRequest(parent=full_name("models", name))
+
+
+def predict(model: str, texts: Sequence[str], top_k: int, routing_key: str) -> PredictRequest:
     """Builds a prediction of texts."""
     instances = [Instance(text=text) for text in a_list("texts", texts)]
-    return PredictRequest(model=full_name("models", model), instances=instances, top_k=top_k)
+    return PredictRequest(model=full_name("models", model), instances=instances, top_k=top_k, routing_key=routing_key)
 
 
 def register_tokenizer(

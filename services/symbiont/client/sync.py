@@ -13,13 +13,22 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.api.inference.v1.release_pb2 import Disagreement, ReleaseObservation
+from symbiont.api.inference.v1.release_pb2_grpc import ReleaseServiceStub
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
 from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
-from symbiont.api.training.v1.model_pb2 import ListModelsRequest, Model, ModelVersion
+from symbiont.api.training.v1.model_pb2 import (
+    ListModelsRequest,
+    Model,
+    ModelAlias,
+    ModelVersion,
+    Release,
+    ReleaseRules,
+)
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
 from symbiont.api.training.v1.training_job_pb2 import (
     ListTrainingJobsRequest,
@@ -31,6 +40,7 @@ from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStu
 from symbiont.client import requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import UnavailableError, error_of
+from symbiont.client.names import alias_of
 from symbiont.client.results import Predictions, predictions_of
 from symbiont.client.retry import Retry
 from symbiont.client.watching import Watch, has_ended
@@ -60,6 +70,7 @@ class Client:
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
         self._inference = InferenceServiceStub(inference)
+        self._releases = ReleaseServiceStub(inference)
         self._tokenization = TokenizationServiceStub(tokenization)
 
     def __enter__(self) -> Self:
@@ -187,12 +198,64 @@ class Client:
         """Points an alias at a version: `promote("sentiment/versions/3")`."""
         return self._call(self._models.PromoteModelVersion, requests.promote(model_version, alias))
 
-    def predict(self, model: str, texts: Sequence[str], top_k: int = 0) -> Predictions:
+    def rollback(self, model: str, from_version: str | None = None) -> ModelAlias:
+        """Takes an alias back to the version before: `rollback("sentiment@staging")`, of `production` by default.
+
+        `from_version` is the version that is to go; without it, the one that the alias points at now.
+        """
+        if from_version is None:
+            from_version = alias_of(self.get_model(model.partition("@")[0]), model).model_version.name
+        return self._call(self._models.RollbackModelAlias, requests.rollback(model, from_version))
+
+    def create_release(
+        self,
+        model: str,
+        candidate: str,
+        *,
+        weight: int = 0,
+        shadow: bool = False,
+        rules: ReleaseRules | None = None,
+    ) -> Release:
+        """Tries a version on an alias: `create_release("sentiment@production", "sentiment/versions/3", weight=10)`."""
+        request = requests.create_release(model, candidate, weight, shadow, rules)
+        return self._call(self._models.CreateRelease, request, idempotent=False)
+
+    def get_release(self, name: str) -> Release:
+        """Returns a release, by its name."""
+        return self._call(self._models.GetRelease, requests.get_release(name))
+
+    def list_releases(self, model: str) -> Iterator[Release]:
+        """Yields the releases of an alias, or, without one, of a model, newest first."""
+        return self._pages(self._models.ListReleases, requests.list_releases(model), lambda page: page.releases)
+
+    def update_release(self, name: str, *, weight: int | None = None, shadow: bool | None = None) -> Release:
+        """Changes the weight of a release, whether it shadows, or both."""
+        return self._call(self._models.UpdateRelease, requests.update_release(name, weight, shadow))
+
+    def promote_release(self, name: str) -> Release:
+        """Ends a release by pointing its alias at the candidate."""
+        return self._call(self._models.PromoteRelease, requests.promote_release(name))
+
+    def end_release(self, name: str, reason: str = "") -> Release:
+        """Ends a release and leaves its alias where it is."""
+        return self._call(self._models.EndRelease, requests.end_release(name, reason))
+
+    def get_release_observation(self, name: str) -> ReleaseObservation:
+        """Returns what the inference process that answers has seen of a release that runs."""
+        return self._call(self._releases.GetReleaseObservation, requests.get_release_observation(name))
+
+    def list_disagreements(self, name: str) -> Iterator[Disagreement]:
+        """Yields rows that a release's shadow labelled otherwise, as one inference process has them, newest first."""
+        request = requests.list_disagreements(name)
+        return self._pages(self._releases.ListDisagreements, request, lambda page: page.disagreements)
+
+    def predict(self, model: str, texts: Sequence[str], top_k: int = 0, *, routing_key: str = "") -> Predictions:
         """Predicts 1 to 1024 texts with `sentiment`, `sentiment@alias` or `sentiment/versions/3`.
 
-        `top_k` cuts the classes of each answer to the best few; 0 returns all.
+        `top_k` cuts the classes of each answer to the best few; 0 returns all. While a release tries another version,
+        calls with the same `routing_key` get the same one.
         """
-        return predictions_of(self._call(self._inference.Predict, requests.predict(model, texts, top_k)))
+        return predictions_of(self._call(self._inference.Predict, requests.predict(model, texts, top_k, routing_key)))
 
     def list_tokenizers(self) -> Iterator[pb.Tokenizer]:
         """Yields every tokenizer, ordered by digest."""

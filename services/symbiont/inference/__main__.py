@@ -1,7 +1,8 @@
 """Runs the inference service: `python -m symbiont.inference`.
 
 Health: the empty name and the service's name say that this process takes calls, whatever its peers do, because a
-restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready.
+restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready
+and the version that serves has answered a first row.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
-from symbiont.inference.bundles import BundleShelf, reader
+from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.clients import RegistryClient, TokenizationClient
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.metrics import InferenceMetrics
@@ -27,10 +28,15 @@ from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registra
 from symbiont.inference.oip.statistics import Statistics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.predictor import Limits, Predictor
+from symbiont.inference.releases.disagreements import Disagreements
+from symbiont.inference.releases.releases import Releases
+from symbiont.inference.releases.servicer import release_registration
+from symbiont.inference.releases.shadow import Shadows
 from symbiont.inference.router import Router
 from symbiont.inference.servicer import health_report, registration
 from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.table import RoutingTable
+from symbiont.inference.warming import Warmer
 from symbiont.triton.client import HostClient as TritonHostClient
 
 
@@ -44,17 +50,32 @@ def assemble(
 ) -> tuple[Sequence[Registration], Sequence[AbstractAsyncContextManager[None]]]:
     """Joins the parts; returns the gRPC services and the work that goes on beside its calls."""
     metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
-    router = Router(RegistryClient(training), table, metrics, settings.cached_versions)
+    registry, tokens = RegistryClient(training), TokenizationClient(tokenization)
+    router = Router(registry, table, metrics, settings.cached_versions)
     keeper = HostKeeper(hosts, table, health_report(lifecycle), metrics, settings.host_check_seconds)
-    bundles = BundleShelf(reader(ArtifactStore(settings.artifact_root)), settings.cached_versions)
+    store = ArtifactStore(settings.artifact_root)
+    bundles = BundleShelf(reader(store), settings.cached_versions)
+    at_once, warm_up_s = settings.warm_ups_at_once, settings.warm_up_timeout_seconds
+    warmer = Warmer(table, bundles, golden_reader(store), tokens, hosts, metrics, at_once, warm_up_s)
+    disagreements = Disagreements(settings.kept_disagreements)
+    shadows = Shadows(table, bundles, disagreements, metrics, settings.default_timeout_seconds)
+    releases = Releases(table, registry, hosts, shadows, metrics)
     limits = Limits(settings.max_instances, settings.max_text_bytes)
-    predictor = Predictor(router, bundles, TokenizationClient(tokenization), hosts, limits, metrics)
-    background = [running("aliases", router.follow), running("hosts", keeper.run)]
+    predictor = Predictor(router, bundles, tokens, releases, limits, metrics)
+    works = {
+        "aliases": router.follow,
+        "hosts": keeper.run,
+        "warm-up": warmer.run,
+        "releases": releases.run,
+        "shadows": shadows.run,
+    }
+    background = [running(name, work) for name, work in works.items()]
     inference = OpenInference(predictor, metrics, Statistics(settings.cached_versions))
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
-    return [native, open_registration(foreign)], background
+    tried = release_registration(releases, disagreements)
+    return [native, tried, open_registration(foreign)], background
 
 
 async def serve(settings: InferenceSettings) -> None:

@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
+
 from symbiont.bundle import read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.common.lru import Lru
+from symbiont.engine.row import NO_FEATURES, Row
 from symbiont.inference.types import BundleInfo, ModelVersion
 
 
@@ -73,5 +76,17 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             takes=manifest.input,
             fields=manifest.fields,
         )
+
+    return read
+
+
+def golden_reader(store: ArtifactStore) -> Callable[[str], Row]:
+    """Returns what reads the first of a bundle's own rows from a store."""
+
+    def read(digest: str) -> Row:
+        golden = read_manifest(store, digest).golden
+        ids = np.array(golden.input_ids[0], dtype=np.int32)
+        features = np.array(golden.features[0], dtype=np.float32) if golden.features else NO_FEATURES
+        return Row(ids, digest, golden.segment_starts[0] if golden.segment_starts else 0, features)
 
     return read

@@ -42,6 +42,12 @@ class RegistryClient:
         with translated(TRAINING):
             return convert.version_from_proto(await self._stub.GetModelVersion(request, timeout=timeout_s))
 
+    async def end_release(self, name: str, reason: str, timeout_s: float) -> None:
+        """Ends a release because a rule was broken; one that has ended stays as it is."""
+        request = model_pb2.EndReleaseRequest(name=name, reason=reason, rule_broken=True)
+        with translated(TRAINING):
+            await self._stub.EndRelease(request, timeout=timeout_s)
+
 
 class TokenizationClient:
     """The tokenization service."""

@@ -25,7 +25,17 @@ from symbiont.inference.results import (
     Similarity,
 )
 from symbiont.inference.tokens import Places, TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, PredictCall, Prediction, PredictResult, Priority
+from symbiont.inference.types import (
+    Alias,
+    AliasUpdate,
+    ModelVersion,
+    PredictCall,
+    Prediction,
+    PredictResult,
+    Priority,
+    Release,
+    ReleaseRules,
+)
 
 _UNITS = {
     pb.OFFSET_UNIT_UNSPECIFIED: OffsetUnit.CODE_POINT,
@@ -153,8 +163,27 @@ def version_from_proto(message: model_pb2.ModelVersion) -> ModelVersion:
 def aliases_from_proto(messages: Sequence[model_pb2.ModelAlias]) -> list[Alias]:
     """Reads ModelAlias messages of the registry."""
     return [
-        Alias(parse_name("model", "models", m.model), m.alias, version_from_proto(m.model_version)) for m in messages
+        Alias(
+            parse_name("model", "models", m.model),
+            m.alias,
+            version_from_proto(m.model_version),
+            release_from_proto(m.release) if m.HasField("release") else None,
+        )
+        for m in messages
     ]
+
+
+def release_from_proto(message: model_pb2.Release) -> Release:
+    """Reads a Release of the registry."""
+    rules = message.rules
+    limits = ReleaseRules(
+        max_error_rate_increase=rules.max_error_rate_increase if rules.HasField("max_error_rate_increase") else None,
+        max_p99_latency_ratio=rules.max_p99_latency_ratio if rules.HasField("max_p99_latency_ratio") else None,
+        max_label_shift=rules.max_label_shift if rules.HasField("max_label_shift") else None,
+        min_samples=rules.min_samples,
+    )
+    candidate = version_from_proto(message.candidate_version)
+    return Release(message.name, candidate, message.weight, message.shadow, limits)
 
 
 def update_from_proto(message: model_pb2.WatchModelAliasesResponse) -> AliasUpdate:

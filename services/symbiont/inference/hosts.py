@@ -17,7 +17,8 @@ class HostKeeper:
     """Looks after the hosts of all bases that an alias needs.
 
     Each is looked at every `interval_s` seconds, so that a Triton that was restarted gets its hosts back without
-    anyone asking, and every alias has a health of its own, `models/{model}@{alias}`: whether its host is ready.
+    anyone asking, and every alias has a health of its own, `models/{model}@{alias}`: whether its host is ready and the
+    version that serves has answered a first row.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class HostKeeper:
         self._metrics = metrics
         self._interval = interval_s
         self._ready: set[str] = set()
-        self._reported: set[str] = set()
+        self._reported: dict[str, bool] = {}
         self._changed = asyncio.Event()
         table.subscribe(self._changed.set)
 
@@ -44,7 +45,7 @@ class HostKeeper:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._changed.clear()
-                needed = {alias.version.base_digest for alias in self._table.aliases()}
+                needed = self._table.bases()
                 for base in needed - tended.keys():
                     tended[base] = group.create_task(self._tend(base))
                 for base in tended.keys() - needed:
@@ -85,11 +86,15 @@ class HostKeeper:
             self._changed.set()
 
     async def _publish(self) -> None:
-        states = {alias.reference: alias.version.base_digest in self._ready for alias in self._table.aliases()}
-        for name in self._reported - states.keys():
+        states = {
+            alias.reference: alias.version.base_digest in self._ready and self._table.is_proven(alias.version)
+            for alias in self._table.aliases()
+        }
+        for name in self._reported.keys() - states.keys():
             await self._report(name, None)
         for name, ready in states.items():
-            await self._report(name, ready)
-        self._reported = set(states)
+            if self._reported.get(name) is not ready:
+                await self._report(name, ready)
+        self._reported = states
         self._metrics.aliases.set(len(states))
         self._metrics.hosts_ready.set(len(self._ready))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
+from symbiont.inference.releases.trial import RULES
 from symbiont.inference.types import ModelVersion, PredictResult
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -30,6 +31,8 @@ REASONS = (
     "RESOURCE_EXHAUSTED",
     "DEADLINE_EXCEEDED",
 )
+PARTS, WARM_UPS, SHADOW_ROWS = ("baseline", "candidate"), ("answered", "failed"), ("same", "other", "missed")
+SHIFT_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
 _SHORT = 12
 
 
@@ -37,7 +40,8 @@ class InferenceMetrics:
     """What was predicted and what was refused.
 
     Labels are closed sets: `base` is the first 12 digits of a base's digest (there are few bases, and thousands of
-    customers' models, which are no label), `stage` one of `STAGES`, `reason` one of `REASONS` or `OTHER`.
+    customers' models, which are no label), `stage` one of `STAGES`, `reason` one of `REASONS` or `OTHER`, `part` one of
+    `PARTS`, `rule` one of `RULES`, `result` one of the few of its metric.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -63,6 +67,45 @@ class InferenceMetrics:
         self.registry_connected = Gauge(
             "symbiont_inference_registry_connected", "1 while the registry is followed.", registry=registry
         )
+        self.versions_waiting = Gauge(
+            "symbiont_inference_versions_waiting",
+            "Versions that an alias or a release needs and that have not answered a first row.",
+            registry=registry,
+        )
+        self.warm_ups = Counter(
+            "symbiont_inference_warm_ups", "First rows that versions were tried with.", ["result"], registry=registry
+        )
+        self.releases = Gauge("symbiont_inference_releases", "Releases that run.", registry=registry)
+        self.release_calls = Counter(
+            "symbiont_inference_release_calls",
+            "Calls to aliases with a release, by which of the two versions they were for.",
+            ["part", "result"],
+            registry=registry,
+        )
+        self.releases_broken = Counter(
+            "symbiont_inference_releases_broken",
+            "Releases that this process took back, by the rule that was broken.",
+            ["rule"],
+            registry=registry,
+        )
+        self.shadow_rows = Counter(
+            "symbiont_inference_shadow_rows", "Rows for shadows, by what came of them.", ["result"], registry=registry
+        )
+        self.shadow_score_shift = Histogram(
+            "symbiont_inference_shadow_score_shift",
+            "Absolute difference of the best probabilities of a row's two answers.",
+            registry=registry,
+            buckets=SHIFT_BUCKETS,
+        )
+        for part in PARTS:
+            for result in ("answered", "failed"):
+                self.release_calls.labels(part, result)
+        for result in WARM_UPS:
+            self.warm_ups.labels(result)
+        for result in SHADOW_ROWS:
+            self.shadow_rows.labels(result)
+        for rule in RULES:
+            self.releases_broken.labels(rule)
         for stage in STAGES:
             self.stage_seconds.labels(stage)
 

@@ -23,6 +23,10 @@ class Registry(Protocol):
         """Returns a version of a model; NotFound when there is none."""
         ...
 
+    async def end_release(self, name: str, reason: str, timeout_s: float) -> None:
+        """Ends a release because a rule was broken; one that has ended stays as it is."""
+        ...
+
 
 class TokenSource(Protocol):
     """Turns text into tokens."""

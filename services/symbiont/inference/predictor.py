@@ -5,19 +5,22 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
-from symbiont.common.request_id import current_request_id
 from symbiont.common.texts import check_text
-from symbiont.engine.row import Row
+from symbiont.engine.row import NO_FEATURES, Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.ports import HostClient, TokenSource
+from symbiont.inference.ports import TokenSource
 from symbiont.inference.reference import ModelReference, parse_reference
+from symbiont.inference.releases.picking import check_key
+from symbiont.inference.releases.releases import Releases
+from symbiont.inference.releases.shadow import Question
 from symbiont.inference.results import Result
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.tasks.plan import Plan, Window
@@ -37,7 +40,6 @@ MAX_CLASSES = 100_000
 MAX_TEXTS, MAX_BYTES = 4096, 8 << 20
 # Numbers that a call may have computed: 64 MiB of fp32.
 MAX_VALUES = 16 << 20
-MAX_KEY_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ class Predictor:
         router: Router,
         bundles: BundleShelf,
         tokens: TokenSource,
-        hosts: HostClient,
+        releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
     ) -> None:
         self._router = router
         self._bundles = bundles
         self._tokens = tokens
-        self._hosts = hosts
+        self._releases = releases
         self._limits = limits
         self._metrics = metrics
 
@@ -84,7 +86,7 @@ class Predictor:
 
     async def _predict(self, call: PredictCall, reference: ModelReference, deadline: Deadline) -> PredictResult:
         seconds: dict[str, float] = {}
-        served = await self.find(reference, deadline, seconds)
+        served = await self.find(reference, deadline, seconds, call.routing_key)
         plan = tasks.plan(call, served.bundle)
         check_size(call, plan, served.bundle)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
@@ -99,23 +101,27 @@ class Predictor:
                 tokens = await self._tokenize(served, plan.query, deadline)
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
-        features = plan.features
-        rows = [
-            Row(
-                ids,
-                served.version.bundle_digest,
-                tokens.segment_starts[number] if tokens.segment_starts else 0,
-                features[tokens.text_of[number] if tokens.text_of else number],
-                deadline.end,
-            )
-            for number, ids in enumerate(tokens.rows)
-        ]
+        rows = rows_of(tokens, served, plan.features, deadline)
+        question = Question(tokens, plan.query, partial(self._ask, plan.query, plan.features))
         async with _stage("infer", seconds, deadline):
-            values = await self._infer(served.version, rows, deadline, seconds, "")
+            values = await self._infer(served, rows, question, deadline, seconds, "")
         return read(plan, tokens, values)
 
-    async def find(self, reference: ModelReference, deadline: Deadline, seconds: dict[str, float]) -> Served:
+    async def _ask(
+        self, query: TokenQuery, features: Sequence[Floats], other: Served, deadline: Deadline
+    ) -> Sequence[Floats | SymbiontError]:
+        """Has another version answer the same texts, for a shadow that cannot take the same rows."""
+        tokens = await self._tokenize(other, query, deadline)
+        rows = rows_of(tokens, other, features, deadline)
+        return (await self._releases.infer_rows(other, rows, Question(), deadline)).rows
+
+    async def find(
+        self, reference: ModelReference, deadline: Deadline, seconds: dict[str, float], routing_key: str | None = None
+    ) -> Served:
         """Returns what a reference means now; notes in `seconds` what the stage took.
+
+        Args:
+            routing_key: see Releases.role_of; None for what is no prediction.
 
         Raises:
             NotFound: there is no such model, alias or version.
@@ -127,15 +133,22 @@ class Predictor:
                 version = await self._bundles.version_of(reference.bundle_digest)
             else:
                 version = await self._router.resolve(reference, deadline)
-            return Served(version, await self._bundles.of(version))
+            role = self._releases.role_of(reference, routing_key)
+            if role and role.is_candidate:
+                version = role.release.candidate
+            return Served(version, await self._bundles.of(version), role)
 
     async def score_texts(
         self, served: Served, texts: Sequence[str], deadline: Deadline, seconds: dict[str, float]
     ) -> tuple[Sequence[Logits], Sequence[bool]]:
         """Returns for each text its logits and whether it was cut; the texts have passed their checks."""
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, TokenQuery(texts), deadline)
-        return await self.score_rows(served, tokens.rows, deadline, seconds), tokens.truncated
+            tokens = await self._tokenize(served, query := TokenQuery(texts), deadline)
+        features = [NO_FEATURES] * len(texts)
+        question = Question(tokens, query, partial(self._ask, query, features))
+        async with _stage("infer", seconds, deadline):
+            rows = rows_of(tokens, served, features, deadline)
+            return await self._infer(served, rows, question, deadline, seconds, ""), tokens.truncated
 
     async def explain(self, call: ExplainCall, deadline: Deadline) -> ExplainResult:
         """Explains predictions; see `predict` for the errors."""
@@ -157,7 +170,7 @@ class Predictor:
             for ids in one.rows
         ]
         async with _stage("infer", seconds, deadline):
-            values = iter(await self._infer(served.version, rows, deadline, seconds, ""))
+            values = iter(await self._infer(served, rows, Question(), deadline, seconds, ""))
         explanations = [
             explain(text, one, [next(values) for _ in one.rows], served.bundle, call, truncated=cut)
             for (text, _), one, cut in zip(given, erased, tokens.truncated, strict=True)
@@ -165,12 +178,12 @@ class Predictor:
         return ExplainResult(explanations, served.version, seconds)
 
     async def score_rows(
-        self, served: Served, rows: Sequence[Ids], deadline: Deadline, seconds: dict[str, float], field: str = ""
+        self, served: Served, rows: Sequence[Ids], deadline: Deadline, seconds: dict[str, float], field: str
     ) -> Sequence[Logits]:
         """Returns the logits of rows of token ids, special tokens among them.
 
         Args:
-            field: where the caller gave the ids itself; empty when they come from the tokenization service.
+            field: where the caller gave the ids.
 
         Raises:
             InvalidArgument: the caller's own ids do not fit the base; it names `field`.
@@ -178,7 +191,7 @@ class Predictor:
         digest = served.version.bundle_digest
         async with _stage("infer", seconds, deadline):
             asked = [Row(ids, digest, expires=deadline.end) for ids in rows]
-            return await self._infer(served.version, asked, deadline, seconds, field)
+            return await self._infer(served, asked, Question(), deadline, seconds, field)
 
     def _check_explain(self, call: ExplainCall) -> ModelReference:
         reference = parse_reference(FIELD, call.model)
@@ -192,8 +205,7 @@ class Predictor:
             raise InvalidArgument("top_k", f"{call.top_k} is negative", reason="TOP_K")
         if call.threshold is not None and not math.isfinite(call.threshold):
             raise InvalidArgument("threshold", "it is not a finite number", reason="THRESHOLD")
-        if len(call.routing_key.encode()) > MAX_KEY_BYTES:
-            raise InvalidArgument("routing_key", f"it has more than {MAX_KEY_BYTES} bytes")
+        check_key("routing_key", call.routing_key)
         return reference
 
     def _check_instances(self, instances: Sequence[Instance], most: int) -> None:
@@ -217,13 +229,31 @@ class Predictor:
         return tokens
 
     async def _infer(
-        self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline, seconds: dict[str, float], field: str
+        self,
+        served: Served,
+        rows: Sequence[Row],
+        question: Question,
+        deadline: Deadline,
+        seconds: dict[str, float],
+        field: str,
     ) -> Sequence[Logits]:
-        answer = await self._hosts.infer_rows(
-            version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
-        )
+        answer = await self._releases.infer_rows(served, rows, question, deadline)
         seconds["queue"], seconds["compute"] = answer.times
-        return [_values(row, version, field) for row in answer.rows]
+        return [_values(row, served.version, field) for row in answer.rows]
+
+
+def rows_of(tokens: Tokens, served: Served, features: Sequence[Floats], deadline: Deadline) -> Sequence[Row]:
+    """Returns the rows that a host is to answer; `features` are those of each text."""
+    return [
+        Row(
+            ids,
+            served.version.bundle_digest,
+            tokens.segment_starts[number] if tokens.segment_starts else 0,
+            features[tokens.text_of[number] if tokens.text_of else number],
+            deadline.end,
+        )
+        for number, ids in enumerate(tokens.rows)
+    ]
 
 
 def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:

@@ -22,6 +22,11 @@ class InferenceSettings(ServiceSettings):
     default_timeout_seconds: float = Field(30.0, gt=0, description="longest that a call may take, whatever it asks for")
     cached_versions: int = Field(10_000, gt=0, description="most model versions and bundle manifests held in memory")
     host_check_seconds: float = Field(1.0, gt=0, description="time between two looks at the hosts in Triton")
+    warm_ups_at_once: int = Field(2, gt=0, description="versions that answer a first row at a time")
+    warm_up_timeout_seconds: float = Field(60.0, gt=0, description="longest that the try of a first row may take")
+    kept_disagreements: int = Field(
+        1000, gt=0, description="rows kept that a shadow labelled otherwise than the version that answered"
+    )
     host_artifact_root: Path | None = Field(
         None, description="folder of the artifact store as Triton sees it, where that differs from artifact_root"
     )

@@ -33,12 +33,39 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class ReleaseRules:
+    """When a release ends by itself; None switches a rule off. Shares are 0 to 1, the ratio is over 1."""
+
+    max_error_rate_increase: float | None = None
+    max_p99_latency_ratio: float | None = None
+    max_label_shift: float | None = None
+    min_samples: int = 500
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version that is tried on the calls of an alias.
+
+    Attributes:
+        weight: percent of the calls that the candidate answers.
+        shadow: whether it also computes the others, for nobody to see.
+    """
+
+    name: str
+    candidate: ModelVersion
+    weight: int
+    shadow: bool
+    rules: ReleaseRules
+
+
+@dataclass(frozen=True)
 class Alias:
-    """A name that callers use for a version of a model."""
+    """A name that callers use for a version of a model, and the release that runs on it, if one does."""
 
     model: str
     alias: str
     version: ModelVersion
+    release: Release | None = None
 
     @property
     def reference(self) -> str:
@@ -73,11 +100,20 @@ class BundleInfo:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What a call is to a release: one for the candidate to answer, or one for the version that the alias points at."""
+
+    release: Release
+    is_candidate: bool
+
+
+@dataclass(frozen=True)
 class Served:
-    """What a model reference means now: a version, and the facts of its bundle."""
+    """What a model reference means now: a version, the facts of its bundle, and what the call is to a release."""
 
     version: ModelVersion
     bundle: BundleInfo
+    role: Role | None = None
 
 
 class Priority(Enum):

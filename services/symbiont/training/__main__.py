@@ -21,6 +21,7 @@ from symbiont.training.jobs import Jobs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
+from symbiont.training.releases import Releases
 from symbiont.training.servicers.base_models import BaseModelServicer
 from symbiont.training.servicers.datasets import DatasetServicer
 from symbiont.training.servicers.models import ModelServicer
@@ -75,7 +76,7 @@ async def run(settings: TrainingSettings) -> None:
         ),
         Registration(
             f"{PACKAGE}.ModelService",
-            ModelServicer(store, models, metrics),
+            ModelServicer(store, models, Releases(store, artifacts, notifier), metrics),
             model_pb2_grpc.add_ModelServiceServicer_to_server,
         ),
         Registration(

@@ -9,11 +9,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from symbiont.api.training.v1 import base_model_pb2, dataset_pb2, model_pb2, training_job_pb2, worker_pb2
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.resources import parse_version_name
 from symbiont.training import types
 from symbiont.training.data.datasets import Header
+from symbiont.training.releases import NewRelease
 from symbiont.training.spec import TrainingSpec, parse_spec
 
 TUNING_METHODS = (base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA)
+RELEASE_STATES = {
+    types.ReleaseState.ACTIVE: model_pb2.RELEASE_STATE_ACTIVE,
+    types.ReleaseState.PROMOTED: model_pb2.RELEASE_STATE_PROMOTED,
+    types.ReleaseState.ENDED: model_pb2.RELEASE_STATE_ENDED,
+    types.ReleaseState.ROLLED_BACK: model_pb2.RELEASE_STATE_ROLLED_BACK,
+}
 POOLINGS = {"mean": base_model_pb2.POOLING_MEAN, "cls": base_model_pb2.POOLING_CLS}
 
 
@@ -255,13 +263,63 @@ def version_to_proto(version: types.ModelVersion, *, whole: bool = True) -> mode
 
 
 def alias_to_proto(alias: types.Alias) -> model_pb2.ModelAlias:
-    """An alias with the version that it points at."""
+    """An alias with the version that it points at, and the release that runs."""
+    model = f"models/{alias.model}"
     return model_pb2.ModelAlias(
-        model=f"models/{alias.model}",
+        name=f"{model}/aliases/{alias.alias}",
+        model=model,
         alias=alias.alias,
         model_version=version_to_proto(alias.version, whole=False),
         update_time=timestamp_to_proto(alias.update_time),
+        previous_version=f"{model}/versions/{alias.previous}" if alias.previous else "",
+        release=release_to_proto(alias.release) if alias.release else None,
     )
+
+
+def release_to_proto(release: types.Release) -> model_pb2.Release:
+    """A release as its resource."""
+    rules = release.rules
+    return model_pb2.Release(
+        name=release.name,
+        candidate=release.candidate.name,
+        candidate_version=version_to_proto(release.candidate, whole=False),
+        baseline=f"models/{release.model}/versions/{release.baseline}",
+        weight=release.weight,
+        shadow=release.shadow,
+        rules=model_pb2.ReleaseRules(
+            max_error_rate_increase=rules.max_error_rate_increase,
+            max_p99_latency_ratio=rules.max_p99_latency_ratio,
+            max_label_shift=rules.max_label_shift,
+            min_samples=rules.min_samples,
+        ),
+        state=RELEASE_STATES[release.state],
+        end_reason=release.end_reason,
+        create_time=timestamp_to_proto(release.create_time),
+        update_time=timestamp_to_proto(release.update_time),
+        end_time=timestamp_to_proto(release.end_time),
+    )
+
+
+def new_release_from_proto(message: model_pb2.Release) -> NewRelease:
+    """What a caller asks to try; raises InvalidArgument when the candidate is no version's name."""
+    given = message.rules
+    rules = types.ReleaseRules(
+        max_error_rate_increase=given.max_error_rate_increase if given.HasField("max_error_rate_increase") else None,
+        max_p99_latency_ratio=given.max_p99_latency_ratio if given.HasField("max_p99_latency_ratio") else None,
+        max_label_shift=given.max_label_shift if given.HasField("max_label_shift") else None,
+        min_samples=given.min_samples or types.ReleaseRules.min_samples,
+    )
+    candidate = parse_version_name("release.candidate", message.candidate)
+    return NewRelease(candidate, message.weight, message.shadow, rules)
+
+
+def release_changes_from_proto(request: model_pb2.UpdateReleaseRequest) -> tuple[int | None, bool | None]:
+    """The new weight and whether to shadow, each None where the mask leaves it out."""
+    paths = set(request.update_mask.paths)
+    if not paths or paths - {"weight", "shadow"}:
+        raise InvalidArgument("update_mask", f"it names {sorted(paths)}, where weight and shadow can be changed")
+    release = request.release
+    return release.weight if "weight" in paths else None, release.shadow if "shadow" in paths else None
 
 
 def model_to_proto(model: types.Model) -> model_pb2.Model:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, Select, create_engine, event, inspect, make_url, select
+from sqlalchemy.schema import CreateColumn
 
-from symbiont.common.errors import NotFound
+from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.training import tables
 
 
@@ -26,6 +27,7 @@ class Database:
             event.listen(self._engine, "connect", _configure_sqlite)
             event.listen(self._engine, "begin", _begin_immediate)
         tables.metadata.create_all(self._engine)
+        _add_columns(self._engine)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -50,6 +52,24 @@ class Database:
         if not rows:
             raise NotFound(f"{collection}/{identifier} does not exist", field="name")
         return rows[0]
+
+
+def _add_columns(engine: Engine) -> None:
+    """Gives the tables of an older release the columns that came since: `create_all` only makes whole tables.
+
+    Raises:
+        FailedPrecondition: a column that must have a value is missing, so that the rows there cannot be read.
+    """
+    with engine.begin() as db:
+        known, quoted = inspect(db), db.dialect.identifier_preparer
+        for table in tables.metadata.sorted_tables:
+            present = {column["name"] for column in known.get_columns(table.name)}
+            for column in (column for column in table.columns if column.name not in present):
+                if not column.nullable:
+                    name = f"{table.name}.{column.name}"
+                    raise FailedPrecondition(f"the database is too old: it has no {name}, and none can be made up")
+                made = CreateColumn(column).compile(dialect=db.dialect)
+                db.exec_driver_sql(f"ALTER TABLE {quoted.format_table(table)} ADD COLUMN {made}")
 
 
 def _configure_sqlite(connection: Any, record: object) -> None:

@@ -8,11 +8,11 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.training.types import JobState
+from symbiont.training.types import JobState, ReleaseState
 
 
 class TrainingMetrics(ServiceMetrics):
-    """Labels are closed sets: `state` a job state, `kind` a kind of report."""
+    """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report."""
 
     def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
         super().__init__("training")
@@ -37,6 +37,14 @@ class TrainingMetrics(ServiceMetrics):
         self.dataset_bytes = Counter(
             "symbiont_training_dataset_bytes", "Bytes of datasets uploaded.", registry=self.registry
         )
+        self.releases = Counter(
+            "symbiont_training_release_calls",
+            "Calls that began or ended a release, by the state that it was then in.",
+            ["state"],
+            registry=self.registry,
+        )
+        for state in ReleaseState:
+            self.releases.labels(state.value)
         self.promotions = Counter("symbiont_training_promotions", "Aliases set.", registry=self.registry)
 
 

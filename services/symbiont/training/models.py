@@ -9,7 +9,7 @@ from symbiont.common.errors import FailedPrecondition, IntegrityError, NotFound
 from symbiont.common.resources import check_id
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.store import Store
-from symbiont.training.types import Alias, Model
+from symbiont.training.types import Alias, Model, ModelVersion
 
 PRODUCTION = "production"
 
@@ -33,13 +33,28 @@ class Models:
         alias = check_id("alias", alias or PRODUCTION)
 
         def change() -> Model:
-            version = self._store.version(model, number)
-            try:
-                self._artifacts.path("bundles", version.bundle_digest)
-                read_manifest(self._artifacts, version.bundle_digest)
-            except (IntegrityError, NotFound) as exc:
-                raise FailedPrecondition(f"{version.name} cannot serve: {exc}", reason="BUNDLE_DAMAGED") from exc
-            return self._store.set_alias(model, alias, number)
+            check_bundle(self._artifacts, self._store.version(model, number))
+            self._store.set_alias(model, alias, number)
+            return self._store.model(model)
+
+        changed = await asyncio.to_thread(change)
+        self._notifier.notify(Notifier.ALIASES)
+        return changed
+
+    async def rollback(self, model: str, alias: str, number: int) -> Alias:
+        """Points an alias that points at version `number` back at the version before, whose bundle is whole.
+
+        Raises:
+            NotFound: no such alias.
+            FailedPrecondition: there is no version before, its bundle is missing or damaged, or the alias points
+                elsewhere by now.
+        """
+
+        def change() -> Alias:
+            before = self._store.alias(model, alias)
+            if before.version.number == number and before.previous:
+                check_bundle(self._artifacts, self._store.version(model, before.previous))
+            return self._store.rollback_alias(model, alias, number)
 
         changed = await asyncio.to_thread(change)
         self._notifier.notify(Notifier.ALIASES)
@@ -60,3 +75,12 @@ class Models:
                     await first_of(news, self._stopping)
             finally:
                 self._notifier.forget(Notifier.ALIASES, news)
+
+
+def check_bundle(artifacts: ArtifactStore, version: ModelVersion) -> None:
+    """Raises FailedPrecondition when the bundle of a version is missing or damaged."""
+    try:
+        artifacts.path("bundles", version.bundle_digest)
+        read_manifest(artifacts, version.bundle_digest)
+    except (IntegrityError, NotFound) as exc:
+        raise FailedPrecondition(f"{version.name} cannot serve: {exc}", reason="BUNDLE_DAMAGED") from exc

@@ -83,3 +83,9 @@ def job_of(row: Row) -> types.Job:
 def version_of(row: Row) -> types.ModelVersion:
     """Builds a model version from its row."""
     return _build(types.ModelVersion, row, evaluation=_build(types.Evaluation, row["evaluation"]))
+
+
+def release_of(row: Row, candidate: types.ModelVersion) -> types.Release:
+    """Builds a release from its row and its candidate."""
+    rules, state = _build(types.ReleaseRules, row["rules"]), types.ReleaseState(row["state"])
+    return _build(types.Release, row, candidate=candidate, rules=rules, state=state)

@@ -3,7 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, Integer, MetaData, String, Table, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
 from sqlalchemy import Column as C
 from sqlalchemy.engine import Dialect
 from typing_extensions import override
@@ -106,4 +118,36 @@ aliases = _table(
     # Grows with every change of any alias: a watcher asks for what is newer than what it has.
     C("revision", Integer, nullable=False, index=True),
     C("update_time", Utc, nullable=False),
+    # The version before; databases of older releases get this column when they are opened.
+    C("previous", Integer),
+)
+
+releases = _table(
+    "releases",
+    # Grows with time, so that "newest first" needs no clock.
+    C("number", Integer, primary_key=True, autoincrement=True),
+    C("id", _ID, nullable=False, unique=True),
+    C("model", _ID, nullable=False),
+    C("alias", _ID, nullable=False),
+    C("candidate", Integer, nullable=False),
+    C("baseline", Integer, nullable=False),
+    C("weight", Integer, nullable=False),
+    C("shadow", Boolean, nullable=False),
+    C("rules", JSON, nullable=False),
+    C("state", String(16), nullable=False),
+    C("end_reason", String(1000), nullable=False),
+    C("create_time", Utc, nullable=False),
+    C("update_time", Utc, nullable=False),
+    C("end_time", Utc),
+    ForeignKeyConstraint(["model", "alias"], ["aliases.model", "aliases.alias"]),
+    Index("releases_by_alias", "model", "alias", "number"),
+)
+# Whatever two callers do at once, an alias has one release that runs.
+Index(
+    "one_active_release",
+    releases.c.model,
+    releases.c.alias,
+    unique=True,
+    sqlite_where=releases.c.state == "ACTIVE",
+    postgresql_where=releases.c.state == "ACTIVE",
 )

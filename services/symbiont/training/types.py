@@ -213,15 +213,64 @@ class ModelVersion:
         return f"models/{self.model}/versions/{self.number}"
 
 
+class ReleaseState(StrEnum):
+    """Whether a release runs, and how it ended."""
+
+    ACTIVE = "ACTIVE"
+    PROMOTED = "PROMOTED"
+    ENDED = "ENDED"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+@dataclass(frozen=True)
+class ReleaseRules:
+    """What a candidate must not do; None switches a rule off. Shares are 0 to 1, the ratio is over 1."""
+
+    max_error_rate_increase: float | None = None
+    max_p99_latency_ratio: float | None = None
+    max_label_shift: float | None = None
+    min_samples: int = 500
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version that is tried beside the one that an alias points at; `weight` is in percent."""
+
+    id: str
+    model: str
+    alias: str
+    candidate: ModelVersion
+    baseline: int
+    weight: int
+    shadow: bool
+    rules: ReleaseRules
+    state: ReleaseState
+    end_reason: str
+    create_time: datetime
+    update_time: datetime
+    end_time: datetime | None
+
+    @property
+    def name(self) -> str:
+        """`models/{model}/aliases/{alias}/releases/{release}`."""
+        return f"models/{self.model}/aliases/{self.alias}/releases/{self.id}"
+
+
 @dataclass(frozen=True)
 class Alias:
-    """A name that callers use for a version; `revision` grows with every change of any alias."""
+    """A name that callers use for a version.
+
+    `revision` grows with every change of any alias or its release; `previous` is the number of the version that it
+    pointed at before, 0 for none.
+    """
 
     model: str
     alias: str
     version: ModelVersion
     revision: int
     update_time: datetime
+    previous: int = 0
+    release: Release | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from symbiont.common.settings import ServiceSettings
 from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.__main__ import assemble
 from symbiont.inference.settings import InferenceSettings
+from symbiont.inference.warming import REQUEST_ID, TEXT
 from symbiont.tokenization.catalogue import Catalogue
 from symbiont.tokenization.library import TokenizerLibrary
 from symbiont.tokenization.metrics import TokenizationMetrics
@@ -39,6 +40,8 @@ class FakeTraining(model_pb2_grpc.ModelServiceServicer):
     def __init__(self) -> None:
         self.versions: dict[str, model_pb2.ModelVersion] = {}
         self.aliases: dict[tuple[str, str], str] = {}
+        self.releases: dict[tuple[str, str], model_pb2.Release] = {}
+        self.ended: list[model_pb2.EndReleaseRequest] = []
         self.calls: list[str] = []
         self._watchers: list[asyncio.Queue[model_pb2.ModelAlias]] = []
         self._port = 0
@@ -60,12 +63,35 @@ class FakeTraining(model_pb2_grpc.ModelServiceServicer):
     def promote(self, model: str, alias: str, version: model_pb2.ModelVersion) -> None:
         self.versions[version.name] = version
         self.aliases[model, alias] = version.name
+        self._tell(model, alias)
+
+    def release(self, model: str, alias: str, version: model_pb2.ModelVersion, **values: Any) -> str:
+        """Begins a release; returns its name."""
+        name = f"models/{model}/aliases/{alias}/releases/release-{version.name.rpartition('/')[2]}"
+        self.versions[version.name] = version
+        self.releases[model, alias] = model_pb2.Release(name=name, candidate_version=version, **values)
+        self._tell(model, alias)
+        return name
+
+    def end_release(self, model: str, alias: str) -> None:
+        del self.releases[model, alias]
+        self._tell(model, alias)
+
+    async def EndRelease(self, request: Any, context: Any) -> Any:
+        self.ended.append(request)
+        _, model, _, alias, _, _ = request.name.split("/")
+        if (model, alias) in self.releases:
+            self.end_release(model, alias)
+        return model_pb2.Release(name=request.name)
+
+    def _tell(self, model: str, alias: str) -> None:
         for queue in self._watchers:
             queue.put_nowait(self._alias(model, alias))
 
     def _alias(self, model: str, alias: str) -> model_pb2.ModelAlias:
         version = self.versions[self.aliases[model, alias]]
-        return model_pb2.ModelAlias(model=f"models/{model}", alias=alias, model_version=version)
+        release = self.releases.get((model, alias))
+        return model_pb2.ModelAlias(model=f"models/{model}", alias=alias, model_version=version, release=release)
 
     async def GetModel(self, request: Any, context: Any) -> Any:
         self.calls.append(request.name)
@@ -91,9 +117,15 @@ class FakeTraining(model_pb2_grpc.ModelServiceServicer):
 
 @dataclass
 class FakeTriton:
-    """Answers a row with the logits of its bundle, the first one shifted by the row's length over a thousand."""
+    """Answers a row with the logits of its bundle, the first one shifted by the row's length over a thousand.
+
+    Rows of `broken` bundles have an error. First rows, which versions are tried with, are counted apart, in `warmed`.
+    """
 
     logits: dict[str, list[float]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    warmed: list[str] = field(default_factory=list)
+    bundles: list[list[str]] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     request_ids: list[str] = field(default_factory=list)
     rows: list[list[int]] = field(default_factory=list)
@@ -112,19 +144,30 @@ class FakeTriton:
     async def infer_rows(
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
     ) -> HostAnswer:
+        if request_id == REQUEST_ID:
+            self.warmed += [row.bundle for row in rows]
+            return self._answer(rows)
         self.request_ids.append(request_id)
         self.timeouts.append(timeout_s)
         await asyncio.sleep(self.seconds)
+        self.rows = [row.input_ids.tolist() for row in rows]
+        self.bundles.append([row.bundle for row in rows])
+        return self._answer(rows)
+
+    def _answer(self, rows: Sequence[Row]) -> HostAnswer:
         if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
             # Of these each row has its own.
             return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        self.rows = [row.input_ids.tolist() for row in rows]
-        answers = [np.array(self.logits[row.bundle], dtype=np.float32) for row in rows]
-        for answer, row in zip(answers, rows, strict=True):
-            answer[0] += len(row.input_ids) / 1000
-        return HostAnswer(answers, Times(0.001, 0.002))
+        return HostAnswer([self._value(row) for row in rows], Times(0.001, 0.002))
+
+    def _value(self, row: Row) -> Any:
+        if row.bundle in self.broken:
+            return IntegrityError(f"bundles/{row.bundle}: damaged")
+        value = np.array(self.logits[row.bundle], dtype=np.float32)
+        value[0] += len(row.input_ids) / 1000
+        return value
 
 
 class Listening(Tokenization):
@@ -133,7 +176,8 @@ class Listening(Tokenization):
     request_ids: list[str]
 
     async def tokenize(self, settings: Any, batch: Any, expires: float | None = None) -> Any:
-        self.request_ids.append(current_request_id())
+        if list(batch.texts) != [TEXT]:
+            self.request_ids.append(current_request_id())
         return await super().tokenize(settings, batch, expires)
 
 

@@ -35,6 +35,8 @@ async def test_metrics_count_a_known_load(suite: Any, refusal: Any, eventually: 
     assert value("symbiont_inference_registry_connected") == 1
     assert value("symbiont_inference_aliases") == 2
     assert value("symbiont_rpc_seconds_count", service="inference", rpc="Predict", code="OK") == 4
+    await eventually(suite.inference.samples, lambda v: v("symbiont_inference_warm_ups_total", result="answered") == 2)
     tokenization = await suite.tokenization.samples()
     label = {"tokenizer": suite.tokenizer_digest[:12]}
-    assert tokenization("symbiont_tokenization_texts_total", **label) == 12
+    # The tokenizer of each of the two versions was tried with a text.
+    assert tokenization("symbiont_tokenization_texts_total", **label) == 12 + 2

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from symbiont.api.inference.v1 import release_pb2
+from symbiont.api.training.v1 import model_pb2
 from symbiont.api.training.v1 import training_job_pb2 as pb
 from symbiont.client import Client
 
@@ -120,6 +122,71 @@ def test_models(trained: Any) -> None:
     assert "b" * 64 in shown
     assert "90.0 %" in shown
     assert "NOT_FOUND" in trained("models", "promote", "m/versions/7").err
+
+
+@pytest.fixture
+def two(trained: Any, suite: Any) -> Any:
+    """The fake suite with two versions of `m`, of which the first serves."""
+    suite.state.versions["models/m/versions/2"] = model_pb2.ModelVersion(name="models/m/versions/2")
+    trained("models", "promote", "m/versions/1")
+    return trained
+
+
+def test_an_alias_goes_back(two: Any) -> None:
+    two("models", "promote", "m/versions/2")
+    assert two("models", "rollback", "m").out == "m@production -> 1\n"
+    assert "has no alias 'staging'" in two("models", "rollback", "m@staging").err
+
+
+def test_a_release_from_its_beginning_to_its_end(two: Any, suite: Any) -> None:
+    assert two("models", "release", "show", "m").err == "error: no release runs on m@production\n"
+    begun = two(
+        *("models", "canary", "m/versions/2", "--weight", "10", "--shadow"),
+        *("--max-error-rate", "0.02", "--max-label-shift", "0.1", "--min-samples", "50"),
+    )
+    assert begun.out.splitlines()[0] == "m@production: 1 -> 2, shadow, 10 % of calls, active"
+    (release,) = suite.state.releases.values()
+    rules = release.rules
+    assert (rules.max_error_rate_increase, rules.max_label_shift, rules.min_samples) == (0.02, 0.1, 50)
+    assert not rules.HasField("max_p99_latency_ratio")
+
+    assert "production -> 1 (trying 2: 10 % + shadow)" in two("models", "list").out
+    shown = two("models", "show", "m").out
+    assert "candidate for production" in shown
+    assert "release on m@production: 1 -> 2" in shown
+    seen = two("models", "release", "show", "m").out
+    assert "error rate at most 0.02 higher, labels at most 0.1 away; from 50 of each" in seen
+    for text in ("12.5 ms", "yes 100.0 %", "2 of 8 rows (25.0 %)", "0.1250"):
+        assert text in seen
+
+    assert "25 % of calls" in two("models", "release", "weight", "m", "25").out
+    scored = release_pb2.ScoredLabel(label="yes", probability=0.75)
+    suite.state.disagreements["a"] = release_pb2.Disagreement(input_sha256="c" * 64, baseline=scored)
+    listed = two("models", "release", "disagreements", "m").out
+    assert "c" * 16 in listed
+    assert "0.7500" in listed
+    assert "ended (seen enough)" in two("models", "release", "end", "m", "--reason", "seen enough").out
+    assert "trying" not in two("models", "list").out
+
+    two("models", "canary", "m/versions/2", "--weight", "1")
+    assert "promoted" in two("models", "release", "promote", "m").out
+    assert "production -> 2" in two("models", "list").out
+    listed = two("models", "releases", "m").out
+    assert "seen enough" in listed
+    assert listed.count("production") == 2
+
+
+def test_a_release_that_inference_has_not_seen_is_shown_all_the_same(two: Any, suite: Any) -> None:
+    two("models", "canary", "m/versions/2", "--max-latency-ratio", "2")
+    suite.state.unavailable["GetReleaseObservation"] = 1000
+    shown = two("models", "release", "show", "m")
+    assert (shown.status, "p99 at most 2 times" in shown.out) == (0, True)
+    assert "nothing seen of it" in shown.out
+
+
+def test_a_routing_key_goes_along(two: Any, suite: Any) -> None:
+    two("predict", "m", "a good one", "--routing-key", "user-1")
+    assert suite.state.routing_keys == ["user-1"]
 
 
 def test_predict(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

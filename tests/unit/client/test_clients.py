@@ -12,7 +12,8 @@ import grpc
 import pytest
 
 from symbiont import client as c
-from symbiont.api.training.v1 import dataset_pb2, training_job_pb2
+from symbiont.api.inference.v1 import release_pb2
+from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
 from symbiont.client.channels import Endpoints, Limits
 
 QUICK = Limits(timeout=5, patience=1.0, watch_patience=5.0)
@@ -224,6 +225,62 @@ def test_promotes_and_predicts(client: Any, rows: Path) -> None:
     assert caught.value.field == "instances[1].text"
     with pytest.raises(TypeError):
         client.predict("m", "one string")
+
+
+def tried(client: Any, suite: Any, rows: Path) -> None:
+    """Model m with two versions, of which the first serves."""
+    make_job(client, rows)
+    suite.state.versions["models/m/versions/2"] = model_pb2.ModelVersion(name="models/m/versions/2")
+    client.promote("m/versions/1")
+
+
+def test_takes_an_alias_back(client: Any, suite: Any, rows: Path) -> None:
+    tried(client, suite, rows)
+    client.promote("m/versions/2")
+    suite.state.unavailable["RollbackModelAlias"] = 1
+    assert client.rollback("m").model_version.name == "models/m/versions/1"
+    # The version that is to go is named, so that a second request for the same changes nothing.
+    assert client.rollback("m@production", "m/versions/2").model_version.name == "models/m/versions/1"
+    with pytest.raises(ValueError, match="models/m has no alias 'staging'"):
+        client.rollback("m@staging")
+
+
+def test_runs_a_release(client: Any, suite: Any, rows: Path) -> None:
+    tried(client, suite, rows)
+    rules = model_pb2.ReleaseRules(max_label_shift=0.25, min_samples=50)
+    release = client.create_release("m", "m/versions/2", weight=10, rules=rules)
+    assert (release.name, release.baseline) == ("models/m/aliases/production/releases/r1", "models/m/versions/1")
+    assert (release.weight, release.shadow, release.rules) == (10, False, rules)
+    assert client.get_release(release.name.removeprefix("models/")) == release
+    assert client.update_release(release.name, weight=0).weight == 0
+    changed = client.update_release(release.name, shadow=True)
+    assert (changed.weight, changed.shadow) == (0, True)
+    seen = client.get_release_observation(release.name)
+    assert (seen.candidate.model_version, seen.shadow.row_count) == ("models/m/versions/2", 8)
+    for name in "abc":
+        suite.state.disagreements[name] = release_pb2.Disagreement(input_sha256=name)
+    assert [found.input_sha256 for found in client.list_disagreements(release.name)] == ["a", "b", "c"]
+    assert client.end_release(release.name, "enough").end_reason == "enough"
+    for _ in range(2):
+        client.promote_release(client.create_release("m@production", "models/m/versions/2").name)
+    assert client.get_model("m").aliases[0].model_version.name == "models/m/versions/2"
+    assert len(list(client.list_releases("m"))) == len(list(client.list_releases("m@production"))) == 3
+    assert list(client.list_releases("m@staging")) == []
+
+
+def test_a_release_is_not_begun_twice_by_itself(client: Any, suite: Any, rows: Path) -> None:
+    tried(client, suite, rows)
+    suite.state.unavailable["CreateRelease"] = 1
+    with pytest.raises(c.UnavailableError):
+        client.create_release("m", "m/versions/2")
+    assert suite.state.calls["CreateRelease"] == 1
+
+
+def test_a_routing_key_goes_along(client: Any, suite: Any, rows: Path) -> None:
+    tried(client, suite, rows)
+    client.predict("m", ["good"], routing_key="user-1")
+    client.predict("m", ["good"])
+    assert suite.state.routing_keys == ["user-1", ""]
 
 
 def test_wait_ready(client: Any, suite: Any) -> None:

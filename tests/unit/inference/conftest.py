@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ from prometheus_client import CollectorRegistry
 from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError, Unavailable
 from symbiont.engine.row import HostAnswer, Row, Times
+from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.releases.disagreements import Disagreements
+from symbiont.inference.releases.releases import Releases
+from symbiont.inference.releases.shadow import Shadows
+from symbiont.inference.table import RoutingTable
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion
+from symbiont.inference.types import Alias, AliasUpdate, BundleInfo, ModelVersion, Release, ReleaseRules
 
 BASE, OTHER_BASE, TOKENIZER = "a" * 64, "b" * 64, "c" * 64
 
@@ -21,8 +27,18 @@ def make_version(model: str = "x", number: int = 1, base: str = BASE) -> ModelVe
     return ModelVersion(model, number, f"{number:x}".rjust(64, "d"), base, TOKENIZER)
 
 
-def make_alias(model: str = "x", alias: str = "production", number: int = 1, base: str = BASE) -> Alias:
-    return Alias(model, alias, make_version(model, number, base))
+def make_alias(
+    model: str = "x", alias: str = "production", number: int = 1, base: str = BASE, release: Release | None = None
+) -> Alias:
+    return Alias(model, alias, make_version(model, number, base), release)
+
+
+def make_release(
+    number: int = 2, weight: int = 10, shadow: bool = False, base: str = BASE, name: str = "r1", **rules: Any
+) -> Release:
+    """A release on models/x@production whose candidate is version `number`."""
+    name = f"models/x/aliases/production/releases/{name}"
+    return Release(name, make_version("x", number, base), weight, shadow, ReleaseRules(**rules))
 
 
 class FakeRegistry:
@@ -34,6 +50,7 @@ class FakeRegistry:
         self.streams: list[list[AliasUpdate | SymbiontError]] = []
         self.watches = 0
         self.asked: list[str] = []
+        self.ended: list[tuple[str, str]] = []
         self.down = False
 
     async def watch(self) -> AsyncIterator[AliasUpdate]:
@@ -59,6 +76,10 @@ class FakeRegistry:
                 return version
         raise NotFound("no such version")
 
+    async def end_release(self, name: str, reason: str, timeout_s: float) -> None:
+        self._enter(name)
+        self.ended.append((name, reason))
+
     def _enter(self, what: str) -> None:
         self.asked.append(what)
         if self.down:
@@ -73,8 +94,17 @@ class FakeHosts:
         self.loads: list[str] = []
         self.logits: dict[str, Sequence[float]] = {}
         self.calls: list[tuple[str, list[list[int]], float, str]] = []
+        self.bundles: list[list[str]] = []
         self.error: SymbiontError | None = None
+        # Rows of these have an error of their own.
+        self.broken: set[str] = set()
+        # A request of more rows than this fails.
+        self.largest: tuple[int, SymbiontError] | None = None
         self.seconds = 0.0
+        # Base -> seconds beside these.
+        self.slow: dict[str, float] = {}
+        self.most_at_once = 0
+        self._at_once = 0
 
     async def host_ready(self, base_digest: str) -> bool:
         return base_digest in self.loaded
@@ -90,14 +120,26 @@ class FakeHosts:
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
     ) -> HostAnswer:
         self.calls.append((base_digest, [row.input_ids.tolist() for row in rows], timeout_s, request_id))
-        await asyncio.sleep(self.seconds)
+        self.bundles.append([row.bundle for row in rows])
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await asyncio.sleep(self.seconds + self.slow.get(base_digest, 0))
+        finally:
+            self._at_once -= 1
         if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
             # Of these each row has its own.
             return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        values = [np.array(self.logits[row.bundle], dtype=np.float32) for row in rows]
-        return HostAnswer(values, Times(0.001, 0.002))
+        if self.largest and len(rows) > self.largest[0]:
+            raise self.largest[1]
+        return HostAnswer([self._value(row.bundle) for row in rows], Times(0.001, 0.002))
+
+    def _value(self, bundle: str) -> Any:
+        if bundle in self.broken:
+            return IntegrityError(f"bundles/{bundle}: damaged")
+        return np.array(self.logits[bundle], dtype=np.float32)
 
 
 class FakeTokens:
@@ -120,6 +162,15 @@ class FakeTokens:
         return Tokens(rows, [a < b for a, b in zip(cut, lengths, strict=True)], self.digest)
 
 
+def make_releases(
+    table: RoutingTable, registry: FakeRegistry, hosts: FakeHosts, shelf: BundleShelf, metrics: InferenceMetrics
+) -> tuple[Releases, Shadows, Disagreements]:
+    """Joins the parts of releases, as the process does."""
+    disagreements = Disagreements(4)
+    shadows = Shadows(table, shelf, disagreements, metrics, timeout_s=1.0)
+    return Releases(table, registry, hosts, shadows, metrics), shadows, disagreements
+
+
 @pytest.fixture
 def version() -> Callable[..., ModelVersion]:
     return make_version
@@ -128,6 +179,11 @@ def version() -> Callable[..., ModelVersion]:
 @pytest.fixture
 def alias() -> Callable[..., Alias]:
     return make_alias
+
+
+@pytest.fixture
+def release() -> Callable[..., Release]:
+    return make_release
 
 
 @pytest.fixture
@@ -159,6 +215,11 @@ def hosts() -> FakeHosts:
 @pytest.fixture
 def tokens() -> FakeTokens:
     return FakeTokens()
+
+
+@pytest.fixture
+def releases_of() -> Callable[..., tuple[Releases, Shadows, Disagreements]]:
+    return make_releases
 
 
 @pytest.fixture

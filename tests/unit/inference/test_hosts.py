@@ -34,6 +34,11 @@ def keeper(hosts: Any, table: RoutingTable, health: dict[str, bool], metrics: An
     return HostKeeper(hosts, table, report, metrics, interval_s=0.01)
 
 
+def prove(table: RoutingTable) -> None:
+    for version in table.unproven():
+        table.prove(version)
+
+
 async def test_hosts_follow_the_aliases(
     keeper: HostKeeper,
     table: RoutingTable,
@@ -45,13 +50,16 @@ async def test_hosts_follow_the_aliases(
 ) -> None:
     async with running("hosts", keeper.run):
         table.apply(AliasUpdate([alias("x")], complete=True))
+        prove(table)
         await until(lambda: health == {"models/x@production": True})
         table.apply(AliasUpdate([alias("x", "canary", 2), alias("y", base=B)], complete=False))
+        prove(table)
         ready = {"models/x@production": True, "models/x@canary": True, "models/y@production": True}
         await until(lambda: health == ready)
         assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 2
         assert prometheus.get_sample_value("symbiont_inference_aliases") == 3
         table.apply(AliasUpdate([alias("y", base=B)], complete=True))
+        prove(table)
         await until(lambda: health == {"models/y@production": True})
     assert hosts.loads == [A, B]
     assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 1
@@ -61,6 +69,7 @@ async def test_a_triton_that_restarted_gets_its_host_back(
     keeper: HostKeeper, table: RoutingTable, hosts: Any, health: dict[str, bool], alias: Any, until: Any
 ) -> None:
     table.apply(AliasUpdate([alias("x")], complete=True))
+    prove(table)
     async with running("hosts", keeper.run):
         await until(lambda: health == {"models/x@production": True})
         hosts.loaded.clear()
@@ -75,7 +84,22 @@ async def test_one_host_that_cannot_be_loaded_does_not_hold_up_another(
     keeper: HostKeeper, table: RoutingTable, hosts: Any, health: dict[str, bool], alias: Any, until: Any
 ) -> None:
     table.apply(AliasUpdate([alias("x"), alias("y", base=B)], complete=True))
+    prove(table)
     hosts.error = Unavailable("no memory")
     hosts.loaded.add(B)
     async with running("hosts", keeper.run):
         await until(lambda: health == {"models/x@production": False, "models/y@production": True})
+
+
+async def test_an_alias_is_ready_once_its_version_has_answered(
+    keeper: HostKeeper, table: RoutingTable, health: dict[str, bool], alias: Any, version: Any, until: Any
+) -> None:
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    async with running("hosts", keeper.run):
+        await until(lambda: keeper.is_ready(A) and health == {"models/x@production": False})
+        table.prove(version("x", 1))
+        await until(lambda: health == {"models/x@production": True})
+        # The version before serves on, and truly.
+        table.apply(AliasUpdate([alias("x", number=2)], complete=False))
+        await until(lambda: not keeper._changed.is_set())
+        assert health == {"models/x@production": True}

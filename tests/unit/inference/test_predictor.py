@@ -34,7 +34,9 @@ def texts(*given: str) -> list[Instance]:
 class Setting:
     """A predictor on fakes that knows model x, whose only version is 1."""
 
-    def __init__(self, registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any):
+    def __init__(
+        self, registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any, of: Any
+    ) -> None:
         self.registry, self.tokens, self.hosts, self.prometheus = registry, tokens, hosts, prometheus
         self.version = alias("x").version
         self.info: BundleInfo = info
@@ -43,15 +45,18 @@ class Setting:
         table.apply(AliasUpdate([alias("x")], complete=True))
         shelf = BundleShelf(lambda digest: self.info, 4)
         router = Router(registry, table, metrics, 4)
-        self.predictor = Predictor(router, shelf, tokens, hosts, Limits(3, 64), metrics)
+        releases, _, _ = of(table, registry, hosts, shelf, metrics)
+        self.predictor = Predictor(router, shelf, tokens, releases, Limits(3, 64), metrics)
 
     def counted(self, name: str, **labels: str) -> float | None:
         return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)
 
 
 @pytest.fixture
-def setting(registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any) -> Setting:
-    return Setting(registry, tokens, hosts, metrics, prometheus, alias, info)
+def setting(
+    registry: Any, tokens: Any, hosts: Any, metrics: Any, prometheus: Any, alias: Any, info: Any, releases_of: Any
+) -> Setting:
+    return Setting(registry, tokens, hosts, metrics, prometheus, alias, info, releases_of)
 
 
 async def test_a_call_is_answered_and_counted(setting: Setting) -> None:

@@ -143,8 +143,8 @@ def test_an_alias_moves_and_says_so(store: Store, resolved: Resolved) -> None:
     store.set_alias("mood", "production", 1)
     (alias,) = store.aliases_after(0)
     assert alias.version.bundle_digest == "1" * 64
-    model = store.set_alias("mood", "production", 2)
-    assert model.latest_version == 2
+    assert store.set_alias("mood", "production", 2).version.number == 2
+    assert store.model("mood").latest_version == 2
     (moved,) = store.aliases_after(alias.revision)
     assert (moved.version.number, moved.revision) == (2, alias.revision + 1)
     assert store.aliases_after(moved.revision) == []

@@ -32,6 +32,7 @@ class InferCall:
     reference: ModelReference
     batch: Batch
     outputs: Sequence[RequestedOutput]
+    routing_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class OpenInference:
             NotFound, FailedPrecondition, IntegrityError, Unavailable, DeadlineExceeded: as Predict.
         """
         began, seconds = time.perf_counter(), dict[str, float]()
-        served = await self._predictor.find(call.reference, deadline, seconds)
+        served = await self._predictor.find(call.reference, deadline, seconds, call.routing_key)
         check_task(served.bundle)
         answered = False
         try:

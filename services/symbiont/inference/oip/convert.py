@@ -11,13 +11,20 @@ from symbiont.inference.oip.statistics import Record
 from symbiont.inference.oip.tensors import Tensor
 from symbiont.inference.predictor import Limits
 from symbiont.inference.reference import parse_open_name
+from symbiont.inference.releases.picking import check_key
 from symbiont.inference.types import Alias, ModelVersion, Served
 from symbiont.triton.open_inference import model_config_pb2
 from symbiont.triton.open_inference import open_inference_pb2 as pb
 
 PLATFORM = "symbiont"
 PRIORITY, TIMEOUT, MARK_LAST = "priority", "timeout", "triton_enable_empty_final_response"
-_PARAMETERS = {PRIORITY: "uint64_param", TIMEOUT: "int64_param", MARK_LAST: "bool_param"}
+ROUTING_KEY = "routing_key"
+_PARAMETERS = {
+    PRIORITY: "uint64_param",
+    TIMEOUT: "int64_param",
+    MARK_LAST: "bool_param",
+    ROUTING_KEY: "string_param",
+}
 # KServe's client says by itself how long raw contents are, which they show anyway.
 _INPUT = {"binary_data_size": "int64_param"}
 _CLASSIFICATION = {"classification": "int64_param"}
@@ -34,7 +41,9 @@ def infer_call_from_proto(request: pb.ModelInferRequest, limits: Limits) -> Infe
     reference = parse_open_name(request.model_name, request.model_version)
     check_parameters("parameters", request.parameters, _PARAMETERS)
     outputs = check_outputs([_requested_output(output) for output in request.outputs])
-    return InferCall(reference, read_batch(_inputs(request, limits.instances), limits.text_bytes), outputs)
+    given = request.parameters[ROUTING_KEY].string_param if ROUTING_KEY in request.parameters else ""
+    key = check_key(f"parameters.{ROUTING_KEY}", given)
+    return InferCall(reference, read_batch(_inputs(request, limits.instances), limits.text_bytes), outputs, key)
 
 
 def timeout_from_proto(request: pb.ModelInferRequest) -> float | None:

@@ -6,7 +6,9 @@ Models: what training made, in versions, and which version serves."""
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import symbiont.api.training.v1.training_job_pb2
@@ -19,6 +21,38 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _ReleaseState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReleaseStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReleaseState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RELEASE_STATE_UNSPECIFIED: _ReleaseState.ValueType  # 0
+    """Not a state."""
+    RELEASE_STATE_ACTIVE: _ReleaseState.ValueType  # 1
+    """The candidate is tried."""
+    RELEASE_STATE_PROMOTED: _ReleaseState.ValueType  # 2
+    """The alias points at the candidate."""
+    RELEASE_STATE_ENDED: _ReleaseState.ValueType  # 3
+    """It was ended by a person, or the alias was pointed elsewhere."""
+    RELEASE_STATE_ROLLED_BACK: _ReleaseState.ValueType  # 4
+    """A rule was broken."""
+
+class ReleaseState(_ReleaseState, metaclass=_ReleaseStateEnumTypeWrapper):
+    """Whether a release runs, and how it ended."""
+
+RELEASE_STATE_UNSPECIFIED: ReleaseState.ValueType  # 0
+"""Not a state."""
+RELEASE_STATE_ACTIVE: ReleaseState.ValueType  # 1
+"""The candidate is tried."""
+RELEASE_STATE_PROMOTED: ReleaseState.ValueType  # 2
+"""The alias points at the candidate."""
+RELEASE_STATE_ENDED: ReleaseState.ValueType  # 3
+"""It was ended by a person, or the alias was pointed elsewhere."""
+RELEASE_STATE_ROLLED_BACK: ReleaseState.ValueType  # 4
+"""A rule was broken."""
+Global___ReleaseState: typing_extensions.TypeAlias = ReleaseState
 
 @typing.final
 class Model(google.protobuf.message.Message):
@@ -67,17 +101,28 @@ class ModelAlias(google.protobuf.message.Message):
     ALIAS_FIELD_NUMBER: builtins.int
     MODEL_VERSION_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Output only. The model: `models/{model}`."""
     alias: builtins.str
     """Output only. The alias, for example `production`."""
+    name: builtins.str
+    """Output only. Resource name: `models/{model}/aliases/{alias}`."""
+    previous_version: builtins.str
+    """Output only. What it pointed at before, `models/{model}/versions/{version}`; empty when there was nothing."""
     @property
     def model_version(self) -> Global___ModelVersion:
         """Output only. What it points at."""
 
     @property
     def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Output only. When it was last set."""
+        """Output only. When it, or its release, last changed."""
+
+    @property
+    def release(self) -> Global___Release:
+        """Output only. The release that runs; not set when none does."""
 
     def __init__(
         self,
@@ -86,13 +131,151 @@ class ModelAlias(google.protobuf.message.Message):
         alias: builtins.str = ...,
         model_version: Global___ModelVersion | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        name: builtins.str = ...,
+        previous_version: builtins.str = ...,
+        release: Global___Release | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["model_version", b"model_version", "update_time", b"update_time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["model_version", b"model_version", "release", b"release", "update_time", b"update_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "model", b"model", "model_version", b"model_version", "update_time", b"update_time"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "model", b"model", "model_version", b"model_version", "name", b"name", "previous_version", b"previous_version", "release", b"release", "update_time", b"update_time"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ModelAlias: typing_extensions.TypeAlias = ModelAlias
+
+@typing.final
+class Release(google.protobuf.message.Message):
+    """A version that is tried on the calls of an alias, beside the version that the alias points at."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    CANDIDATE_VERSION_FIELD_NUMBER: builtins.int
+    BASELINE_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    SHADOW_FIELD_NUMBER: builtins.int
+    RULES_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    END_REASON_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    UPDATE_TIME_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Output only. Resource name: `models/{model}/aliases/{alias}/releases/{release}`."""
+    candidate: builtins.str
+    """Required. Immutable. The version that is tried: `models/{model}/versions/{version}`."""
+    baseline: builtins.str
+    """Output only. What the alias pointed at when the release began: `models/{model}/versions/{version}`."""
+    weight: builtins.int
+    """Optional. Percent of the calls that the candidate answers, 0 to 100. Default 0. A caller's `routing_key` decides:
+    the same key gets the same version, and raising the weight takes no key away from the candidate. Calls without a
+    key are drawn at random.
+    """
+    shadow: builtins.bool
+    """Optional. Whether the candidate also computes the rows of the other calls, in the same batch where base, tokenizer
+    and largest length agree. Nobody gets these answers: they are compared with the ones that the callers got. The cost
+    is the candidate's compute, and the time that it adds to the batch.
+    """
+    state: Global___ReleaseState.ValueType
+    """Output only. Whether it runs, and if not, how it ended."""
+    end_reason: builtins.str
+    """Output only. Why it ended; empty while it runs."""
+    @property
+    def candidate_version(self) -> Global___ModelVersion:
+        """Output only. The candidate with its digests."""
+
+    @property
+    def rules(self) -> Global___ReleaseRules:
+        """Optional. Immutable. When inference ends the release by itself. Default: never."""
+
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Output only. When it began."""
+
+    @property
+    def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Output only. When it last changed."""
+
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Output only. When it ended; not set while it runs."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        candidate: builtins.str = ...,
+        candidate_version: Global___ModelVersion | None = ...,
+        baseline: builtins.str = ...,
+        weight: builtins.int = ...,
+        shadow: builtins.bool = ...,
+        rules: Global___ReleaseRules | None = ...,
+        state: Global___ReleaseState.ValueType = ...,
+        end_reason: builtins.str = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["candidate_version", b"candidate_version", "create_time", b"create_time", "end_time", b"end_time", "rules", b"rules", "update_time", b"update_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["baseline", b"baseline", "candidate", b"candidate", "candidate_version", b"candidate_version", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "name", b"name", "rules", b"rules", "shadow", b"shadow", "state", b"state", "update_time", b"update_time", "weight", b"weight"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Release: typing_extensions.TypeAlias = Release
+
+@typing.final
+class ReleaseRules(google.protobuf.message.Message):
+    """What a candidate must not do. Each rule that is set is judged anew on every `min_samples` calls, or rows, of the
+    candidate, against as many of the alias's own version; each inference process judges what it sees itself.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAX_ERROR_RATE_INCREASE_FIELD_NUMBER: builtins.int
+    MAX_P99_LATENCY_RATIO_FIELD_NUMBER: builtins.int
+    MAX_LABEL_SHIFT_FIELD_NUMBER: builtins.int
+    MIN_SAMPLES_FIELD_NUMBER: builtins.int
+    max_error_rate_increase: builtins.float
+    """Optional. How much higher the share of failed calls may be than that of the alias's version, 0 to 1. Refusals of a
+    caller's own input do not count.
+    """
+    max_p99_latency_ratio: builtins.float
+    """Optional. How many times the alias's version's p99 the candidate's may be, over 1. It is the time in the host, and
+    cannot be judged for a shadow, which answers in the same batch.
+    """
+    max_label_shift: builtins.float
+    """Optional. How far the distribution of predicted labels may be from that of the alias's version, as their total
+    variation distance, 0 to 1: the largest share of rows that could have moved. By chance alone equal models differ by
+    about 0.6 * sqrt((labels - 1) / min_samples) when they answer different calls, and by nothing as shadows.
+    """
+    min_samples: builtins.int
+    """Optional. Calls (rows, for labels) of either version that a judgement needs, 10 to 1,000,000. Default 500."""
+    def __init__(
+        self,
+        *,
+        max_error_rate_increase: builtins.float | None = ...,
+        max_p99_latency_ratio: builtins.float | None = ...,
+        max_label_shift: builtins.float | None = ...,
+        min_samples: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_error_rate_increase", b"_max_error_rate_increase", "_max_label_shift", b"_max_label_shift", "_max_p99_latency_ratio", b"_max_p99_latency_ratio", "max_error_rate_increase", b"max_error_rate_increase", "max_label_shift", b"max_label_shift", "max_p99_latency_ratio", b"max_p99_latency_ratio"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_error_rate_increase", b"_max_error_rate_increase", "_max_label_shift", b"_max_label_shift", "_max_p99_latency_ratio", b"_max_p99_latency_ratio", "max_error_rate_increase", b"max_error_rate_increase", "max_label_shift", b"max_label_shift", "max_p99_latency_ratio", b"max_p99_latency_ratio", "min_samples", b"min_samples"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_error_rate_increase: typing_extensions.TypeAlias = typing.Literal["max_error_rate_increase"]
+    _WhichOneofArgType__max_error_rate_increase: typing_extensions.TypeAlias = typing.Literal["_max_error_rate_increase", b"_max_error_rate_increase"]
+    _WhichOneofReturnType__max_label_shift: typing_extensions.TypeAlias = typing.Literal["max_label_shift"]
+    _WhichOneofArgType__max_label_shift: typing_extensions.TypeAlias = typing.Literal["_max_label_shift", b"_max_label_shift"]
+    _WhichOneofReturnType__max_p99_latency_ratio: typing_extensions.TypeAlias = typing.Literal["max_p99_latency_ratio"]
+    _WhichOneofArgType__max_p99_latency_ratio: typing_extensions.TypeAlias = typing.Literal["_max_p99_latency_ratio", b"_max_p99_latency_ratio"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_error_rate_increase) -> _WhichOneofReturnType__max_error_rate_increase | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_label_shift) -> _WhichOneofReturnType__max_label_shift | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_p99_latency_ratio) -> _WhichOneofReturnType__max_p99_latency_ratio | None: ...
+
+Global___ReleaseRules: typing_extensions.TypeAlias = ReleaseRules
 
 @typing.final
 class ModelVersion(google.protobuf.message.Message):
@@ -307,6 +490,204 @@ class PromoteModelVersionRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PromoteModelVersionRequest: typing_extensions.TypeAlias = PromoteModelVersionRequest
+
+@typing.final
+class RollbackModelAliasRequest(google.protobuf.message.Message):
+    """Request of RollbackModelAlias."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FROM_VERSION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `models/{model}/aliases/{alias}`."""
+    from_version: builtins.str
+    """Required. The version that is to go, `models/{model}/versions/{version}`: the one that the alias points at. When the
+    alias has been taken back from it already, the alias is returned as it is.
+    """
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        from_version: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["from_version", b"from_version", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RollbackModelAliasRequest: typing_extensions.TypeAlias = RollbackModelAliasRequest
+
+@typing.final
+class CreateReleaseRequest(google.protobuf.message.Message):
+    """Request of CreateRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The alias: `models/{model}/aliases/{alias}`."""
+    @property
+    def release(self) -> Global___Release:
+        """Required. The release to begin."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        release: Global___Release | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["release", b"release"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["parent", b"parent", "release", b"release"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CreateReleaseRequest: typing_extensions.TypeAlias = CreateReleaseRequest
+
+@typing.final
+class GetReleaseRequest(google.protobuf.message.Message):
+    """Request of GetRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `models/{model}/aliases/{alias}/releases/{release}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetReleaseRequest: typing_extensions.TypeAlias = GetReleaseRequest
+
+@typing.final
+class ListReleasesRequest(google.protobuf.message.Message):
+    """Request of ListReleases."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """Required. The alias: `models/{model}/aliases/{alias}`; `-` in place of the alias means all aliases of the model."""
+    page_size: builtins.int
+    """Optional. Most releases to return, 1 to 1000. Default 100."""
+    page_token: builtins.str
+    """Optional. `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListReleasesRequest: typing_extensions.TypeAlias = ListReleasesRequest
+
+@typing.final
+class ListReleasesResponse(google.protobuf.message.Message):
+    """Response of ListReleases."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RELEASES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Output only. Token of the next page; empty on the last one."""
+    @property
+    def releases(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Release]:
+        """Output only. One page of releases."""
+
+    def __init__(
+        self,
+        *,
+        releases: collections.abc.Iterable[Global___Release] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["next_page_token", b"next_page_token", "releases", b"releases"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListReleasesResponse: typing_extensions.TypeAlias = ListReleasesResponse
+
+@typing.final
+class UpdateReleaseRequest(google.protobuf.message.Message):
+    """Request of UpdateRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    @property
+    def release(self) -> Global___Release:
+        """Required. The release, by its `name`, with the new values."""
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """Required. What to change: `weight`, `shadow`, or both."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["release", b"release", "update_mask", b"update_mask"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["release", b"release", "update_mask", b"update_mask"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UpdateReleaseRequest: typing_extensions.TypeAlias = UpdateReleaseRequest
+
+@typing.final
+class PromoteReleaseRequest(google.protobuf.message.Message):
+    """Request of PromoteRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `models/{model}/aliases/{alias}/releases/{release}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PromoteReleaseRequest: typing_extensions.TypeAlias = PromoteReleaseRequest
+
+@typing.final
+class EndReleaseRequest(google.protobuf.message.Message):
+    """Request of EndRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    RULE_BROKEN_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `models/{model}/aliases/{alias}/releases/{release}`."""
+    reason: builtins.str
+    """Optional. Why, for those who read it later; up to 1000 characters."""
+    rule_broken: builtins.bool
+    """Optional. Whether a rule was broken: the state becomes ROLLED_BACK instead of ENDED. Default false."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+        rule_broken: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "reason", b"reason", "rule_broken", b"rule_broken"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___EndReleaseRequest: typing_extensions.TypeAlias = EndReleaseRequest
 
 @typing.final
 class WatchModelAliasesRequest(google.protobuf.message.Message):

@@ -60,6 +60,41 @@ class ModelServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.PromoteModelVersionRequest.SerializeToString,
                 response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Model.FromString,
                 _registered_method=True)
+        self.RollbackModelAlias = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/RollbackModelAlias',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.RollbackModelAliasRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.ModelAlias.FromString,
+                _registered_method=True)
+        self.CreateRelease = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/CreateRelease',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.CreateReleaseRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+                _registered_method=True)
+        self.GetRelease = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/GetRelease',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.GetReleaseRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+                _registered_method=True)
+        self.ListReleases = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/ListReleases',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesResponse.FromString,
+                _registered_method=True)
+        self.UpdateRelease = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/UpdateRelease',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.UpdateReleaseRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+                _registered_method=True)
+        self.PromoteRelease = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/PromoteRelease',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.PromoteReleaseRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+                _registered_method=True)
+        self.EndRelease = channel.unary_unary(
+                '/symbiont.training.v1.ModelService/EndRelease',
+                request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.EndReleaseRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+                _registered_method=True)
         self.WatchModelAliases = channel.unary_stream(
                 '/symbiont.training.v1.ModelService/WatchModelAliases',
                 request_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.WatchModelAliasesRequest.SerializeToString,
@@ -100,7 +135,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteModelVersion(self, request, context):
-        """Points an alias at a version. Inference follows within moments and drops no call.
+        """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
+        until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
         NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
         """
@@ -108,8 +144,65 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RollbackModelAlias(self, request, context):
+        """Points an alias back at the version before. A release of the alias ends.
+
+        The request names the version that is to go, so that the same request sent twice, or by two people at once, takes
+        one step back and not two. FAILED_PRECONDITION when the alias has no version before, points at some other version
+        by now, or when the bundle of the version before fails verification.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRelease(self, request, context):
+        """Begins a release: a version is tried beside the one that an alias points at.
+
+        NOT_FOUND when the alias or the version does not exist; FAILED_PRECONDITION when the alias has a release already or
+        points at the candidate, or when the candidate's bundle fails verification.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRelease(self, request, context):
+        """Returns one release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReleases(self, request, context):
+        """Lists the releases of an alias, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRelease(self, request, context):
+        """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteRelease(self, request, context):
+        """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
+        FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndRelease(self, request, context):
+        """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchModelAliases(self, request, context):
-        """Streams what every alias points at: first all of them, then each change as it is made.
+        """Streams what every alias points at: first all of them, then each change as it is made, of the alias or its release.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +235,41 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.PromoteModelVersion,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.PromoteModelVersionRequest.FromString,
                     response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Model.SerializeToString,
+            ),
+            'RollbackModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackModelAlias,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.RollbackModelAliasRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.ModelAlias.SerializeToString,
+            ),
+            'CreateRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRelease,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.CreateReleaseRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.SerializeToString,
+            ),
+            'GetRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRelease,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.GetReleaseRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.SerializeToString,
+            ),
+            'ListReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleases,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesResponse.SerializeToString,
+            ),
+            'UpdateRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRelease,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.UpdateReleaseRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.SerializeToString,
+            ),
+            'PromoteRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteRelease,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.PromoteReleaseRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.SerializeToString,
+            ),
+            'EndRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndRelease,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_model__pb2.EndReleaseRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_model__pb2.Release.SerializeToString,
             ),
             'WatchModelAliases': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchModelAliases,
@@ -285,6 +413,195 @@ class ModelService:
             '/symbiont.training.v1.ModelService/PromoteModelVersion',
             symbiont_dot_training_dot_v1_dot_model__pb2.PromoteModelVersionRequest.SerializeToString,
             symbiont_dot_training_dot_v1_dot_model__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/RollbackModelAlias',
+            symbiont_dot_training_dot_v1_dot_model__pb2.RollbackModelAliasRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.ModelAlias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/CreateRelease',
+            symbiont_dot_training_dot_v1_dot_model__pb2.CreateReleaseRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/GetRelease',
+            symbiont_dot_training_dot_v1_dot_model__pb2.GetReleaseRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/ListReleases',
+            symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.ListReleasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/UpdateRelease',
+            symbiont_dot_training_dot_v1_dot_model__pb2.UpdateReleaseRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/PromoteRelease',
+            symbiont_dot_training_dot_v1_dot_model__pb2.PromoteReleaseRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.ModelService/EndRelease',
+            symbiont_dot_training_dot_v1_dot_model__pb2.EndReleaseRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_model__pb2.Release.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,12 +36,38 @@ class ModelServiceStub:
     ListModelVersions: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.ListModelVersionsRequest, symbiont.api.training.v1.model_pb2.ListModelVersionsResponse]
     """Lists the versions of a model, newest first."""
     PromoteModelVersion: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteModelVersionRequest, symbiont.api.training.v1.model_pb2.Model]
-    """Points an alias at a version. Inference follows within moments and drops no call.
+    """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
+    until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
     NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
     """
+    RollbackModelAlias: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.RollbackModelAliasRequest, symbiont.api.training.v1.model_pb2.ModelAlias]
+    """Points an alias back at the version before. A release of the alias ends.
+
+    The request names the version that is to go, so that the same request sent twice, or by two people at once, takes
+    one step back and not two. FAILED_PRECONDITION when the alias has no version before, points at some other version
+    by now, or when the bundle of the version before fails verification.
+    """
+    CreateRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.CreateReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
+    """Begins a release: a version is tried beside the one that an alias points at.
+
+    NOT_FOUND when the alias or the version does not exist; FAILED_PRECONDITION when the alias has a release already or
+    points at the candidate, or when the candidate's bundle fails verification.
+    """
+    GetRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.GetReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
+    """Returns one release."""
+    ListReleases: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.ListReleasesRequest, symbiont.api.training.v1.model_pb2.ListReleasesResponse]
+    """Lists the releases of an alias, newest first."""
+    UpdateRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.UpdateReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
+    """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended."""
+    PromoteRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
+    """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
+    FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+    """
+    EndRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.EndReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
+    """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts."""
     WatchModelAliases: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.model_pb2.WatchModelAliasesRequest, symbiont.api.training.v1.model_pb2.WatchModelAliasesResponse]
-    """Streams what every alias points at: first all of them, then each change as it is made."""
+    """Streams what every alias points at: first all of them, then each change as it is made, of the alias or its release."""
 
 @typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -57,12 +83,38 @@ class ModelServiceAsyncStub(ModelServiceStub):
     ListModelVersions: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.ListModelVersionsRequest, symbiont.api.training.v1.model_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
     """Lists the versions of a model, newest first."""
     PromoteModelVersion: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteModelVersionRequest, symbiont.api.training.v1.model_pb2.Model]  # type: ignore[assignment]
-    """Points an alias at a version. Inference follows within moments and drops no call.
+    """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
+    until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
     NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
     """
+    RollbackModelAlias: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.RollbackModelAliasRequest, symbiont.api.training.v1.model_pb2.ModelAlias]  # type: ignore[assignment]
+    """Points an alias back at the version before. A release of the alias ends.
+
+    The request names the version that is to go, so that the same request sent twice, or by two people at once, takes
+    one step back and not two. FAILED_PRECONDITION when the alias has no version before, points at some other version
+    by now, or when the bundle of the version before fails verification.
+    """
+    CreateRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.CreateReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
+    """Begins a release: a version is tried beside the one that an alias points at.
+
+    NOT_FOUND when the alias or the version does not exist; FAILED_PRECONDITION when the alias has a release already or
+    points at the candidate, or when the candidate's bundle fails verification.
+    """
+    GetRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.GetReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
+    """Returns one release."""
+    ListReleases: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.ListReleasesRequest, symbiont.api.training.v1.model_pb2.ListReleasesResponse]  # type: ignore[assignment]
+    """Lists the releases of an alias, newest first."""
+    UpdateRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.UpdateReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
+    """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended."""
+    PromoteRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
+    """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
+    FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+    """
+    EndRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.EndReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
+    """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts."""
     WatchModelAliases: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.model_pb2.WatchModelAliasesRequest, symbiont.api.training.v1.model_pb2.WatchModelAliasesResponse]  # type: ignore[assignment]
-    """Streams what every alias points at: first all of them, then each change as it is made."""
+    """Streams what every alias points at: first all of them, then each change as it is made, of the alias or its release."""
 
 class ModelServiceServicer(metaclass=abc.ABCMeta):
     """Keeps the registry of models, their versions and the aliases that callers use."""
@@ -105,10 +157,78 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.training.v1.model_pb2.PromoteModelVersionRequest,
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.model_pb2.Model, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Model]]:
-        """Points an alias at a version. Inference follows within moments and drops no call.
+        """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
+        until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
         NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
         """
+
+    @abc.abstractmethod
+    def RollbackModelAlias(
+        self,
+        request: symbiont.api.training.v1.model_pb2.RollbackModelAliasRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.ModelAlias, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.ModelAlias]]:
+        """Points an alias back at the version before. A release of the alias ends.
+
+        The request names the version that is to go, so that the same request sent twice, or by two people at once, takes
+        one step back and not two. FAILED_PRECONDITION when the alias has no version before, points at some other version
+        by now, or when the bundle of the version before fails verification.
+        """
+
+    @abc.abstractmethod
+    def CreateRelease(
+        self,
+        request: symbiont.api.training.v1.model_pb2.CreateReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
+        """Begins a release: a version is tried beside the one that an alias points at.
+
+        NOT_FOUND when the alias or the version does not exist; FAILED_PRECONDITION when the alias has a release already or
+        points at the candidate, or when the candidate's bundle fails verification.
+        """
+
+    @abc.abstractmethod
+    def GetRelease(
+        self,
+        request: symbiont.api.training.v1.model_pb2.GetReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
+        """Returns one release."""
+
+    @abc.abstractmethod
+    def ListReleases(
+        self,
+        request: symbiont.api.training.v1.model_pb2.ListReleasesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.ListReleasesResponse, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.ListReleasesResponse]]:
+        """Lists the releases of an alias, newest first."""
+
+    @abc.abstractmethod
+    def UpdateRelease(
+        self,
+        request: symbiont.api.training.v1.model_pb2.UpdateReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
+        """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended."""
+
+    @abc.abstractmethod
+    def PromoteRelease(
+        self,
+        request: symbiont.api.training.v1.model_pb2.PromoteReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
+        """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
+        FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+        """
+
+    @abc.abstractmethod
+    def EndRelease(
+        self,
+        request: symbiont.api.training.v1.model_pb2.EndReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
+        """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts."""
 
     @abc.abstractmethod
     def WatchModelAliases(
@@ -116,6 +236,6 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.training.v1.model_pb2.WatchModelAliasesRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.model_pb2.WatchModelAliasesResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.model_pb2.WatchModelAliasesResponse]]:
-        """Streams what every alias points at: first all of them, then each change as it is made."""
+        """Streams what every alias points at: first all of them, then each change as it is made, of the alias or its release."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
