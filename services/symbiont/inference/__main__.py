@@ -20,8 +20,9 @@ from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, reader
 from symbiont.inference.clients import RegistryClient, TokenizationClient
+from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
-from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.metrics import GenerationMetrics, InferenceMetrics
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
 from symbiont.inference.oip.statistics import Statistics
@@ -54,7 +55,9 @@ def assemble(
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
-    return [native, open_registration(foreign)], background
+    generating = GenerationMetrics(service_metrics.registry)
+    generation, closing = generation_service(settings, generating, stopping, training, tokenization)
+    return [native, open_registration(foreign), generation], [*background, closing]
 
 
 async def serve(settings: InferenceSettings) -> None:

@@ -59,7 +59,10 @@ def test_a_missing_file_is_named(artifacts: ArtifactStore, copy: Path, missing: 
     [
         ("config.json", b"{", "not JSON"),
         ("config.json", b"[]", "not a JSON object"),
-        ("config.json", b'{"model_type": "llama"}', "model_type 'llama'; hosted are bert"),
+        ("config.json", b'{"model_type": "mamba"}', "model_type 'mamba'; hosted are bert"),
+        ("config.json", b'{"model_type": "llama"}', "lacks hidden_size"),
+        ("config.json", b'{"model_type": "llama", "hidden_size": 8}', "lacks max_position_embeddings"),
+        ("config.json", b'{"model_type": "llama", "quantization_config": {}}', "has a quantization_config"),
         ("config.json", b'{"model_type": "bert"}', "lacks max_position_embeddings"),
         ("model.safetensors", b"", "not a whole safetensors file"),
         ("model.safetensors", b"\xff" * 64, "not a whole safetensors file"),

@@ -64,7 +64,7 @@ def choose(logits: Tensor, samplers: Sequence[TokenSampler]) -> list[int]:
 
 
 def _keep_top_p(logits: Tensor, top_p: float) -> Tensor:
-    """Keeps the likeliest tokens that reach `top_p` together (nucleus sampling, Holtzman et al. 2019, arXiv 1904.09751)."""
+    """Keeps the likeliest tokens that reach `top_p` together (Holtzman et al. 2019, arXiv 1904.09751)."""
     ascending, order = logits.sort()
     out = ascending.softmax(-1).cumsum(-1) <= 1 - top_p
     out[-1] = False

@@ -128,10 +128,12 @@ class CausalRows:
         return len(self._mask)
 
     def choose(self, samplers: Sequence[TokenSampler]) -> list[int]:
+        """Returns the next token of each row."""
         return choose(self._logits, samplers)
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int]) -> None:
+        """Takes one token more into each row."""
         positions = self._mask.sum(-1, keepdim=True)
         self._mask = nn.functional.pad(self._mask, (0, 1), value=1)
         output = self._model(
@@ -144,25 +146,33 @@ class CausalRows:
         self._logits = output.logits[:, -1].float()
 
     def keep(self, indices: Sequence[int]) -> None:
+        """Drops all rows but these."""
         rows = torch.tensor(indices, dtype=torch.long, device=self._mask.device)
         self._mask, self._logits = self._mask[rows], self._logits[rows]
         # Columns that are padding in every row that is left.
         empty = int((self._mask.sum(0) == 0).sum())
         self._mask = self._mask[:, empty:]
-        for layer in self._cache.layers:
+        for layer in _layers(self._cache):
             layer.keys, layer.values = layer.keys[rows][:, :, empty:], layer.values[rows][:, :, empty:]
 
     def join(self, other: Rows) -> bool:
+        """Takes the rows of another in behind its own, if these can step together."""
         if not isinstance(other, CausalRows):
             return False
         width = max(self._mask.shape[1], other._mask.shape[1])
-        for mine, theirs in zip(self._cache.layers, other._cache.layers, strict=True):
+        for mine, theirs in zip(_layers(self._cache), _layers(other._cache), strict=True):
             mine.keys = torch.cat([_widen(mine.keys, width), _widen(theirs.keys, width)])
             mine.values = torch.cat([_widen(mine.values, width), _widen(theirs.values, width)])
         masks = [nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in (self._mask, other._mask)]
         self._mask = torch.cat(masks)
         self._logits = torch.cat([self._logits, other._logits])
         return True
+
+
+def _layers(cache: Any) -> Sequence[Any]:
+    """Returns the layers of a DynamicCache: `keys` and `values`, [rows, heads, tokens, size]."""
+    layers: Sequence[Any] = cache.layers
+    return layers
 
 
 def _widen(values: Tensor, width: int) -> Tensor:
@@ -206,12 +216,14 @@ class Seq2SeqRows:
         return len(self._mask)
 
     def choose(self, samplers: Sequence[TokenSampler]) -> list[int]:
+        """Returns the next token of each row."""
         return choose(self._logits, samplers)
 
     @torch.inference_mode()
     def advance(self, tokens: Sequence[int]) -> None:
+        """Takes one token more into each row."""
         output = self._model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self._states),  # type: ignore[arg-type]
+            encoder_outputs=BaseModelOutput(last_hidden_state=self._states),
             attention_mask=self._mask,
             decoder_input_ids=torch.tensor(tokens, device=self._mask.device)[:, None],
             past_key_values=self._cache,
@@ -221,23 +233,26 @@ class Seq2SeqRows:
         self._logits = output.logits[:, -1].float()
 
     def keep(self, indices: Sequence[int]) -> None:
+        """Drops all rows but these."""
         rows = torch.tensor(indices, dtype=torch.long, device=self._mask.device)
         self._mask, self._states, self._logits = self._mask[rows], self._states[rows], self._logits[rows]
         width = int(self._mask.sum(-1).max())
         self._mask, self._states = self._mask[:, :width], self._states[:, :width]
-        for layer in self._cache.self_attention_cache.layers:
+        for layer in _layers(self._cache.self_attention_cache):
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
-        for layer in self._cache.cross_attention_cache.layers:
+        for layer in _layers(self._cache.cross_attention_cache):
             layer.keys, layer.values = layer.keys[rows][:, :, :width], layer.values[rows][:, :, :width]
 
     def join(self, other: Rows) -> bool:
+        """Takes the rows of another in behind its own, if these can step together."""
         if not isinstance(other, Seq2SeqRows) or other._length != self._length:
             return False
         width = max(self._mask.shape[1], other._mask.shape[1])
-        mine, theirs = self._cache, other._cache
-        for left, right in zip(mine.self_attention_cache.layers, theirs.self_attention_cache.layers, strict=True):
+        selves = (_layers(cache.self_attention_cache) for cache in (self._cache, other._cache))
+        for left, right in zip(*selves, strict=True):
             left.keys, left.values = torch.cat([left.keys, right.keys]), torch.cat([left.values, right.values])
-        for left, right in zip(mine.cross_attention_cache.layers, theirs.cross_attention_cache.layers, strict=True):
+        crosses = (_layers(cache.cross_attention_cache) for cache in (self._cache, other._cache))
+        for left, right in zip(*crosses, strict=True):
             left.keys = torch.cat([_lengthen(left.keys, width), _lengthen(right.keys, width)])
             left.values = torch.cat([_lengthen(left.values, width), _lengthen(right.values, width)])
         self._states = torch.cat([_lengthen(self._states, width), _lengthen(other._states, width)])

@@ -65,7 +65,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorFacts:
-    """What must be known of a language model. `max_length` is in tokens: of prompt and text together where it is causal."""
+    """What must be known of a language model; `max_length` in tokens is a causal one's for prompt and text together."""
 
     digest: str
     kind: Kind

@@ -1,4 +1,4 @@
-"""The tensors that a client and a generator exchange. A request has either a sequence to generate or a sequence to stop."""
+"""The tensors that a client and a generator exchange: a request asks for a sequence, or stops one."""
 
 from collections.abc import Mapping
 from typing import Any
