@@ -12,9 +12,7 @@ from symbiont.cli.target import with_client
 from symbiont.client import Client
 from symbiont.client.names import short_name
 
-app = typer.Typer(
-    no_args_is_help=True, help="Base models: the hosts that every bundle lives on, and language models."
-)
+app = typer.Typer(no_args_is_help=True, help="Base models: the hosts that every bundle lives on, and language models.")
 
 
 @app.command()

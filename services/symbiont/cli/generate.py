@@ -28,9 +28,7 @@ def generate(
     repetition_penalty: Annotated[float, typer.Option(min=0, help="Over 1: repeat less; 0: no penalty.")] = 0.0,
     seed: Annotated[int | None, typer.Option(min=0, help="Makes what is drawn repeatable.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="Text that ends the generation; may be repeated.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object at the end.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Generates text, and prints it as it is made.
 

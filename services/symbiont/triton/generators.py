@@ -73,13 +73,17 @@ class _Models:
         self, base: str, request: Request, stop: Request | None, load: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[list[Any], None]:
         """Yields the responses of a request, as they come; a model that is not loaded is loaded first."""
-        loads = self._loads[base]
+        loads, begun = self._loads[base], False
         try:
             async with aclosing(self._streams.responses(request, stop)) as responses:
                 async for some in responses:
+                    begun = True
                     yield some
             return
         except HostNotLoaded as exc:
+            # What was given out cannot be taken back: the caller must ask again.
+            if begun:
+                raise
             await self._load(base, load, seen=loads, broken=exc.broken)
         async with aclosing(self._streams.responses(request, stop)) as responses:
             async for some in responses:

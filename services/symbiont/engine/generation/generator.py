@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from symbiont.common.errors import InvalidArgument, ResourceExhausted, SymbiontError, Unavailable
+from symbiont.common.lru import Lru
 from symbiont.engine.generation.model import LanguageModel, Prefill, Rows, Sampler
 from symbiont.engine.generation.types import Finish, Piece, Task
 
@@ -21,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 PREFILL_TOKENS = 256
 # Asking Triton whether a caller is gone costs a message between processes.
 CANCEL_CHECK_S = 0.1
+# Names remembered of stops that found no sequence: most had just ended.
+EARLY_STOPS = 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -66,10 +69,11 @@ class Generator:
         self._budget = token_budget
         self._clock = clock
         self._wake = threading.Condition()
-        # These three are guarded by the condition.
+        # These are guarded by the condition.
         self._waiting: deque[_Sequence] = deque()
         self._by_name: dict[str, _Sequence] = {}
         self._closed = False
+        self._early_stops: Lru[str, bool] = Lru(EARLY_STOPS)
         # These are the computing thread's own.
         self._entering: deque[_Sequence] = deque()
         self._groups: list[_Group] = []
@@ -93,15 +97,19 @@ class Generator:
                 raise InvalidArgument("request_id", f"{task.name!r} runs already")
             if len(self._waiting) >= self._max_waiting:
                 raise ResourceExhausted(f"{len(self._waiting)} sequences wait already")
+            # Triton may hand over a stop before the request that it follows.
+            made.stopped = self._early_stops.get(task.name) or False
             self._waiting.append(made)
             self._by_name[task.name] = made
             self._wake.notify()
 
     def stop(self, name: str) -> None:
-        """Ends a sequence at its next step; one that has ended is no error."""
+        """Ends a sequence at its next step; one that has ended is no error, and one that is still to come ends then."""
         with self._wake:
             if found := self._by_name.get(name):
                 found.stopped = True
+            else:
+                self._early_stops.put(name, True)
 
     def close(self) -> None:
         """Ends every sequence, then the thread."""

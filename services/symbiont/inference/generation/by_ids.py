@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from symbiont.common.request_id import current_request_id
 from symbiont.engine.generation.types import Finish, Piece, Sampling
 from symbiont.inference.deadline import Deadline
@@ -17,6 +17,8 @@ from symbiont.inference.types import Ids
 DEFAULT_MAX_TOKENS = 256
 # The last tokens of a prompt tell how the first new one is spelt.
 CONTEXT_TOKENS = 8
+# About the time in which one of those that run ends and another that waits gets its place.
+RETRY_AFTER_S = 1.0
 
 
 class TokenGenerators(Protocol):
@@ -68,6 +70,8 @@ class IdWriter:
                         deadline.expired("generate")
                     new = await text.add(piece.ids, last=finished)
                     yield Written(new, len(piece.ids), len(ids), piece.finish, piece.queued_s)
+            except ResourceExhausted as exc:
+                raise ResourceExhausted(str(exc), retry_after_s=RETRY_AFTER_S) from exc
             except (NotFound, InvalidArgument) as exc:
                 if exc.field == "max_tokens":
                     raise
