@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Suite
 from support.language_models import greedy, library_tokenizer, save_language_model
 from support.waiting import until_sync
 from symbiont.api.inference.v1 import generation_pb2 as pb
@@ -22,6 +21,8 @@ from symbiont.client import (
     training_spec,
 )
 from symbiont.client.channels import Endpoints
+
+from .conftest import Suite
 
 ENDLESS = 16_000
 
@@ -92,7 +93,7 @@ def leave(parts: Iterator[pb.GenerateResponse]) -> None:
 
 
 def scrape(suite: Suite, name: str) -> float:
-    from e2e.test_path import scrape as samples
+    from .test_path import scrape as samples
 
     return samples(suite, "inference").get(f"symbiont_inference_{name}", 0)
 

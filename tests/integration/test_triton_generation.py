@@ -49,9 +49,13 @@ async def server(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def settings(store) -> GeneratorSettings:
+    return GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(server, store):
-    settings = GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG)
+async def client(server, settings):
     client = TokenGenerators(server.url, settings)
     yield client
     await client.close()
@@ -132,8 +136,8 @@ async def test_callers_who_leave_before_the_first_token(server, generators, base
     assert len((await whole(generators, base, ids, 3))[0]) == 3
 
 
-async def test_a_client_that_dies_frees_its_places(server, store, generators, base, model):
-    other = TokenGenerators(server.url, GeneratorSettings(store.root))
+async def test_a_client_that_dies_frees_its_places(server, settings, generators, base, model):
+    other = TokenGenerators(server.url, settings)
     ids = prompts(1)[0]
     streams = [pieces(other, base, ids, ENDLESS) for _ in range(2)]
     for stream in streams:

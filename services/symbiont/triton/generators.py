@@ -74,8 +74,12 @@ class _Models:
     ) -> AsyncGenerator[list[Any], None]:
         """Yields the responses of a request, as they come; a model that is not loaded is loaded first."""
         loads, begun = self._loads[base], False
+
+        async def probe() -> None:
+            await self._probe(base)
+
         try:
-            async with aclosing(self._streams.responses(request, stop)) as responses:
+            async with aclosing(self._streams.responses(request, stop, probe)) as responses:
                 async for some in responses:
                     begun = True
                     yield some
@@ -85,9 +89,14 @@ class _Models:
             if begun:
                 raise
             await self._load(base, load, seen=loads, broken=exc.broken)
-        async with aclosing(self._streams.responses(request, stop)) as responses:
+        async with aclosing(self._streams.responses(request, stop, probe)) as responses:
             async for some in responses:
                 yield some
+
+    async def _probe(self, base: str) -> None:
+        """Raises HostNotLoaded when a model that was loaded is not there any more."""
+        if not await self.ready(base):
+            raise HostNotLoaded(f"Triton at {self._url} has lost {model.generator_name(base)}", broken=False)
 
     async def _load(self, base: str, load: Callable[[], Awaitable[None]], *, seen: int, broken: bool) -> None:
         """Loads a model unless it is ready, or was loaded since the caller saw `seen` loads of it.
@@ -139,6 +148,14 @@ class TokenGenerators(_Models):
                 pieces = [_piece(response) for response in some]
                 last = pieces[-1]
                 yield Piece([token for piece in pieces for token in piece.ids], last.finish, last.queued_s)
+
+    async def _probe(self, base: str) -> None:
+        # Triton may call a model ready whose process died; the model itself is asked, by a stop that stops nothing.
+        name = f"probe.{uuid.uuid4().hex[:16]}"
+        request = _request(model.generator_name(base), name, wire.pack_stop(name), _KINDS)
+        async with aclosing(self._streams.responses(request, None)) as responses:
+            async for _ in responses:
+                pass
 
 
 class TextGenerators(_Models):

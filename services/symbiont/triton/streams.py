@@ -6,7 +6,7 @@ and the stream is read to its end whether or not the caller is still there.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -15,9 +15,14 @@ import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from symbiont.common.errors import SymbiontError, Unavailable
-from symbiont.triton.translate import translate
+from symbiont.triton.translate import HostNotLoaded, translate
 
 Request = dict[str, Any]
+Probe = Callable[[], Awaitable[None]]
+# A model may be silent for longer, with a long prompt or a full queue; then it is asked again and again.
+SILENCE_S = 2.0
+# The time that a stopped stream has to end in.
+STOP_S = 30.0
 # Nobody waits that long; it only keeps a stream to a Triton that hangs from living for ever.
 _ABANDONED_S = 3600.0
 
@@ -34,34 +39,33 @@ class Streams:
         """Number of streams that are open, those whose callers have gone included."""
         return len(self._running)
 
-    async def responses(self, request: Request, stop: Request | None) -> AsyncGenerator[list[Any], None]:
+    async def responses(
+        self, request: Request, stop: Request | None, probe: Probe | None = None
+    ) -> AsyncGenerator[list[Any], None]:
         """Sends a request and yields its responses, those together that came meanwhile; leaving early stops the work.
 
         Args:
             stop: the request that stops it; without one, the stream is cancelled.
+            probe: called whenever nothing came for a while, to raise where nothing will come any more: Triton says
+                nothing to the streams of a model whose process died.
 
         Raises:
             Unavailable: Triton cannot be reached, or died; or what the model answered instead of a response.
         """
         stream = _Stream(self._client, self._url, request, stop)
         task = self._start(stream.run())
+        patience_s = 0.0 if stop is None else STOP_S
         try:
-            while True:
-                items = [await stream.queue.get()]
-                while not stream.queue.empty():
-                    items.append(stream.queue.get_nowait())
-                # The last item is the end, of one kind or the other.
-                over = items.pop() if items[-1] is None or isinstance(items[-1], SymbiontError) else items
-                if items:
+            while not stream.is_read:
+                if items := await stream.next(probe):
                     yield items
-                if isinstance(over, SymbiontError):
-                    raise over
-                if over is None:
-                    return
+        except HostNotLoaded:
+            patience_s = 0.0
+            raise
         finally:
             stream.leave()
-            if stop is None:
-                task.cancel()
+            # One that has ended by then is not touched by it.
+            asyncio.get_running_loop().call_later(patience_s, task.cancel)
 
     async def close(self, grace_s: float) -> None:
         """Gives streams that still run `grace_s` to end, then breaks them off."""
@@ -81,8 +85,9 @@ class Streams:
 
 class _Stream:
     def __init__(self, client: triton.InferenceServerClient, url: str, request: Request, stop: Request | None) -> None:
-        # Each response, then None; or an error.
-        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        # Whether the end was taken out of the queue, which has each response, then None or an error.
+        self.is_read = False
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._client = client
         self._url = url
         self._request = request
@@ -91,6 +96,29 @@ class _Stream:
         self._ended = False
         self._error: SymbiontError | None = None
 
+    async def next(self, probe: Probe | None) -> list[Any]:
+        """Waits for responses and returns those that are there; raises the error that stands in their place."""
+        items = [await self._first(probe)]
+        while not self._queue.empty():
+            items.append(self._queue.get_nowait())
+        if items[-1] is None or (isinstance(items[-1], SymbiontError) and len(items) == 1):
+            self.is_read = True
+        if isinstance(items[-1], SymbiontError):
+            if self.is_read:
+                raise items[-1]
+            self._queue.put_nowait(items[-1])
+            return items[:-1]
+        return items[:-1] if self.is_read else items
+
+    async def _first(self, probe: Probe | None) -> Any:
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_S if probe else None):
+                    return await self._queue.get()
+            except TimeoutError:
+                if probe:
+                    await probe()
+
     def leave(self) -> None:
         """Has the work stopped, unless it is over."""
         self._left.set()
@@ -98,16 +126,16 @@ class _Stream:
     async def run(self) -> None:
         """Reads the stream to its end."""
         try:
-            self.queue.put_nowait(await self._read())
+            self._queue.put_nowait(await self._read())
         except asyncio.CancelledError:
-            self.queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
+            self._queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
             raise
         except InferenceServerException as exc:
-            self.queue.put_nowait(translate(exc, self._url))
+            self._queue.put_nowait(translate(exc, self._url))
         except grpc.RpcError as exc:
-            self.queue.put_nowait(_broken(exc, self._url))
+            self._queue.put_nowait(_broken(exc, self._url))
         except grpc.aio.UsageError:
-            self.queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
+            self._queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
         finally:
             self.leave()
 
@@ -130,7 +158,7 @@ class _Stream:
             self._error = translate(error, self._url)
         elif (response := result.get_response()).id == self._request["request_id"]:
             if response.outputs:
-                self.queue.put_nowait(result)
+                self._queue.put_nowait(result)
             if not response.parameters["triton_final_response"].bool_param:
                 return
         else:
