@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from support.tokenizers import fallback_bpe
+from support.tokenizers import byte_bpe
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 from symbiont.training.language_models import FAMILIES
 
 MAX_LENGTH = 128
@@ -104,7 +104,9 @@ def greedy(model: Any, prompt: Ids | Sequence[int], max_tokens: int) -> list[int
 def save_language_model(folder: Path, family: str = "llama", *, max_length: int = MAX_LENGTH, seed: int = 0) -> Any:
     """Saves a tiny model with a tokenizer and a chat template in Hugging Face layout; returns the model."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer: Tokenizer = fallback_bpe()
+    tokenizer: Tokenizer = byte_bpe()
+    # As Llama's: a beginning and no end.
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     model = tiny_model(family, seed=seed, vocab_size=tokenizer.get_vocab_size(), max_length=max_length)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException  # type: ignore[import-u
 from symbiont.engine.generation import wire
 from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.engine.generation.types import Finish, Piece, Sampling
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 from symbiont.triton import generator_model as model
 from symbiont.triton.client import CHANNEL, is_true
 from symbiont.triton.streams import Request, Streams

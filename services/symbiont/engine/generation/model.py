@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from symbiont.engine.generation.types import GeneratorFacts, Sampling
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 
 # A model's own state of one sequence's choices; nobody else looks inside.
 Sampler = Any

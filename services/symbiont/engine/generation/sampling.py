@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from symbiont.engine.generation.types import Sampling
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 
 
 class TokenSampler:

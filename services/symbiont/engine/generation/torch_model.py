@@ -14,7 +14,7 @@ from symbiont.common.errors import IntegrityError
 from symbiont.engine.generation.model import Prefill, Rows
 from symbiont.engine.generation.sampling import TokenSampler, choose
 from symbiont.engine.generation.types import GeneratorFacts, Kind, Sampling
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 
 KIND = "bases"
 _CLASSES: dict[Kind, Any] = {"causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from symbiont.common.errors import SymbiontError
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 
 Kind = Literal["causal", "seq2seq"]
 

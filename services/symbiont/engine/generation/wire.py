@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.engine.generation.types import Finish, Piece, Sampling
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 
 INPUT_IDS = "INPUT_IDS"
 MAX_TOKENS = "MAX_TOKENS"

@@ -12,7 +12,7 @@ from symbiont.inference.generation.detokenizing import Detokenizer
 from symbiont.inference.generation.ports import Tokenizer
 from symbiont.inference.generation.stages import stage
 from symbiont.inference.generation.types import Backend, GeneratorInfo, Prompt, Written
-from symbiont.inference.types import Ids
+from symbiont.inference.tokens import Ids
 
 DEFAULT_MAX_TOKENS = 256
 # The last tokens of a prompt tell how the first new one is spelt.

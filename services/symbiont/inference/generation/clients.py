@@ -12,7 +12,7 @@ from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.inference.clients import TOKENIZATION, TRAINING
 from symbiont.inference.generation import convert
 from symbiont.inference.generation.types import Base
-from symbiont.inference.types import Ids
+from symbiont.inference.tokens import Ids
 
 
 class BaseRegistryClient:

@@ -11,7 +11,7 @@ from symbiont.api.training.v1 import base_model_pb2
 from symbiont.common.resources import parse_name
 from symbiont.engine.generation.types import Sampling
 from symbiont.inference.generation import types
-from symbiont.inference.types import Ids
+from symbiont.inference.tokens import Ids
 
 _ROLES = {
     pb.CHAT_ROLE_SYSTEM: "system",

@@ -32,8 +32,9 @@ class Detokenizer:
         if self._read == len(self._ids):
             return ""
         before, after = await self._decode([self._ids[self._start : self._read], self._ids[self._start :]])
-        grown = after.startswith(before) and len(after) > len(before)
-        if not grown or (after.endswith(_INCOMPLETE) and not last):
+        # By length and not by comparison: bytes that turn out to be no text change what stood before them, and what
+        # follows must not be lost with it.
+        if len(after) <= len(before) or (after.endswith(_INCOMPLETE) and not last):
             return ""
         self._start, self._read = self._read, len(self._ids)
         return after[len(before) :]

@@ -6,7 +6,7 @@ from typing import Protocol
 from symbiont.engine.generation.types import Sampling
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.generation.types import Backend, Base, GeneratorInfo, Prompt, Written
-from symbiont.inference.types import Ids
+from symbiont.inference.tokens import Ids
 
 
 class BaseRegistry(Protocol):

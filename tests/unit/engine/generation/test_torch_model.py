@@ -13,7 +13,7 @@ from symbiont.engine.generation import generator as generator_module
 from symbiont.engine.generation.generator import Generator
 from symbiont.engine.generation.torch_model import TorchLanguageModel
 from symbiont.engine.generation.types import Finish, Sampling, Task
-from symbiont.engine.runtime import Ids
+from symbiont.engine.row import Ids
 from symbiont.training.language_models import FAMILIES
 
 LENGTHS = (20, 7, 30, 1, 12, 25, 3, 15, 40)

@@ -58,6 +58,21 @@ async def test_any_pieces_of_any_text(family: str, data: st.DataObject) -> None:
     assert "".join(await run(family, ids, sizes)) == tokenizer(family).decode(ids)
 
 
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+async def test_any_bytes_whatever(data: st.DataObject) -> None:
+    ids = data.draw(st.lists(st.integers(5, 260), max_size=20))
+    sizes = data.draw(st.lists(st.integers(0, 3), max_size=20))
+    assert "".join(await run("byte_bpe", ids, sizes)) == tokenizer("byte_bpe").decode(ids)
+
+
+async def test_what_follows_bytes_that_are_no_text_is_not_lost() -> None:
+    made = tokenizer("fallback_bpe")
+    ids = [made.token_to_id(f"<0x{byte:02X}>") for byte in (0xC3, 0xA9, 0xE4)]
+    ids += made.encode("and so on", add_special_tokens=False).ids
+    assert "".join(await run("fallback_bpe", ids, [1] * len(ids))).endswith("and so on")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_the_text_goes_on_from_its_context(family: str) -> None:
     whole = tokenizer(family).encode("Please cancel the invoice number 4711", add_special_tokens=False).ids
