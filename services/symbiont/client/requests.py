@@ -6,6 +6,16 @@ from pathlib import Path
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from symbiont.api.inference.v1.generation_pb2 import (
+    CHAT_ROLE_ASSISTANT,
+    CHAT_ROLE_SYSTEM,
+    CHAT_ROLE_USER,
+    Chat,
+    ChatMessage,
+    ChatRole,
+    GenerateRequest,
+    Sampling,
+)
 from symbiont.api.inference.v1.inference_pb2 import Instance, PredictRequest
 from symbiont.api.inference.v1.release_pb2 import GetReleaseObservationRequest, ListDisagreementsRequest
 from symbiont.api.tokenization.v1 import tokenization_pb2
@@ -57,6 +67,13 @@ CHUNK_BYTES = 1 << 20
 REGISTRATION_TIMEOUT_S = 600.0
 UploadProgress = Callable[[int, int], None]
 
+# A generation takes as long as its text; the service has a limit of its own.
+GENERATION_TIMEOUT_S = 600.0
+_ROLES: dict[str, ChatRole.ValueType] = {
+    "system": CHAT_ROLE_SYSTEM,
+    "user": CHAT_ROLE_USER,
+    "assistant": CHAT_ROLE_ASSISTANT,
+}
 _FORMATS: dict[str, DatasetFormat.ValueType] = {
     "csv": DATASET_FORMAT_CSV,
     "tsv": DATASET_FORMAT_TSV,
@@ -252,6 +269,33 @@ def register_tokenizer(
     if package is not None:
         request.package.MergeFrom(tokenization_pb2.PackageSource(package=package, folder=package_folder))
     return request
+
+
+def generate(
+    base_model: str,
+    prompt: str | None,
+    messages: Sequence[tuple[str, str]] | None,
+    max_tokens: int,
+    stop: Sequence[str],
+    sampling: Sampling | None,
+) -> GenerateRequest:
+    """Builds a generation from exactly one of a prompt and the (role, content) turns of a chat."""
+    if (prompt is None) == (messages is None):
+        raise ValueError("give exactly one of a prompt and messages")
+    request = GenerateRequest(
+        base_model=full_name("bases", base_model), max_tokens=max_tokens, stop=a_list("stop", stop), sampling=sampling
+    )
+    if prompt is not None:
+        request.prompt = prompt
+    if messages is not None:
+        request.chat.MergeFrom(Chat(messages=[_message(role, content) for role, content in messages]))
+    return request
+
+
+def _message(role: str, content: str) -> ChatMessage:
+    if role not in _ROLES:
+        raise ValueError(f"role {role!r} is none of {', '.join(_ROLES)}")
+    return ChatMessage(role=_ROLES[role], content=content)
 
 
 def get_tokenizer(name: str) -> tokenization_pb2.GetTokenizerRequest:

@@ -12,6 +12,8 @@ from typing import Self, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from symbiont.api.inference.v1.generation_pb2 import GenerateResponse, Sampling
+from symbiont.api.inference.v1.generation_pb2_grpc import GenerationServiceStub
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.inference.v1.release_pb2 import Disagreement, ReleaseObservation
 from symbiont.api.inference.v1.release_pb2_grpc import ReleaseServiceStub
@@ -71,6 +73,7 @@ class Client:
         self._models = ModelServiceStub(training)
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
+        self._generation = GenerationServiceStub(inference)
         self._tokenization = TokenizationServiceStub(tokenization)
 
     def __enter__(self) -> Self:
@@ -256,6 +259,31 @@ class Client:
         calls with the same `routing_key` get the same one.
         """
         return predictions_of(self._call(self._inference.Predict, requests.predict(model, texts, top_k, routing_key)))
+
+    def generate(
+        self,
+        base_model: str,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[tuple[str, str]] | None = None,
+        max_tokens: int = 0,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+    ) -> Iterator[GenerateResponse]:
+        """Generates text with a language model, as it is made: yields `start`, any `delta`, and `end`.
+
+        `"".join(part.delta.text for part in generate(...))` is the whole text. `messages` are the (role, content) turns
+        of a chat, roles `system`, `user` and `assistant`. Leaving the loop early stops the work.
+        """
+        request = requests.generate(base_model, prompt, messages, max_tokens, stop, sampling)
+        timeout = requests.GENERATION_TIMEOUT_S
+        stream = self._generation.Generate(request, timeout=timeout, metadata=metadata())
+        try:
+            yield from stream
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
 
     def list_tokenizers(self) -> Iterator[pb.Tokenizer]:
         """Yields every tokenizer, ordered by digest."""

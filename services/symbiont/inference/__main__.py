@@ -21,8 +21,9 @@ from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.clients import RegistryClient, TokenizationClient
+from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
-from symbiont.inference.metrics import InferenceMetrics
+from symbiont.inference.metrics import GenerationMetrics, InferenceMetrics
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
 from symbiont.inference.oip.statistics import Statistics
@@ -75,7 +76,9 @@ def assemble(
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
-    return [native, tried, open_registration(foreign)], background
+    generating = GenerationMetrics(service_metrics.registry)
+    generation, closing = generation_service(settings, generating, stopping, training, tokenization)
+    return [native, tried, open_registration(foreign), generation], [*background, closing]
 
 
 async def serve(settings: InferenceSettings) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from symbiont.common.errors import DeadlineExceeded
 
@@ -26,6 +27,11 @@ class Deadline:
         if left <= 0:
             raise DeadlineExceeded("the deadline passed before the answer was ready")
         return left
+
+    @staticmethod
+    def expired(stage: str) -> NoReturn:
+        """Raises what `bound` raises, for whoever else found out that the time is over."""
+        raise DeadlineExceeded(f"the deadline passed in the stage {stage!r}")
 
     @asynccontextmanager
     async def bound(self, stage: str) -> AsyncIterator[None]:

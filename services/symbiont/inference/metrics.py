@@ -1,10 +1,13 @@
 """Every metric that the inference service alone has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from symbiont.common.errors import SymbiontError
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
+from symbiont.inference.generation.types import Ended, Reason
 from symbiont.inference.releases.trial import RULES
 from symbiont.inference.types import ModelVersion, PredictResult
 
@@ -33,7 +36,8 @@ REASONS = (
 )
 PARTS, WARM_UPS, SHADOW_ROWS = ("baseline", "candidate"), ("answered", "failed"), ("same", "other", "missed")
 SHIFT_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
-_SHORT = 12
+# Digits of a digest that a label has.
+SHORT = 12
 
 
 class InferenceMetrics:
@@ -115,9 +119,104 @@ class InferenceMetrics:
 
     def answered(self, version: ModelVersion, instances: int, seconds: Mapping[str, float]) -> None:
         """Counts one answered call by what answered it."""
-        base = version.base_digest[:_SHORT]
+        base = version.base_digest[:SHORT]
         self.predictions.labels(base).inc()
         self.instances.labels(base).inc(instances)
         self.batch_size.observe(instances)
         for stage, spent in seconds.items():
             self.stage_seconds.labels(stage).observe(spent)
+
+
+GENERATION_REASONS = (
+    *REASONS,
+    "INPUT",
+    "MESSAGES",
+    "ROLE",
+    "SAMPLING",
+    "MAX_TOKENS",
+    "STOP",
+    "NOT_A_GENERATOR",
+    "NO_CHAT_TEMPLATE",
+    "CHAT_TEMPLATE",
+)
+SPEED_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class GenerationMetrics:
+    """What was generated. Labels are closed sets: `base` as above, `finish` one of `Reason`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.tokens = Counter(
+            "symbiont_inference_generated_tokens", "Tokens generated for answers.", ["base"], registry=registry
+        )
+        self.prompt_tokens = Counter(
+            "symbiont_inference_prompt_tokens", "Tokens of prompts read.", ["base"], registry=registry
+        )
+        self.ends = Counter(
+            "symbiont_inference_generations",
+            "Generations that ended without an error; cancelled: by the caller, or because the service stops.",
+            ["finish"],
+            registry=registry,
+        )
+        self.refusals = Refusals(
+            "symbiont_inference_generation_refusals",
+            "Calls of Generate that ended in an error.",
+            GENERATION_REASONS,
+            registry,
+        )
+        self.in_progress = Gauge(
+            "symbiont_inference_generations_running", "Calls of Generate in progress.", registry=registry
+        )
+        self.open_streams = Gauge(
+            "symbiont_inference_generation_streams",
+            "Generations that run in Triton for this process, those on their way to a stop included.",
+            registry=registry,
+        )
+        self.first_token_seconds = Histogram(
+            "symbiont_inference_first_token_seconds",
+            "Time from a call's arrival to its first token, in seconds.",
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self.speed = Histogram(
+            "symbiont_inference_generation_tokens_per_second",
+            "Tokens a second of a generation, after its first.",
+            registry=registry,
+            buckets=SPEED_BUCKETS,
+        )
+        for reason in Reason:
+            self.ends.labels(reason)
+
+    @contextmanager
+    def running(self) -> Iterator["GenerationRecord"]:
+        """Counts a call as running for as long as the block lasts, and as cancelled when its caller leaves it."""
+        record = GenerationRecord(self)
+        self.in_progress.inc()
+        try:
+            yield record
+        except SymbiontError:
+            record.known = True
+            raise
+        finally:
+            self.in_progress.dec()
+            if not record.known:
+                self.ends.labels(Reason.CANCELLED).inc()
+
+
+class GenerationRecord:
+    """What became of one generation."""
+
+    def __init__(self, metrics: GenerationMetrics) -> None:
+        self.known = False
+        self._metrics = metrics
+
+    def end(self, base_digest: str, ended: Ended) -> None:
+        """Counts a generation that came to its end."""
+        self.known = True
+        metrics, base = self._metrics, base_digest[:SHORT]
+        metrics.prompt_tokens.labels(base).inc(ended.prompt_tokens)
+        metrics.ends.labels(ended.reason).inc()
+        if "first_token" in ended.seconds:
+            metrics.first_token_seconds.observe(ended.seconds["first_token"])
+        if ended.tokens_per_second:
+            metrics.speed.observe(ended.tokens_per_second)

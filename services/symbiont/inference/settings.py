@@ -1,6 +1,7 @@
 """Settings of the inference service."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -39,3 +40,15 @@ class InferenceSettings(ServiceSettings):
     )
     host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")
+    generation_backend: Literal["symbiont", "vllm"] = Field(
+        "symbiont", description="what generates text in Triton: Symbiont's engine, or Triton's vLLM backend"
+    )
+    generation_timeout_seconds: float = Field(300.0, gt=0, description="longest that a Generate may take")
+    generation_sequences: int = Field(16, gt=0, description="texts that a language model generates at a time")
+    generation_waiting: int = Field(64, gt=0, description="texts that may wait for that; more get RESOURCE_EXHAUSTED")
+    generation_token_budget: int = Field(
+        16_384, gt=0, description="tokens of all texts that a language model generates at a time, prompts included"
+    )
+    generation_vllm_arguments: dict[str, Any] = Field(
+        {}, description="more arguments of vLLM's engine, as a JSON object"
+    )

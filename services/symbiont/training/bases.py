@@ -16,14 +16,15 @@ from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
 from symbiont.common.sources import in_folder, in_package
+from symbiont.training import language_models
+from symbiont.training.language_models import FIELD, read_json
 from symbiont.training.types import BaseModel, Source
 
 KIND = "bases"
 TOKENIZERS = "tokenizers"
-FIELD = "base_model.source"
 # Encoder families that the engine hosts, with the number of positions that each keeps for itself.
 FAMILIES = {"bert": 0, "electra": 0, "distilbert": 0, "roberta": 2, "xlm-roberta": 2}
-HUB_FILES = ["*.json", "*.safetensors", "1_Pooling/*"]
+HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "1_Pooling/*"]
 
 
 def register(artifacts: ArtifactStore, identifier: str, source: Source, provider: str, license: str) -> BaseModel:
@@ -38,19 +39,24 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     config = _config(folder)
     weights, tokenizer_file = _weights(folder), _tokenizer(folder)
     shapes = {name: shape for file in weights.values() for name, shape in _shapes(file).items()}
-    hidden_size = int(config.get("hidden_size") or config["dim"])
-    positions = int(config["max_position_embeddings"]) - FAMILIES[config["model_type"]]
+    kind = language_models.kind_of(config) or "encoder"
+    hidden_size, positions = _sizes(config)
     max_tokens = min(positions, _tokenizer_limit(folder))
-    pooling = _pooling(folder)
-    fields = {
+    pooling = _pooling(folder) if kind == "encoder" else ""
+    fields: dict[str, Any] = {
         "kind": "base",
         "format_version": 1,
-        "pooling": pooling,
         "hidden_size": hidden_size,
         "max_length": max_tokens,
         "architecture": _architecture(config),
     }
-    digest = artifacts.put(KIND, {"config.json": folder / "config.json", **weights}, fields)
+    files: dict[str, Path | bytes] = {"config.json": folder / "config.json", **weights}
+    if kind == "encoder":
+        fields["pooling"] = pooling
+    else:
+        fields |= language_models.fields(kind, folder)
+        files |= language_models.files(folder)
+    digest = artifacts.put(KIND, files, fields)
     tokenizer_fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": max_tokens}
     tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": tokenizer_file}, tokenizer_fields)
     try:
@@ -70,7 +76,8 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
         parameter_count=sum(_size(shape) for shape in shapes.values()),
         max_tokens=max_tokens,
         pooling=pooling,
-        modules=_linear_modules(shapes),
+        modules=_linear_modules(shapes) if kind == "encoder" else (),
+        kind=kind,
     )
 
 
@@ -111,33 +118,33 @@ LOCATORS: dict[str, Callable[[Source], Path]] = {
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     family = config.get("model_type")
+    if language_models.kind_of(config):
+        language_models.check(config)
+        return config
     if family not in FAMILIES:
-        raise InvalidArgument(FIELD, f"config.json has model_type {family!r}; hosted are {', '.join(sorted(FAMILIES))}")
+        known = f"{', '.join(sorted(FAMILIES))}, and to generate {', '.join(sorted(language_models.FAMILIES))}"
+        raise InvalidArgument(FIELD, f"config.json has model_type {family!r}; hosted are {known}")
     missing = [key for key in ("max_position_embeddings",) if key not in config]
     if missing or not ("hidden_size" in config or "dim" in config):
         raise InvalidArgument(FIELD, "config.json lacks max_position_embeddings or hidden_size")
     return config
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InvalidArgument(FIELD, f"there is no {path.name} in {path.parent}")
-    try:
-        value = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
-        raise InvalidArgument(FIELD, f"{path.name} is not JSON") from exc
-    if not isinstance(value, dict):
-        raise InvalidArgument(FIELD, f"{path.name} is not a JSON object")
-    return value
+def _sizes(config: dict[str, Any]) -> tuple[int, int]:
+    """Returns the width of the hidden states, and the number of positions for tokens."""
+    if language_models.kind_of(config):
+        return language_models.sizes(config)
+    positions = int(config["max_position_embeddings"]) - FAMILIES[config["model_type"]]
+    return int(config.get("hidden_size") or config["dim"]), positions
 
 
 def _weights(folder: Path) -> dict[str, Path]:
     files = {p.name: p for p in sorted(folder.glob("*.safetensors"))}
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(_json(index).get("weight_map", {}).values()))
+        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
         if not shards or any(name not in files for name in shards):
             raise InvalidArgument(FIELD, f"{index.name} names files that are not in {folder}")
         return {**{name: files[name] for name in shards}, index.name: index}
@@ -194,7 +201,7 @@ def _tokenizer(folder: Path) -> Path:
 
 def _tokenizer_limit(folder: Path) -> int:
     config = folder / "tokenizer_config.json"
-    limit = _json(config).get("model_max_length") if config.is_file() else None
+    limit = read_json(config).get("model_max_length") if config.is_file() else None
     # Transformers writes 1e30 for "no limit".
     return int(limit) if isinstance(limit, int | float) and 0 < limit < 1e9 else 1 << 30
 
@@ -202,7 +209,7 @@ def _tokenizer_limit(folder: Path) -> int:
 def _pooling(folder: Path) -> str:
     """Returns how sentence-transformers pools this model, where it says so; else the mean."""
     config = folder / "1_Pooling" / "config.json"
-    return "cls" if config.is_file() and _json(config).get("pooling_mode_cls_token") else "mean"
+    return "cls" if config.is_file() and read_json(config).get("pooling_mode_cls_token") else "mean"
 
 
 def _architecture(config: dict[str, Any]) -> str:

@@ -22,7 +22,16 @@ RELEASE_STATES = {
     types.ReleaseState.ENDED: model_pb2.RELEASE_STATE_ENDED,
     types.ReleaseState.ROLLED_BACK: model_pb2.RELEASE_STATE_ROLLED_BACK,
 }
-POOLINGS = {"mean": base_model_pb2.POOLING_MEAN, "cls": base_model_pb2.POOLING_CLS}
+KINDS = {
+    "encoder": base_model_pb2.BASE_MODEL_KIND_ENCODER,
+    "causal": base_model_pb2.BASE_MODEL_KIND_CAUSAL,
+    "seq2seq": base_model_pb2.BASE_MODEL_KIND_SEQ2SEQ,
+}
+POOLINGS = {
+    "": base_model_pb2.POOLING_UNSPECIFIED,
+    "mean": base_model_pb2.POOLING_MEAN,
+    "cls": base_model_pb2.POOLING_CLS,
+}
 
 
 def timestamp_to_proto(time: datetime | None) -> Timestamp | None:
@@ -75,6 +84,7 @@ def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:
 
 def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
     """A registered base model as its resource."""
+    encoder = base.kind == "encoder"
     return base_model_pb2.BaseModel(
         name=f"bases/{base.id}",
         source=source_to_proto(base.source),
@@ -88,8 +98,9 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         max_tokens=base.max_tokens,
         pooling=POOLINGS[base.pooling],
         # An adapter needs a linear layer to sit on.
-        tuning_methods=TUNING_METHODS if base.modules else TUNING_METHODS[:1],
-        task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION],
+        tuning_methods=(TUNING_METHODS if base.modules else TUNING_METHODS[:1]) if encoder else (),
+        task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION] if encoder else (),
+        kind=KINDS[base.kind],
         create_time=timestamp_to_proto(base.create_time),
     )
 

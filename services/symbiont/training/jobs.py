@@ -113,6 +113,9 @@ class Jobs:
 def resolve(spec: TrainingSpec, store: Store) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them."""
     base = _find(store.base, "base_model", spec.base_model)
+    if base.kind != "encoder":
+        problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
+        raise InvalidArgument(f"{SPEC}.base_model", problem, reason="NOT_AN_ENCODER")
     dataset = _find(store.dataset, "dataset", spec.dataset)
     judged_by = spec.evaluation_dataset and _find(store.dataset, "evaluation_dataset", spec.evaluation_dataset)
     labels = _labels(spec, dataset, judged_by or None)

@@ -53,7 +53,10 @@ class Source:
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A registered host. `modules` are the leaf names of its linear layers, which adapters may target."""
+    """A registered model. `modules` are the leaf names of its linear layers, which adapters may target.
+
+    `kind` is `encoder`, which bundles live on, or `causal` or `seq2seq`, which generate; these have no `pooling`.
+    """
 
     id: str
     source: Source
@@ -67,6 +70,7 @@ class BaseModel:
     max_tokens: int
     pooling: str
     modules: tuple[str, ...]
+    kind: str = "encoder"
     create_time: datetime = field(default_factory=now)
 
 

@@ -21,7 +21,7 @@ from symbiont.triton.translate import HostNotLoaded, translate
 
 _T = TypeVar("_T")
 
-_CHANNEL = [
+CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     # gRPC's own pause grows to two minutes; a Triton that comes back should be found at once.
@@ -51,7 +51,7 @@ class HostClient:
         """
         self._url = url
         self._settings = settings
-        self._client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+        self._client = triton.InferenceServerClient(url, channel_args=CHANNEL)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # How often this client has loaded a host: tells a caller whether another one mended it meanwhile.
         self._loads: defaultdict[str, int] = defaultdict(int)
@@ -73,12 +73,12 @@ class HostClient:
 
     async def ready(self) -> bool:
         """Whether Triton answers."""
-        return await _is_true(self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+        return await is_true(self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
 
     async def host_ready(self, base_digest: str) -> bool:
         """Whether a host is loaded and its process lives."""
         name = host_name(base_digest)
-        return await _is_true(self._client.is_model_ready(name, client_timeout=_READY_TIMEOUT_S))
+        return await is_true(self._client.is_model_ready(name, client_timeout=_READY_TIMEOUT_S))
 
     async def ensure_host(self, base_digest: str) -> None:
         """Loads a host unless it is loaded; concurrent calls for one host load it once.
@@ -197,14 +197,15 @@ class HostClient:
 
 async def is_server_ready(url: str) -> bool:
     """Whether a Triton answers at host:port; never raises."""
-    client = triton.InferenceServerClient(url, channel_args=_CHANNEL)
+    client = triton.InferenceServerClient(url, channel_args=CHANNEL)
     try:
-        return await _is_true(client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+        return await is_true(client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
     finally:
         await client.close()
 
 
-async def _is_true(call: Awaitable[Any]) -> bool:
+async def is_true(call: Awaitable[Any]) -> bool:
+    """Returns what a question to Triton is answered with; False when it cannot be asked."""
     try:
         return bool(await call)
     except (InferenceServerException, grpc.aio.UsageError):

@@ -205,3 +205,22 @@ def test_predict(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert trained("predict", "m").status == 2
     missing = trained("predict", "m", "--file", "nowhere")
     assert (missing.status, "nowhere does not exist" in missing.err) == (2, True)
+
+
+def test_generate(call: Any, suite: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("bases", "register", "tiny", "--package", "p")
+    result = call("generate", "tiny", "hello [there]", "--system", "be brief", "--stop", "x", "--seed", "0")
+    assert result.out == "1:be brief 2:hello [there] \n"
+    assert "bases/tiny" in result.err
+    assert "eos" in result.err
+    assert suite.state.generations[-1].sampling.HasField("seed")
+    flags = "--raw --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 3 --repetition-penalty 1.5"
+    assert call("generate", "tiny", "go on", *flags.split()).out == "go on \n"
+    sent = suite.state.generations[-1]
+    assert (sent.prompt, sent.max_tokens, sent.sampling.top_k) == ("go on", 7, 3)
+    assert not sent.sampling.HasField("seed")
+    monkeypatch.setattr("sys.stdin", io.StringIO("from stdin"))
+    answer = json.loads(call("generate", "tiny", "-", "--raw", "--json").out)
+    assert (answer["text"], answer["finish_reason"], answer["base_digest"]) == ("from stdin ", "eos", "a" * 64)
+    assert call("generate", "tiny", "a", "--raw", "--system", "b").status == 2
+    assert "NOT_FOUND" in call("generate", "nobody", "a").err

@@ -11,8 +11,10 @@ from typing import Any
 import grpc
 import pytest
 
+from support.waiting import until_sync
 from symbiont import client as c
 from symbiont.api.inference.v1 import release_pb2
+from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
 from symbiont.client.channels import Endpoints, Limits
 
@@ -291,3 +293,41 @@ def test_wait_ready(client: Any, suite: Any) -> None:
     timer.start()
     client.wait_ready(10)
     timer.join()
+
+
+def test_generates_as_it_comes(client: Any, suite: Any) -> None:
+    client.register_base_model("tiny", package="p")
+    parts = list(client.generate("tiny", "one two", max_tokens=5, stop=["x"], sampling=Sampling(seed=0)))
+    assert "".join(part.delta.text for part in parts) == "one two "
+    assert (parts[0].start.served_generator.base_model, parts[-1].end.output_tokens) == ("bases/tiny", 2)
+    (request,) = suite.state.generations
+    assert (request.base_model, request.prompt, request.max_tokens, list(request.stop)) == (
+        "bases/tiny",
+        "one two",
+        5,
+        ["x"],
+    )
+    assert request.sampling.HasField("seed")
+    turns = [("system", "a"), ("user", "b"), ("assistant", "c")]
+    parts = list(client.generate("tiny", messages=turns))
+    assert "".join(part.delta.text for part in parts) == "1:a 2:b 3:c "
+
+
+def test_leaving_a_generation_ends_it(client: Any, suite: Any) -> None:
+    client.register_base_model("tiny", package="p")
+    for part in client.generate("tiny", "one hang"):
+        if part.delta.text == "hang ":
+            break
+    until_sync(lambda: suite.state.calls["left"] == 1)
+
+
+def test_a_generation_that_is_refused(client: Any) -> None:
+    with pytest.raises(c.NotFoundError):
+        list(client.generate("nobody", "a"))
+    client.register_base_model("tiny", package="p")
+    with pytest.raises(c.InvalidArgumentError) as caught:
+        list(client.generate("tiny", "a", sampling=Sampling(top_p=2)))
+    assert caught.value.field == "sampling.top_p"
+    for wrong in ({}, {"prompt": "a", "messages": []}, {"messages": [("robot", "a")]}):
+        with pytest.raises(ValueError, match=r"exactly one|robot"):
+            list(client.generate("tiny", **wrong))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.language_models import save_language_model
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
 from symbiont.training import bases
@@ -59,7 +60,10 @@ def test_a_missing_file_is_named(artifacts: ArtifactStore, copy: Path, missing: 
     [
         ("config.json", b"{", "not JSON"),
         ("config.json", b"[]", "not a JSON object"),
-        ("config.json", b'{"model_type": "llama"}', "model_type 'llama'; hosted are bert"),
+        ("config.json", b'{"model_type": "mamba"}', "model_type 'mamba'; hosted are bert"),
+        ("config.json", b'{"model_type": "llama"}', "lacks hidden_size"),
+        ("config.json", b'{"model_type": "llama", "hidden_size": 8}', "lacks max_position_embeddings"),
+        ("config.json", b'{"model_type": "llama", "quantization_config": {}}', "has a quantization_config"),
         ("config.json", b'{"model_type": "bert"}', "lacks max_position_embeddings"),
         ("model.safetensors", b"", "not a whole safetensors file"),
         ("model.safetensors", b"\xff" * 64, "not a whole safetensors file"),
@@ -137,3 +141,42 @@ def test_the_id_is_checked(artifacts: ArtifactStore, tiny_base: Path) -> None:
     with pytest.raises(InvalidArgument) as caught:
         bases.register(artifacts, "Tiny!", Source("folder", str(tiny_base)), "", "")
     assert caught.value.field == "base_model_id"
+
+
+def test_a_language_model_is_known_by_its_configuration(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    save_language_model(tmp_path)
+    base = bases.register(artifacts, "tiny-lm", Source("folder", str(tmp_path)), "tests", "MIT")
+    assert (base.kind, base.pooling, base.modules) == ("causal", "", ())
+    assert (base.architecture, base.hidden_size, base.max_tokens) == ("LlamaForCausalLM", 32, 128)
+    manifest = artifacts.manifest("bases", base.digest)
+    assert (manifest["model_kind"], manifest["max_length"], "pooling" in manifest) == ("causal", 128, False)
+    assert manifest["special_tokens"] == {"bos_token": "<s>", "eos_token": "</s>"}
+    files = {"config.json", "model.safetensors", "generation_config.json", "chat_template.jinja"}
+    assert set(manifest["files"]) == files
+
+
+def test_a_seq2seq_model_without_positions_and_template(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    save_language_model(tmp_path, "t5")
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    base = bases.register(artifacts, "tiny-t5", Source("folder", str(tmp_path)), "", "")
+    assert (base.kind, base.max_tokens) == ("seq2seq", 512)
+    assert "chat_template.jinja" not in artifacts.manifest("bases", base.digest)["files"]
+
+
+@pytest.mark.parametrize(
+    "named", ["the template", [{"name": "tool", "template": "x"}, {"name": "default", "template": "the template"}]]
+)
+def test_older_folders_keep_the_template_elsewhere(artifacts: ArtifactStore, tmp_path: Path, named: object) -> None:
+    save_language_model(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    base = bases.register(artifacts, "tiny-lm", Source("folder", str(tmp_path)), "", "")
+    assert (artifacts.path("bases", base.digest) / "chat_template.jinja").read_text() == "the template"
+
+
+def test_a_template_changes_the_digest(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    save_language_model(tmp_path)
+    first = bases.register(artifacts, "tiny-lm", Source("folder", str(tmp_path)), "", "")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    assert bases.register(artifacts, "tiny-lm", Source("folder", str(tmp_path)), "", "").digest != first.digest

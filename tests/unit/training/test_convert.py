@@ -120,3 +120,19 @@ def test_a_worker_is_told_everything(resolved: tuple[TrainingSpec, types.Inputs]
     assert convert.spec_from_proto(message.spec) == spec
     assert (message.job, message.attempt, message.checkpoint_digest) == ("jobs/job-x", 2, "c" * 64)
     assert (message.base_digest, message.artifact_root) == (inputs.base_digest, "/artifacts")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "named", "trainable"),
+    [
+        ("encoder", "cls", base_model_pb2.BASE_MODEL_KIND_ENCODER, True),
+        ("causal", "", base_model_pb2.BASE_MODEL_KIND_CAUSAL, False),
+        ("seq2seq", "", base_model_pb2.BASE_MODEL_KIND_SEQ2SEQ, False),
+    ],
+)
+def test_kinds_of_bases(kind: str, pooling: str, named: int, trainable: bool) -> None:
+    source = types.Source("folder", "/x")
+    base = types.BaseModel("b", source, "", "", "1" * 64, "2" * 64, "X", 8, 9, 64, pooling, ("query",), kind)
+    message = convert.base_to_proto(base)
+    assert (message.kind, bool(message.tuning_methods), bool(message.task_heads)) == (named, trainable, trainable)
+    assert bool(message.pooling) == trainable

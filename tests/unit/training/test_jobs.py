@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from support.language_models import save_language_model
 from support.registry import tiny_spec, upload
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
-from symbiont.training import types
+from symbiont.training import bases, types
 from symbiont.training.jobs import Jobs, resolve
 from symbiont.training.notifier import Notifier
 from symbiont.training.store import Store
@@ -52,6 +54,18 @@ def test_what_does_not_fit_the_registry_is_refused(
     with pytest.raises(kind, match=message):
         resolve(tiny_spec(**change), registry)
     assert registry.waiting(10) == []
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_nothing_is_trained_on_a_language_model(
+    registry: Store, artifacts: ArtifactStore, tmp_path: Path, family: str
+) -> None:
+    save_language_model(tmp_path / "lm", family)
+    registry.add_base(bases.register(artifacts, "lm", types.Source("folder", str(tmp_path / "lm")), "", ""))
+    assert registry.base("lm").kind in ("causal", "seq2seq")
+    with pytest.raises(InvalidArgument, match="nothing is trained on it") as caught:
+        resolve(tiny_spec(base_model="bases/lm"), registry)
+    assert (caught.value.field, caught.value.reason) == ("training_job.spec.base_model", "NOT_AN_ENCODER")
 
 
 async def collect(events: AsyncIterator[types.Event]) -> list[types.Event]:

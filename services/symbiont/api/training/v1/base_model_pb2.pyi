@@ -20,6 +20,34 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _BaseModelKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _BaseModelKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_BaseModelKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    BASE_MODEL_KIND_UNSPECIFIED: _BaseModelKind.ValueType  # 0
+    """Not set."""
+    BASE_MODEL_KIND_ENCODER: _BaseModelKind.ValueType  # 1
+    """Encodes text; bundles are trained on it and served from it."""
+    BASE_MODEL_KIND_CAUSAL: _BaseModelKind.ValueType  # 2
+    """Continues text; GenerationService serves it, nothing is trained on it."""
+    BASE_MODEL_KIND_SEQ2SEQ: _BaseModelKind.ValueType  # 3
+    """Answers a text with another; GenerationService serves it, nothing is trained on it."""
+
+class BaseModelKind(_BaseModelKind, metaclass=_BaseModelKindEnumTypeWrapper):
+    """What a base model does."""
+
+BASE_MODEL_KIND_UNSPECIFIED: BaseModelKind.ValueType  # 0
+"""Not set."""
+BASE_MODEL_KIND_ENCODER: BaseModelKind.ValueType  # 1
+"""Encodes text; bundles are trained on it and served from it."""
+BASE_MODEL_KIND_CAUSAL: BaseModelKind.ValueType  # 2
+"""Continues text; GenerationService serves it, nothing is trained on it."""
+BASE_MODEL_KIND_SEQ2SEQ: BaseModelKind.ValueType  # 3
+"""Answers a text with another; GenerationService serves it, nothing is trained on it."""
+Global___BaseModelKind: typing_extensions.TypeAlias = BaseModelKind
+
 class _Pooling:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -108,6 +136,7 @@ class BaseModel(google.protobuf.message.Message):
     TUNING_METHODS_FIELD_NUMBER: builtins.int
     TASK_HEADS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `bases/{base}`."""
     provider: builtins.str
@@ -127,7 +156,9 @@ class BaseModel(google.protobuf.message.Message):
     max_tokens: builtins.int
     """Output only. Longest sequence in tokens, special tokens included."""
     pooling: Global___Pooling.ValueType
-    """Output only. How hidden states become one vector for a sequence."""
+    """Output only. How hidden states become one vector for a sequence; unset for kinds other than ENCODER."""
+    kind: Global___BaseModelKind.ValueType
+    """Output only. What kind of model it is, read from its configuration."""
     @property
     def source(self) -> Global___BaseModelSource:
         """Required. Where the model comes from."""
@@ -161,10 +192,11 @@ class BaseModel(google.protobuf.message.Message):
         tuning_methods: collections.abc.Iterable[Global___TuningMethod.ValueType] | None = ...,
         task_heads: collections.abc.Iterable[Global___TaskHead.ValueType] | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        kind: Global___BaseModelKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "source", b"source"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "pooling", b"pooling", "provider", b"provider", "source", b"source", "task_heads", b"task_heads", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "pooling", b"pooling", "provider", b"provider", "source", b"source", "task_heads", b"task_heads", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___BaseModel: typing_extensions.TypeAlias = BaseModel
