@@ -25,7 +25,7 @@ TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-lo
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help setup demo up test lint proto bench bench-tokenization clean
+.PHONY: help setup demo up test lint proto bench bench-tokenization bench-serving bench-bundles clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -79,6 +79,13 @@ bench: setup ## Run the benchmarks; fails when a bar is missed
 
 bench-tokenization: setup ## Run the benchmark of tokenization alone
 	@$(BIN)/python tests/benchmarks/bench_tokenization.py
+
+bench-serving: setup ## Run the suite against other servers, which it installs (10 minutes and 8 GB the first time)
+	@$(BIN)/python tests/benchmarks/serving/install.py
+	@$(BIN)/python tests/benchmarks/bench_serving.py
+
+bench-bundles: setup ## Run the benchmark of a thousand bundles on one base
+	@$(BIN)/python tests/benchmarks/bench_bundles.py
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -84,6 +84,8 @@ def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:
         target_modules=options.get("target_modules") or (),
     )
     method = options.get("method")
+    if method not in (None, "lora", "head-only"):
+        raise ValueError(f"there is no method {method!r}: lora or head-only")
     if method == "head-only":
         if lora != LoraMethod():
             raise ValueError("rank, alpha, dropout and target_modules belong to the method lora, not to head-only")

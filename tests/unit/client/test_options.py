@@ -61,6 +61,8 @@ def test_methods() -> None:
     assert training_spec(**NAMES, method="head-only").WhichOneof("method") == "head_only"
     with pytest.raises(ValueError, match="head-only"):
         training_spec(**NAMES, method="head-only", rank=4)
+    with pytest.raises(ValueError, match="head_only"):
+        training_spec(**NAMES, method="head_only")  # type: ignore[typeddict-item]
 
 
 def test_one_way_to_judge() -> None:
