@@ -1,17 +1,31 @@
-"""kill -9 of each process in turn, under `up`: clear statuses, all comes back by itself, nothing stored is lost."""
+"""Processes that die, hang or crawl, under `up`: clear statuses, all comes back by itself, nothing stored is lost."""
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+import grpc
+import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.waiting import until_sync
 from symbiont.api.training.v1 import training_job_pb2 as jobs
-from symbiont.client import Client, UnavailableError, training_spec
+from symbiont.client import (
+    Client,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    Predictions,
+    UnavailableError,
+    training_spec,
+)
 from symbiont.client.channels import Limits
 
 from .conftest import Suite
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 TEXT = "A film that I would gladly see again."
 
@@ -76,6 +90,88 @@ def answers(client: Client) -> bool:
         return bool(client.predict("sentiment", [TEXT]).predictions)
     except UnavailableError:
         return False
+
+
+@contextmanager
+def hung(pids: Sequence[int]) -> Iterator[None]:
+    """Stops processes as a machine that hangs does: their connections stay open and nobody answers."""
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def health(suite: Suite, name: str) -> int:
+    """Returns what inference says of a model."""
+    with grpc.insecure_channel(suite.stack.record.addresses["inference"]) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
+
+
+def same(suite: Suite, client: Client, expected: Predictions) -> bool:
+    """Whether the same text is answered now; any answer must be the same, and any failure one of time or reach."""
+    try:
+        again = client.predict("sentiment", [TEXT])
+    except (UnavailableError, DeadlineExceededError):
+        return False
+    assert again.bundle_digest == expected.bundle_digest
+    assert again.predictions[0].probability == pytest.approx(expected.predictions[0].probability, abs=1e-6)
+    return True
+
+
+@pytest.mark.parametrize("what", ["triton", "its host alone"])
+def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite, what: str) -> None:
+    """The calls end by their own deadlines, the model's health tells, and all goes on when it is over."""
+    expected = suite.client.predict("sentiment", [TEXT])
+    triton = psutil.Process(suite.pid("triton"))
+    children = [child.pid for child in triton.children(recursive=True)]
+    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
+    with hung([triton.pid, *children] if what == "triton" else children):
+        for _ in range(3):
+            with pytest.raises((DeadlineExceededError, UnavailableError)):
+                brief.predict("sentiment", [TEXT])
+        if what == "triton":
+            until_sync(lambda: health(suite, "models/sentiment@production") == NOT_SERVING, 30)
+        # The service itself is well, and says so.
+        assert health(suite, "") == SERVING
+    until_sync(lambda: same(suite, brief, expected), 60)
+    until_sync(lambda: health(suite, "models/sentiment@production") == SERVING, 60)
+
+
+def test_a_triton_that_is_slow_gives_no_wrong_answer(suite: Suite) -> None:
+    expected = suite.client.predict("sentiment", [TEXT])
+    triton = psutil.Process(suite.pid("triton"))
+    pids = [triton.pid, *(child.pid for child in triton.children(recursive=True))]
+    answered = 0
+    for _ in range(5):
+        with hung(pids):
+            time.sleep(0.2)
+        answered += same(suite, suite.client, expected)
+    assert answered
+
+
+def test_a_bundle_that_is_deleted_from_the_store(suite: Suite, hasty: Client) -> None:
+    """What is in memory goes on; what is not there is told, fails alone, and comes back with its files."""
+    expected = suite.client.predict("sentiment", [TEXT])
+    plain = suite.client.predict("plain", [TEXT])
+    folder = suite.home.artifacts / "bundles" / plain.bundle_digest
+    hidden = folder.with_name(f"hidden-{folder.name}")
+    folder.rename(hidden)
+    try:
+        assert suite.client.predict("plain", [TEXT]).bundle_digest == plain.bundle_digest
+        old = kill(suite, "triton")
+        until_sync(lambda: is_back(suite, "triton", old), 60)
+        until_sync(lambda: same(suite, hasty, expected), 60)
+        with pytest.raises(FailedPreconditionError, match=plain.bundle_digest):
+            suite.client.predict("plain", [TEXT])
+        assert same(suite, hasty, expected)
+    finally:
+        hidden.rename(folder)
+    again = suite.client.predict("plain", [TEXT])
+    assert again.predictions[0].probability == pytest.approx(plain.predictions[0].probability, abs=1e-6)
 
 
 def test_inference_dies(suite: Suite, hasty: Client) -> None:
