@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import threading
 import time
 from collections import Counter
@@ -54,6 +55,7 @@ class FakeState:
     generations: list[generation_pb2.GenerateRequest] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     watched_after: list[int] = field(default_factory=list)
+    predicted: list[inference_pb2.PredictRequest] = field(default_factory=list)
     # Method -> how many of its next calls answer UNAVAILABLE.
     unavailable: Counter[str] = field(default_factory=Counter)
     # A watch breaks after so many events, as often as there are entries; -1 ends the stream without an error.
@@ -329,15 +331,75 @@ class _Inference(inference_pb2_grpc.InferenceServiceServicer):
         _get(self.state.models, request.model.partition("@")[0].partition("/versions/")[0])
         response = pb.PredictResponse(served_model=pb.ServedModel(model_version="models/m/versions/1"))
         response.stage_times.infer.FromMilliseconds(3)
+        self.state.predicted.append(request)
         for i, instance in enumerate(request.instances):
-            if not instance.text:
+            if instance.WhichOneof("input") in (None, "text") and not instance.text:
                 raise InvalidArgument(f"instances[{i}].text", "the text is empty", reason="EMPTY_TEXT")
-            best = "yes" if "good" in instance.text else "no"
-            classes = [pb.ClassProbability(label=best, probability=0.75)]
-            classes.append(pb.ClassProbability(label="no" if best == "yes" else "yes", probability=0.25))
-            prediction = response.predictions.add(truncated=len(instance.text) > 100)
-            prediction.classification.classes.extend(classes[: request.top_k or None])
+            response.predictions.append(_predicted(instance, request))
         return response
+
+    async def PredictStream(self, request_iterator: Any, context: Any) -> Any:
+        """Answers two requests at a time, the later one first."""
+        waiting: list[Any] = []
+        async for request in request_iterator:
+            try:
+                outcome = {"response": await self.Predict(request.request, context)}
+            except InvalidArgument as exc:
+                error = inference_pb2.Error(code=3, reason=exc.reason, message=str(exc), field=exc.field or "")
+                outcome = {"error": error}
+            waiting.append(inference_pb2.PredictStreamResponse(id=request.id, **outcome))
+            if len(waiting) == 2:
+                yield waiting.pop()
+                yield waiting.pop()
+        for response in waiting:
+            yield response
+
+    async def Explain(self, request: Any, context: Any) -> Any:
+        self.state.enter("Explain")
+        pb = inference_pb2
+        response = pb.ExplainResponse(served_model=pb.ServedModel(model_version="models/m/versions/1"))
+        for instance in request.instances:
+            explanation = response.explanations.add(label=request.label or "yes", value=0.75)
+            for start, word in _words(instance.text):
+                weight = 0.5 if "good" in word else -0.25
+                explanation.words.add(text=word, start=start, end=start + len(word), attribution=weight)
+        return response
+
+
+def _words(text: str) -> Iterator[tuple[int, str]]:
+    for match in re.finditer(r"\S+", text):
+        yield match.start(), match[0]
+
+
+def _predicted(instance: Any, request: Any) -> Any:
+    """Returns what a model would say whose task is told by the input: by its kind, or by the first word of a text."""
+    pb = inference_pb2
+    kind, first = instance.WhichOneof("input"), instance.text.partition(" ")[0]
+    made = pb.Prediction(truncated=len(instance.text) > 100)
+    if kind == "pair":
+        made.similarity.cosine = 0.5
+    elif kind == "question_context":
+        context = instance.question_context.context
+        made.answer_spans.no_answer_probability = 0.25
+        if len(context.split()) > 1:
+            made.answer_spans.spans.add(text=context[:5], start=0, end=5, probability=0.75)
+    elif kind == "query":
+        for place in range(2 if instance.query.catalogue else len(instance.query.texts.texts)):
+            made.ranking.matches.add(index=place, id="e1" if instance.query.catalogue else "", score=1 / (1 + place))
+    elif instance.fields:
+        made.score.value = sum(field.number + field.flag for field in instance.fields)
+    elif first == "names":
+        made.entities.entities.add(type="PER", text=instance.text[6:], start=6, end=len(instance.text), probability=0.5)
+    elif first == "topics":
+        made.multi_label.labels.add(label="sport", probability=0.75)
+    elif first == "vector":
+        made.embedding.values.extend([0.6, 0.8])
+    else:
+        best = "yes" if "good" in instance.text else "no"
+        classes = [pb.ClassProbability(label=best, probability=0.75)]
+        classes.append(pb.ClassProbability(label="no" if best == "yes" else "yes", probability=0.25))
+        made.classification.classes.extend(classes[: request.top_k or None])
+    return made
 
 
 class _Generation(generation_pb2_grpc.GenerationServiceServicer):

@@ -13,6 +13,7 @@ from symbiont.cli.demo import demo
 from symbiont.cli.demo.steps import TrainingFailedError
 from symbiont.cli.demo.texts import DataMissingError
 from symbiont.cli.doctor import doctor
+from symbiont.cli.explain import explain
 from symbiont.cli.generate import generate
 from symbiont.cli.predict import predict
 from symbiont.cli.target import NothingRunsError
@@ -54,6 +55,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.command()(predict)
 app.command()(generate)
+app.command()(explain)
 app.command()(doctor)
 
 

@@ -80,6 +80,12 @@ def error_of(call: grpc.RpcError) -> RequestError:
     return cls(code, call.details() or code.name, reason=reason, field=field, request_id=request_id)
 
 
+def refusal(number: int, message: str, reason: str, field: str) -> RequestError:
+    """Returns the exception for one request of a stream that was refused; `number` is that of its status code."""
+    code = next((code for code in grpc.StatusCode if code.value[0] == number), grpc.StatusCode.UNKNOWN)
+    return _CLASS_OF.get(code, RequestError)(code, message, reason=reason, field=field)
+
+
 def _details(call: Any) -> tuple[str, str]:
     """Returns reason and field out of `google.rpc.ErrorInfo` and `google.rpc.BadRequest` (AIP-193)."""
     try:

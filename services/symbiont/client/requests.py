@@ -16,7 +16,6 @@ from symbiont.api.inference.v1.generation_pb2 import (
     GenerateRequest,
     Sampling,
 )
-from symbiont.api.inference.v1.inference_pb2 import Instance, PredictRequest
 from symbiont.api.inference.v1.release_pb2 import GetReleaseObservationRequest, ListDisagreementsRequest
 from symbiont.api.tokenization.v1 import tokenization_pb2
 from symbiont.api.training.v1.base_model_pb2 import (
@@ -248,12 +247,6 @@ def get_release_observation(name: str) -> GetReleaseObservationRequest:
 def list_disagreements(name: str) -> ListDisagreementsRequest:
     """Asks for the rows that a shadow labelled otherwise."""
     return ListDisagreementsRequest(parent=full_name("models", name))
-
-
-def predict(model: str, texts: Sequence[str], top_k: int, routing_key: str) -> PredictRequest:
-    """Builds a prediction of texts."""
-    instances = [Instance(text=text) for text in a_list("texts", texts)]
-    return PredictRequest(model=full_name("models", model), instances=instances, top_k=top_k, routing_key=routing_key)
 
 
 def register_tokenizer(

@@ -39,11 +39,13 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import requests
+from symbiont.client import predicting, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
-from symbiont.client.errors import UnavailableError, error_of
+from symbiont.client.errors import RequestError, UnavailableError, error_of
+from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
-from symbiont.client.results import Predictions, predictions_of
+from symbiont.client.reading import explanations_of, predictions_of, stream_answer_of
+from symbiont.client.results import Explanations, Predictions
 from symbiont.client.retry import Retry
 from symbiont.client.watching import Watch, has_ended
 
@@ -252,13 +254,67 @@ class Client:
         request = requests.list_disagreements(name)
         return self._pages(self._releases.ListDisagreements, request, lambda page: page.disagreements)
 
-    def predict(self, model: str, texts: Sequence[str], top_k: int = 0, *, routing_key: str = "") -> Predictions:
-        """Predicts 1 to 1024 texts with `sentiment`, `sentiment@alias` or `sentiment/versions/3`.
+    def predict(
+        self,
+        model: str,
+        inputs: Sequence[Input],
+        top_k: int = 0,
+        *,
+        threshold: float | None = None,
+        routing_key: str = "",
+        priority: Priority = "interactive",
+        offset_unit: OffsetUnit = "code_point",
+    ) -> Predictions:
+        """Predicts on 1 to 1024 inputs with `sentiment`, `sentiment@alias`, `sentiment/versions/3` or `bundles/DIGEST`.
 
-        `top_k` cuts the classes of each answer to the best few; 0 returns all. While a release tries another version,
-        calls with the same `routing_key` get the same one.
+        An input is a string, a tuple of two for a pair, or a Text, Pair, QuestionContext or Query, as the model's task
+        takes it. `top_k` cuts each answer to its best few, 0 leaves it whole (of answers to a question, the best one).
+        `threshold` is the least probability of a label, name or answer, or the least score of a match. While a release
+        tries another version, calls with one `routing_key` get the same one.
         """
-        return predictions_of(self._call(self._inference.Predict, requests.predict(model, texts, top_k, routing_key)))
+        request = predicting.predict(model, inputs, top_k, threshold, routing_key, priority, offset_unit)
+        return predictions_of(self._call(self._inference.Predict, request))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[Batch],
+        top_k: int = 0,
+        *,
+        threshold: float | None = None,
+        routing_key: str = "",
+        priority: Priority = "interactive",
+        offset_unit: OffsetUnit = "code_point",
+    ) -> Iterator[tuple[str, Predictions | RequestError]]:
+        """Predicts on any number of batches over one stream; `predict` has the options.
+
+        Each batch is `(id, inputs)`, read as it is needed. Yields `(id, answer)` as the answers are ready, in whatever
+        order; of a batch that is refused, the answer is its error, and the others go on.
+        """
+        template = predicting.predict(model, [], top_k, threshold, routing_key, priority, offset_unit)
+        messages = (predicting.stream_request(template, batch) for batch in batches)
+        stream = self._inference.PredictStream(messages, metadata=metadata())
+        try:
+            yield from map(stream_answer_of, stream)
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+
+    def explain(
+        self,
+        model: str,
+        inputs: Sequence[Input],
+        *,
+        label: str = "",
+        offset_unit: OffsetUnit = "code_point",
+    ) -> Explanations:
+        """Explains what the model says of 1 to 16 texts, word by word; for classes, labels and scores.
+
+        Without `label`, the most probable one of each text is explained.
+        """
+        request = predicting.explain(model, inputs, label, offset_unit)
+        return explanations_of(self._call(self._inference.Explain, request))
 
     def generate(
         self,

@@ -71,7 +71,7 @@ def assemble(
         "shadows": shadows.run,
     }
     background = [running(name, work) for name, work in works.items()]
-    inference = OpenInference(predictor, metrics, Statistics(settings.cached_versions))
+    inference = OpenInference(predictor, limits, metrics, Statistics(settings.cached_versions))
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)

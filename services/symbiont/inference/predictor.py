@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
 from symbiont.common.texts import check_text
-from symbiont.engine.row import NO_FEATURES, Floats, Row
+from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.deadline import Deadline
@@ -21,10 +22,9 @@ from symbiont.inference.reference import ModelReference, parse_reference
 from symbiont.inference.releases.picking import check_key
 from symbiont.inference.releases.releases import Releases
 from symbiont.inference.releases.shadow import Question
-from symbiont.inference.results import Result
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.tasks.plan import Plan, Window
-from symbiont.inference.tokens import Ids, TokenQuery, Tokens
+from symbiont.inference.tokens import TokenQuery, Tokens
 from symbiont.inference.types import (
     BundleInfo,
     Logits,
@@ -35,6 +35,7 @@ from symbiont.inference.types import (
     Served,
 )
 
+R = TypeVar("R")
 MAX_CLASSES = 100_000
 # What one call of the tokenization service takes.
 MAX_TEXTS, MAX_BYTES = 4096, 8 << 20
@@ -93,8 +94,8 @@ class Predictor:
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(
-        self, plan: Plan, served: Served, deadline: Deadline, seconds: dict[str, float]
-    ) -> tuple[Sequence[Result], Sequence[bool]]:
+        self, plan: Plan[R], served: Served, deadline: Deadline, seconds: dict[str, float]
+    ) -> tuple[Sequence[R], Sequence[bool]]:
         """Returns for each part of a plan its result, and whether one of its texts was cut."""
         async with _stage("tokenize", seconds, deadline):
             try:
@@ -138,18 +139,6 @@ class Predictor:
                 version = role.release.candidate
             return Served(version, await self._bundles.of(version), role)
 
-    async def score_texts(
-        self, served: Served, texts: Sequence[str], deadline: Deadline, seconds: dict[str, float]
-    ) -> tuple[Sequence[Logits], Sequence[bool]]:
-        """Returns for each text its logits and whether it was cut; the texts have passed their checks."""
-        async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, query := TokenQuery(texts), deadline)
-        features = [NO_FEATURES] * len(texts)
-        question = Question(tokens, query, partial(self._ask, query, features))
-        async with _stage("infer", seconds, deadline):
-            rows = rows_of(tokens, served, features, deadline)
-            return await self._infer(served, rows, question, deadline, seconds, ""), tokens.truncated
-
     async def explain(self, call: ExplainCall, deadline: Deadline) -> ExplainResult:
         """Explains predictions; see `predict` for the errors."""
         with self._metrics.refusals.counted():
@@ -178,20 +167,18 @@ class Predictor:
         return ExplainResult(explanations, served.version, seconds)
 
     async def score_rows(
-        self, served: Served, rows: Sequence[Ids], deadline: Deadline, seconds: dict[str, float], field: str
+        self, served: Served, rows: Sequence[Row], deadline: Deadline, seconds: dict[str, float], field: str
     ) -> Sequence[Logits]:
-        """Returns the logits of rows of token ids, special tokens among them.
+        """Returns what the head gave for rows of token ids of the caller's own, special tokens among them.
 
         Args:
             field: where the caller gave the ids.
 
         Raises:
-            InvalidArgument: the caller's own ids do not fit the base; it names `field`.
+            InvalidArgument: the ids do not fit the base; it names `field`.
         """
-        digest = served.version.bundle_digest
         async with _stage("infer", seconds, deadline):
-            asked = [Row(ids, digest, expires=deadline.end) for ids in rows]
-            return await self._infer(served, asked, Question(), deadline, seconds, field)
+            return await self._infer(served, rows, Question(), deadline, seconds, field)
 
     def _check_explain(self, call: ExplainCall) -> ModelReference:
         reference = parse_reference(FIELD, call.model)
@@ -277,7 +264,7 @@ def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
         raise InvalidArgument("instances", problem, reason="ANSWER_TOO_LARGE")
 
 
-def read(plan: Plan, tokens: Tokens, values: Sequence[Logits]) -> tuple[Sequence[Result], Sequence[bool]]:
+def read(plan: Plan[R], tokens: Tokens, values: Sequence[Logits]) -> tuple[Sequence[R], Sequence[bool]]:
     """Returns for each part of a plan its result, and whether one of its texts was cut."""
     windows: list[list[Window]] = [[] for _ in plan.query.texts]
     for number, (ids, of_row) in enumerate(zip(tokens.rows, values, strict=True)):

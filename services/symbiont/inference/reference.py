@@ -43,12 +43,17 @@ def parse_open_name(name: str, version: str) -> ModelReference:
     """Reads the pair that the Open Inference Protocol names a model by.
 
     Args:
-        name: `{model}@{alias}`, or `{model}` (alias `production`).
+        name: `{model}@{alias}`, `{model}` (alias `production`), or `bundles/{digest}`.
         version: a number, which only goes with `{model}`, or empty.
     """
+    if digest := _BY_DIGEST.fullmatch(name):
+        if version:
+            raise InvalidArgument("model_version", f"{version[:200]!r}: a bundle that is named by its digest has none")
+        return ModelReference("", bundle_digest=digest[1])
     match = _OPEN.fullmatch(name)
     if not match:
-        raise InvalidArgument("model_name", f"{name[:200]!r} is not of the form {{model}} or {{model}}@{{alias}}")
+        forms = "{model}, {model}@{alias} or bundles/{digest}"
+        raise InvalidArgument("model_name", f"{name[:200]!r} is not of the form {forms}")
     model = check_id("model_name", match[1])
     if not version:
         return ModelReference(model, check_id("model_name", match[2] or DEFAULT_ALIAS))

@@ -31,6 +31,11 @@ class ModelVersion:
         """`models/{model}/versions/{version}`, or `bundles/{digest}` for a bundle that was asked for by its digest."""
         return f"models/{self.model}/versions/{self.number}" if self.number else f"bundles/{self.bundle_digest}"
 
+    @property
+    def open_name(self) -> tuple[str, str]:
+        """The pair that the Open Inference Protocol names it by: `{model}` and its number, or `bundles/{digest}`."""
+        return (self.model, str(self.number)) if self.number else (self.name, "")
+
 
 @dataclass(frozen=True)
 class ReleaseRules:

@@ -9,9 +9,32 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tritonclient.grpc import aio as triton_aio
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
+from symbiont.api.inference.v1 import inference_pb2
+from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
-from symbiont.bundle import BundleManifest, Calibration, ClassificationHead, Golden, Lineage, NoMethod, write_bundle
+from symbiont.bundle import (
+    BundleManifest,
+    BusinessField,
+    Calibration,
+    CategoryField,
+    ClassificationHead,
+    EmbeddingHead,
+    EntityHead,
+    FlagField,
+    Golden,
+    Head,
+    Lineage,
+    MultiLabelHead,
+    NoMethod,
+    NumberField,
+    ScoreHead,
+    SpanHead,
+    write_bundle,
+)
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.channel import connect
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError
@@ -31,6 +54,11 @@ from symbiont.tokenization.tokenization import Limits, Tokenization
 from symbiont.tokenization.work import Work
 
 BASE = "a" * 64
+FIELDS = (
+    NumberField(name="income", mean=50.0, deviation=20.0),
+    CategoryField(name="home region", values=("north", "south")),
+    FlagField(name="owner"),
+)
 TRAINING = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
@@ -194,27 +222,43 @@ class Suite:
     token_request_ids: list[str]
 
     def make_version(
-        self, model: str, number: int, labels: Sequence[str], logits: list[float], **changes: Any
+        self,
+        model: str,
+        number: int,
+        labels: Sequence[str],
+        logits: list[float],
+        *,
+        head: Head | None = None,
+        fields: Sequence[BusinessField] = (),
+        takes: Any = "text",
+        **changes: Any,
     ) -> model_pb2.ModelVersion:
-        """Stores a bundle of its own and describes it as the registry does."""
+        """Stores a bundle of its own, of a classifier unless told otherwise, and describes it as the registry does."""
+        head = head or ClassificationHead(pooling="mean", hidden_size=4, num_labels=len(labels))
+        width = sum(field.width for field in fields)
         manifest = BundleManifest(
             base_digest=BASE,
             tokenizer_digest=self.tokenizer_digest,
             max_tokens=32,
+            task=head.kind,
+            input=takes,
             labels=tuple(labels),
+            fields=tuple(fields),
             method=NoMethod(),
-            head=ClassificationHead(pooling="mean", hidden_size=4, num_labels=len(labels)),
+            head=head,
             calibration=Calibration(temperature=2.0),
             lineage=Lineage(
                 job=f"jobs/{model}-{number}", training_dataset="", evaluation_dataset="", seed=0, code_version="0"
             ),
-            golden=Golden(input_ids=((2, 3),), logits=((0.0,) * len(labels),)),
+            golden=Golden(
+                input_ids=((2,),), logits=((0.0,) * head.outputs,), features=((0.0,) * width,) if width else ()
+            ),
         )
-        head = {
-            "weight": np.full((len(labels), 4), number, dtype=np.float32),
-            "bias": np.zeros(len(labels), dtype=np.float32),
+        tensors = {
+            "weight": np.full((head.outputs, 4 + width), number, dtype=np.float32),
+            "bias": np.zeros(head.outputs, dtype=np.float32),
         }
-        digest = write_bundle(self.store, manifest, {}, head)
+        digest = write_bundle(self.store, manifest, {}, tensors)
         self.triton.logits[digest] = logits
         values = {"bundle_digest": digest, "base_digest": BASE, "tokenizer_digest": self.tokenizer_digest, **changes}
         return model_pb2.ModelVersion(name=f"models/{model}/versions/{number}", **values)
@@ -253,6 +297,24 @@ async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> Asyn
 
 
 @pytest.fixture
+def kinds(suite: Suite) -> Suite:
+    """The suite with a model of each further task: their answers are of no use here, what they refuse is."""
+    labels = MultiLabelHead(pooling="mean", hidden_size=4, num_labels=2, thresholds=(0.5, 0.6))
+    made: dict[str, dict[str, Any]] = {
+        "topics": {"head": labels, "labels": ["a", "b"]},
+        "credit": {"head": ScoreHead(pooling="mean", hidden_size=4), "fields": FIELDS},
+        "pairs": {"labels": ["no", "yes"], "takes": "pair"},
+        "vectors": {"head": EmbeddingHead(pooling="mean", hidden_size=4, size=4)},
+        "names": {"head": EntityHead(hidden_size=4, num_labels=3), "labels": ["O", "B-x", "I-x"]},
+        "answers": {"head": SpanHead(hidden_size=4), "takes": "pair"},
+    }
+    for model, shape in made.items():
+        version = suite.make_version(model, 1, shape.pop("labels", ()), [1.0, 2.0], **shape)
+        suite.training.promote(model, "production", version)
+    return suite
+
+
+@pytest.fixture
 def eventually() -> Any:
     """Calls until the answer satisfies a condition; returns it."""
 
@@ -263,3 +325,36 @@ def eventually() -> Any:
         return answer
 
     return ask
+
+
+@pytest.fixture
+def open_stub(suite: Any) -> Any:
+    return GRPCInferenceServiceStub(suite.inference.channel)
+
+
+@pytest.fixture
+async def client(suite: Any) -> Any:
+    async with triton_aio.InferenceServerClient(suite.inference.address) as made:
+        yield made
+
+
+@pytest.fixture
+def predict(suite: Any) -> Any:
+    """What Predict says: per text label -> probability, and the best label."""
+
+    async def ask(model: str, *texts: str) -> tuple[list[dict[str, float]], list[str]]:
+        instances = [inference_pb2.Instance(text=text) for text in texts]
+        request = inference_pb2.PredictRequest(model=f"models/{model}", instances=instances)
+        answer = await InferenceServiceStub(suite.inference.channel).Predict(request)
+        classes = [p.classification.classes for p in answer.predictions]
+        return [{c.label: c.probability for c in row} for row in classes], [row[0].label for row in classes]
+
+    return ask
+
+
+@pytest.fixture
+def tokenizer(definition: bytes) -> Tokenizer:
+    made = Tokenizer.from_buffer(definition)
+    made.no_padding()
+    made.no_truncation()
+    return made

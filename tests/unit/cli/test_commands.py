@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from symbiont.api.inference.v1 import release_pb2
+from symbiont.api.inference.v1 import inference_pb2, release_pb2
 from symbiont.api.training.v1 import model_pb2
 from symbiont.api.training.v1 import training_job_pb2 as pb
 from symbiont.client import Client
@@ -224,3 +224,66 @@ def test_generate(call: Any, suite: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (answer["text"], answer["finish_reason"], answer["base_digest"]) == ("from stdin ", "eos", "a" * 64)
     assert call("generate", "tiny", "a", "--raw", "--system", "b").status == 2
     assert "NOT_FOUND" in call("generate", "nobody", "a").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["topics a"], ["sport", "0.7500"]),
+        (["a", "--field", "income=2.5", "--field", "owner=true", "--field", "region=north"], ["SCORE", "3.5000"]),
+        (["a", "--pair", "b"], ["0.5000", "a | b"]),
+        (["who?", "--context", "Alice did it"], ["Alice", "0.7500", "0-5", "who? | Alice did it"]),
+        (["who?", "--context", "nobody"], ["no answer", "0.2500"]),
+        (["names Bob"], ["PER", "Bob", "0.5000", "6-9"]),
+        (["vector"], ["SIZE", "0.6000 0.8000"]),
+        (["a", "--candidate", "b", "--candidate", "c"], ["b", "1.0000", "c", "0.5000"]),
+        (["a", "--catalogue", "k"], ["e1", "1.0000"]),
+    ],
+)
+def test_predict_shows_every_kind_of_answer(trained: Any, arguments: list[str], shown: list[str]) -> None:
+    result = trained("predict", "m", *arguments)
+    assert result.status == 0, result.err
+    for word in shown:
+        assert word in result.out
+    (line,) = trained("predict", "m", *arguments, "--json").out.splitlines()
+    assert json.loads(line)["text"] == arguments[0]
+
+
+def test_predict_sends_what_the_options_say(trained: Any, suite: Any) -> None:
+    options = "--top-k 2 --threshold 0.25 --routing-key user-7 --priority batch"
+    fields = ["--field", 'code="12"', "--field", "n=-1", "--field", "region=north-west"]
+    trained("predict", "m@beta", "a", *options.split(), *fields)
+    sent = suite.state.predicted[-1]
+    assert (sent.model, sent.top_k, sent.threshold, sent.routing_key) == ("models/m@beta", 2, 0.25, "user-7")
+    assert sent.priority == inference_pb2.PRIORITY_BATCH
+    values = {field.name: getattr(field, field.WhichOneof("value")) for field in sent.instances[0].fields}
+    assert values == {"code": "12", "n": -1.0, "region": "north-west"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--pair", "b", "--context", "c"],
+        ["--candidate", "b", "--catalogue", "k"],
+        ["--context", "c", "--field", "n=1"],
+        ["--field", "n"],
+        ["--field", "n=1", "--field", "n=2"],
+        ["--priority", "soon"],
+    ],
+)
+def test_predict_refuses_contradictions(trained: Any, suite: Any, options: list[str]) -> None:
+    assert trained("predict", "m", "a", *options).status == 2
+    assert not suite.state.predicted
+
+
+def test_explain(trained: Any) -> None:
+    shown = trained("explain", "m", "a [good] one").out
+    assert "yes 0.7500" in shown
+    assert "a [good] one" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["[good]", "+0.5000", "█" * 20] in lines
+    assert ["a", "-0.2500", "█" * 10] in lines
+    (line,) = trained("explain", "m", "good", "--label", "no", "--json").out.splitlines()
+    found = json.loads(line)
+    assert (found["label"], found["words"][0]["attribution"]) == ("no", 0.5)
+    assert found["model_version"] == "models/m/versions/1"

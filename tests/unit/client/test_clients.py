@@ -1,10 +1,8 @@
 """Both clients against real servers on loopback: every test runs once sync and once asyncio."""
 
-import asyncio
 import inspect
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +14,6 @@ from symbiont import client as c
 from symbiont.api.inference.v1 import release_pb2
 from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
-from symbiont.client.channels import Endpoints, Limits
-
-QUICK = Limits(timeout=5, patience=1.0, watch_patience=5.0)
-
-
-class Driver:
-    """Calls the asyncio client as if it were the sync one."""
-
-    def __init__(self, endpoints: Endpoints, limits: Limits) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._client = self._loop.run_until_complete(self._make(endpoints, limits))
-
-    async def _make(self, endpoints: Endpoints, limits: Limits) -> c.AsyncClient:
-        return c.AsyncClient(endpoints, limits)
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            value = getattr(self._client, name)(*args, **kwargs)
-            if isinstance(value, AsyncIterator):
-                return self._drain(value)
-            return self._loop.run_until_complete(value)
-
-        return call
-
-    def _drain(self, items: AsyncIterator[Any]) -> Iterator[Any]:
-        while True:
-            try:
-                yield self._loop.run_until_complete(anext(items))
-            except StopAsyncIteration:
-                return
-
-    def finish(self) -> None:
-        self._loop.run_until_complete(self._client.close())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-
-
-@pytest.fixture(params=["sync", "asyncio"])
-def client(request: Any, suite: Any) -> Iterator[Any]:
-    endpoints = Endpoints(suite.address, suite.address, suite.address)
-    if request.param == "sync":
-        with c.Client(endpoints, QUICK) as made:
-            yield made
-        return
-    driver = Driver(endpoints, QUICK)
-    yield driver
-    driver.finish()
 
 
 @pytest.fixture
@@ -87,7 +37,7 @@ def test_the_clients_are_twins() -> None:
         members = {k: v for k, v in vars(cls).items() if inspect.isfunction(v) and not k.startswith("_")}
         text = {k: str(inspect.signature(v)).replace("AsyncIterator", "Iterator") for k, v in members.items()}
         # What the asyncio client takes beside.
-        text = {k: v.replace(" | AsyncIterable[Sequence[str]]", "") for k, v in text.items()}
+        text = {k: re.sub(r" \| AsyncIterable\[(Batch|Sequence\[str\])\]", "", v) for k, v in text.items()}
         return {k: (text[k], v.__doc__) for k, v in members.items()}
 
     assert face(c.Client) == face(c.AsyncClient)

@@ -1,7 +1,7 @@
 """The Open Inference Protocol without gRPC: raw contents, masks, streams, names."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import InvalidArgument, Unavailable
 from symbiont.inference.oip import tensors
-from symbiont.inference.oip.reading import read_batch
+from symbiont.inference.oip.reading import TokenRows, read_batch
 from symbiont.inference.oip.statistics import Statistics
 from symbiont.inference.oip.streaming import answered_in_order
 from symbiont.inference.oip.tensors import Tensor
 from symbiont.inference.reference import ModelReference, parse_open_name
-from symbiont.inference.types import ModelVersion
+from symbiont.inference.tokens import Ids
+from symbiont.inference.types import BundleInfo, ModelVersion
 
 
 @given(st.lists(st.binary(max_size=9), min_size=1))
@@ -31,21 +33,28 @@ def test_zero_bytes_at_the_end_are_kept() -> None:
 
 @given(st.binary(max_size=40), st.integers(1, 4))
 def test_any_raw_contents_are_read_whole_or_refused(data: bytes, count: int) -> None:
-    for datatype in ("BYTES", "INT32", "INT64"):
+    for datatype in ("BYTES", "BOOL", "INT32", "INT64", "FP32", "FP64"):
         with suppress(InvalidArgument):
             assert tensors.to_raw(tensors.from_raw("X", datatype, [count, 1], data)) == data
 
 
+def read_rows(given_tensors: list[Tensor], info: BundleInfo) -> Sequence[Ids]:
+    batch = read_batch(given_tensors, info, 10)
+    assert isinstance(batch, TokenRows)
+    return batch.rows
+
+
 @given(st.lists(st.lists(st.sampled_from([0, 1]), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_a_mask_leaves_the_tokens_of_its_ones(mask: list[list[int]]) -> None:
+    info = BundleInfo(ClassificationHead(pooling="mean", hidden_size=4, num_labels=1), ("a",), 1.0, "", "", 64)
     ids = np.arange(6 * len(mask)).reshape(-1, 6)
     given_tensors = [Tensor("INPUT_IDS", "INT64", ids), Tensor("ATTENTION_MASK", "INT64", np.array(mask))]
     if all("1" in row and "0" not in row.strip("0") for row in ("".join(map(str, line)) for line in mask)):
         kept = [[int(i) for i, one in zip(row, ones, strict=True) if one] for row, ones in zip(ids, mask, strict=True)]
-        assert [row.tolist() for row in read_batch(given_tensors, 10).rows] == kept
+        assert [row.tolist() for row in read_rows(given_tensors, info)] == kept
     else:
         with pytest.raises(InvalidArgument, match="ATTENTION_MASK"):
-            read_batch(given_tensors, 10)
+            read_batch(given_tensors, info, 10)
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
@@ -130,13 +139,17 @@ async def test_a_broken_stream_leaves_nothing_running() -> None:
         (("mood", ""), ModelReference("mood")),
         (("mood@beta", ""), ModelReference("mood", "beta")),
         (("mood", "12"), ModelReference("mood", version=12)),
+        ((f"bundles/{'a' * 64}", ""), ModelReference("", bundle_digest="a" * 64)),
     ],
 )
 def test_names(pair: tuple[str, str], reference: ModelReference) -> None:
     assert parse_open_name(*pair) == reference
 
 
-@pytest.mark.parametrize("pair", [("", ""), ("Mood", ""), ("mood@", ""), ("a/b", ""), ("mood", "0"), ("mood", "٣")])
+@pytest.mark.parametrize(
+    "pair",
+    [("", ""), ("Mood", ""), ("mood@", ""), ("a/b", ""), ("mood", "0"), ("mood", "٣"), (f"bundles/{'a' * 64}", "1")],
+)
 def test_names_that_are_none(pair: tuple[str, str]) -> None:
     with pytest.raises(InvalidArgument):
         parse_open_name(*pair)

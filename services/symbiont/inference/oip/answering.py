@@ -1,38 +1,35 @@
-"""A call of the protocol from its checked inputs to its output tensors, by the predictor that Predict uses."""
+"""A call of the protocol from its inputs to its output tensors, by the predictor that Predict uses."""
 
+import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound, Unimplemented
-from symbiont.inference.classify import probabilities
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound
+from symbiont.engine.row import Floats, Row
+from symbiont.inference import tasks
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.instances import Instance, Pair, QuestionContext, Text
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.oip.reading import Batch, RequestedOutput
+from symbiont.inference.oip.asking import ON_TOKENS, InferCall, RequestedOutput, check_options, outputs_to_give
+from symbiont.inference.oip.reading import Batch, Texts, TokenRows, read_batch
+from symbiont.inference.oip.signature import FIELD, INPUT_IDS, TEXT
 from symbiont.inference.oip.statistics import Record, Statistics
-from symbiont.inference.oip.tensors import FP32, INPUT_IDS, LABEL, PROBABILITIES, Tensor, of_bytes
-from symbiont.inference.predictor import MAX_CLASSES, Predictor
+from symbiont.inference.oip.tensors import Tensor, place
+from symbiont.inference.oip.writing import write_logits, write_results, write_values
+from symbiont.inference.predictor import Limits, Predictor, check_size
 from symbiont.inference.reference import ModelReference
-from symbiont.inference.types import BundleInfo, Logits, ModelVersion, Served
+from symbiont.inference.results import Result
+from symbiont.inference.tasks.plan import Part, Plan, Windows, encode_fields
+from symbiont.inference.types import BundleInfo, ModelVersion, PredictCall, Served
 
-# Numbers in an answer: 16 MiB of fp32.
-MAX_VALUES = 4 << 20
+# Tasks whose outputs are made of all values at once, by text as by token ids.
+_VALUED = ("classification", "multi_label", "score")
 # What Load sends through every stage, so that the host and the bundle are in memory. Any text does.
 WARMING_TEXT = "symbiont"
-
-
-@dataclass(frozen=True)
-class InferCall:
-    """A call that has passed its checks. `outputs` are the ones to give, in their order."""
-
-    reference: ModelReference
-    batch: Batch
-    outputs: Sequence[RequestedOutput]
-    routing_key: str = ""
+_INSTANCE = re.compile(r"instances\[(\d+)\](?:\.fields\[(\d+)\])?")
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,9 @@ class InferAnswer:
 class OpenInference:
     """Answers calls of the protocol and counts them."""
 
-    def __init__(self, predictor: Predictor, metrics: InferenceMetrics, statistics: Statistics) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, metrics: InferenceMetrics, statistics: Statistics) -> None:
         self._predictor = predictor
+        self._limits = limits
         self._metrics = metrics
         self._statistics = statistics
 
@@ -59,26 +57,28 @@ class OpenInference:
         """Answers a call.
 
         Raises:
-            InvalidArgument: a row has more tokens than the model takes, or the answer would be too large.
+            InvalidArgument: the call is wrong, which is found before anything is computed; or its token ids are.
             NotFound, FailedPrecondition, IntegrityError, Unavailable, DeadlineExceeded: as Predict.
         """
         began, seconds = time.perf_counter(), dict[str, float]()
-        served = await self._predictor.find(call.reference, deadline, seconds, call.routing_key)
-        check_task(served.bundle)
+        served = await self._predictor.find(call.reference, deadline, seconds, call.options.routing_key)
         answered = False
         try:
-            _check_fit(call, served)
-            logits = await self._score(served, call.batch, deadline, seconds)
+            batch = read_batch(call.tensors, served.bundle, self._limits.text_bytes)
+            check_options(call, batch, served.bundle)
+            wanted = outputs_to_give(call, batch, served.bundle)
+            with _blamed(batch):
+                computed = await self._compute(batch, call.options, served, deadline, seconds)
             infer_ended = time.perf_counter()
-            outputs = _outputs(call.outputs, served, logits)
+            outputs = _written(wanted, computed, batch, served.bundle, call.options)
             stages: Mapping[str, float] = {**seconds, "output": time.perf_counter() - infer_ended}
             answered = True
         finally:
             # A caller that gave up counts as a failure too.
             if not answered:
                 self._statistics.failed(served.version, time.perf_counter() - began)
-        self._statistics.answered(served.version, len(call.batch), time.perf_counter() - began, stages)
-        self._metrics.answered(served.version, len(call.batch), seconds)
+        self._statistics.answered(served.version, len(batch), time.perf_counter() - began, stages)
+        self._metrics.answered(served.version, len(batch), seconds)
         return InferAnswer(served.version, outputs)
 
     async def find(self, reference: ModelReference, deadline: Deadline) -> Served:
@@ -96,68 +96,88 @@ class OpenInference:
     async def warm(self, reference: ModelReference, deadline: Deadline) -> Served:
         """Sends one text through every stage, so that a later call waits for nothing; it is not counted."""
         served = await self.find(reference, deadline)
-        await self._predictor.score_texts(served, [WARMING_TEXT], deadline, {})
+        call = PredictCall("", [_warming(served.bundle)])
+        await self._predictor.carry_out(tasks.plan(call, served.bundle), served, deadline, {})
         return served
 
     def records(self) -> Sequence[Record]:
         """Returns what was counted."""
         return self._statistics.all()
 
-    async def _score(
-        self, served: Served, batch: Batch, deadline: Deadline, seconds: dict[str, float]
-    ) -> Sequence[Logits]:
-        if batch.rows:
-            return await self._predictor.score_rows(served, batch.rows, deadline, seconds, INPUT_IDS)
-        logits, _ = await self._predictor.score_texts(served, batch.texts, deadline, seconds)
-        return logits
+    async def _compute(
+        self, batch: Batch, options: PredictCall, served: Served, deadline: Deadline, seconds: dict[str, float]
+    ) -> Sequence[Result] | Sequence[Floats]:
+        """Returns a row's result, or, where a tensor is made of them, the values that the head gave for it."""
+        if isinstance(batch, TokenRows):
+            rows = _rows(batch, served, deadline)
+            return await self._predictor.score_rows(served, rows, deadline, seconds, INPUT_IDS)
+        call = replace(options, instances=batch.instances)
+        plan = tasks.plan(call, served.bundle)
+        # What comes out was held against the limits of this protocol: of classes, no more than one a row counts here.
+        check_size(replace(call, top_k=1), plan, served.bundle)
+        if served.bundle.head.kind in _VALUED:
+            return (await self._predictor.carry_out(_valued(plan), served, deadline, seconds))[0]
+        return (await self._predictor.carry_out(plan, served, deadline, seconds))[0]
 
 
-def check_task(bundle: BundleInfo) -> None:
-    """Refuses, for now, a model whose answers have no tensors here."""
-    if bundle.head.kind != "classification" or bundle.takes != "text" or bundle.fields:
-        problem = f"its task is {bundle.head.kind} of a {bundle.takes}: ask it by symbiont.inference.v1"
-        raise Unimplemented(problem, field="model_name")
+def _valued(plan: Plan) -> Plan[Floats]:
+    """Returns a plan that leaves the reading of the values to others."""
+
+    def read(texts: Sequence[Windows]) -> Floats:
+        return texts[0][0].values
+
+    parts = [Part(part.texts, read, part.pair_texts, part.features) for part in plan.parts]
+    return Plan(parts, plan.query)
 
 
-def _check_fit(call: InferCall, served: Served) -> None:
-    most, labels = served.bundle.max_tokens, len(served.bundle.labels)
-    for index, row in enumerate(call.batch.rows):
-        # Not cut, as a text would be: only the caller knows where its special tokens stand.
-        if len(row) > most:
-            raise InvalidArgument(f"{INPUT_IDS}[{index}]", f"it has {len(row)} tokens, the model takes at most {most}")
-    if len(call.batch) * labels > MAX_VALUES:
-        problem = f"{len(call.batch)} rows of {labels} labels are more than {MAX_VALUES} values: send fewer rows"
-        raise InvalidArgument("inputs", problem, reason="ANSWER_TOO_LARGE")
-    for output in call.outputs:
-        if len(call.batch) * min(output.classes, labels) > MAX_CLASSES:
-            problem = f"classification: more than {MAX_CLASSES} classes in an answer: ask for fewer or send fewer rows"
-            raise InvalidArgument(output.name, problem, reason="ANSWER_TOO_LARGE")
-
-
-def _outputs(wanted: Sequence[RequestedOutput], served: Served, logits: Sequence[Logits]) -> Sequence[Tensor]:
-    labels = [label.encode() for label in served.bundle.labels]
-    exact = np.stack([probabilities(row, served.bundle) for row in logits])
-    values = exact.astype(np.float32)
-    made = []
-    for output in wanted:
-        if output.name == LABEL:
-            # Chosen by the fp64 values, as Predict does: rounding may make two of them equal.
-            made.append(of_bytes(LABEL, [labels[i] for i in exact.argmax(axis=1)], [len(values)]))
-        elif output.classes:
-            made.append(_classification(exact, values, labels, output.classes))
-        else:
-            made.append(Tensor(PROBABILITIES, FP32, values))
-    return made
-
-
-def _classification(
-    exact: NDArray[np.float64], values: NDArray[np.float32], labels: Sequence[bytes], classes: int
-) -> Tensor:
-    """Returns `value:index:label` of the best classes of each row, best first, shape [rows, classes]."""
-    best = np.argsort(-exact, axis=1, kind="stable")[:, :classes]
-    texts = [
-        f"{values[row, index]:.6f}:{index}:".encode() + labels[index]
-        for row, indices in enumerate(best)
-        for index in indices
+def _rows(batch: TokenRows, served: Served, deadline: Deadline) -> Sequence[Row]:
+    given = zip(batch.rows, batch.segment_starts, batch.fields, strict=True)
+    return [
+        Row(
+            ids,
+            served.version.bundle_digest,
+            segment_start,
+            # The fields are all that is read of it.
+            encode_fields(f"instances[{index}]", Instance(Text(""), fields), served.bundle),
+            deadline.end,
+        )
+        for index, (ids, segment_start, fields) in enumerate(given)
     ]
-    return of_bytes(PROBABILITIES, texts, best.shape)
+
+
+def _written(
+    wanted: Sequence[RequestedOutput], computed: Sequence[Any], batch: Batch, bundle: BundleInfo, options: PredictCall
+) -> Sequence[Tensor]:
+    if bundle.head.kind in _VALUED:
+        return write_values(wanted, computed, bundle, options.threshold)
+    if not isinstance(batch, TokenRows):
+        return write_results(wanted, computed)
+    if bundle.head.kind in ON_TOKENS:
+        return write_logits(computed, batch, bundle)
+    return write_values(wanted, computed, bundle, None)
+
+
+def _warming(bundle: BundleInfo) -> Instance:
+    if bundle.head.kind == "spans":
+        return Instance(QuestionContext(WARMING_TEXT, WARMING_TEXT))
+    return Instance(Pair(WARMING_TEXT, WARMING_TEXT) if bundle.takes == "pair" else Text(WARMING_TEXT))
+
+
+@contextmanager
+def _blamed(batch: Batch) -> Iterator[None]:
+    """Turns what Predict calls `instances[i]` or one of its fields into the name of the input that it is of."""
+    try:
+        yield
+    except InvalidArgument as exc:
+        message = str(exc).partition(": ")[2]
+        found = _INSTANCE.match(exc.field or "")
+        if exc.field == "instances":
+            raise InvalidArgument("inputs", message, reason=exc.reason) from exc
+        if not found:
+            raise
+        index, number = found.groups()
+        name = TEXT
+        if number is not None:
+            fields = batch.instances[int(index)].fields if isinstance(batch, Texts) else batch.fields[int(index)]
+            name = place(f"{FIELD}{fields[int(number)][0]}")
+        raise InvalidArgument(f"{name}[{index}]", message, reason=exc.reason) from exc

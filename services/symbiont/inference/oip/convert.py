@@ -1,38 +1,56 @@
 """Between the protocol's messages and values."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.oip import tensors
-from symbiont.inference.oip.answering import InferAnswer, InferCall
-from symbiont.inference.oip.reading import RequestedOutput, check_outputs, read_batch
+from symbiont.inference.oip.answering import InferAnswer
+from symbiont.inference.oip.asking import OPTIONS, InferCall, RequestedOutput
+from symbiont.inference.oip.signature import inputs_of, outputs_of
 from symbiont.inference.oip.statistics import Record
-from symbiont.inference.oip.tensors import Tensor
+from symbiont.inference.oip.tensors import Tensor, place
 from symbiont.inference.predictor import Limits
 from symbiont.inference.reference import parse_open_name
 from symbiont.inference.releases.picking import check_key
-from symbiont.inference.types import Alias, ModelVersion, Served
+from symbiont.inference.types import Alias, ModelVersion, PredictCall, Priority, Served
 from symbiont.triton.open_inference import model_config_pb2
 from symbiont.triton.open_inference import open_inference_pb2 as pb
 
 PLATFORM = "symbiont"
+# Far more than any model has; which ones it has is known later.
+MAX_INPUTS = 1024
 PRIORITY, TIMEOUT, MARK_LAST = "priority", "timeout", "triton_enable_empty_final_response"
-ROUTING_KEY = "routing_key"
-_PARAMETERS = {
-    PRIORITY: "uint64_param",
-    TIMEOUT: "int64_param",
-    MARK_LAST: "bool_param",
-    ROUTING_KEY: "string_param",
+# KServe's client has neither unsigned numbers nor fractions.
+_WHOLE, _FRACTION = ("uint64_param", "int64_param"), ("double_param", "string_param")
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    PRIORITY: _WHOLE,
+    TIMEOUT: ("int64_param",),
+    "routing_key": ("string_param",),
+    "threshold": _FRACTION,
+    "top_k": ("int64_param",),
+    "offset_unit": ("string_param",),
+    MARK_LAST: ("bool_param",),
 }
 # KServe's client says by itself how long raw contents are, which they show anyway.
-_INPUT = {"binary_data_size": "int64_param"}
-_CLASSIFICATION = {"classification": "int64_param"}
+_INPUT = {"binary_data_size": ("int64_param",)}
+_CLASSIFICATION = {"classification": ("int64_param",)}
 _CONTENTS = {
     tensors.BYTES: "bytes_contents",
+    tensors.BOOL: "bool_contents",
     tensors.INT32: "int_contents",
     tensors.INT64: "int64_contents",
     tensors.FP32: "fp32_contents",
+    tensors.FP64: "fp64_contents",
+}
+_TYPES = {
+    tensors.BYTES: model_config_pb2.TYPE_STRING,
+    tensors.BOOL: model_config_pb2.TYPE_BOOL,
+    tensors.INT32: model_config_pb2.TYPE_INT32,
+    tensors.FP32: model_config_pb2.TYPE_FP32,
+    tensors.FP64: model_config_pb2.TYPE_FP64,
 }
 
 
@@ -40,10 +58,9 @@ def infer_call_from_proto(request: pb.ModelInferRequest, limits: Limits) -> Infe
     """Reads a ModelInferRequest; InvalidArgument names what is wrong, before any work is done for the call."""
     reference = parse_open_name(request.model_name, request.model_version)
     check_parameters("parameters", request.parameters, _PARAMETERS)
-    outputs = check_outputs([_requested_output(output) for output in request.outputs])
-    given = request.parameters[ROUTING_KEY].string_param if ROUTING_KEY in request.parameters else ""
-    key = check_key(f"parameters.{ROUTING_KEY}", given)
-    return InferCall(reference, read_batch(_inputs(request, limits.instances), limits.text_bytes), outputs, key)
+    wanted = [_requested_output(output) for output in request.outputs]
+    given = frozenset(OPTIONS).intersection(request.parameters)
+    return InferCall(reference, _inputs(request, limits.instances), wanted, _options(request.parameters), given)
 
 
 def timeout_from_proto(request: pb.ModelInferRequest) -> float | None:
@@ -60,7 +77,7 @@ def timeout_from_proto(request: pb.ModelInferRequest) -> float | None:
 def infer_answer_to_proto(request: pb.ModelInferRequest, answer: InferAnswer) -> pb.ModelInferResponse:
     """Makes a ModelInferResponse, in raw contents when the inputs were raw."""
     response = pb.ModelInferResponse(
-        model_name=request.model_name, model_version=str(answer.version.number), id=request.id
+        model_name=request.model_name, model_version=answer.version.open_name[1], id=request.id
     )
     for name, value in _digests(answer.version).items():
         response.parameters[name].string_param = value
@@ -76,33 +93,33 @@ def infer_answer_to_proto(request: pb.ModelInferRequest, answer: InferAnswer) ->
 
 
 def metadata_to_proto(name: str, served: Served) -> pb.ModelMetadataResponse:
-    """Makes a ModelMetadataResponse: TEXT, or INPUT_IDS with or without ATTENTION_MASK, goes in."""
-    response = pb.ModelMetadataResponse(name=name, versions=[str(served.version.number)], platform=PLATFORM)
-    for tensor, datatype, shape in _input_shapes():
-        response.inputs.add(name=tensor, datatype=datatype, shape=shape)
-    for tensor, datatype, shape in _output_shapes(served):
-        response.outputs.add(name=tensor, datatype=datatype, shape=shape)
+    """Makes a ModelMetadataResponse of what the model takes and gives."""
+    response = pb.ModelMetadataResponse(name=name, platform=PLATFORM)
+    if version := served.version.open_name[1]:
+        response.versions.append(version)
+    for spec in inputs_of(served.bundle):
+        response.inputs.add(name=spec.name, datatype=spec.datatypes[0], shape=spec.shape)
+    for spec in outputs_of(served.bundle):
+        response.outputs.add(name=spec.name, datatype=spec.datatypes[0], shape=spec.shape)
     return response
 
 
 def config_to_proto(name: str, served: Served) -> pb.ModelConfigResponse:
     """Makes a ModelConfigResponse with names, types and shapes, and nothing that the model does not have.
 
-    The shapes include the rows, so `max_batch_size` is 0: Triton's word for that.
+    The shapes include the rows, so `max_batch_size` is 0: Triton's word for that. Its parameters name the task, the
+    digests, and the labels as a JSON list.
     """
-    types = {
-        tensors.BYTES: model_config_pb2.TYPE_STRING,
-        tensors.INT32: model_config_pb2.TYPE_INT32,
-        tensors.FP32: model_config_pb2.TYPE_FP32,
-    }
     response = pb.ModelConfigResponse()
     config = response.config
     config.name, config.platform, config.max_batch_size = name, PLATFORM, 0
-    for tensor, datatype, shape in _input_shapes():
-        config.input.add(name=tensor, data_type=types[datatype], dims=shape, optional=True)
-    for tensor, datatype, shape in _output_shapes(served):
-        config.output.add(name=tensor, data_type=types[datatype], dims=shape)
-    for key, value in _digests(served.version).items():
+    for spec in inputs_of(served.bundle):
+        config.input.add(name=spec.name, data_type=_TYPES[spec.datatypes[0]], dims=spec.shape, optional=True)
+    for spec in outputs_of(served.bundle):
+        config.output.add(name=spec.name, data_type=_TYPES[spec.datatypes[0]], dims=spec.shape)
+    labels = json.dumps(served.bundle.labels, ensure_ascii=False)
+    facts = {"task": served.bundle.head.kind, "labels": labels, **_digests(served.version)}
+    for key, value in facts.items():
         config.parameters[key].string_value = value
     return response
 
@@ -113,7 +130,7 @@ def statistics_to_proto(records: Sequence[Record]) -> pb.ModelStatisticsResponse
     for record in records:
         entry = response.model_stats.add(
             name=record.model,
-            version=str(record.number),
+            version=record.version,
             last_inference=record.last_ms,
             inference_count=record.rows,
             # Each call that Triton answered was one request to it.
@@ -152,15 +169,47 @@ def loaded_name(request: pb.RepositoryModelLoadRequest) -> str:
     return str(request.model_name or request.repository_name)
 
 
-def check_parameters(where: str, parameters: Mapping[str, Any], known: Mapping[str, str]) -> None:
+def check_parameters(where: str, parameters: Mapping[str, Any], known: Mapping[str, tuple[str, ...]]) -> None:
     """Refuses parameters that are unknown or of another kind than `known` says."""
     for name, value in parameters.items():
-        kind = known.get(name)
-        if kind is None:
+        kinds = known.get(name)
+        if kinds is None:
             problem = f"there is no such parameter; there are {', '.join(known)}" if known else "none is taken"
             raise InvalidArgument(f"{where}[{name[:100]!r}]", problem)
-        if value.WhichOneof("parameter_choice") != kind:
-            raise InvalidArgument(f"{where}.{name}", f"it must be given as {kind}")
+        if value.WhichOneof("parameter_choice") not in kinds:
+            raise InvalidArgument(f"{where}.{name}", f"it must be given as {' or '.join(kinds)}")
+
+
+def _options(parameters: Mapping[str, Any]) -> PredictCall:
+    """Reads the parameters, which have passed their checks of name and kind."""
+    values = {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in parameters.items()}
+    key, priority = values.get("routing_key", ""), values.get(PRIORITY, 0)
+    check_key("parameters.routing_key", key)
+    if priority < 0:
+        raise InvalidArgument("parameters.priority", f"{priority} is negative")
+    unit = values.get("offset_unit", OffsetUnit.CODE_POINT.name.lower())
+    if unit not in _UNITS:
+        raise InvalidArgument("parameters.offset_unit", f"{unit[:20]!r} is none of {', '.join(_UNITS)}")
+    return PredictCall(
+        "",
+        [],
+        values.get("top_k", 0),
+        _fraction(values["threshold"]) if "threshold" in values else None,
+        _UNITS[unit],
+        key,
+        # As in Triton, 1 is the most urgent and 0 leaves it to the service.
+        Priority.INTERACTIVE if priority <= 1 else Priority.BATCH,
+    )
+
+
+_UNITS = {unit.name.lower(): unit for unit in OffsetUnit}
+
+
+def _fraction(value: float | str) -> float:
+    try:
+        return float(value)
+    except ValueError as exc:
+        raise InvalidArgument("parameters.threshold", "it is not a number") from exc
 
 
 def _requested_output(output: Any) -> RequestedOutput:
@@ -175,14 +224,17 @@ def _requested_output(output: Any) -> RequestedOutput:
 
 def _inputs(request: pb.ModelInferRequest, max_rows: int) -> Sequence[Tensor]:
     raw = request.raw_input_contents
-    if len(request.inputs) > len(tensors.DATATYPES):
-        raise InvalidArgument("inputs", f"{len(request.inputs)} are given, a model has {len(tensors.DATATYPES)}")
+    if not request.inputs:
+        raise InvalidArgument("inputs", "there are none", reason="BATCH_EMPTY")
+    if len(request.inputs) > MAX_INPUTS:
+        raise InvalidArgument("inputs", f"{len(request.inputs)} are given, no model has more than {MAX_INPUTS}")
     for given in request.inputs:
         tensors.check_header(given.name, given.datatype, given.shape, max_rows)
         # Shared memory is among those that are refused.
-        check_parameters(given.name, given.parameters, _INPUT)
+        check_parameters(place(given.name), given.parameters, _INPUT)
         if raw and given.contents.ListFields():
-            raise InvalidArgument(given.name, "it has typed contents beside raw_input_contents: give one of the two")
+            problem = "it has typed contents beside raw_input_contents: give one of the two"
+            raise InvalidArgument(place(given.name), problem)
     if raw and len(raw) != len(request.inputs):
         raise InvalidArgument("raw_input_contents", f"{len(raw)} are given for {len(request.inputs)} inputs")
     if raw:
@@ -197,24 +249,14 @@ def _typed(given: Any) -> Tensor:
     field = _CONTENTS[given.datatype]
     others = [descriptor.name for descriptor, _ in given.contents.ListFields() if descriptor.name != field]
     if others:
-        raise InvalidArgument(given.name, f"{given.datatype} stands in {field}, not in {', '.join(others)}")
+        raise InvalidArgument(place(given.name), f"{given.datatype} stands in {field}, not in {', '.join(others)}")
     return tensors.from_elements(given.name, given.datatype, given.shape, getattr(given.contents, field))
 
 
 def _digests(version: ModelVersion) -> Mapping[str, str]:
-    return {
-        "model_version": version.name,
+    digests = {
         "base_digest": version.base_digest,
         "tokenizer_digest": version.tokenizer_digest,
         "bundle_digest": version.bundle_digest,
     }
-
-
-def _input_shapes() -> Sequence[tuple[str, str, Sequence[int]]]:
-    ids = [(name, tensors.INT32, [-1, -1]) for name in (tensors.INPUT_IDS, tensors.ATTENTION_MASK)]
-    return [(tensors.TEXT, tensors.BYTES, [-1]), *ids]
-
-
-def _output_shapes(served: Served) -> Sequence[tuple[str, str, Sequence[int]]]:
-    labels = len(served.bundle.labels)
-    return [(tensors.PROBABILITIES, tensors.FP32, [-1, labels]), (tensors.LABEL, tensors.BYTES, [-1])]
+    return {"model_version": version.name, **digests} if version.number else digests

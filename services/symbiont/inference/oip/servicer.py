@@ -43,9 +43,9 @@ def _left_out(what: str) -> Callable[[Any, Any, _Context], Awaitable[Any]]:
 class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """inference.GRPCInferenceService.
 
-    A model is `{model}` or `{model}@{alias}`, with the number of a version or without one. It takes TEXT, or INPUT_IDS
-    with an optional ATTENTION_MASK, and gives PROBABILITIES and LABEL. No call takes longer than `timeout_s` seconds,
-    whatever it asks for.
+    A model is `{model}`, with the number of a version or without one, `{model}@{alias}`, or `bundles/{digest}`. Which
+    tensors it takes and gives is a matter of its task: ModelMetadata tells. No call takes longer than `timeout_s`
+    seconds, whatever it asks for.
     """
 
     def __init__(
@@ -134,10 +134,11 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         records = self._inference.records()
         if request.name:
             reference = parse_open_name(request.name, request.version)
-            now = (await self._inference.find(reference, self._deadline(context))).version
-            records = [record for record in records if record.model == now.model]
+            found = await self._inference.find(reference, self._deadline(context))
+            model, version = found.version.open_name
+            records = [record for record in records if record.model == model]
             if request.version or "@" in request.name:
-                records = [record for record in records if record.number == now.number]
+                records = [record for record in records if record.version == version]
         return convert.statistics_to_proto(records)
 
     @override

@@ -26,14 +26,14 @@ class Sum:
 
 @dataclass
 class Record:
-    """The sums of one model version.
+    """The sums of one model version, under the names of the protocol.
 
     `rows` counts texts and rows of ids; `sums` has `success`, `fail` and the stages of answered calls. A call that
     fails before its version is known is in no record.
     """
 
     model: str
-    number: int
+    version: str
     rows: int = 0
     last_ms: int = 0
     sums: dict[str, Sum] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Statistics:
     """The records of at most `capacity` versions: those used last."""
 
     def __init__(self, capacity: int) -> None:
-        self._records: Lru[tuple[str, int], Record] = Lru(capacity)
+        self._records: Lru[tuple[str, str], Record] = Lru(capacity)
 
     def answered(self, version: ModelVersion, rows: int, total_s: float, stages: Mapping[str, float]) -> None:
         """Counts a call that was answered."""
@@ -64,11 +64,11 @@ class Statistics:
         self._record(version).add("fail", total_s)
 
     def all(self) -> Sequence[Record]:
-        """Returns every record, in the order of models and numbers."""
-        return sorted(self._records.values(), key=lambda record: (record.model, record.number))
+        """Returns every record, in the order of models and versions."""
+        return sorted(self._records.values(), key=lambda record: (record.model, len(record.version), record.version))
 
     def _record(self, version: ModelVersion) -> Record:
-        key = version.model, version.number
+        key = version.open_name
         record = self._records.get(key)
         if record is None:
             record = Record(*key)

@@ -1,4 +1,4 @@
-"""Tensors of the protocol: which ones a model takes and gives, and how their elements lie in raw bytes."""
+"""Tensors of the protocol, and how their elements lie in typed and in raw contents."""
 
 import math
 import struct
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from symbiont.common.errors import InvalidArgument
 
-TEXT, INPUT_IDS, ATTENTION_MASK = "TEXT", "INPUT_IDS", "ATTENTION_MASK"
-PROBABILITIES, LABEL = "PROBABILITIES", "LABEL"
-BYTES, INT32, INT64, FP32 = "BYTES", "INT32", "INT64", "FP32"
-
-DATATYPES = {TEXT: (BYTES,), INPUT_IDS: (INT32, INT64), ATTENTION_MASK: (INT32, INT64)}
-OUTPUTS = (PROBABILITIES, LABEL)
+BYTES, BOOL, INT32, INT64, FP32, FP64 = DATATYPES = ("BYTES", "BOOL", "INT32", "INT64", "FP32", "FP64")
 # Raw contents are little-endian whatever the machine.
-_DTYPES: dict[str, np.dtype[Any]] = {INT32: np.dtype("<i4"), INT64: np.dtype("<i8"), FP32: np.dtype("<f4")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    BOOL: np.dtype(np.bool_),
+    INT32: np.dtype("<i4"),
+    INT64: np.dtype("<i8"),
+    FP32: np.dtype("<f4"),
+    FP64: np.dtype("<f8"),
+}
 _LENGTH = struct.Struct("<I")
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -31,31 +33,27 @@ class Tensor:
     values: NDArray[Any]
 
 
-def check_header(name: str, datatype: str, shape: Sequence[int], max_rows: int) -> None:
-    """Refuses an input by its name, datatype or shape, before its elements are looked at.
+def place(name: str) -> str:
+    """Returns how an error names an input of any name."""
+    return name if name.isidentifier() and len(name) <= _LONGEST_NAME else f"inputs[{name[:_LONGEST_NAME]!r}]"
 
-    TEXT has the shape [rows] or [rows, 1]; INPUT_IDS and ATTENTION_MASK have [rows, tokens].
-    """
-    if name not in DATATYPES:
-        raise InvalidArgument(f"inputs[{name[:100]!r}]", f"there is no such input; there are {', '.join(DATATYPES)}")
-    if datatype not in DATATYPES[name]:
-        raise InvalidArgument(name, f"its datatype is {' or '.join(DATATYPES[name])}, not {datatype[:20]!r}")
-    if name == TEXT:
-        good, form = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1), "[rows] or [rows, 1]"
-    else:
-        good, form = len(shape) == 2, "[rows, tokens]"
-    if not good:
-        raise InvalidArgument(name, f"its shape is {form}, not {list(shape[:8])}")
+
+def check_header(name: str, datatype: str, shape: Sequence[int], max_rows: int) -> None:
+    """Refuses an input that no model takes, before its elements are looked at."""
+    if datatype not in DATATYPES:
+        raise InvalidArgument(place(name), f"its datatype {datatype[:20]!r} is none of {', '.join(DATATYPES)}")
+    if not 1 <= len(shape) <= 2:
+        raise InvalidArgument(place(name), f"its shape {list(shape[:8])} is neither [rows] nor [rows, columns]")
     if min(shape) < 1:
-        raise InvalidArgument(name, f"its shape {list(shape)} has no elements", reason="BATCH_EMPTY")
+        raise InvalidArgument(place(name), f"its shape {list(shape)} has no elements", reason="BATCH_EMPTY")
     if shape[0] > max_rows:
-        raise InvalidArgument(name, f"{shape[0]} rows, at most {max_rows} are allowed", reason="BATCH_TOO_LARGE")
+        raise InvalidArgument(place(name), f"{shape[0]} rows, at most {max_rows} are allowed", reason="BATCH_TOO_LARGE")
 
 
 def from_elements(name: str, datatype: str, shape: Sequence[int], elements: Sequence[Any]) -> Tensor:
     """Makes a tensor of typed contents; InvalidArgument when there are too few or too many for the shape."""
     if len(elements) != math.prod(shape):
-        raise InvalidArgument(name, f"{len(elements)} elements do not fill the shape {list(shape)}")
+        raise InvalidArgument(place(name), f"{len(elements)} elements do not fill the shape {list(shape)}")
     values = np.empty(len(elements), dtype=_DTYPES.get(datatype, np.dtype(object)))
     values[:] = elements
     return Tensor(name, datatype, values.reshape(shape))
@@ -64,13 +62,16 @@ def from_elements(name: str, datatype: str, shape: Sequence[int], elements: Sequ
 def from_raw(name: str, datatype: str, shape: Sequence[int], data: bytes) -> Tensor:
     """Makes a tensor of raw contents; InvalidArgument when they do not fill the shape exactly.
 
-    Numbers lie end to end; each element of BYTES follows its length, an unsigned number of 4 bytes.
+    Numbers lie end to end, each BOOL is a byte, 0 or 1; each element of BYTES follows its length, an unsigned number of
+    4 bytes.
     """
     if datatype == BYTES:
         return from_elements(name, datatype, shape, _split(name, data, math.prod(shape)))
     dtype = _DTYPES[datatype]
     if len(data) != math.prod(shape) * dtype.itemsize:
-        raise InvalidArgument(name, f"{len(data)} bytes do not fill the shape {list(shape)} of {datatype}")
+        raise InvalidArgument(place(name), f"{len(data)} bytes do not fill the shape {list(shape)} of {datatype}")
+    if datatype == BOOL and data.translate(None, b"\0\1"):
+        raise InvalidArgument(place(name), "its bytes are not all 0 or 1")
     return Tensor(name, datatype, np.frombuffer(data, dtype=dtype).reshape(shape))
 
 
@@ -86,6 +87,11 @@ def of_bytes(name: str, elements: Sequence[bytes], shape: Sequence[int]) -> Tens
     return from_elements(name, BYTES, shape, elements)
 
 
+def of_floats(name: str, values: Any) -> Tensor:
+    """Makes a tensor of FP32."""
+    return Tensor(name, FP32, np.asarray(values, np.float32))
+
+
 def _split(name: str, data: bytes, count: int) -> list[bytes]:
     found: list[bytes] = []
     at = 0
@@ -93,6 +99,7 @@ def _split(name: str, data: bytes, count: int) -> list[bytes]:
         start = at + _LENGTH.size
         at = start + _LENGTH.unpack_from(data, at)[0] if start <= len(data) else len(data) + 1
         if at > len(data) or len(found) == count:
-            raise InvalidArgument(name, f"its raw contents are not {count} elements, each after its length in 4 bytes")
+            problem = f"its raw contents are not {count} elements, each after its length in 4 bytes"
+            raise InvalidArgument(place(name), problem)
         found.append(data[start:at])
     return found

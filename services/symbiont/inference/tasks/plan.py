@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Generic
 
 import numpy as np
+from typing_extensions import TypeVar
 
 from symbiont.common.errors import IntegrityError, InvalidArgument
 from symbiont.engine.row import NO_FEATURES, Floats
@@ -35,23 +37,25 @@ _TEXT = re.compile(r"texts\[(\d+)\]")
 
 # What a text came to: one window, unless it was too long and is read in several.
 Windows = Sequence[Window]
+# What the texts of an instance are read as.
+R_co = TypeVar("R_co", covariant=True, default=Result)
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Generic[R_co]):
     """One instance: the texts to compute, or pairs of texts, and how what they came to is read."""
 
     texts: Sequence[str]
-    read: Callable[[Sequence[Windows]], Result]
+    read: Callable[[Sequence[Windows]], R_co]
     pair_texts: Sequence[str] = ()
     features: Floats = field(default_factory=lambda: NO_FEATURES)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[R_co]):
     """A whole call."""
 
-    parts: Sequence[Part]
+    parts: Sequence[Part[R_co]]
     query: TokenQuery
 
     @property

@@ -1,0 +1,57 @@
+"""Both clients on the fake suite."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from symbiont import client as c
+from symbiont.client.channels import Endpoints, Limits
+
+QUICK = Limits(timeout=5, patience=1.0, watch_patience=5.0)
+
+
+class Driver:
+    """Calls the asyncio client as if it were the sync one."""
+
+    def __init__(self, endpoints: Endpoints, limits: Limits) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._client = self._loop.run_until_complete(self._make(endpoints, limits))
+
+    async def _make(self, endpoints: Endpoints, limits: Limits) -> c.AsyncClient:
+        return c.AsyncClient(endpoints, limits)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            value = getattr(self._client, name)(*args, **kwargs)
+            if isinstance(value, AsyncIterator):
+                return self._drain(value)
+            return self._loop.run_until_complete(value)
+
+        return call
+
+    def _drain(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        while True:
+            try:
+                yield self._loop.run_until_complete(anext(items))
+            except StopAsyncIteration:
+                return
+
+    def finish(self) -> None:
+        self._loop.run_until_complete(self._client.close())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def client(request: Any, suite: Any) -> Iterator[Any]:
+    endpoints = Endpoints(suite.address, suite.address, suite.address)
+    if request.param == "sync":
+        with c.Client(endpoints, QUICK) as made:
+            yield made
+        return
+    driver = Driver(endpoints, QUICK)
+    yield driver
+    driver.finish()
