@@ -68,7 +68,9 @@ def _style(attribution: float, most: float) -> Style:
     strength = round(160 * abs(attribution) / most) if most else 0
     if not strength:
         return Style.null()
-    return Style(bgcolor=Color.from_rgb(0, strength, 0) if attribution > 0 else Color.from_rgb(strength, 0, 0))
+    background = Color.from_rgb(0, strength, 0) if attribution > 0 else Color.from_rgb(strength, 0, 0)
+    # On a bright terminal too, letters must stand out from it.
+    return Style(color="bright_white", bgcolor=background)
 
 
 def _bar(attribution: float, most: float) -> RichText:
