@@ -4,15 +4,24 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import openvino as ov  # type: ignore[import-untyped]
 import torch
+from openvino.frontend import FrontEndManager  # type: ignore[import-untyped]
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from symbiont.engine.encoders import Encoder
 
 _LINEAR = re.compile(r"__module\.encoder\.(?P<module>.+)/aten::linear/(MatMul|Add)")
+
+
+class LinearEnd(NamedTuple):
+    """The node that ends a linear module, and the module's sizes, which the graph does not always tell."""
+
+    node: str
+    inputs: int
+    outputs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +31,16 @@ class ConvertedEncoder:
     Attributes:
         model: an openvino.Model.
         inputs: names of `Inputs`' arrays, in order.
-        linears: module -> name of the node that ends it.
+        linears: module -> where it ends.
         attentions: names of the attention nodes, by layer.
+        heads: of attention, number and size.
     """
 
     model: Any
     inputs: tuple[str, ...]
-    linears: dict[str, str]
+    linears: dict[str, LinearEnd]
     attentions: list[str]
+    heads: tuple[int, int]
 
 
 def convert(encoder: Encoder) -> ConvertedEncoder:
@@ -44,20 +55,31 @@ def convert(encoder: Encoder) -> ConvertedEncoder:
     # Different in size from each other and from 1; two of a mask's values, because one alone may be left out.
     examples = [torch.ones(2, 3, dtype=torch.long) for _ in inputs]
     examples[1][0, 2] = 0
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = ov.convert_model(_Traceable(encoder.model, inputs), example_input=tuple(examples))
-    linears: dict[str, str] = {}
+    model = _translate(_Traceable(encoder.model, inputs).eval(), tuple(examples))
+    ends: dict[str, str] = {}
     attentions: list[str] = []
     for node in model.get_ordered_ops():
         name = node.get_friendly_name()
         if match := _LINEAR.fullmatch(name):
             # The bias is added after the product, where there is one.
-            linears[match["module"]] = name
+            ends[match["module"]] = name
         elif node.get_type_name() == "ScaledDotProductAttention":
             attentions.append(name)
-    _check(encoder.facts.linears, linears)
-    return ConvertedEncoder(model, tuple(inputs), linears, attentions)
+    _check(encoder.facts.linears, ends)
+    linears = {name: LinearEnd(ends[name], *sizes) for name, sizes in encoder.facts.linears.items()}
+    heads = encoder.model.config.num_attention_heads
+    return ConvertedEncoder(model, tuple(inputs), linears, attentions, (heads, encoder.facts.hidden_size // heads))
+
+
+def _translate(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:
+    """Through the frontend itself: `openvino.convert_model` reports each call to a server of its maker."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, examples, check_trace=False)
+        # In a variable, because what is loaded refers to it without keeping it.
+        decoder = TorchScriptPythonDecoder(traced, example_input=examples)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        return frontend.convert(frontend.load(decoder))
 
 
 class _Traceable(nn.Module):

@@ -71,18 +71,18 @@ class Graft:
         self._model.validate_nodes_and_infer_types()
         return Grafted(self._model, self._parts)
 
-    def lora(self, module: str, end: str) -> None:
+    def lora(self, module: str, end: str, size_in: int, size_out: int) -> None:
         """The module's output gains x a^T b; a is [rows, rank, in], b [rows, rank, out], with scaling folded in."""
         inputs = _source(self._nodes[end])
         feature = Feature("lora", module)
-        a = self._input(feature, "a", Group("rank", _width(inputs)))
-        b = self._input(feature, "b", Group("rank", _width(self._nodes[end].output(0))))
+        a = self._input(feature, "a", Group("rank", size_in))
+        b = self._input(feature, "b", Group("rank", size_out))
         narrow = ops.matmul(inputs, a, transpose_a=False, transpose_b=True)
         self._add(end, lambda output: ops.add(output, ops.matmul(narrow, b, transpose_a=False, transpose_b=False)))
 
-    def houlsby(self, module: str, end: str) -> None:
+    def houlsby(self, module: str, end: str, width: int) -> None:
         """The module's output y gains act(y down^T + down_bias) up + up_bias; down and up are [rows, size, out]."""
-        feature, width = Feature("houlsby", module), _width(self._nodes[end].output(0))
+        feature = Feature("houlsby", module)
         down = self._input(feature, "down", Group("size", width))
         # [rows, size, 1], so that it is as long as the others are.
         down_bias = self._input(feature, "down_bias", Group("size", 1))
@@ -101,12 +101,11 @@ class Graft:
 
         self._add(end, bottleneck)
 
-    def prefix(self, layer: int, attention: str) -> None:
+    def prefix(self, layer: int, attention: str, heads: int, head_size: int) -> None:
         """A layer sees further keys and values, each [rows, virtual, heads * head size], where `seen` says so."""
         node = self._nodes[attention]
-        _, heads, _, head_size = node.input_value(1).get_partial_shape()
-        feature, group = Feature("prefix", str(layer)), Group("virtual", heads.get_length() * head_size.get_length())
-        shape = ops.constant(np.array([0, 0, heads.get_length(), head_size.get_length()]))
+        feature, group = Feature("prefix", str(layer)), Group("virtual", heads * head_size)
+        shape = ops.constant(np.array([0, 0, heads, head_size]))
         for index, name in ((1, "keys"), (2, "values")):
             part = self._input(feature, name, group)
             split = ops.reshape(part, shape, special_zero=True)
@@ -137,8 +136,3 @@ def _source(end: Any) -> Any:
     """What a linear module reads."""
     product = end if end.get_type_name() == "MatMul" else end.input_value(0).get_node()
     return product.input_value(0)
-
-
-def _width(output: Any) -> int:
-    width: int = output.get_partial_shape()[2].get_length()
-    return width

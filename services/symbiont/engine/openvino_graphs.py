@@ -95,11 +95,11 @@ def graft(encoder: ConvertedEncoder, features: frozenset[Feature]) -> Grafted:
     for kind, place in sorted(features, key=lambda feature: feature.kind != "lora"):
         match kind:
             case "lora":
-                clone.lora(place, encoder.linears[place])
+                clone.lora(place, *encoder.linears[place])
             case "houlsby":
-                clone.houlsby(place, encoder.linears[place])
+                clone.houlsby(place, encoder.linears[place].node, encoder.linears[place].outputs)
             case "prefix":
-                clone.prefix(int(place), encoder.attentions[int(place)])
+                clone.prefix(int(place), encoder.attentions[int(place)], *encoder.heads)
     return clone.finish()
 
 
