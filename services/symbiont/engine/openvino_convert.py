@@ -75,7 +75,7 @@ def _translate(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:
     """Through the frontend itself: `openvino.convert_model` reports each call to a server of its maker."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, examples, check_trace=False)
+        traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
         # In a variable, because what is loaded refers to it without keeping it.
         decoder = TorchScriptPythonDecoder(traced, example_input=examples)
         frontend = FrontEndManager().load_by_framework("pytorch")
