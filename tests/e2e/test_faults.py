@@ -4,9 +4,13 @@ import os
 import signal
 from collections.abc import Callable
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.waiting import until_sync
+from symbiont.api.inference.v1 import inference_pb2 as pb
+from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.training.v1 import training_job_pb2 as jobs
 from symbiont.client import Client, UnavailableError, training_spec
 from symbiont.client.channels import Limits
@@ -68,6 +72,32 @@ def test_a_part_of_inference_dies(suite: Suite, hasty: Client, name: str) -> Non
     assert again.bundle_digest == expected.bundle_digest
     assert again.predictions[0].probability == pytest.approx(expected.predictions[0].probability, abs=1e-6)
     assert stored(suite) == before
+
+
+def test_a_triton_that_hangs(suite: Suite, hasty: Client) -> None:
+    expected = hasty.predict("sentiment", [TEXT])
+    request = pb.PredictRequest(model="models/sentiment", instances=[pb.Instance(text=TEXT)])
+    with grpc.insecure_channel(suite.endpoints.inference) as channel:
+        stub = InferenceServiceStub(channel)
+        os.kill(suite.pid("triton"), signal.SIGSTOP)
+        try:
+            for _ in range(6):
+                with pytest.raises(grpc.RpcError) as caught:
+                    stub.Predict(request, timeout=0.5)
+                assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            until_sync(lambda: health(channel) == health_pb2.HealthCheckResponse.NOT_SERVING, 30)
+        finally:
+            os.kill(suite.pid("triton"), signal.SIGCONT)
+        until_sync(lambda: health(channel) == health_pb2.HealthCheckResponse.SERVING, 60)
+    again = suite.client.predict("sentiment", [TEXT])
+    assert again.bundle_digest == expected.bundle_digest
+    assert again.predictions[0].probability == pytest.approx(expected.predictions[0].probability, abs=1e-6)
+
+
+def health(channel: grpc.Channel) -> int:
+    """Returns the health of a model."""
+    check = health_pb2_grpc.HealthStub(channel).Check
+    return int(check(health_pb2.HealthCheckRequest(service="models/sentiment@production")).status)
 
 
 def answers(client: Client) -> bool:

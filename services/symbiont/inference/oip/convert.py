@@ -12,7 +12,7 @@ from symbiont.inference.oip.tensors import Tensor
 from symbiont.inference.predictor import Limits
 from symbiont.inference.reference import parse_open_name
 from symbiont.inference.releases.picking import check_key
-from symbiont.inference.types import Alias, ModelVersion, Served
+from symbiont.inference.types import Alias, ModelVersion, Priority, Served
 from symbiont.triton.open_inference import model_config_pb2
 from symbiont.triton.open_inference import open_inference_pb2 as pb
 
@@ -55,6 +55,14 @@ def timeout_from_proto(request: pb.ModelInferRequest) -> float | None:
     if microseconds < 0:
         raise InvalidArgument("parameters.timeout", f"{microseconds} is negative")
     return float(microseconds) / 1e6 or None
+
+
+def priority_from_proto(request: pb.ModelInferRequest) -> Priority:
+    """Reads the parameter `priority`: less is more urgent, 0 or nothing the default; from 2 on it is BATCH."""
+    if PRIORITY not in request.parameters:
+        return Priority.INTERACTIVE
+    check_parameters("parameters", {PRIORITY: request.parameters[PRIORITY]}, _PARAMETERS)
+    return Priority.BATCH if request.parameters[PRIORITY].uint64_param > 1 else Priority.INTERACTIVE
 
 
 def infer_answer_to_proto(request: pb.ModelInferRequest, answer: InferAnswer) -> pb.ModelInferResponse:
