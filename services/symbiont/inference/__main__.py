@@ -23,7 +23,7 @@ from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.clients import RegistryClient, TokenizationClient
 from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
-from symbiont.inference.metrics import GenerationMetrics, InferenceMetrics
+from symbiont.inference.metrics import GenerationMetrics, InferenceMetrics, SchedulingMetrics
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
 from symbiont.inference.oip.statistics import Statistics
@@ -34,6 +34,10 @@ from symbiont.inference.releases.releases import Releases
 from symbiont.inference.releases.servicer import release_registration
 from symbiont.inference.releases.shadow import Shadows
 from symbiont.inference.router import Router
+from symbiont.inference.scheduling.coalescing import CoalescingLimits, TokenCoalescer
+from symbiont.inference.scheduling.lane import LaneLimits
+from symbiont.inference.scheduling.queue import Weights, class_weights
+from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.servicer import health_report, registration
 from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.table import RoutingTable
@@ -51,18 +55,21 @@ def assemble(
 ) -> tuple[Sequence[Registration], Sequence[AbstractAsyncContextManager[None]]]:
     """Joins the parts; returns the gRPC services and the work that goes on beside its calls."""
     metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
-    registry, tokens = RegistryClient(training), TokenizationClient(tokenization)
+    registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
-    keeper = HostKeeper(hosts, table, health_report(lifecycle), metrics, settings.host_check_seconds)
+    scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights)
+    scheduler = Scheduler(hosts, _lane_limits(settings), scheduling)
+    tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
+    keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
     store = ArtifactStore(settings.artifact_root)
     bundles = BundleShelf(reader(store), settings.cached_versions)
     at_once, warm_up_s = settings.warm_ups_at_once, settings.warm_up_timeout_seconds
-    warmer = Warmer(table, bundles, golden_reader(store), tokens, hosts, metrics, at_once, warm_up_s)
+    warmer = Warmer(table, bundles, golden_reader(store), tokenizing, scheduler, metrics, at_once, warm_up_s)
     disagreements = Disagreements(settings.kept_disagreements)
     shadows = Shadows(table, bundles, disagreements, metrics, settings.default_timeout_seconds)
-    releases = Releases(table, registry, hosts, shadows, metrics)
+    releases = Releases(table, registry, scheduler, shadows, metrics)
     limits = Limits(settings.max_instances, settings.max_text_bytes)
-    predictor = Predictor(router, bundles, tokens, releases, limits, metrics)
+    predictor = Predictor(router, bundles, tokens, scheduler, releases, limits, metrics)
     works = {
         "aliases": router.follow,
         "hosts": keeper.run,
@@ -103,6 +110,18 @@ async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.drain_seconds):
                 await client.close()
+
+
+def _lane_limits(settings: InferenceSettings) -> LaneLimits:
+    return LaneLimits(
+        in_flight=settings.host_requests,
+        batch_rows=settings.request_rows,
+        batch_tokens=settings.request_tokens,
+        batch_seconds=settings.request_seconds,
+        queued_tokens=settings.max_queued_tokens,
+        bundles=settings.host_bundles,
+        weights=Weights(settings.tenant_weights, class_weights(settings.batch_share)),
+    )
 
 
 def _host_settings(settings: InferenceSettings) -> HostSettings:

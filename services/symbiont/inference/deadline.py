@@ -1,4 +1,4 @@
-"""How much time a call has left, from the first stage to the last."""
+"""How much time a call has left, from the first stage to the last, and what decides its turn until then."""
 
 import asyncio
 import time
@@ -7,14 +7,22 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from symbiont.common.errors import DeadlineExceeded
+from symbiont.inference.types import Priority
 
 
 class Deadline:
-    """A moment by which a call must be answered."""
+    """A moment by which a call must be answered.
 
-    def __init__(self, seconds: float) -> None:
-        """Sets it so many seconds from now."""
+    Args:
+        seconds: from now.
+        tenant: who shares the hosts with others by weight; empty stands for the model that is asked.
+        priority: how urgent the call is.
+    """
+
+    def __init__(self, seconds: float, tenant: str = "", priority: Priority = Priority.INTERACTIVE) -> None:
         self._end = time.monotonic() + seconds
+        self.tenant = tenant
+        self.priority = priority
 
     @property
     def end(self) -> float:

@@ -1,7 +1,9 @@
 """Every metric that the inference service alone has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -9,10 +11,14 @@ from symbiont.common.errors import SymbiontError
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
 from symbiont.inference.generation.types import Ended, Reason
 from symbiont.inference.releases.trial import RULES
-from symbiont.inference.types import ModelVersion, PredictResult
+from symbiont.inference.types import ModelVersion, PredictResult, Priority
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+TOKEN_BUCKETS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 STAGES = ("resolve", "tokenize", "infer", "queue", "compute")
+# Where rows may be when their time runs out before they are computed.
+EXPIRY_STAGES = ("admission", "tokenization", "queue", "host")
+OTHER_TENANTS = "other"
 REASONS = (
     "BATCH_EMPTY",
     "BATCH_TOO_LARGE",
@@ -32,6 +38,8 @@ REASONS = (
     "SKEW",
     "UNAVAILABLE",
     "RESOURCE_EXHAUSTED",
+    "QUEUE_FULL",
+    "WAIT_TOO_LONG",
     "DEADLINE_EXCEEDED",
 )
 PARTS, WARM_UPS, SHADOW_ROWS = ("baseline", "candidate"), ("answered", "failed"), ("same", "other", "missed")
@@ -220,3 +228,140 @@ class GenerationRecord:
             metrics.first_token_seconds.observe(ended.seconds["first_token"])
         if ended.tokens_per_second:
             metrics.speed.observe(ended.tokens_per_second)
+
+
+@dataclass(frozen=True)
+class QueueFigures:
+    """What one host's lane holds: waiting by priority, waiting for a bundle, tenants that wait, requests in flight."""
+
+    tokens: Mapping[Priority, int]
+    rows: Mapping[Priority, int]
+    parked_rows: int
+    tenants: int
+    in_flight: int
+    tokens_per_s: float
+
+
+class SchedulingMetrics:
+    """What waits, what is sent, and what is dropped before work is done for it.
+
+    Labels are closed sets: `priority`, `stage` one of `EXPIRY_STAGES`, and `tenant` one of those that the settings give
+    a weight, or `other`.
+    """
+
+    def __init__(self, registry: CollectorRegistry, tenants: Collection[str] = ()) -> None:
+        self._tenants = frozenset(tenants)
+        self._registry = registry
+        names = [priority.name.lower() for priority in Priority]
+        self._wait = Histogram(
+            "symbiont_inference_wait_seconds",
+            "Time that rows waited here before they were sent to the host, in seconds.",
+            ["priority"],
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self._rows = Histogram(
+            "symbiont_inference_request_rows", "Rows in a request to Triton.", registry=registry, buckets=BATCH_BUCKETS
+        )
+        self._tokens = Histogram(
+            "symbiont_inference_request_tokens",
+            "Tokens in a request to Triton, without padding.",
+            registry=registry,
+            buckets=TOKEN_BUCKETS,
+        )
+        self._expired = Counter(
+            "symbiont_inference_expired_rows",
+            "Rows (at admission about so many) whose time ran out before they were computed, by where they were.",
+            ["stage"],
+            registry=registry,
+        )
+        self._cancelled = Counter(
+            "symbiont_inference_cancelled_rows",
+            "Rows that left the queue because their caller had gone.",
+            registry=registry,
+        )
+        self._wasted = Counter(
+            "symbiont_inference_wasted_rows", "Rows that were computed for callers that had gone.", registry=registry
+        )
+        self._stalls = Counter(
+            "symbiont_inference_stalls", "Times that a host left all its requests unanswered.", registry=registry
+        )
+        self._tenant_tokens = Counter(
+            "symbiont_inference_tenant_tokens",
+            "Tokens sent to hosts, by the tenants that have a weight of their own.",
+            ["tenant"],
+            registry=registry,
+        )
+        self._token_calls = Histogram(
+            "symbiont_inference_tokenization_calls",
+            "Calls that shared one call of the tokenization service.",
+            registry=registry,
+            buckets=BATCH_BUCKETS,
+        )
+        for name in names:
+            self._wait.labels(name)
+        for stage in EXPIRY_STAGES:
+            self._expired.labels(stage)
+        for tenant in (*self._tenants, OTHER_TENANTS):
+            self._tenant_tokens.labels(tenant)
+
+    def watch(self, lanes: Callable[[], Sequence[QueueFigures]]) -> None:
+        """Has what waits now read whenever it is asked for; called once."""
+
+        def gauge(name: str, documentation: str, read: Callable[[QueueFigures], float]) -> None:
+            made = Gauge(f"symbiont_inference_{name}", documentation, registry=self._registry)
+            made.set_function(lambda: sum(read(figures) for figures in lanes()))
+
+        def by_priority(name: str, documentation: str, read: Callable[[QueueFigures, Priority], float]) -> None:
+            made = Gauge(f"symbiont_inference_{name}", documentation, ["priority"], registry=self._registry)
+            for priority in Priority:
+                total = partial(_total, lanes, priority, read)
+                made.labels(priority.name.lower()).set_function(total)
+
+        by_priority("queue_tokens", "Tokens that wait.", lambda figures, p: figures.tokens[p])
+        by_priority("queue_rows", "Rows that wait.", lambda figures, p: figures.rows[p])
+        gauge("parked_rows", "Rows that wait for their bundle to be loaded.", lambda figures: figures.parked_rows)
+        gauge("queue_tenants", "Tenants that wait.", lambda figures: figures.tenants)
+        gauge("requests_in_flight", "Requests that Triton has and has not answered.", lambda figures: figures.in_flight)
+        gauge(
+            "tokens_per_second",
+            "Tokens that hosts compute in a second when there is enough to do, as estimated for admission.",
+            lambda figures: figures.tokens_per_s,
+        )
+
+    def request(self, rows: int, tokens: int) -> None:
+        """Counts a request to Triton."""
+        self._rows.observe(rows)
+        self._tokens.observe(tokens)
+
+    def sent(self, tenant: str, priority: Priority, tokens: int, waited_s: float) -> None:
+        """Counts rows of one call in a request."""
+        self._wait.labels(priority.name.lower()).observe(waited_s)
+        self._tenant_tokens.labels(tenant if tenant in self._tenants else OTHER_TENANTS).inc(tokens)
+
+    def expired(self, stage: str, rows: int) -> None:
+        """Counts rows that ran out of time before they were computed."""
+        if rows:
+            self._expired.labels(stage).inc(rows)
+
+    def cancelled(self, rows: int) -> None:
+        """Counts rows that left the queue with their caller."""
+        self._cancelled.inc(rows)
+
+    def wasted(self, rows: int) -> None:
+        """Counts rows that were computed for nobody."""
+        self._wasted.inc(rows)
+
+    def stalls(self) -> None:
+        """Counts a host that fell silent."""
+        self._stalls.inc()
+
+    def tokenized(self, calls: int) -> None:
+        """Counts a call of the tokenization service, and how many calls it served."""
+        self._token_calls.observe(calls)
+
+
+def _total(
+    lanes: Callable[[], Sequence[QueueFigures]], priority: Priority, read: Callable[[QueueFigures, Priority], float]
+) -> float:
+    return sum(read(figures, priority) for figures in lanes())

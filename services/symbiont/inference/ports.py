@@ -5,7 +5,7 @@ from typing import Protocol
 
 from symbiont.engine.row import HostAnswer, Row
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion
+from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Priority
 
 
 class Registry(Protocol):
@@ -59,4 +59,21 @@ class HostClient(Protocol):
         A caller that gives up does not cancel the work within Triton. A row's NotFound, IntegrityError or
         InvalidArgument is about its bundle or itself.
         """
+        ...
+
+
+class SharedHosts(Protocol):
+    """The hosts, where calls wait for their turn."""
+
+    async def infer_rows(
+        self,
+        base_digest: str,
+        rows: Sequence[Row],
+        *,
+        timeout_s: float,
+        request_id: str,
+        tenant: str,
+        priority: Priority,
+    ) -> HostAnswer:
+        """As HostClient; ResourceExhausted when too much waits already. Tenant and priority decide the turn."""
         ...

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -23,6 +23,8 @@ from symbiont.inference.releases.picking import check_key
 from symbiont.inference.releases.releases import Releases
 from symbiont.inference.releases.shadow import Question
 from symbiont.inference.router import FIELD, Router
+from symbiont.inference.scheduling.admission import estimate
+from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.tasks.plan import Plan, Window
 from symbiont.inference.tokens import TokenQuery, Tokens
 from symbiont.inference.types import (
@@ -59,6 +61,7 @@ class Predictor:
         router: Router,
         bundles: BundleShelf,
         tokens: TokenSource,
+        hosts: Scheduler,
         releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
@@ -66,6 +69,7 @@ class Predictor:
         self._router = router
         self._bundles = bundles
         self._tokens = tokens
+        self._hosts = hosts
         self._releases = releases
         self._limits = limits
         self._metrics = metrics
@@ -78,6 +82,7 @@ class Predictor:
             NotFound: there is no such model, alias or version.
             FailedPrecondition, IntegrityError: its bundle must not serve.
             Unavailable: a part that is needed cannot be reached.
+            ResourceExhausted: too much waits already.
             DeadlineExceeded: the time was over first.
         """
         with self._metrics.refusals.counted():
@@ -207,13 +212,25 @@ class Predictor:
 
     async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline) -> Tokens:
         version, asked = served.version, served.version.tokenizer_digest
-        tokens = await self._tokens.tokenize(asked, query, served.bundle.max_tokens, deadline.remaining())
+        with self._expecting(served, query, deadline):
+            tokens = await self._tokens.tokenize(asked, query, served.bundle.max_tokens, deadline.remaining())
         if tokens.tokenizer_digest != asked:
             raise FailedPrecondition(
                 f"{version.name} was trained with the tokenizer {asked}, but {tokens.tokenizer_digest} answered",
                 reason="SKEW",
             )
         return tokens
+
+    def _expecting(self, served: Served, query: TokenQuery, deadline: Deadline) -> AbstractContextManager[None]:
+        """Refuses a call that could not be answered in time, before any work is done for it."""
+        return self._hosts.expecting(
+            served.version.base_digest,
+            len(query.texts),
+            estimate([*query.texts, *query.pair_texts], served.bundle.max_tokens),
+            timeout_s=deadline.end - time.monotonic(),
+            tenant=deadline.tenant or served.version.model,
+            priority=deadline.priority,
+        )
 
     async def _infer(
         self,

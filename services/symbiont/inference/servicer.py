@@ -21,6 +21,8 @@ from symbiont.inference.deadline import Deadline
 from symbiont.inference.hosts import Report
 from symbiont.inference.predictor import Predictor
 from symbiont.inference.streaming import answered_as_ready
+from symbiont.inference.tenant import tenant_of
+from symbiont.inference.types import Priority
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 MAX_ID_BYTES = 128
@@ -46,7 +48,8 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def Predict(self, request: pb.PredictRequest, context: _Context) -> pb.PredictResponse:
         """Predicts one result for each instance."""
         call = convert.predict_call_from_proto(request)
-        return convert.predict_result_to_proto(await self._predictor.predict(call, self._deadline(context)))
+        deadline = self._deadline(context, call.priority)
+        return convert.predict_result_to_proto(await self._predictor.predict(call, deadline))
 
     @override
     async def PredictStream(
@@ -88,9 +91,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         finally:
             running.discard(request.id)
 
-    def _deadline(self, context: _Context) -> Deadline:
-        asked = context.time_remaining()
-        return Deadline(self._timeout if asked is None else min(asked, self._timeout))
+    def _deadline(self, context: _Context, priority: Priority = Priority.INTERACTIVE) -> Deadline:
+        asked, tenant = context.time_remaining(), tenant_of(context.invocation_metadata() or ())
+        return Deadline(self._timeout if asked is None else min(asked, self._timeout), tenant, priority)
 
 
 def _check_id(identifier: str, running: set[str]) -> None:

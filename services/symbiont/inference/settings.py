@@ -1,7 +1,7 @@
 """Settings of the inference service."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,26 @@ class InferenceSettings(ServiceSettings):
     )
     host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")
+    host_requests: int = Field(
+        2, gt=0, description="requests that a host has at a time; all other rows wait here, in the order of their turns"
+    )
+    request_rows: int = Field(256, gt=0, description="most rows that are sent to a host in one request")
+    request_tokens: int = Field(16384, gt=0, description="most tokens that are sent to a host in one request")
+    request_seconds: float = Field(
+        0.1, gt=0, description="about the longest that a host computes one request, as far as its speed is known"
+    )
+    max_queued_tokens: int = Field(
+        1 << 20, gt=0, description="most tokens that wait for a host; beyond that calls are turned away"
+    )
+    tenant_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="shares of tenants, as JSON by name; those that are not named have 1"
+    )
+    batch_share: float = Field(
+        1 / 16, gt=0, lt=1, description="part of the work that calls of priority BATCH get while others wait"
+    )
+    tokenization_requests: int = Field(
+        2, gt=0, description="calls of the tokenization service at a time; texts that come meanwhile go together"
+    )
     generation_backend: Literal["symbiont", "vllm"] = Field(
         "symbiont", description="what generates text in Triton: Symbiont's engine, or Triton's vLLM backend"
     )

@@ -158,8 +158,19 @@ class FakeTriton:
     request_ids: list[str] = field(default_factory=list)
     rows: list[list[int]] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    asked: int = 0
     error: SymbiontError | None = None
     seconds: float = 0.0
+    # Of each row, one request after another.
+    row_seconds: float = 0.0
+    # Closed, it keeps every request.
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    # Bundles of the rows, in the order in which they came.
+    order: list[str] = field(default_factory=list)
+    _computing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def host_ready(self, base_digest: str) -> bool:
         return base_digest in self.loaded and not self.error
@@ -176,19 +187,25 @@ class FakeTriton:
             self.warmed += [row.bundle for row in rows]
             return self._answer(rows)
         self.request_ids.append(request_id)
+        self.asked += len(rows)
         self.timeouts.append(timeout_s)
+        self.order.extend(row.bundle for row in rows)
         await asyncio.sleep(self.seconds)
+        async with self._computing:
+            await self.gate.wait()
+            computing = self.row_seconds * len(rows)
+            await asyncio.sleep(computing)
         self.rows = [row.input_ids.tolist() for row in rows]
         self.bundles.append([row.bundle for row in rows])
-        return self._answer(rows)
+        return self._answer(rows, computing or 0.002)
 
-    def _answer(self, rows: Sequence[Row]) -> HostAnswer:
+    def _answer(self, rows: Sequence[Row], computed: float = 0.002) -> HostAnswer:
         if isinstance(self.error, NotFound | InvalidArgument | IntegrityError):
             # Of these each row has its own.
             return HostAnswer([self.error] * len(rows), Times())
         if self.error:
             raise self.error
-        return HostAnswer([self._value(row) for row in rows], Times(0.001, 0.002))
+        return HostAnswer([self._value(row) for row in rows], Times(0.001, computed))
 
     def _value(self, row: Row) -> Any:
         if row.bundle in self.broken:
@@ -202,10 +219,12 @@ class Listening(Tokenization):
     """The real thing, which also notes whose requests it serves."""
 
     request_ids: list[str]
+    texts: int = 0
 
     async def tokenize(self, settings: Any, batch: Any, expires: float | None = None) -> Any:
         if list(batch.texts) != [TEXT]:
             self.request_ids.append(current_request_id())
+            self.texts += len(batch.texts)
         return await super().tokenize(settings, batch, expires)
 
 
@@ -219,7 +238,12 @@ class Suite:
     triton: FakeTriton
     store: ArtifactStore
     tokenizer_digest: str
-    token_request_ids: list[str]
+    listening: "Listening"
+
+    @property
+    def token_request_ids(self) -> list[str]:
+        """The ids of the requests that tokenization served."""
+        return self.listening.request_ids
 
     def make_version(
         self,
@@ -265,7 +289,15 @@ class Suite:
 
 
 @pytest.fixture
-async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> AsyncIterator[Suite]:
+def changes() -> dict[str, Any]:
+    """Settings of the service that a file of tests needs otherwise."""
+    return {}
+
+
+@pytest.fixture
+async def suite(
+    serve: Any, store: ArtifactStore, tokenizer_digest: str, changes: dict[str, Any]
+) -> AsyncIterator[Suite]:
     async with AsyncExitStack() as stack:
         training, triton = FakeTraining(), FakeTriton()
         await training.start()
@@ -281,16 +313,15 @@ async def suite(serve: Any, store: ArtifactStore, tokenizer_digest: str) -> Asyn
         tokenization = await serve([service], tokenization_metrics, Lifecycle())
 
         channels = [await stack.enter_async_context(connect(a)) for a in (training.address, tokenization.address)]
-        settings = InferenceSettings(
-            artifact_root=store.root, host_check_seconds=0.02, default_timeout_seconds=5, max_message_bytes=16 << 20
-        )
+        values = {"host_check_seconds": 0.02, "default_timeout_seconds": 5, "max_message_bytes": 16 << 20, **changes}
+        settings = InferenceSettings(artifact_root=store.root, **values)
         metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
         services, background = assemble(settings, metrics, lifecycle, channels[0], channels[1], triton)
         for work in background:
             await stack.enter_async_context(work)
         inference = await serve(services, metrics, lifecycle)
 
-        made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening.request_ids)
+        made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening)
         training.promote("mood", "production", made.make_version("mood", 1, ["bad", "good"], [0.0, 2.0]))
         training.promote("intent", "production", made.make_version("intent", 1, ["a", "b", "c"], [4.0, 0.0, 2.0]))
         yield made

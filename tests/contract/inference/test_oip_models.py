@@ -32,7 +32,7 @@ TEXTS = ["Where is my order?", "请帮我取消订单", "refund"]
 async def test_server_and_models_describe_themselves(client: Any) -> None:
     metadata = await client.get_server_metadata()
     assert (metadata.name, metadata.version) == ("symbiont", version("symbiont"))
-    extensions = ["classification", "model_configuration", "model_repository", "statistics"]
+    extensions = ["classification", "model_configuration", "model_repository", "schedule_policy", "statistics"]
     assert list(metadata.extensions) == extensions
     assert await client.is_server_live()
     for name, number, ready in (("mood", "", 1), ("mood@production", "", 1), ("mood", "1", 1), ("no", "", 0)):

@@ -117,7 +117,7 @@ class FakeHosts:
         self.loaded.add(base_digest)
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, **turn: Any
     ) -> HostAnswer:
         self.calls.append((base_digest, [row.input_ids.tolist() for row in rows], timeout_s, request_id))
         self.bundles.append([row.bundle for row in rows])

@@ -22,13 +22,15 @@ from symbiont.inference.oip.streaming import answered_in_order
 from symbiont.inference.predictor import Limits
 from symbiont.inference.reference import DEFAULT_ALIAS, parse_open_name
 from symbiont.inference.table import RoutingTable
+from symbiont.inference.tenant import tenant_of
+from symbiont.inference.types import Priority
 from symbiont.triton.open_inference import open_inference_pb2 as pb
 from symbiont.triton.open_inference import open_inference_pb2_grpc as pb_grpc
 
 NAME = "symbiont"
-# Under the names of Triton's documentation, and only what is done here. Not `schedule_policy`, because `priority` is
-# taken and changes nothing; not `parameters`, because unknown ones are refused.
-EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
+# Under the names of Triton's documentation, and only what is done here: not `parameters`, because unknown ones are
+# refused.
+EXTENSIONS = ("classification", "model_configuration", "model_repository", "schedule_policy", "statistics")
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -189,8 +191,9 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
 
     async def _infer(self, context: _Context, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
         with self._inference.refusals():
-            deadline = self._deadline(context, convert.timeout_from_proto(request))
+            asked = convert.timeout_from_proto(request)
             call = convert.infer_call_from_proto(request, self._limits)
+            deadline = self._deadline(context, asked, call.options.priority)
             answer = await self._inference.infer(call, deadline)
         return convert.infer_answer_to_proto(request, answer)
 
@@ -202,9 +205,12 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
             named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
             return pb.ModelStreamInferResponse(error_message=_message(exc), infer_response=named)
 
-    def _deadline(self, context: _Context, asked: float | None = None) -> Deadline:
+    def _deadline(
+        self, context: _Context, asked: float | None = None, priority: Priority = Priority.INTERACTIVE
+    ) -> Deadline:
         times = (self._timeout, context.time_remaining(), asked)
-        return Deadline(min(time for time in times if time is not None))
+        tenant = tenant_of(context.invocation_metadata() or ())
+        return Deadline(min(time for time in times if time is not None), tenant, priority)
 
 
 def open_registration(servicer: OpenInferenceServicer) -> Registration:

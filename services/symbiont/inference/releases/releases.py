@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, SymbiontError
 from symbiont.common.log import get_logger
 from symbiont.common.request_id import current_request_id
 from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.ports import HostClient, Registry
+from symbiont.inference.ports import Registry, SharedHosts
 from symbiont.inference.reference import ModelReference
 from symbiont.inference.releases.picking import picks_candidate
 from symbiont.inference.releases.shadow import Question, Shadows
@@ -42,7 +42,7 @@ class Releases:
     """
 
     def __init__(
-        self, table: RoutingTable, registry: Registry, hosts: HostClient, shadows: Shadows, metrics: InferenceMetrics
+        self, table: RoutingTable, registry: Registry, hosts: SharedHosts, shadows: Shadows, metrics: InferenceMetrics
     ) -> None:
         self._table = table
         self._registry = registry
@@ -86,6 +86,9 @@ class Releases:
             # A caller who gave up says nothing of the version; a deadline that passed does.
             if deadline.end <= time.monotonic():
                 self._note(trial, served.role, failed=True)
+            raise
+        except ResourceExhausted:
+            # Too much was asked of the host: that says nothing of the version either.
             raise
         except SymbiontError:
             self._note(trial, served.role, failed=True)
@@ -132,7 +135,12 @@ class Releases:
 
     async def _send(self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline) -> HostAnswer:
         return await self._hosts.infer_rows(
-            version.base_digest, rows, timeout_s=deadline.remaining(), request_id=current_request_id()
+            version.base_digest,
+            rows,
+            timeout_s=deadline.remaining(),
+            request_id=current_request_id(),
+            tenant=deadline.tenant or version.model,
+            priority=deadline.priority,
         )
 
     def _note(self, trial: Trial, role: Role, failed: bool, seconds: float | None = None) -> None:

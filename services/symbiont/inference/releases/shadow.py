@@ -17,7 +17,7 @@ from symbiont.inference.releases.trial import Trial
 from symbiont.inference.releases.verdict import Verdict, verdict
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import BundleInfo, ModelVersion, Served
+from symbiont.inference.types import BundleInfo, ModelVersion, Priority, Served
 
 # Calls that wait for a shadow of their own, and how many such shadows run at a time.
 MOST_WAITING, AT_ONCE = 8, 2
@@ -145,7 +145,7 @@ class Shadows:
             job = await self._waiting.get()
             assert job.question.ask is not None  # noqa: S101 - else it would not have been put
             try:
-                theirs = await job.question.ask(job.other, Deadline(self._timeout))
+                theirs = await job.question.ask(job.other, Deadline(self._timeout, priority=Priority.BATCH))
             except SymbiontError as exc:
                 theirs = [exc] * len(job.rows)
             self._compare(job.trial, job.served, job.other, job.rows, job.question, job.values, theirs)

@@ -1,0 +1,246 @@
+"""One host and the rows that wait for it: so many requests in flight, filled from the queue as they come back."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from symbiont.common.errors import DeadlineExceeded, Unavailable
+from symbiont.common.log import get_logger
+from symbiont.engine.row import HostAnswer
+from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
+from symbiont.inference.ports import HostClient
+from symbiont.inference.scheduling.admission import Admission
+from symbiont.inference.scheduling.call import Call, Entry, Piece
+from symbiont.inference.scheduling.pace import Pace
+from symbiont.inference.scheduling.parking import Parking
+from symbiont.inference.scheduling.queue import FairQueue, Taken, Weights
+from symbiont.inference.scheduling.request import Request
+from symbiont.inference.scheduling.residency import Residency
+from symbiont.inference.types import Priority
+
+_PROBE_S = 0.5
+# Of a request, as long as it is not known how fast the host is, and however slow it is.
+_FIRST_TOKENS, _LEAST_TOKENS = 256, 128
+
+
+@dataclass(frozen=True)
+class LaneLimits:
+    """What a host is given at a time.
+
+    Attributes:
+        in_flight: requests that are sent and not answered: one is computed while the next is on its way.
+        batch_rows, batch_tokens: most of them in a request; a row with more tokens goes alone.
+        batch_seconds: about the longest that a request is computed, once it is known how fast the host is: so long, or
+            two times so long, whoever comes next must wait at least.
+        quantum: tokens that a tenant gets at a turn.
+        queued_tokens: most that wait.
+        bundles: those that a host keeps in memory.
+        loads: bundles that are loaded at a time, each by a request beside the others.
+        weights: shares of tenants and priorities.
+    """
+
+    in_flight: int = 2
+    batch_rows: int = 256
+    batch_tokens: int = 16384
+    batch_seconds: float = 0.1
+    quantum: int = 512
+    queued_tokens: int = 1 << 20
+    bundles: int = 64
+    loads: int = 2
+    weights: Weights = field(default_factory=Weights)
+
+
+class Lane:
+    """The way to one host. A host that does not answer holds no slot for longer than its rows have time."""
+
+    def __init__(
+        self, base: str, hosts: HostClient, limits: LaneLimits, metrics: SchedulingMetrics, clock: Callable[[], float]
+    ) -> None:
+        self._base = base
+        self._hosts = hosts
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self.queue = FairQueue(limits.weights, limits.quantum)
+        self.parking = Parking(limits.loads)
+        self.pace = Pace()
+        self.admission = Admission(self.queue, self.pace, self, limits.queued_tokens, clock, metrics)
+        self._residency = Residency(limits.bundles)
+        self._waiting: dict[Call, list[Entry]] = {}
+        self._running: dict[Request, asyncio.Task[None]] = {}
+        self._last_back = 0.0
+        # Requests in a row of which nothing was heard until nobody waited for them any more.
+        self._silent = 0
+        self._probing: asyncio.Task[None] | None = None
+        self._pump_is_due = False
+
+    @property
+    def tokens_in_flight(self) -> int:
+        """Tokens that were sent and are not answered."""
+        return sum(request.tokens for request in self._running)
+
+    @property
+    def tokens_parked(self) -> int:
+        """Tokens that wait for their bundle."""
+        return self.parking.tokens
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and are not answered."""
+        return len(self._running)
+
+    @property
+    def calls(self) -> int:
+        """Calls that are not done."""
+        return len(self._waiting)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the host left its last requests unanswered: it gets no more before it is known to live."""
+        return self._silent >= self._limits.in_flight
+
+    def figures(self) -> QueueFigures:
+        """Returns what waits and runs now."""
+        return QueueFigures(
+            tokens={priority: self.queue.of(priority)[0] for priority in Priority},
+            rows={priority: self.queue.of(priority)[1] for priority in Priority},
+            parked_rows=self.parking.rows,
+            tenants=self.queue.tenants,
+            in_flight=self.in_flight,
+            tokens_per_s=self.pace.tokens_per_s,
+        )
+
+    def submit(self, call: Call) -> None:
+        """Has the rows of a call wait for their turn; whoever waits for them withdraws the call at the end."""
+        ready: list[int] = []
+        cold: defaultdict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(call.rows):
+            (ready if row.bundle in self._residency else cold[row.bundle]).append(index)
+        entries = self._waiting[call] = []
+        if ready:
+            entries.append(Entry(call, ready, self._limits.quantum))
+            self.queue.add(entries[0])
+        for bundle, indices in cold.items():
+            entries.append(Entry(call, indices, self._limits.quantum))
+            self.parking.add(bundle, entries[-1])
+        self._pump_soon()
+
+    def withdraw(self, call: Call) -> int:
+        """Forgets a call; returns how many of its rows were still waiting."""
+        rows = 0
+        for entry in self._waiting.pop(call, ()):
+            if entry:
+                if not self.parking.remove(entry):
+                    self.queue.remove(entry)
+                rows += entry.clear()
+        call.drop()
+        return rows
+
+    def _pump_soon(self) -> None:
+        # Not at once: what arrives in the same moment goes together.
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _batch_tokens(self) -> int:
+        known = self.pace.tokens_per_s
+        wanted = known * self._limits.batch_seconds if known else _FIRST_TOKENS
+        return int(min(max(wanted, _LEAST_TOKENS), self._limits.batch_tokens))
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        if self.stalled:
+            return
+        rows, tokens = self._limits.batch_rows, self._batch_tokens()
+        while (bundle := self.parking.next()) is not None:
+            self._send(self.parking.take(bundle, rows, tokens), bundle)
+        while self.queue.rows and self._may_send():
+            taken = self._take(rows, tokens)
+            for entry in taken.expired:
+                self._expire(entry)
+            if taken.pieces:
+                self._send(taken.pieces, None)
+
+    def _take(self, rows: int, tokens: int) -> Taken:
+        """Takes out what comes back in time, as far as that is known."""
+        before = self.tokens_in_flight
+        if not before:
+            # Nothing is in the way: whoever asks for more than can be done in time may try.
+            return self.queue.take(rows, tokens, self._clock())
+        back = self._clock() + self.pace.seconds(before + min(tokens, self.queue.tokens))
+        return self.queue.take(rows, tokens, back, self.pace.seconds(1))
+
+    def _may_send(self) -> bool:
+        going = sum(request.loading is None for request in self._running)
+        return going < max(1, self._limits.in_flight - self._silent)
+
+    def _send(self, pieces: Sequence[Piece], loading: str | None) -> None:
+        rows = [piece.call.rows[index] for piece in pieces for index in piece.indices]
+        tokens, now = sum(piece.tokens for piece in pieces), self._clock()
+        request = Request(pieces, rows, tokens, now, loading, full=self.queue.rows > 0)
+        for piece in pieces:
+            turn = piece.call.turn
+            self._metrics.sent(turn.tenant, turn.priority, piece.tokens, now - piece.call.arrived)
+        self._metrics.request(len(rows), tokens)
+        self._running[request] = asyncio.create_task(self._run(request))
+
+    async def _run(self, request: Request) -> None:
+        left = max(request.expires - self._clock(), 1e-3)
+        try:
+            answer = await self._hosts.infer_rows(
+                self._base, request.rows, timeout_s=left, request_id=request.request_id
+            )
+            self._answered(request, answer)
+        except Exception as exc:  # noqa: BLE001, whatever it is, those who wait must hear of it
+            self._failed(request, exc)
+        finally:
+            del self._running[request]
+            if request.loading is not None:
+                for entry in self.parking.loaded(request.loading, request.loading in self._residency):
+                    self.queue.add(entry)
+            self._pump_soon()
+
+    def _answered(self, request: Request, answer: HostAnswer) -> None:
+        now, self._silent = self._clock(), 0
+        if request.loading is None:
+            seconds = now - max(self._last_back, request.sent)
+            self.pace.note(request.tokens, seconds, sum(answer.times), full=request.full)
+            self._last_back = now
+        expired = 0
+        for row, answered in zip(request.rows, answer.rows, strict=True):
+            if not isinstance(answered, Exception):
+                self._residency.use(row.bundle)
+            expired += isinstance(answered, DeadlineExceeded)
+        self._metrics.expired("host", expired)
+        self._metrics.wasted(request.answered(answer))
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        for call in request.calls:
+            call.fail(error)
+        if isinstance(error, DeadlineExceeded):
+            self._silent += 1
+            if self.stalled and not self._probing:
+                get_logger().warning("a host is silent", base=self._base)
+                self._metrics.stalls()
+                self._probing = asyncio.create_task(self._probe())
+        elif isinstance(error, Unavailable):
+            # It may come back with nothing in memory.
+            self._residency.clear()
+
+    async def _probe(self) -> None:
+        """Lets one request go to a silent host each time that Triton says that it is ready."""
+        try:
+            while self.stalled:
+                if await self._hosts.host_ready(self._base):
+                    self._silent = self._limits.in_flight - 1
+                    self._pump_soon()
+                await asyncio.sleep(_PROBE_S)
+        finally:
+            self._probing = None
+
+    def _expire(self, entry: Entry) -> None:
+        # The queue has taken this one out; the rest of the call may wait elsewhere.
+        rows = entry.clear() + self.withdraw(entry.call)
+        self._metrics.expired("queue", rows)
+        entry.call.fail(DeadlineExceeded("the deadline passed, or would have, before the rows had their turn"))

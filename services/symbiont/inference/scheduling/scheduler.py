@@ -1,0 +1,114 @@
+"""Stands before the hosts: every row waits here, where deadline, priority and fairness can be obeyed."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from symbiont.common.errors import DeadlineExceeded
+from symbiont.engine.row import HostAnswer, Row, Times
+from symbiont.inference.metrics import SchedulingMetrics
+from symbiont.inference.ports import HostClient
+from symbiont.inference.scheduling.call import Call, Turn
+from symbiont.inference.scheduling.lane import Lane, LaneLimits
+from symbiont.inference.types import Priority
+
+# By so much two timers of one moment may differ.
+_CLOCK_S = 2e-3
+
+
+class Scheduler:
+    """The hosts, with a queue before each. It is used as the hosts themselves are."""
+
+    def __init__(
+        self,
+        hosts: HostClient,
+        limits: LaneLimits,
+        metrics: SchedulingMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hosts = hosts
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        metrics.watch(lambda: [lane.figures() for lane in self._lanes.values()])
+
+    async def host_ready(self, base_digest: str) -> bool:
+        """Whether Triton has the host of a base loaded, and it answers; it raises nothing."""
+        lane = self._lanes.get(base_digest)
+        return await self._hosts.host_ready(base_digest) and not (lane and lane.stalled)
+
+    async def ensure_host(self, base_digest: str) -> None:
+        """Returns once the host of a base is loaded in Triton, loading it if need be."""
+        await self._hosts.ensure_host(base_digest)
+
+    def expecting(
+        self, base_digest: str, rows: int, tokens: int, *, timeout_s: float, tenant: str, priority: Priority
+    ) -> AbstractContextManager[None]:
+        """Lets a call in whose tokens are made within the block.
+
+        Args:
+            rows, tokens: about how many it will have.
+
+        Raises:
+            ResourceExhausted: it would wait for too long, or the queue is full.
+            DeadlineExceeded: it came too late.
+        """
+        turn = Turn(tenant, priority, self._clock() + timeout_s)
+        return self._lane(base_digest).admission.expecting(turn, rows, tokens)
+
+    async def infer_rows(
+        self,
+        base_digest: str,
+        rows: Sequence[Row],
+        *,
+        timeout_s: float,
+        request_id: str,
+        tenant: str = "",
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> HostAnswer:
+        """Returns the values of each row, or its error, in the order of the rows.
+
+        The times of the answer are those of the call's last rows: waiting here and in the host, and the computation.
+
+        Raises:
+            ResourceExhausted: it would wait for too long, or the queue is full.
+            DeadlineExceeded: its time ran out.
+            Unavailable: Triton cannot be reached.
+        """
+        if not rows:
+            return HostAnswer([], Times())
+        lane, now = self._lane(base_digest), self._clock()
+        call = Call(rows, Turn(tenant, priority, now + timeout_s), request_id, now)
+        lane.admission.check(call.turn, len(rows), call.tokens)
+        lane.submit(call)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call.done
+        except TimeoutError as exc:
+            self._metrics.expired("queue", lane.withdraw(call))
+            raise DeadlineExceeded("the deadline passed in the stage 'infer'") from exc
+        except asyncio.CancelledError:
+            self._gone(call, lane.withdraw(call))
+            raise
+        finally:
+            lane.withdraw(call)
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """The way to each host that was ever asked for."""
+        return list(self._lanes.values())
+
+    def _gone(self, call: Call, rows: int) -> None:
+        # It may have been the caller's own timer that rang.
+        if self._clock() >= call.turn.expires - _CLOCK_S:
+            self._metrics.expired("queue", rows)
+        else:
+            self._metrics.cancelled(rows)
+
+    def _lane(self, base_digest: str) -> Lane:
+        lane = self._lanes.get(base_digest)
+        if lane is None:
+            lane = self._lanes[base_digest] = Lane(base_digest, self._hosts, self._limits, self._metrics, self._clock)
+        return lane

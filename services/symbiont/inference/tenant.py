@@ -1,0 +1,23 @@
+"""Who a call is for, among those who share the hosts."""
+
+import re
+from collections.abc import Iterable
+
+from symbiont.common.errors import InvalidArgument
+
+METADATA_KEY = "symbiont-tenant"
+_VALID = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
+
+
+def tenant_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Returns the tenant that a caller names in its metadata, or the empty string.
+
+    Raises:
+        InvalidArgument: the name is not 1 to 128 letters, digits, and `._:/-`.
+    """
+    for key, value in metadata:
+        if key == METADATA_KEY:
+            if not isinstance(value, str) or not _VALID.fullmatch(value):
+                raise InvalidArgument(METADATA_KEY, "it must be 1 to 128 letters, digits, and any of ._:/-")
+            return value
+    return ""

@@ -1,0 +1,319 @@
+"""Rows of many calls go to a host in few requests, and every caller gets its own back."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    IntegrityError,
+    ResourceExhausted,
+    SymbiontError,
+    Unavailable,
+)
+from symbiont.engine.row import HostAnswer, Times
+from symbiont.inference.scheduling.lane import LaneLimits
+from symbiont.inference.scheduling.scheduler import Scheduler
+from symbiont.inference.types import Priority
+
+BASE = "a" * 64
+LIMITS = LaneLimits(in_flight=2, batch_rows=8, batch_tokens=200, quantum=64, bundles=4, loads=1)
+
+
+class Bench:
+    """A scheduler before a host that answers by hand."""
+
+    def __init__(self, host: Any, metrics: Any, prometheus: CollectorRegistry, rows: Any, settle: Any, clock: Any):
+        self.host, self.rows, self.settle, self.clock = host, rows, settle, clock
+        self.prometheus = prometheus
+        self.scheduler = Scheduler(host, LIMITS, metrics, clock)
+
+    async def ask(self, *lengths: int, bundle: str = "", timeout_s: float = 60.0, **turn: Any) -> asyncio.Task[Any]:
+        """Sends a call; its answers are the lengths of its rows."""
+        call = self.scheduler.infer_rows(
+            BASE, self.rows(*lengths, bundle=bundle), timeout_s=timeout_s, request_id=f"r{lengths[0]}", **turn
+        )
+        task = asyncio.create_task(call)
+        await self.settle()
+        return task
+
+    async def answer(self, index: int = -1, **times: float) -> None:
+        self.host.sent[index].answer(**times)
+        await self.settle()
+
+    @property
+    def lane(self) -> Any:
+        return self.scheduler.lanes[0]
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)
+
+    def is_empty(self) -> bool:
+        lane = self.lane
+        waiting = lane.queue.tokens, lane.queue.rows, lane.queue.tenants, lane.queue.remembered
+        return waiting == (0,) * 4 and (lane.parking.rows, lane.calls, lane.in_flight) == (0, 0, 0)
+
+
+@pytest.fixture
+def bench(
+    host: Any, scheduling_metrics: Any, prometheus: Any, rows: Any, settle: Callable[[], Any], clock: Any
+) -> Bench:
+    return Bench(host, scheduling_metrics, prometheus, rows, settle, clock)
+
+
+def values(task: asyncio.Task[HostAnswer]) -> list[float]:
+    return [float(row[0]) for row in task.result().rows]  # type: ignore[index]
+
+
+async def test_one_call_goes_at_once(bench: Bench) -> None:
+    task = await bench.ask(3, 5)
+    (sent,) = bench.host.sent
+    assert (sent.lengths, sent.request_id) == ([3, 5], "r3")
+    assert sent.timeout_s == pytest.approx(60)
+    bench.clock.now += 0.25
+    await bench.answer(queued=0.5, computed=0.125)
+    assert values(task) == [3, 5]
+    assert task.result().times == Times(0.5, 0.125)
+    assert bench.is_empty()
+
+
+async def test_no_rows_are_no_request(bench: Bench) -> None:
+    assert (await bench.scheduler.infer_rows(BASE, [], timeout_s=1, request_id="")).rows == []
+    assert bench.host.sent == []
+
+
+async def test_calls_that_wait_share_a_request(bench: Bench) -> None:
+    first, second = await bench.ask(1), await bench.ask(2)
+    waiting = [await bench.ask(10 + i, 20 + i) for i in range(6)]
+    assert [sent.lengths for sent in bench.host.sent] == [[1], [2]]
+    assert bench.counted("queue_rows", priority="interactive") == 12
+    assert bench.counted("requests_in_flight") == 2
+    bench.clock.now += 1
+    await bench.answer(0)
+    # Eight rows, or two hundred tokens.
+    assert bench.host.sent[2].lengths == [10, 20, 11, 21, 12, 22, 13, 23]
+    assert bench.host.sent[2].request_id == "r10+3"
+    await bench.answer(1)
+    await bench.answer(2, queued=0.5)
+    await bench.answer(3)
+    assert values(first) + values(second) == [1, 2]
+    assert [values(task) for task in waiting] == [[10 + i, 20 + i] for i in range(6)]
+    # Its own second in the queue here and half a second there.
+    assert waiting[0].result().times.queued == pytest.approx(1.5)
+    assert bench.counted("request_rows_count") == 4
+    assert bench.counted("request_tokens_sum") == 1 + 2 + sum(30 + 2 * i for i in range(6))
+    assert bench.is_empty()
+
+
+async def test_calls_of_the_same_moment_go_together(bench: Bench) -> None:
+    calls = [bench.scheduler.infer_rows(BASE, bench.rows(n), timeout_s=1, request_id="") for n in (1, 2, 3)]
+    tasks = [asyncio.create_task(call) for call in calls]
+    await bench.settle()
+    assert [sent.lengths for sent in bench.host.sent] == [[1, 2, 3]]
+    await bench.answer()
+    assert [values(task) for task in tasks] == [[1], [2], [3]]
+
+
+async def test_a_large_call_goes_in_parts_between_others(bench: Bench) -> None:
+    large = await bench.ask(*[16] * 20, tenant="large")
+    assert [len(sent.rows) for sent in bench.host.sent] == [8, 8]
+    small = await bench.ask(5, tenant="small")
+    await bench.answer(0)
+    assert sorted(bench.host.sent[2].lengths) == [5, 16, 16, 16, 16]
+    await bench.answer(2)
+    assert values(small) == [5]
+    await bench.answer(1)
+    assert values(large) == [16] * 20
+    assert bench.is_empty()
+
+
+async def test_the_more_urgent_goes_first(bench: Bench) -> None:
+    for length in (1, 2):
+        await bench.ask(length)
+    for length in range(10, 20):
+        await bench.ask(length, priority=Priority.BATCH)
+    await bench.ask(50, priority=Priority.INTERACTIVE)
+    await bench.answer(0)
+    assert bench.host.sent[2].lengths[0] == 50
+    assert bench.counted("wait_seconds_count", priority="interactive") == 3
+
+
+async def test_every_row_has_its_own_error(bench: Bench) -> None:
+    task, other = await bench.ask(1, 2), await bench.ask(3)
+    good = np.array([7], np.float32)
+    expired = DeadlineExceeded("too late")
+    bench.host.sent[0].reply.set_result(HostAnswer([IntegrityError("damaged"), expired], Times()))
+    bench.host.sent[1].reply.set_result(HostAnswer([good], Times()))
+    await bench.settle()
+    assert [type(row) for row in task.result().rows] == [IntegrityError, DeadlineExceeded]
+    assert values(other) == [7]
+    assert bench.counted("expired_rows_total", stage="host") == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), ResourceExhausted("full"), SymbiontError("broken")])
+async def test_a_request_that_fails_fails_its_calls_alone(bench: Bench, error: SymbiontError) -> None:
+    tasks = [await bench.ask(1), await bench.ask(2), await bench.ask(3)]
+    bench.host.sent[0].fail(error)
+    await bench.settle()
+    assert tasks[0].exception() is error
+    await bench.answer(1)
+    await bench.answer(2)
+    assert [values(task) for task in tasks[1:]] == [[2], [3]]
+    assert bench.is_empty()
+
+
+async def test_a_large_call_that_fails_sends_no_more(bench: Bench) -> None:
+    task = await bench.ask(*[16] * 40)
+    bench.host.sent[0].fail(Unavailable("away"))
+    await bench.settle()
+    assert isinstance(task.exception(), Unavailable)
+    await bench.answer(1)
+    assert len(bench.host.sent) == 2
+    assert bench.is_empty()
+
+
+async def test_rows_of_a_bundle_that_must_be_loaded_hold_up_nobody(bench: Bench) -> None:
+    cold = await bench.ask(5, bundle="new")
+    more = await bench.ask(6, bundle="new")
+    other = await bench.ask(7, bundle="newer")
+    plain = [await bench.ask(1), await bench.ask(2)]
+    # One load at a time; two other requests beside it.
+    assert [sent.lengths for sent in bench.host.sent] == [[5], [1], [2]]
+    assert bench.counted("parked_rows") == 2
+    await bench.answer(1)
+    await bench.answer(2)
+    assert [values(task) for task in plain] == [[1], [2]]
+    await bench.answer(0)
+    # What waited for it goes as any other row; the next one is loaded.
+    assert sorted(sent.lengths for sent in bench.host.sent[3:]) == [[6], [7]]
+    await bench.answer(3)
+    await bench.answer(4)
+    assert values(cold) + values(more) + values(other) == [5, 6, 7]
+    mixed = await bench.ask(8, bundle="new")
+    assert bench.host.sent[-1].lengths == [8]
+    await bench.answer()
+    assert values(mixed) == [8]
+    assert bench.is_empty()
+
+
+async def test_a_bundle_that_cannot_be_loaded_is_tried_by_each(bench: Bench) -> None:
+    tasks = [await bench.ask(5, bundle="bad"), await bench.ask(6, bundle="bad")]
+    for index in (0, 1):
+        bench.host.sent[index].reply.set_result(HostAnswer([IntegrityError("bad")], Times()))
+        await bench.settle()
+    assert [type(task.result().rows[0]) for task in tasks] == [IntegrityError] * 2
+    assert bench.is_empty()
+
+
+async def test_ten_thousand_callers_go_and_leave_nothing(bench: Bench) -> None:
+    busy = [await bench.ask(1), await bench.ask(2)]
+    tasks = []
+    for number in range(10_000):
+        call = bench.scheduler.infer_rows(
+            BASE,
+            bench.rows(3, bundle="cold" if number % 4 == 0 else ""),
+            timeout_s=9,
+            request_id="",
+            tenant=str(number),
+        )
+        tasks.append(asyncio.create_task(call))
+    await bench.settle()
+    # One request of the cold bundle is on its way.
+    assert len(bench.host.sent) == 3
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for index in range(3):
+        await bench.answer(index)
+    assert [values(task) for task in busy] == [[1], [2]]
+    assert len(bench.host.sent) == 3
+    assert bench.counted("cancelled_rows_total") == 10_000 - len(bench.host.sent[2].rows)
+    assert bench.counted("wasted_rows_total") == len(bench.host.sent[2].rows)
+    assert bench.counted("expired_rows_total", stage="queue") == 0
+    assert bench.is_empty()
+    tasks.clear()
+    gc.collect()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_rows_that_expire_in_the_queue_are_not_sent(bench: Bench) -> None:
+    await bench.ask(1)
+    await bench.ask(2)
+    late, later = await bench.ask(3, 4, timeout_s=5), await bench.ask(5, timeout_s=50)
+    bench.clock.now += 10
+    await bench.answer(0)
+    assert bench.host.sent[2].lengths == [5]
+    with pytest.raises(DeadlineExceeded):
+        await late
+    assert bench.counted("expired_rows_total", stage="queue") == 2
+    await bench.answer(1)
+    await bench.answer(2)
+    assert values(later) == [5]
+    assert bench.is_empty()
+
+
+async def test_the_time_of_a_caller_ends_whatever_the_host_does(bench: Bench) -> None:
+    for length in (1, 2):
+        await bench.ask(length)
+    task = await bench.ask(3, timeout_s=0.01)
+    bench.clock.now += 0.01
+    with pytest.raises(DeadlineExceeded):
+        await task
+    assert bench.counted("expired_rows_total", stage="queue") == 1
+    assert bench.lane.queue.rows == 0
+
+
+async def test_a_silent_host_is_asked_whether_it_lives_before_it_gets_more(bench: Bench) -> None:
+    bench.host.ready = False
+    tasks = [await bench.ask(1), await bench.ask(2)]
+    for sent in bench.host.sent[:2]:
+        sent.fail(DeadlineExceeded("Triton did not answer in time"))
+    await bench.settle()
+    assert [type(task.exception()) for task in tasks] == [DeadlineExceeded] * 2
+    waiting = [await bench.ask(3), await bench.ask(4)]
+    assert (len(bench.host.sent), bench.lane.stalled) == (2, True)
+    assert not await bench.scheduler.host_ready(BASE)
+    bench.host.ready = True
+    assert not await bench.scheduler.host_ready(BASE)
+    async with asyncio.timeout(5):
+        while len(bench.host.sent) < 3:  # noqa: ASYNC110, it looks for itself
+            await asyncio.sleep(0.02)
+    # One request shows whether it answers; both rows are in it.
+    assert bench.host.sent[2].lengths == [3, 4]
+    await bench.answer()
+    assert [values(task) for task in waiting] == [[3], [4]]
+    assert (bench.lane.stalled, await bench.scheduler.host_ready(BASE)) == (False, True)
+    assert bench.counted("stalls_total") == 1
+    await asyncio.sleep(0.6)
+    assert bench.is_empty()
+
+
+async def test_a_call_that_would_wait_too_long_is_refused_before_its_tokens_are_made(bench: Bench) -> None:
+    tasks = [await bench.ask(50, 50, tenant="known")]
+    bench.lane.pace.note(100, 1.0, 1.0, full=True)
+    asked = bench.scheduler.expecting(BASE, 1, 10, timeout_s=1, tenant="x", priority=Priority.INTERACTIVE)
+    with pytest.raises(ResourceExhausted) as caught, asked:
+        raise AssertionError("it was let in")
+    assert caught.value.retry_after_s
+    with pytest.raises(ResourceExhausted):
+        await bench.scheduler.infer_rows(BASE, bench.rows(10), timeout_s=0.5, request_id="")
+    with bench.scheduler.expecting(BASE, 1, 10, timeout_s=9, tenant="x", priority=Priority.INTERACTIVE):
+        pass
+    await bench.answer()
+    assert values(tasks[0]) == [50, 50]
+    assert bench.counted("tenant_tokens_total", tenant="known") == 100
+    assert bench.is_empty()
+
+
+async def test_how_much_a_request_holds_follows_the_hosts_speed(bench: Bench) -> None:
+    await bench.ask(1)
+    bench.lane.pace.note(2000, 1.0, 1.0, full=True)
+    assert bench.lane._batch_tokens() == 200
+    for _ in range(50):
+        bench.lane.pace.note(1400, 1.0, 1.0, full=True)
+    assert bench.lane._batch_tokens() == pytest.approx(140, abs=1)
