@@ -51,7 +51,7 @@ async def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(store) -> GeneratorSettings:
-    return GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG)
+    return GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG, lease_s=6)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -19,7 +19,7 @@ from symbiont.engine.generation.types import Finish, Piece, Sampling
 from symbiont.engine.row import Ids
 from symbiont.triton import generator_model as model
 from symbiont.triton.client import CHANNEL, is_true
-from symbiont.triton.streams import Request, Streams
+from symbiont.triton.streams import Control, Request, Streams
 from symbiont.triton.translate import HostNotLoaded, translate
 
 _LOAD_TIMEOUT_S = 600.0
@@ -70,16 +70,12 @@ class _Models:
         return await is_true(self._client.is_model_ready(name, client_timeout=_READY_TIMEOUT_S))
 
     async def _responses(
-        self, base: str, request: Request, stop: Request | None, load: Callable[[], Awaitable[None]]
+        self, base: str, request: Request, control: Control | None, load: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[list[Any], None]:
         """Yields the responses of a request, as they come; a model that is not loaded is loaded first."""
         loads, begun = self._loads[base], False
-
-        async def probe() -> None:
-            await self._probe(base)
-
         try:
-            async with aclosing(self._streams.responses(request, stop, probe)) as responses:
+            async with aclosing(self._streams.responses(request, control)) as responses:
                 async for some in responses:
                     begun = True
                     yield some
@@ -89,14 +85,9 @@ class _Models:
             if begun:
                 raise
             await self._load(base, load, seen=loads, broken=exc.broken)
-        async with aclosing(self._streams.responses(request, stop, probe)) as responses:
+        async with aclosing(self._streams.responses(request, control)) as responses:
             async for some in responses:
                 yield some
-
-    async def _probe(self, base: str) -> None:
-        """Raises HostNotLoaded when a model that was loaded is not there any more."""
-        if not await self.ready(base):
-            raise HostNotLoaded(f"Triton at {self._url} has lost {model.generator_name(base)}", broken=False)
 
     async def _load(self, base: str, load: Callable[[], Awaitable[None]], *, seen: int, broken: bool) -> None:
         """Loads a model unless it is ready, or was loaded since the caller saw `seen` loads of it.
@@ -136,6 +127,8 @@ class TokenGenerators(_Models):
         triton_model = model.generator_name(base_digest)
         request = _request(triton_model, name, wire.pack_request(ids, max_tokens, sampling, timeout_s), _KINDS)
         stop = _request(triton_model, f"{name}.stop", wire.pack_stop(name), _KINDS)
+        renewal = _request(triton_model, f"{name}.renew", wire.pack_renewal(name), _KINDS)
+        control = Control(stop, renewal, self._settings.lease_s / 3)
         settings = replace(self._settings, base_digest=base_digest)
 
         async def load() -> None:
@@ -143,19 +136,11 @@ class TokenGenerators(_Models):
             files = model.generator_files()
             await self._client.load_model(triton_model, config=config, files=files, client_timeout=_LOAD_TIMEOUT_S)
 
-        async with aclosing(self._responses(base_digest, request, stop, load)) as responses:
+        async with aclosing(self._responses(base_digest, request, control, load)) as responses:
             async for some in responses:
                 pieces = [_piece(response) for response in some]
                 last = pieces[-1]
                 yield Piece([token for piece in pieces for token in piece.ids], last.finish, last.queued_s)
-
-    async def _probe(self, base: str) -> None:
-        # Triton may call a model ready whose process died; the model itself is asked, by a stop that stops nothing.
-        name = f"probe.{uuid.uuid4().hex[:16]}"
-        request = _request(model.generator_name(base), name, wire.pack_stop(name), _KINDS)
-        async with aclosing(self._streams.responses(request, None)) as responses:
-            async for _ in responses:
-                pass
 
 
 class TextGenerators(_Models):

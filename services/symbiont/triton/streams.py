@@ -2,12 +2,14 @@
 
 A stream is never shared: what ends one caller's stream then ends nobody else's. Nor is it cancelled where the model
 can be asked to stop, because Triton has died of cancelled streams: the stop is a second request on the same stream,
-and the stream is read to its end whether or not the caller is still there.
+and the stream is read to its end whether or not the caller is still there. A model whose process died says nothing on
+its streams; it is the next renewal that is answered with an error, and so tells the caller.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -18,13 +20,19 @@ from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.triton.translate import HostNotLoaded, translate
 
 Request = dict[str, Any]
-Probe = Callable[[], Awaitable[None]]
-# A model may be silent for longer, with a long prompt or a full queue; then it is asked again and again.
-SILENCE_S = 2.0
 # The time that a stopped stream has to end in.
 STOP_S = 30.0
 # Nobody waits that long; it only keeps a stream to a Triton that hangs from living for ever.
 _ABANDONED_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The requests by which a model is told to stop a request, and every `renew_s` that its caller is still there."""
+
+    stop: Request
+    renewal: Request
+    renew_s: float
 
 
 class Streams:
@@ -39,27 +47,24 @@ class Streams:
         """Number of streams that are open, those whose callers have gone included."""
         return len(self._running)
 
-    async def responses(
-        self, request: Request, stop: Request | None, probe: Probe | None = None
-    ) -> AsyncGenerator[list[Any], None]:
+    async def responses(self, request: Request, control: Control | None) -> AsyncGenerator[list[Any], None]:
         """Sends a request and yields its responses, those together that came meanwhile; leaving early stops the work.
 
         Args:
-            stop: the request that stops it; without one, the stream is cancelled.
-            probe: called whenever nothing came for a while, to raise where nothing will come any more: Triton says
-                nothing to the streams of a model whose process died.
+            control: how the model is told to stop, and that the caller is still there; without one, the stream is
+                cancelled to stop it.
 
         Raises:
             Unavailable: Triton cannot be reached, or died; or what the model answered instead of a response.
         """
-        stream = _Stream(self._client, self._url, request, stop)
+        stream = _Stream(self._client, self._url, request, control)
         task = self._start(stream.run())
-        patience_s = 0.0 if stop is None else STOP_S
+        patience_s = STOP_S if control else 0.0
         try:
-            while not stream.is_read:
-                if items := await stream.next(probe):
-                    yield items
+            while items := await stream.next():
+                yield items
         except HostNotLoaded:
+            # Triton never ends the streams of a model whose process died.
             patience_s = 0.0
             raise
         finally:
@@ -84,40 +89,30 @@ class Streams:
 
 
 class _Stream:
-    def __init__(self, client: triton.InferenceServerClient, url: str, request: Request, stop: Request | None) -> None:
-        # Whether the end was taken out of the queue, which has each response, then None or an error.
-        self.is_read = False
+    def __init__(
+        self, client: triton.InferenceServerClient, url: str, request: Request, control: Control | None
+    ) -> None:
+        # Each response; then None, or an error.
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._client = client
         self._url = url
         self._request = request
-        self._stop = stop
+        self._control = control
         self._left = asyncio.Event()
         self._ended = False
-        self._error: SymbiontError | None = None
 
-    async def next(self, probe: Probe | None) -> list[Any]:
-        """Waits for responses and returns those that are there; raises the error that stands in their place."""
-        items = [await self._first(probe)]
+    async def next(self) -> list[Any]:
+        """Waits for responses and returns those that are there, none at the end; raises an error that came."""
+        items = [await self._queue.get()]
         while not self._queue.empty():
             items.append(self._queue.get_nowait())
-        if items[-1] is None or (isinstance(items[-1], SymbiontError) and len(items) == 1):
-            self.is_read = True
-        if isinstance(items[-1], SymbiontError):
-            if self.is_read:
-                raise items[-1]
-            self._queue.put_nowait(items[-1])
-            return items[:-1]
-        return items[:-1] if self.is_read else items
-
-    async def _first(self, probe: Probe | None) -> Any:
-        while True:
-            try:
-                async with asyncio.timeout(SILENCE_S if probe else None):
-                    return await self._queue.get()
-            except TimeoutError:
-                if probe:
-                    await probe()
+        responses = [item for item in items if item is not None and not isinstance(item, SymbiontError)]
+        if responses and len(responses) < len(items):
+            # What ended it comes next time.
+            self._queue.put_nowait(items[len(responses)])
+        elif isinstance(items[0], SymbiontError):
+            raise items[0]
+        return responses
 
     def leave(self) -> None:
         """Has the work stopped, unless it is over."""
@@ -126,52 +121,59 @@ class _Stream:
     async def run(self) -> None:
         """Reads the stream to its end."""
         try:
-            self._queue.put_nowait(await self._read())
+            await self._read()
+            self._end(Unavailable(f"Triton at {self._url} ended a stream early"))
         except asyncio.CancelledError:
-            self._queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
+            self._end(Unavailable(f"the connection to Triton at {self._url} is closed"))
             raise
         except InferenceServerException as exc:
-            self._queue.put_nowait(translate(exc, self._url))
+            self._end(translate(exc, self._url))
         except grpc.RpcError as exc:
-            self._queue.put_nowait(_broken(exc, self._url))
+            self._end(_broken(exc, self._url))
         except grpc.aio.UsageError:
-            self._queue.put_nowait(Unavailable(f"the connection to Triton at {self._url} is closed"))
-        finally:
-            self.leave()
+            self._end(Unavailable(f"the connection to Triton at {self._url} is closed"))
 
-    async def _read(self) -> SymbiontError | None:
+    async def _read(self) -> None:
         responses = self._client.stream_infer(self._requests(), stream_timeout=_ABANDONED_S)
         try:
             async for result, error in responses:
-                # What comes after the end is the answer to a stop, and says nothing.
-                if not self._ended:
-                    self._take(result, error)
+                if error is not None:
+                    self._end(translate(error, self._url))
+                elif result.get_response().id == self._request["request_id"]:
+                    self._take(result)
         except asyncio.CancelledError:
             responses.cancel()
             raise
-        if self._error is None and not self._ended:
-            return Unavailable(f"Triton at {self._url} ended a stream early")
-        return self._error
 
-    def _take(self, result: Any, error: InferenceServerException | None) -> None:
-        if error is not None:
-            self._error = translate(error, self._url)
-        elif (response := result.get_response()).id == self._request["request_id"]:
-            if response.outputs:
-                self._queue.put_nowait(result)
-            if not response.parameters["triton_final_response"].bool_param:
-                return
-        else:
-            return
-        self._ended = True
-        self.leave()
+    def _take(self, result: Any) -> None:
+        response = result.get_response()
+        if response.outputs:
+            self._queue.put_nowait(result)
+        if response.parameters["triton_final_response"].bool_param:
+            self._end(None)
+
+    def _end(self, error: SymbiontError | None) -> None:
+        """Ends it for the caller; what comes after that, as the answer to a stop, says nothing."""
+        if not self._ended:
+            self._ended = True
+            self._queue.put_nowait(error)
+            self.leave()
 
     async def _requests(self) -> AsyncIterator[Request]:
         # Copies: the client fills in what is missing.
         yield dict(self._request)
-        await self._left.wait()
-        if self._stop is not None and not self._ended:
-            yield dict(self._stop)
+        while not await self._is_left() and self._control:
+            yield dict(self._control.renewal)
+        if self._control and not self._ended:
+            yield dict(self._control.stop)
+
+    async def _is_left(self) -> bool:
+        """Waits for the caller to leave, for as long as it need not say that it is there."""
+        try:
+            async with asyncio.timeout(self._control.renew_s if self._control else None):
+                return await self._left.wait()
+        except TimeoutError:
+            return False
 
 
 def _broken(error: grpc.RpcError, url: str) -> SymbiontError:

@@ -32,21 +32,34 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(encode_error(exc)) from exc
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Takes sequences in, or stops some; returns at once."""
+        """Takes sequences in, stops or renews some; returns at once.
+
+        Triton could be asked of each sequence whether it was cancelled, but under load that question was never answered
+        and held everything up (a condition that nobody signals): callers say themselves that they are still there.
+        """
         for request in requests:
             sender = request.get_response_sender()
             send = _sending(sender)
             tensors = _tensors(request)
             try:
-                if (name := wire.stopped_by(tensors)) is not None:
-                    self._generator.stop(name)
+                if self._control(tensors):
                     sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
                     continue
                 ids, max_tokens, sampling, timeout_s = wire.unpack_request(tensors)
                 name = request.request_id()
-                self._generator.submit(Task(name, ids, max_tokens, sampling, timeout_s, send, sender.is_cancelled))
+                self._generator.submit(Task(name, ids, max_tokens, sampling, timeout_s, send))
             except SymbiontError as exc:
                 send(exc)
+
+    def _control(self, tensors: wire.Tensors) -> bool:
+        """Stops or renews a sequence; False for a request that asks for one."""
+        if (name := wire.named(tensors, wire.STOP)) is not None:
+            self._generator.stop(name)
+        elif (name := wire.named(tensors, wire.RENEW)) is not None:
+            self._generator.renew(name)
+        else:
+            return False
+        return True
 
     def finalize(self) -> None:
         """Ends every sequence."""
@@ -66,6 +79,7 @@ def _open(parameters: dict[str, dict[str, str]]) -> Generator:
         max_sequences=settings.max_sequences,
         max_waiting=settings.max_waiting,
         token_budget=settings.token_budget,
+        lease_s=settings.lease_s,
     )
 
 

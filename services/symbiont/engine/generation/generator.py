@@ -20,8 +20,6 @@ _LOG = logging.getLogger(__name__)
 
 # Tokens of a prompt that go in between two steps of the others.
 PREFILL_TOKENS = 256
-# Asking Triton whether a caller is gone costs a message between processes.
-CANCEL_CHECK_S = 0.1
 # Names remembered of stops that found no sequence: most had just ended.
 EARLY_STOPS = 1024
 
@@ -34,7 +32,7 @@ class _Sequence:
     tokens: int
     submitted: float
     expires: float
-    next_check: float
+    lease_ends: float
     made: int = 0
     queued_s: float = 0.0
     sampler: Sampler = None
@@ -61,12 +59,14 @@ class Generator:
         max_sequences: int,
         max_waiting: int,
         token_budget: int,
+        lease_s: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._max_sequences = max_sequences
         self._max_waiting = max_waiting
         self._budget = token_budget
+        self._lease = lease_s
         self._clock = clock
         self._wake = threading.Condition()
         # These are guarded by the condition.
@@ -89,7 +89,7 @@ class Generator:
         """
         tokens = self._check(task)
         now = self._clock()
-        made = _Sequence(task, tokens, now, now + task.timeout_s, now + CANCEL_CHECK_S)
+        made = _Sequence(task, tokens, now, now + task.timeout_s, now + self._lease)
         with self._wake:
             if self._closed:
                 raise Unavailable("the generator is being unloaded")
@@ -110,6 +110,12 @@ class Generator:
                 found.stopped = True
             else:
                 self._early_stops.put(name, True)
+
+    def renew(self, name: str) -> None:
+        """Takes note that the caller of a sequence is still there; one that has ended is no error."""
+        with self._wake:
+            if found := self._by_name.get(name):
+                found.lease_ends = self._clock() + self._lease
 
     def close(self) -> None:
         """Ends every sequence, then the thread."""
@@ -184,10 +190,7 @@ class Generator:
         now = self._clock()
         if now >= sequence.expires:
             return Finish.EXPIRED
-        if not sequence.stopped and now >= sequence.next_check:
-            sequence.next_check = now + CANCEL_CHECK_S
-            sequence.stopped = sequence.task.is_cancelled()
-        return Finish.CANCELLED if sequence.stopped else None
+        return Finish.CANCELLED if sequence.stopped or now >= sequence.lease_ends else None
 
     def _take_in(self) -> None:
         """Takes prompts in, in their order, up to so many tokens a round."""

@@ -25,6 +25,8 @@ class GeneratorSettings:
     max_waiting: int = 64
     # Tokens of all sequences that run, prompts and what they may still become: bounds the memory of keys and values.
     token_budget: int = 16_384
+    # Seconds after which a sequence ends whose caller has not said that it is still there: it was killed.
+    lease_s: float = 15.0
 
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""
@@ -48,6 +50,7 @@ class GeneratorSettings:
                 max_sequences=int(parameters["max_sequences"]),
                 max_waiting=int(parameters["max_waiting"]),
                 token_budget=int(parameters["token_budget"]),
+                lease_s=float(parameters["lease_s"]),
             )
         except (KeyError, ValueError) as exc:
             raise InvalidArgument("parameters", f"missing or malformed: {exc}") from exc

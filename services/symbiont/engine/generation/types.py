@@ -51,7 +51,6 @@ class Task:
         max_tokens: most tokens to generate.
         timeout_s: seconds from submission after which nobody waits for it.
         send: takes each piece, the last one with a finish, or one error instead; called from the generator's thread.
-        is_cancelled: whether the caller has gone; asked now and then.
     """
 
     name: str
@@ -60,7 +59,6 @@ class Task:
     sampling: Sampling
     timeout_s: float
     send: Callable[[Piece | SymbiontError], None]
-    is_cancelled: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)

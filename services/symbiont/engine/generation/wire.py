@@ -1,4 +1,4 @@
-"""The tensors that a client and a generator exchange: a request asks for a sequence, or stops one."""
+"""The tensors that a client and a generator exchange: a request asks for a sequence, stops or renews one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,8 @@ SEED = "SEED"
 TIMEOUT_MS = "TIMEOUT_MS"
 # The id of the request to stop; alone in its request, which is answered by no tokens.
 STOP = "STOP"
+# The id of the request whose caller is still there; as STOP.
+RENEW = "RENEW"
 OUTPUT_IDS = "OUTPUT_IDS"
 # Empty until the last response of a sequence.
 FINISH = "FINISH"
@@ -37,6 +39,7 @@ INPUTS: Mapping[str, tuple[str, Any, int]] = {
     SEED: ("UINT32", np.uint32, 1),
     TIMEOUT_MS: ("INT64", np.int64, 1),
     STOP: ("BYTES", np.object_, 1),
+    RENEW: ("BYTES", np.object_, 1),
 }
 OUTPUTS: Mapping[str, tuple[str, Any, int]] = {
     OUTPUT_IDS: ("INT32", np.int32, -1),
@@ -69,9 +72,9 @@ def unpack_request(tensors: Tensors) -> tuple[Ids, int, Sampling, float]:
         InvalidArgument: a tensor is missing or is not of its size.
     """
     for name, (_, _, size) in INPUTS.items():
-        if name != STOP and (name not in tensors or (size > 0 and tensors[name].size != size)):
+        if name not in (STOP, RENEW) and (name not in tensors or (size > 0 and tensors[name].size != size)):
             raise InvalidArgument(name, "is missing, or not of its size")
-    value = {name: tensors[name].reshape(-1)[0].item() for name in INPUTS if name not in (STOP, INPUT_IDS)}
+    value = {name: tensors[name].reshape(-1)[0].item() for name in INPUTS if name not in (STOP, RENEW, INPUT_IDS)}
     sampling = Sampling(value[TEMPERATURE], value[TOP_P], value[TOP_K], value[REPETITION_PENALTY], value[SEED])
     return tensors[INPUT_IDS].reshape(-1).copy(), value[MAX_TOKENS], sampling, value[TIMEOUT_MS] / 1000
 
@@ -81,11 +84,16 @@ def pack_stop(name: str) -> Tensors:
     return {STOP: np.array([name.encode()], dtype=np.object_)}
 
 
-def stopped_by(tensors: Tensors) -> str | None:
-    """Returns the sequence that a request stops; None for one that asks for a sequence."""
-    if STOP not in tensors:
+def pack_renewal(name: str) -> Tensors:
+    """Returns the tensors that say of a sequence that its caller is still there."""
+    return {RENEW: np.array([name.encode()], dtype=np.object_)}
+
+
+def named(tensors: Tensors, kind: str) -> str | None:
+    """Returns the sequence that a request stops or renews, as `kind` says; None for one that does not."""
+    if kind not in tensors:
         return None
-    name = tensors[STOP].reshape(-1)[0]
+    name = tensors[kind].reshape(-1)[0]
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 

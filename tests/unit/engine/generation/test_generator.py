@@ -84,7 +84,6 @@ class Caller:
 
     tokens: list[int] = field(default_factory=list)
     ended: Finish | SymbiontError | None = None
-    gone: bool = False
 
     def send(self, piece: Piece | SymbiontError) -> None:
         assert self.ended is None, "something came after the end"
@@ -120,7 +119,7 @@ def make(model) -> Callable[..., Generator]:
 def ask(generator: Generator, name: str, last: int = 50, max_tokens: int = 5, length: int = 1, timeout: float = 60):
     caller = Caller()
     ids = np.full(length, last, np.int32)
-    generator.submit(Task(name, ids, max_tokens, Sampling(), timeout, caller.send, lambda: caller.gone))
+    generator.submit(Task(name, ids, max_tokens, Sampling(), timeout, caller.send))
     return caller
 
 
@@ -204,19 +203,38 @@ def test_what_does_not_fit_is_refused(make, changes, field):
     assert caught.value.field == field
 
 
-def test_a_stopped_and_a_left_sequence_end_and_the_others_do_not(make, model):
+def test_a_stopped_sequence_ends_and_the_others_do_not(make, model):
     model.after_99 = 1
     generator = make(token_budget=30_000)
-    stopped, left, other = (ask(generator, name, 1, 9_000) for name in ("s", "l", "o"))
+    stopped, other = (ask(generator, name, 1, 9_000) for name in ("s", "o"))
     until_sync(lambda: len(other.tokens) > 3)
     generator.stop("s")
     generator.stop("nobody")
-    left.gone = True
-    until_sync(lambda: stopped.ended and left.ended)
-    assert (stopped.ended, left.ended) == (Finish.CANCELLED, Finish.CANCELLED)
+    until_sync(lambda: stopped.ended)
+    assert stopped.ended is Finish.CANCELLED
     model.after_99 = EOS
     until_sync(lambda: other.ended)
     assert (other.tokens[-1], other.ended) == (EOS, Finish.EOS)
+
+
+def test_a_caller_who_says_no_more_that_it_is_there_has_gone(model):
+    now = [0.0]
+    model.after_99 = 1
+    generator = Generator(model, max_sequences=1, max_waiting=8, token_budget=10_000, lease_s=10, clock=lambda: now[0])
+    running, waiting, patient = (ask(generator, name, 1, 9_000, timeout=99) for name in ("r", "w", "p"))
+    now[0] = 6.0
+    generator.renew("r")
+    generator.renew("p")
+    generator.renew("nobody")
+    now[0] = 12.0
+    until_sync(lambda: waiting.ended)
+    assert (waiting.tokens, waiting.ended, running.ended) == ([], Finish.CANCELLED, None)
+    generator.stop("r")
+    until_sync(lambda: patient.tokens)
+    now[0] = 17.0
+    until_sync(lambda: patient.ended)
+    assert (running.ended, patient.ended) == (Finish.CANCELLED, Finish.CANCELLED)
+    generator.close()
 
 
 def test_what_waits_can_be_stopped_and_takes_no_step(make, model):

@@ -52,7 +52,7 @@ def run(
         return send
 
     for index, (ids, max_tokens, sampling) in enumerate(tasks):
-        generator.submit(Task(str(index), ids, max_tokens, sampling, 60, sender(index), lambda: False))
+        generator.submit(Task(str(index), ids, max_tokens, sampling, 60, sender(index)))
     for event in over:
         assert event.wait(60)
     generator.close()
