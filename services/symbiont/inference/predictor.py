@@ -13,6 +13,7 @@ from symbiont.common.texts import check_text
 from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.cache import ResponseCache
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
@@ -20,7 +21,7 @@ from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import TokenSource
 from symbiont.inference.reference import ModelReference, parse_reference
 from symbiont.inference.releases.picking import check_key
-from symbiont.inference.releases.releases import Releases
+from symbiont.inference.releases.releases import Releases, tenant_of
 from symbiont.inference.releases.shadow import Question
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.tasks.plan import Plan, Window
@@ -62,6 +63,7 @@ class Predictor:
         releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._router = router
         self._bundles = bundles
@@ -69,6 +71,7 @@ class Predictor:
         self._releases = releases
         self._limits = limits
         self._metrics = metrics
+        self._cache = cache
 
     async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
         """Answers a call.
@@ -94,18 +97,22 @@ class Predictor:
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(
-        self, plan: Plan[R], served: Served, deadline: Deadline, seconds: dict[str, float]
+        self, plan: Plan[R], served: Served, deadline: Deadline, seconds: dict[str, float], *, fresh: bool = False
     ) -> tuple[Sequence[R], Sequence[bool]]:
-        """Returns for each part of a plan its result, and whether one of its texts was cut."""
+        """Returns for each part of a plan its result, and whether one of its texts was cut.
+
+        Args:
+            fresh: have it computed, whatever the response cache knows.
+        """
         async with _stage("tokenize", seconds, deadline):
             try:
-                tokens = await self._tokenize(served, plan.query, deadline)
+                tokens = await self._tokenize(served, plan.query, deadline, fresh=fresh)
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
         rows = rows_of(tokens, served, plan.features, deadline)
         question = Question(tokens, plan.query, partial(self._ask, plan.query, plan.features))
         async with _stage("infer", seconds, deadline):
-            values = await self._infer(served, rows, question, deadline, seconds, "")
+            values = await self._infer(served, rows, question, deadline, seconds, "", fresh=fresh)
         return read(plan, tokens, values)
 
     async def _ask(
@@ -205,7 +212,13 @@ class Predictor:
             for name, text in texts_of(instance.input).items():
                 check_text(f"instances[{index}].{name}", text, self._limits.text_bytes)
 
-    async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline) -> Tokens:
+    async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline, *, fresh: bool = False) -> Tokens:
+        ask = partial(self._make_tokens, served, deadline)
+        if self._cache is None or fresh:
+            return await ask(query)
+        return await self._cache.tokenize(tenant_of(served.version), served, query, ask)
+
+    async def _make_tokens(self, served: Served, deadline: Deadline, query: TokenQuery) -> Tokens:
         version, asked = served.version, served.version.tokenizer_digest
         tokens = await self._tokens.tokenize(asked, query, served.bundle.max_tokens, deadline.remaining())
         if tokens.tokenizer_digest != asked:
@@ -223,8 +236,10 @@ class Predictor:
         deadline: Deadline,
         seconds: dict[str, float],
         field: str,
+        *,
+        fresh: bool = False,
     ) -> Sequence[Logits]:
-        answer = await self._releases.infer_rows(served, rows, question, deadline)
+        answer = await self._releases.infer_rows(served, rows, question, deadline, fresh=fresh)
         seconds["queue"], seconds["compute"] = answer.times
         return [_values(row, served.version, field) for row in answer.rows]
 
