@@ -11,7 +11,8 @@ import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.inference.metrics import InferenceMetrics
+from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
+from symbiont.inference.metrics import CacheMetrics, InferenceMetrics
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.types import JobState
@@ -36,6 +37,8 @@ TRITON = {
         "nv_inference_pending_request_count",
     )
 }
+# The hosts' own, which Triton serves.
+HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values()), PROCESS_BYTES)}
 # Prometheus' own labels, and its metric of every scrape.
 TARGET_LABELS = {"job", "instance", "le"}
 PROMETHEUS: dict[str, set[str]] = {"up": set()}
@@ -48,6 +51,7 @@ def registries() -> Iterator[CollectorRegistry]:
     tokenization, inference = ServiceMetrics("tokenization"), ServiceMetrics("inference")
     TokenizationMetrics(tokenization.registry)
     InferenceMetrics(inference.registry)
+    CacheMetrics(inference.registry)
     yield tokenization.registry
     yield inference.registry
     yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
@@ -61,7 +65,7 @@ def labels_of(collector: Any, family: Metric) -> set[str]:
 
 def known_metrics() -> dict[str, set[str]]:
     """The names under which Prometheus stores what the suite serves, each with its labels."""
-    known = PROMETHEUS | TRITON
+    known = PROMETHEUS | TRITON | HOSTS
     for registry in registries():
         for collector in list(registry._collector_to_names):
             for family in collector.collect():
@@ -133,7 +137,14 @@ def test_job_states_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_the_path_is_covered(path: Path) -> None:
     used = {metric for panel in panels(path) for target in panel["targets"] for metric, _ in parse(target["expr"])}
-    for prefix in ("symbiont_rpc_", "symbiont_tokenization_", "symbiont_inference_", "symbiont_training_", "nv_"):
+    for prefix in (
+        "symbiont_rpc_",
+        "symbiont_tokenization_",
+        "symbiont_inference_",
+        "symbiont_training_",
+        "symbiont_host_",
+        "nv_",
+    ):
         assert any(metric.startswith(prefix) for metric in used), prefix
 
 

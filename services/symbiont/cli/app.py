@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from symbiont.cli import bases, datasets, jobs, models, tokenizers
+from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
 from symbiont.cli.demo import demo
 from symbiont.cli.demo.steps import TrainingFailedError
@@ -57,6 +58,7 @@ app.command()(predict)
 app.command()(generate)
 app.command()(explain)
 app.command()(doctor)
+app.command()(capacity)
 
 
 def _print_version(wanted: bool) -> None:

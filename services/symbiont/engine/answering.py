@@ -35,8 +35,15 @@ class Job:
 class Answering:
     """Keeps the loading of bundles away from requests that need none loaded."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, answered: Callable[[], None] = lambda: None) -> None:
+        """Starts it.
+
+        Args:
+            engine: what computes.
+            answered: called after each batch, by whichever thread answered it.
+        """
         self._engine = engine
+        self._answered = answered
         self._waiting: deque[Job] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -90,6 +97,7 @@ class Answering:
             own = results[start : start + len(job.rows)]
             start += len(job.rows)
             _reply(job, own, Times(began - job.received, computed))
+        self._answered()
 
 
 def _reply(job: Job, answer: Answer, times: Times) -> None:

@@ -18,6 +18,7 @@ from symbiont.engine import wire
 from symbiont.engine.answering import Answer, Answering, Job
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
+from symbiont.engine.metrics import HostMetrics, Kind
 from symbiont.engine.row import Row, Times
 from symbiont.engine.settings import HostSettings
 
@@ -37,7 +38,7 @@ class TritonPythonModel:
         """Loads the base; an exception here makes Triton report that the model cannot be loaded."""
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         try:
-            self._answering = _open(json.loads(args["model_config"])["parameters"])
+            self._answering, self._metrics = _open(json.loads(args["model_config"])["parameters"])
         except SymbiontError as exc:
             raise pb_utils.TritonModelException(wire.encode_error(exc)) from exc
 
@@ -55,12 +56,29 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Answers what still waits for a bundle."""
         self._answering.close()
+        self._metrics.close()
 
 
-def _open(parameters: dict[str, dict[str, str]]) -> Answering:
+def _open(parameters: dict[str, dict[str, str]]) -> tuple[Answering, HostMetrics]:
     settings = HostSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
     store = ArtifactStore(settings.artifact_root)
-    return Answering(Engine(load_runtime(settings, store), store, max_slots=settings.max_slots))
+    engine = Engine(load_runtime(settings, store), store, max_slots=settings.max_slots)
+    metrics = HostMetrics(_metric, settings.base_digest, engine.figures)
+    return Answering(engine, metrics.update), metrics
+
+
+def _metric(name: str, kind: Kind, description: str, labels: dict[str, str]) -> Any:
+    kinds = {"gauge": pb_utils.MetricFamily.GAUGE, "counter": pb_utils.MetricFamily.COUNTER}
+    family = pb_utils.MetricFamily(name=name, description=description, kind=kinds[kind])
+    return _Metric(family, family.Metric(labels=labels))
+
+
+class _Metric:
+    """A metric with its family, without which it would go."""
+
+    def __init__(self, family: Any, metric: Any) -> None:
+        self._family = family
+        self.set, self.increment = metric.set, metric.increment
 
 
 def _rows(request: Any) -> list[Row]:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from symbiont.bundle.store import Bundle, load_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import DeadlineExceeded, IntegrityError, InvalidArgument, SymbiontError, Unavailable
 from symbiont.engine import adapters
+from symbiont.engine.figures import HostFigures, size_of
 from symbiont.engine.heads import Head, NoHead, apply_heads
 from symbiont.engine.packing import PackingLimits, cut
 from symbiont.engine.row import NO_FEATURES, Row
@@ -33,6 +35,8 @@ class Engine:
         self._limits = limits or PackingLimits()
         self._bank = BundleBank(self._load, max_slots)
         self._computing = threading.Lock()
+        self._counting = threading.Lock()
+        self._expired_rows = 0
 
     @property
     def facts(self) -> HostFacts:
@@ -46,6 +50,10 @@ class Engine:
     def resident(self) -> list[str]:
         """Returns the digests of the resident bundles, least recently used first."""
         return self._bank.digests()
+
+    def figures(self) -> HostFigures:
+        """Returns what the host holds and did."""
+        return replace(self._bank.figures(), expired_rows=self._expired_rows)
 
     def infer(self, rows: Sequence[Row]) -> list[Array | SymbiontError]:
         """Answers rows, loading bundles that are not resident.
@@ -78,6 +86,9 @@ class Engine:
         for group in cut([len(row.input_ids) for row in rows], self._limits):
             now = time.monotonic()
             expired = [position for position in group if rows[position].expires <= now]
+            if expired:
+                with self._counting:
+                    self._expired_rows += len(expired)
             yield from ((position, _expired()) for position in expired)
             living = [position for position in group if rows[position].expires > now] if expired else group
             if living:
@@ -135,7 +146,8 @@ class Engine:
         adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.prefix)
         max_length = self._longest(bundle.manifest)
         placed = self._runtime.place(adapter) if adapter else None
-        return Content(adapter=placed, head=_head(bundle), max_length=max_length)
+        size = size_of(adapter) + size_of(bundle.head)
+        return Content(adapter=placed, head=_head(bundle), max_length=max_length, size=size)
 
     def _longest(self, manifest: BundleManifest) -> int | None:
         if not isinstance(manifest.method, PrefixMethod):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from symbiont.common.errors import SymbiontError
+from symbiont.engine.figures import HostFigures
 from symbiont.engine.heads import Head, NoHead
 from symbiont.engine.runtime import PlacedAdapter
 
@@ -21,6 +22,8 @@ class Content:
     head: Head | NoHead | None
     # Of a row; None where the base's own limit is the only one.
     max_length: int | None = None
+    # Bytes of adapter and head, as fp32.
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class BundleBank:
         # In order of use, oldest first.
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._loading: dict[str, Future[None]] = {}
+        self._size = self._loads = self._failed_loads = self._evictions = 0
 
     def is_resident(self, digest: str) -> bool:
         """Whether a bundle can be used at once."""
@@ -66,6 +70,11 @@ class BundleBank:
         """Returns what is resident, least recently used first."""
         with self._lock:
             return list(self._residents)
+
+    def figures(self) -> HostFigures:
+        """Returns what is resident, what it costs, and what came and went."""
+        with self._lock:
+            return HostFigures(len(self._residents), self._size, self._loads, self._failed_loads, self._evictions)
 
     @contextmanager
     def hold(self, digests: Collection[str]) -> Iterator[dict[str, Slot | SymbiontError]]:
@@ -107,12 +116,15 @@ class BundleBank:
         except BaseException as exc:
             with self._lock:
                 del self._loading[digest]
+                self._failed_loads += 1
             done.set_exception(exc)
             raise
         with self._lock:
             slot = Slot(next(self._numbers), digest, content)
             self._residents[digest] = _Resident(slot, users=1)
             del self._loading[digest]
+            self._loads += 1
+            self._size += content.size
             self._evict()
         done.set_result(None)
         return slot
@@ -126,4 +138,5 @@ class BundleBank:
     def _evict(self) -> None:
         idle = [digest for digest, resident in self._residents.items() if not resident.users]
         for digest in idle[: max(0, len(self._residents) - self._max_slots)]:
-            del self._residents[digest]
+            self._size -= self._residents.pop(digest).slot.content.size
+            self._evictions += 1

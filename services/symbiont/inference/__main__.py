@@ -20,10 +20,11 @@ from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, golden_reader, reader
+from symbiont.inference.cache import ResponseCache
 from symbiont.inference.clients import RegistryClient, TokenizationClient
 from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
-from symbiont.inference.metrics import GenerationMetrics, InferenceMetrics, SchedulingMetrics
+from symbiont.inference.metrics import CacheMetrics, GenerationMetrics, InferenceMetrics, SchedulingMetrics
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
 from symbiont.inference.oip.statistics import Statistics
@@ -67,9 +68,11 @@ def assemble(
     warmer = Warmer(table, bundles, golden_reader(store), tokenizing, scheduler, metrics, at_once, warm_up_s)
     disagreements = Disagreements(settings.kept_disagreements)
     shadows = Shadows(table, bundles, disagreements, metrics, settings.default_timeout_seconds)
-    releases = Releases(table, registry, scheduler, shadows, metrics)
+    cached = CacheMetrics(service_metrics.registry)
+    cache = ResponseCache(settings.cache_mib << 20, settings.cache_seconds, cached) if settings.cache_mib else None
+    releases = Releases(table, registry, scheduler, shadows, metrics, cache)
     limits = Limits(settings.max_instances, settings.max_text_bytes)
-    predictor = Predictor(router, bundles, tokens, scheduler, releases, limits, metrics)
+    predictor = Predictor(router, bundles, tokens, scheduler, releases, limits, metrics, cache)
     works = {
         "aliases": router.follow,
         "hosts": keeper.run,

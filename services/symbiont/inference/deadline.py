@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from symbiont.common.errors import DeadlineExceeded
-from symbiont.inference.types import Priority
+from symbiont.inference.types import ModelVersion, Priority
 
 
 class Deadline:
@@ -28,6 +28,10 @@ class Deadline:
     def end(self) -> float:
         """The moment, on `time.monotonic`."""
         return self._end
+
+    def tenant_for(self, version: ModelVersion) -> str:
+        """Returns for whom a version is asked: the caller's tenant, else whoever owns the model."""
+        return self.tenant or version.model or version.bundle_digest
 
     def remaining(self) -> float:
         """Returns the seconds left; DeadlineExceeded when there are none."""

@@ -365,3 +365,49 @@ def _total(
     lanes: Callable[[], Sequence[QueueFigures]], priority: Priority, read: Callable[[QueueFigures, Priority], float]
 ) -> float:
     return sum(read(figures, priority) for figures in lanes())
+
+
+class CacheMetrics:
+    """What the response cache gave and holds.
+
+    Labels are closed sets: `kind` is `texts` (their tokens) or `rows` (their values); `result` is `hit`, `miss` or
+    `joined` (somebody computed it already and was waited for); `reason` is `room` or `age`.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lookups = Counter(
+            "symbiont_inference_cache_lookups",
+            "Texts and rows that were looked for in the response cache.",
+            ["kind", "result"],
+            registry=registry,
+        )
+        self._evictions = Counter(
+            "symbiont_inference_cache_evictions",
+            "Entries that left the response cache, by why.",
+            ["reason"],
+            registry=registry,
+        )
+        self._bytes = Gauge("symbiont_inference_cache_bytes", "Bytes that the response cache holds.", registry=registry)
+        self._entries = Gauge(
+            "symbiont_inference_cache_entries", "Entries that the response cache holds.", registry=registry
+        )
+        for kind in ("texts", "rows"):
+            for result in ("hit", "miss", "joined"):
+                self._lookups.labels(kind, result)
+        for reason in ("room", "age"):
+            self._evictions.labels(reason)
+
+    def looked_up(self, kind: str, *, hits: int, misses: int, joined: int = 0) -> None:
+        """Counts what one call looked for."""
+        for result, count in (("hit", hits), ("miss", misses), ("joined", joined)):
+            if count:
+                self._lookups.labels(kind, result).inc(count)
+
+    def stored(self, entries: int, size: int) -> None:
+        """Notes how many entries there are now, and their bytes."""
+        self._entries.set(entries)
+        self._bytes.set(size)
+
+    def dropped(self, reason: str) -> None:
+        """Counts an entry that went, for want of `room` or because of its `age`."""
+        self._evictions.labels(reason).inc()

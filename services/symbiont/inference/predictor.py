@@ -13,6 +13,7 @@ from symbiont.common.texts import check_text
 from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.cache import ResponseCache
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
@@ -65,6 +66,7 @@ class Predictor:
         releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._router = router
         self._bundles = bundles
@@ -73,6 +75,7 @@ class Predictor:
         self._releases = releases
         self._limits = limits
         self._metrics = metrics
+        self._cache = cache
 
     async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
         """Answers a call.
@@ -99,18 +102,22 @@ class Predictor:
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(
-        self, plan: Plan[R], served: Served, deadline: Deadline, seconds: dict[str, float]
+        self, plan: Plan[R], served: Served, deadline: Deadline, seconds: dict[str, float], *, fresh: bool = False
     ) -> tuple[Sequence[R], Sequence[bool]]:
-        """Returns for each part of a plan its result, and whether one of its texts was cut."""
+        """Returns for each part of a plan its result, and whether one of its texts was cut.
+
+        Args:
+            fresh: have it computed, whatever the response cache knows.
+        """
         async with _stage("tokenize", seconds, deadline):
             try:
-                tokens = await self._tokenize(served, plan.query, deadline)
+                tokens = await self._tokenize(served, plan.query, deadline, fresh=fresh)
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
         rows = rows_of(tokens, served, plan.features, deadline)
         question = Question(tokens, plan.query, partial(self._ask, plan.query, plan.features))
         async with _stage("infer", seconds, deadline):
-            values = await self._infer(served, rows, question, deadline, seconds, "")
+            values = await self._infer(served, rows, question, deadline, seconds, "", fresh=fresh)
         return read(plan, tokens, values)
 
     async def _ask(
@@ -210,7 +217,13 @@ class Predictor:
             for name, text in texts_of(instance.input).items():
                 check_text(f"instances[{index}].{name}", text, self._limits.text_bytes)
 
-    async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline) -> Tokens:
+    async def _tokenize(self, served: Served, query: TokenQuery, deadline: Deadline, *, fresh: bool = False) -> Tokens:
+        ask = partial(self._make_tokens, served, deadline)
+        if self._cache is None or fresh:
+            return await ask(query)
+        return await self._cache.tokenize(deadline.tenant_for(served.version), served, query, ask)
+
+    async def _make_tokens(self, served: Served, deadline: Deadline, query: TokenQuery) -> Tokens:
         version, asked = served.version, served.version.tokenizer_digest
         with self._expecting(served, query, deadline):
             tokens = await self._tokens.tokenize(asked, query, served.bundle.max_tokens, deadline.remaining())
@@ -228,7 +241,7 @@ class Predictor:
             len(query.texts),
             estimate([*query.texts, *query.pair_texts], served.bundle.max_tokens),
             timeout_s=deadline.end - time.monotonic(),
-            tenant=deadline.tenant or served.version.model,
+            tenant=deadline.tenant_for(served.version),
             priority=deadline.priority,
         )
 
@@ -240,8 +253,10 @@ class Predictor:
         deadline: Deadline,
         seconds: dict[str, float],
         field: str,
+        *,
+        fresh: bool = False,
     ) -> Sequence[Logits]:
-        answer = await self._releases.infer_rows(served, rows, question, deadline)
+        answer = await self._releases.infer_rows(served, rows, question, deadline, fresh=fresh)
         seconds["queue"], seconds["compute"] = answer.times
         return [_values(row, served.version, field) for row in answer.rows]
 

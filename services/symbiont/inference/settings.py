@@ -72,3 +72,7 @@ class InferenceSettings(ServiceSettings):
     generation_vllm_arguments: dict[str, Any] = Field(
         {}, description="more arguments of vLLM's engine, as a JSON object"
     )
+    cache_mib: int = Field(
+        0, ge=0, description="memory of the response cache, where each tenant has answers of its own; 0: no cache"
+    )
+    cache_seconds: float = Field(3600.0, gt=0, description="longest that the response cache keeps an answer")

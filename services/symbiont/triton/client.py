@@ -12,7 +12,7 @@ import numpy as np
 import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype  # type: ignore[import-untyped]
 
-from symbiont.common.errors import DeadlineExceeded, SymbiontError, Unavailable
+from symbiont.common.errors import DeadlineExceeded, InvalidArgument, SymbiontError, Unavailable
 from symbiont.engine import wire
 from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.engine.settings import HostSettings
@@ -88,6 +88,27 @@ class HostClient:
             FailedPrecondition: Triton cannot load it; the message says why.
         """
         await self._shielded(self._load(base_digest, seen=self._loads[base_digest], broken=False))
+
+    async def unload(self, base_digest: str) -> None:
+        """Has Triton forget a host; one that is not loaded is no error.
+
+        Raises:
+            Unavailable: Triton cannot be reached.
+        """
+        await self._call(self._client.unload_model(host_name(base_digest), client_timeout=_LOAD_TIMEOUT_S))
+
+    async def settings_of(self, base_digest: str) -> HostSettings | None:
+        """Returns what a host that is loaded was told; None where another version of this package loaded it.
+
+        Raises:
+            Unavailable: Triton cannot be reached.
+        """
+        call = self._client.get_model_config(host_name(base_digest), client_timeout=_READY_TIMEOUT_S)
+        parameters = (await self._call(call)).config.parameters
+        try:
+            return HostSettings.from_parameters({name: value.string_value for name, value in parameters.items()})
+        except InvalidArgument:
+            return None
 
     async def infer(
         self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""

@@ -92,7 +92,9 @@ def test_every_file_that_the_map_names_exists() -> None:
             assert path.is_file(), f"{line}\n{name}"
 
 
-@pytest.mark.parametrize("module", [*(f"{service}.__main__" for service in SERVICES), "cli.app", "client"])
+@pytest.mark.parametrize(
+    "module", [*(f"{service}.__main__" for service in SERVICES), "cli.app", "client", "capacity.__main__"]
+)
 def test_nothing_that_only_talks_loads_torch(module: str) -> None:
     program = f"import sys, symbiont.{module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()

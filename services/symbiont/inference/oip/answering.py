@@ -97,7 +97,7 @@ class OpenInference:
         """Sends one text through every stage, so that a later call waits for nothing; it is not counted."""
         served = await self.find(reference, deadline)
         call = PredictCall("", [_warming(served.bundle)])
-        await self._predictor.carry_out(tasks.plan(call, served.bundle), served, deadline, {})
+        await self._predictor.carry_out(tasks.plan(call, served.bundle), served, deadline, {}, fresh=True)
         return served
 
     def records(self) -> Sequence[Record]:

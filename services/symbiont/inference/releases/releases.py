@@ -5,11 +5,13 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, SymbiontError
 from symbiont.common.log import get_logger
 from symbiont.common.request_id import current_request_id
 from symbiont.engine.row import Floats, HostAnswer, Row
+from symbiont.inference.cache import ResponseCache
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import Registry, SharedHosts
@@ -42,13 +44,20 @@ class Releases:
     """
 
     def __init__(
-        self, table: RoutingTable, registry: Registry, hosts: SharedHosts, shadows: Shadows, metrics: InferenceMetrics
+        self,
+        table: RoutingTable,
+        registry: Registry,
+        hosts: SharedHosts,
+        shadows: Shadows,
+        metrics: InferenceMetrics,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._table = table
         self._registry = registry
         self._hosts = hosts
         self._shadows = shadows
         self._metrics = metrics
+        self._cache = cache
         self._trials: dict[str, Trial] = {}
         self._untold: dict[str, Breach] = {}
         self._broken = asyncio.Event()
@@ -69,11 +78,15 @@ class Releases:
         return Role(release, picks_candidate(release, routing_key))
 
     async def infer_rows(
-        self, served: Served, rows: Sequence[Row], question: Question, deadline: Deadline
+        self, served: Served, rows: Sequence[Row], question: Question, deadline: Deadline, *, fresh: bool = False
     ) -> HostAnswer:
-        """Has the host answer rows, beside their shadows where there are any; see HostClient.infer_rows."""
+        """Has the host answer rows, beside their shadows where there are any; see HostClient.infer_rows.
+
+        Args:
+            fresh: have them computed, whatever the response cache knows; only where no release runs.
+        """
         if served.role is None:
-            return await self._send(served.version, rows, deadline)
+            return await (self._ask if fresh else self._send)(served.version, rows, deadline)
         trial, began = self._trial(served.role.release), time.perf_counter()
         failed, shadowed = True, served.role.release.shadow and not served.role.is_candidate
         try:
@@ -93,7 +106,9 @@ class Releases:
         except SymbiontError:
             self._note(trial, served.role, failed=True)
             raise
-        self._note(trial, served.role, failed, None if shadowed else time.perf_counter() - began)
+        # What was known would make the version that was asked for longer look the faster one.
+        known = self._cache is not None and not answer.times.computed
+        self._note(trial, served.role, failed, None if shadowed or known else time.perf_counter() - began)
         verdicts = [verdict(row, served.bundle) for row in answer.rows]
         trial.note_labels(served.role.is_candidate, [v.label for v in verdicts if v])
         return answer
@@ -134,12 +149,21 @@ class Releases:
         return True
 
     async def _send(self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline) -> HostAnswer:
+        if self._cache is None:
+            return await self._ask(version, rows, deadline)
+        ask = partial(self._ask, version, deadline=deadline)
+        # Bounds the wait for what another call computes, too.
+        async with deadline.bound("infer"):
+            tenant = deadline.tenant_for(version)
+            return await self._cache.infer(tenant, version.base_digest, rows, deadline.priority, ask)
+
+    async def _ask(self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline) -> HostAnswer:
         return await self._hosts.infer_rows(
             version.base_digest,
             rows,
             timeout_s=deadline.remaining(),
             request_id=current_request_id(),
-            tenant=deadline.tenant or version.model,
+            tenant=deadline.tenant_for(version),
             priority=deadline.priority,
         )
 
