@@ -13,6 +13,7 @@ from symbiont.common.texts import check_text
 from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.catalogues.matching import Matching
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
@@ -62,6 +63,7 @@ class Predictor:
         releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
+        matching: Matching,
     ) -> None:
         self._router = router
         self._bundles = bundles
@@ -69,6 +71,7 @@ class Predictor:
         self._releases = releases
         self._limits = limits
         self._metrics = metrics
+        self._matching = matching
 
     async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
         """Answers a call.
@@ -90,7 +93,9 @@ class Predictor:
         served = await self.find(reference, deadline, seconds, call.routing_key)
         plan = tasks.plan(call, served.bundle)
         check_size(call, plan, served.bundle)
+        opened = await self._matching.open(call, served)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
+        results = await self._matching.answer(call, opened, results, seconds)
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -17,8 +18,12 @@ from symbiont.common.errors import (
 )
 from symbiont.common.request_id import accept_request_id
 from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.catalogues.matching import Matching
+from symbiont.inference.catalogues.shelf import Shelf
+from symbiont.inference.catalogues.versions import Versions
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.instances import Instance, Pair, Query, QuestionContext, Text
+from symbiont.inference.metrics import CatalogueMetrics
 from symbiont.inference.predictor import Limits, Predictor
 from symbiont.inference.router import Router
 from symbiont.inference.table import RoutingTable
@@ -45,8 +50,11 @@ class Setting:
         table.apply(AliasUpdate([alias("x")], complete=True))
         shelf = BundleShelf(lambda digest: self.info, 4)
         router = Router(registry, table, metrics, 4)
+        own = CatalogueMetrics(prometheus)
+        versions = Versions(ArtifactStore("/nonexistent"), 2)
+        matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
         releases, _, _ = of(table, registry, hosts, shelf, metrics)
-        self.predictor = Predictor(router, shelf, tokens, releases, Limits(3, 64), metrics)
+        self.predictor = Predictor(router, shelf, tokens, releases, Limits(3, 64), metrics, matching)
 
     def counted(self, name: str, **labels: str) -> float | None:
         return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)
