@@ -388,8 +388,8 @@ class Client:
         """Adds and replaces any number of entries, in one change.
 
         With `replace`, entries that are not named are removed; with `model` too, the catalogue is pinned to the bundle
-        that the model means now. `progress` gets how many entries were taken, from another thread. Entries in a list
-        are sent again after UNAVAILABLE; what was embedded by then is not embedded again.
+        that the model means now. `progress` gets how many were taken, in plain code from another thread. Entries
+        in a list are sent again after UNAVAILABLE; what was embedded by then is not embedded again.
         """
         made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
         again = isinstance(entries, Sequence)

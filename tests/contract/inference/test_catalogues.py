@@ -51,6 +51,9 @@ class Vectors:
 
     async def infer_rows(self, base: str, rows: Sequence[Row], *, timeout_s: float, **_: Any) -> HostAnswer:
         await asyncio.sleep(0)
+        if all(len(row.input_ids) < 3 for row in rows):
+            # A version's first rows, before it serves.
+            return HostAnswer([self.of(row.bundle, row.input_ids.tolist()) for row in rows], Times())
         if self.errors and (error := self.errors.pop(0)):
             raise error
         self.rows += [tuple(row.input_ids.tolist()) for row in rows]

@@ -23,7 +23,7 @@ from symbiont.inference.catalogues.types import COLLECTION, CatalogueVersion, Di
 from symbiont.inference.catalogues.versions import DIGESTS, IDS, INDEX, VECTORS, Versions
 
 # How often a change begins anew because others were first.
-_TRIES, _PAUSE_S = 30, 0.02
+_TRIES, _PAUSE_S = 60, 0.02
 _BLOCK = 8192
 Places = NDArray[np.int64]
 
