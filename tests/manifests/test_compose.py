@@ -90,7 +90,7 @@ def test_nothing_is_killed_while_it_drains(part: str, compose: Document, stages:
     assert float(service["stop_grace_period"].removesuffix("s")) >= drain + 10
 
 
-def test_mounts_exist_and_inference_and_triton_only_read_artifacts(compose: Document) -> None:
+def test_mounts_exist_and_triton_only_reads_artifacts(compose: Document) -> None:
     for name, service in compose["services"].items():
         for mount in service["volumes"]:
             source, target, *mode = mount.split(":")
@@ -101,7 +101,7 @@ def test_mounts_exist_and_inference_and_triton_only_read_artifacts(compose: Docu
                 assert source in compose["volumes"], mount
             if source == "artifacts":
                 assert target == service.get("environment", {}).get("SYMBIONT_ARTIFACT_ROOT", target)
-                assert mode == ([] if name in ("training", "tokenization") else ["ro"]), mount
+                assert mode == (["ro"] if name == "triton" else []), mount
 
 
 def test_the_state_of_training_outlives_its_container(compose: Document) -> None:

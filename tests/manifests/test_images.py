@@ -64,7 +64,7 @@ def test_every_image_ends_as_one_unprivileged_user(stages: dict[str, str]) -> No
 
 def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None:
     installs = [line for text in stages.values() for line in re.findall(r"pip install [^&\n]*", text)]
-    assert len(installs) == 6
+    assert len(installs) == 8
     for line in installs:
         assert "-c constraints.txt" in line or "--no-deps" in line
         assert "--no-cache-dir" in line
@@ -72,7 +72,7 @@ def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None
 
 def test_extras_exist(stages: dict[str, str]) -> None:
     named = set(re.findall(r"'\.\[(\w+)\]'", "".join(stages.values())))
-    assert named == {"train", "engine"}
+    assert named == {"train", "engine", "ann"}
     assert named <= project()["optional-dependencies"].keys()
 
 
@@ -89,9 +89,11 @@ def test_what_is_copied_is_in_the_build_context(stages: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("service", ["tokenization", "inference"])
 def test_small_images_carry_all_that_is_imported(service: str) -> None:
-    """These two are built without extras: none of what only an extra brings may be imported."""
+    """These two start without what only an extra brings: faiss is loaded when a catalogue needs it."""
     optional = project()["optional-dependencies"]
-    extra = distributions(optional["engine"] + optional["train"]) - distributions(project()["dependencies"])
+    extra = distributions(optional["engine"] + optional["train"] + optional["ann"]) - distributions(
+        project()["dependencies"]
+    )
     modules = sorted(IMPORT_NAMES.get(name, name) for name in extra)
     assert "torch" in modules
     code = f"import sys, symbiont.{service}.__main__; print(*(set({modules!r}) & sys.modules.keys()))"

@@ -219,7 +219,7 @@ def test_every_path_that_is_written_is_on_a_volume(
     told = environment or environment_of(container_of(find("inference", *WORKLOADS)), find)
     artifacts = told["SYMBIONT_ARTIFACT_ROOT"]
     assert volumes[mounts[artifacts]["name"]]["persistentVolumeClaim"]["claimName"] == "artifacts"
-    writes = part in ("training", "tokenization")
+    writes = part != "triton"
     assert mounts[artifacts].get("readOnly", False) is not writes
     assert find("artifacts", "PersistentVolumeClaim")
     if part == "training":

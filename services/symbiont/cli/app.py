@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import bases, datasets, jobs, models, tokenizers
+from symbiont.cli import bases, catalogues, datasets, jobs, models, tokenizers
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
 from symbiont.cli.demo import demo
@@ -57,6 +57,7 @@ app.add_typer(models.app, name="models")
 app.command()(predict)
 app.command()(generate)
 app.command()(explain)
+app.add_typer(catalogues.app, name="catalogues")
 app.command()(doctor)
 app.command()(capacity)
 

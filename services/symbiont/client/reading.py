@@ -74,7 +74,8 @@ def _result_of(message: pb.Prediction) -> Result:
         case "embedding":
             return Embedding(np.array(message.embedding.values, np.float32))
         case "ranking":
-            return Ranking(tuple(Match(m.index, m.score, m.id) for m in message.ranking.matches))
+            found = tuple(Match(m.index, m.score, m.id) for m in message.ranking.matches)
+            return Ranking(found, message.ranking.catalogue_version)
         case _:
             classes = message.classification.classes
             return Classification(tuple(ClassProbability(c.label, c.probability) for c in classes))

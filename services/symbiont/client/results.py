@@ -106,9 +106,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates, best first."""
+    """Candidates, best first; `catalogue_version` is what was searched, empty for candidates of the call."""
 
     matches: tuple[Match, ...]
+    catalogue_version: str = ""
 
 
 Result = Classification | MultiLabel | Score | Similarity | AnswerSpans | Entities | Embedding | Ranking

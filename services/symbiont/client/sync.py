@@ -12,6 +12,13 @@ from typing import Self, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from symbiont.api.inference.v1.catalogue_pb2 import (
+    Catalogue,
+    ListCataloguesRequest,
+    SearchCatalogueResponse,
+    UpdateCatalogueEntriesResponse,
+)
+from symbiont.api.inference.v1.catalogue_pb2_grpc import CatalogueServiceStub
 from symbiont.api.inference.v1.generation_pb2 import GenerateResponse, Sampling
 from symbiont.api.inference.v1.generation_pb2_grpc import GenerationServiceStub
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
@@ -39,7 +46,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import predicting, requests
+from symbiont.client import catalogues, predicting, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -76,6 +83,7 @@ class Client:
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
+        self._catalogues = CatalogueServiceStub(inference)
         self._tokenization = TokenizationServiceStub(tokenization)
 
     def __enter__(self) -> Self:
@@ -340,6 +348,66 @@ class Client:
             raise error_of(exc) from None
         finally:
             stream.cancel()
+
+    def create_catalogue(self, catalogue_id: str, model: str) -> Catalogue:
+        """Creates a catalogue without entries, pinned to the bundle that a model means now."""
+        return self._call(self._catalogues.CreateCatalogue, catalogues.create(catalogue_id, model))
+
+    def get_catalogue(self, name: str) -> Catalogue:
+        """Returns a catalogue, or one of its versions: `faq/versions/3`."""
+        return self._call(self._catalogues.GetCatalogue, catalogues.get(name))
+
+    def list_catalogues(self) -> Iterator[Catalogue]:
+        """Yields every catalogue, ordered by name."""
+        return self._pages(self._catalogues.ListCatalogues, ListCataloguesRequest(), lambda page: page.catalogues)
+
+    def list_catalogue_versions(self, catalogue: str) -> list[Catalogue]:
+        """Returns the versions of a catalogue that are still kept, newest first."""
+        request = catalogues.versions(catalogue)
+        return list((self._call(self._catalogues.ListCatalogueVersions, request)).versions)
+
+    def delete_catalogue(self, name: str) -> None:
+        """Deletes a catalogue; not sent again by itself, because a second deletion is refused."""
+        self._call(self._catalogues.DeleteCatalogue, catalogues.delete(name), idempotent=False)
+
+    def update_catalogue_entries(
+        self, catalogue: str, entries: Iterable[catalogues.Entry]
+    ) -> UpdateCatalogueEntriesResponse:
+        """Adds and replaces up to 1024 entries, ids with their texts: all of them, or none."""
+        return self._call(self._catalogues.UpdateCatalogueEntries, catalogues.update(catalogue, entries))
+
+    def import_catalogue_entries(
+        self,
+        catalogue: str,
+        entries: Iterable[catalogues.Entry],
+        *,
+        replace: bool = False,
+        model: str | None = None,
+        progress: catalogues.ImportProgress | None = None,
+    ) -> UpdateCatalogueEntriesResponse:
+        """Adds and replaces any number of entries, in one change.
+
+        With `replace`, entries that are not named are removed; with `model` too, the catalogue is pinned to the bundle
+        that the model means now. `progress` gets how many were taken, in plain code from another thread. Entries
+        in a list are sent again after UNAVAILABLE; what was embedded by then is not embedded again.
+        """
+        made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
+        again = isinstance(entries, Sequence)
+        return self._retried(
+            lambda: self._catalogues.ImportCatalogueEntries(made.messages(entries), metadata=metadata()), again
+        )
+
+    def delete_catalogue_entries(self, catalogue: str, entry_ids: Sequence[str]) -> int:
+        """Removes entries; returns how many there were."""
+        request = catalogues.delete_entries(catalogue, entry_ids)
+        return (self._call(self._catalogues.DeleteCatalogueEntries, request)).deleted_count
+
+    def search_catalogue(
+        self, catalogue: str, texts: Sequence[str], *, top_k: int = 0, threshold: float | None = None
+    ) -> SearchCatalogueResponse:
+        """Finds the entries nearest to 1 to 1024 texts; without `top_k`, ten for each."""
+        request = catalogues.search(catalogue, texts, top_k, threshold)
+        return self._call(self._catalogues.SearchCatalogue, request)
 
     def list_tokenizers(self) -> Iterator[pb.Tokenizer]:
         """Yields every tokenizer, ordered by digest."""

@@ -16,6 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,16 @@ class ArtifactStore:
         """Returns the ids of each digest of one kind, sorted."""
         folder = self._ids(kind)
         found: dict[str, list[str]] = {}
-        for file in sorted(folder.glob("[!.]*")) if folder.is_dir() else ():
-            found.setdefault(file.read_text().strip(), []).append(file.name)
+        for name in self.identifiers(kind):
+            # One that somebody else removes in this moment is gone.
+            with suppress(FileNotFoundError):
+                found.setdefault((folder / name).read_text().strip(), []).append(name)
         return found
+
+    def identifiers(self, kind: str) -> list[str]:
+        """Returns the ids of one kind, sorted."""
+        folder = self._ids(kind)
+        return sorted(file.name for file in folder.glob("[!.]*")) if folder.is_dir() else []
 
     def list(self, kind: str) -> list[str]:
         """Returns the digests of one kind, sorted."""

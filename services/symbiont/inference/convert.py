@@ -43,7 +43,7 @@ _UNITS = {
     pb.OFFSET_UNIT_UTF8_BYTE: OffsetUnit.UTF8_BYTE,
     pb.OFFSET_UNIT_UTF16_UNIT: OffsetUnit.UTF16_UNIT,
 }
-_PRIORITIES = {
+_PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
     pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
     pb.PRIORITY_BATCH: Priority.BATCH,
@@ -59,8 +59,6 @@ def predict_call_from_proto(request: pb.PredictRequest) -> PredictCall:
     """Reads a PredictRequest; an instance without input reads as an empty text, which is refused by its name."""
     if request.offset_unit not in _UNITS:
         raise InvalidArgument("offset_unit", f"{request.offset_unit} is no unit")
-    if request.priority not in _PRIORITIES:
-        raise InvalidArgument("priority", f"{request.priority} is no priority")
     return PredictCall(
         request.model,
         [instance_from_proto(instance) for instance in request.instances],
@@ -68,8 +66,15 @@ def predict_call_from_proto(request: pb.PredictRequest) -> PredictCall:
         request.threshold if request.HasField("threshold") else None,
         _UNITS[request.offset_unit],
         request.routing_key,
-        _PRIORITIES[request.priority],
+        priority_from_proto(request.priority),
     )
+
+
+def priority_from_proto(priority: int) -> Priority:
+    """Reads a Priority."""
+    if priority not in _PRIORITIES:
+        raise InvalidArgument("priority", f"{priority} is no priority")
+    return _PRIORITIES[priority]
 
 
 def explain_call_from_proto(request: pb.ExplainRequest) -> ExplainCall:
@@ -270,7 +275,8 @@ def prediction_to_proto(prediction: Prediction) -> pb.Prediction:
                 )
         case Embedding(values):
             message.embedding.values.extend(values.tolist())
-        case Ranking(matches):
+        case Ranking(matches, catalogue_version):
+            message.ranking.catalogue_version = catalogue_version
             message.ranking.SetInParent()
             for match in matches:
                 message.ranking.matches.add(index=match.index, id=match.id, score=match.score)

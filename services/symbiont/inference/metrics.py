@@ -15,10 +15,10 @@ from symbiont.inference.types import ModelVersion, PredictResult, Priority
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-STAGES = ("resolve", "tokenize", "infer", "queue", "compute")
 # Where rows may be when their time runs out before they are computed.
 EXPIRY_STAGES = ("admission", "tokenization", "queue", "host")
 OTHER_TENANTS = "other"
+STAGES = ("resolve", "tokenize", "infer", "queue", "compute", "search")
 REASONS = (
     "BATCH_EMPTY",
     "BATCH_TOO_LARGE",
@@ -411,3 +411,50 @@ class CacheMetrics:
     def dropped(self, reason: str) -> None:
         """Counts an entry that went, for want of `room` or because of its `age`."""
         self._evictions.labels(reason).inc()
+
+
+class CatalogueMetrics:
+    """What catalogues hold and do. Labels are closed sets: `outcome` and `kind` as below."""
+
+    OUTCOMES = ("embedded", "unchanged", "deleted")
+    KINDS = ("exact", "approximate")
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.entries = Counter(
+            "symbiont_inference_catalogue_entries",
+            "Entries of committed changes, by what was done with them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.searches = Counter(
+            "symbiont_inference_catalogue_searches", "Queries looked up in catalogues.", ["kind"], registry=registry
+        )
+        self.search_seconds = Histogram(
+            "symbiont_inference_catalogue_search_seconds",
+            "Time that the queries of a call took in one catalogue, in seconds.",
+            ["kind"],
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self.loaded_bytes = Gauge(
+            "symbiont_inference_catalogue_loaded_bytes", "Memory of the catalogues held.", registry=registry
+        )
+        self.loaded_entries = Gauge(
+            "symbiont_inference_catalogue_loaded_entries", "Entries of the catalogues held.", registry=registry
+        )
+        for outcome in self.OUTCOMES:
+            self.entries.labels(outcome)
+        for kind in self.KINDS:
+            self.searches.labels(kind)
+            self.search_seconds.labels(kind)
+
+    def changed(self, embedded: int, unchanged: int, deleted: int) -> None:
+        """Counts a committed change."""
+        for outcome, number in zip(self.OUTCOMES, (embedded, unchanged, deleted), strict=True):
+            self.entries.labels(outcome).inc(number)
+
+    def searched(self, queries: int, seconds: float, *, exact: bool) -> None:
+        """Counts the queries of one call in one catalogue."""
+        kind = self.KINDS[0 if exact else 1]
+        self.searches.labels(kind).inc(queries)
+        self.search_seconds.labels(kind).observe(seconds)

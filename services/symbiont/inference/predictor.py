@@ -14,6 +14,7 @@ from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.cache import ResponseCache
+from symbiont.inference.catalogues.matching import Matching
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
@@ -66,6 +67,7 @@ class Predictor:
         releases: Releases,
         limits: Limits,
         metrics: InferenceMetrics,
+        matching: Matching,
         cache: ResponseCache | None = None,
     ) -> None:
         self._router = router
@@ -76,6 +78,7 @@ class Predictor:
         self._limits = limits
         self._metrics = metrics
         self._cache = cache
+        self._matching = matching
 
     async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
         """Answers a call.
@@ -98,7 +101,9 @@ class Predictor:
         served = await self.find(reference, deadline, seconds, call.routing_key)
         plan = tasks.plan(call, served.bundle)
         check_size(call, plan, served.bundle)
+        opened = await self._matching.open(call, served)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
+        results = await self._matching.answer(call, opened, results, seconds)
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(

@@ -97,9 +97,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates, best first."""
+    """Candidates, best first; of a catalogue, with the name of the version that was searched."""
 
     matches: Sequence[Match]
+    catalogue_version: str = ""
 
 
 Result = Classification | MultiLabel | Score | Similarity | AnswerSpans | Entities | Embedding | Ranking

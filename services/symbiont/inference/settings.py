@@ -22,6 +22,19 @@ class InferenceSettings(ServiceSettings):
     max_stream_calls: int = Field(32, gt=0, description="calls of one stream that run at a time")
     default_timeout_seconds: float = Field(30.0, gt=0, description="longest that a call may take, whatever it asks for")
     cached_versions: int = Field(10_000, gt=0, description="most model versions and bundle manifests held in memory")
+    catalogue_memory_bytes: int = Field(
+        512 << 20, gt=0, description="memory for catalogues that are searched, in bytes"
+    )
+    exact_catalogue_entries: int = Field(
+        100_000, ge=0, description="entries up to which all of a catalogue are compared; beyond, faiss is needed"
+    )
+    max_catalogue_entries: int = Field(2_000_000, gt=0, description="most entries of a catalogue")
+    max_catalogue_imports: int = Field(4, gt=0, description="imports that run at a time; more get RESOURCE_EXHAUSTED")
+    catalogue_versions_kept: int = Field(3, gt=1, description="versions of a catalogue that stay, the newest ones")
+    catalogue_batch_texts: int = Field(64, gt=0, description="most texts of a catalogue in one prediction")
+    catalogue_patience_seconds: float = Field(
+        60.0, gt=0, description="how long an import waits for tokenization or Triton to come back"
+    )
     host_check_seconds: float = Field(1.0, gt=0, description="time between two looks at the hosts in Triton")
     warm_ups_at_once: int = Field(2, gt=0, description="versions that answer a first row at a time")
     warm_up_timeout_seconds: float = Field(60.0, gt=0, description="longest that the try of a first row may take")

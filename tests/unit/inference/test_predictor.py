@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -17,9 +18,12 @@ from symbiont.common.errors import (
 )
 from symbiont.common.request_id import accept_request_id
 from symbiont.inference.bundles import BundleShelf
+from symbiont.inference.catalogues.matching import Matching
+from symbiont.inference.catalogues.shelf import Shelf
+from symbiont.inference.catalogues.versions import Versions
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.instances import Instance, Pair, Query, QuestionContext, Text
-from symbiont.inference.metrics import SchedulingMetrics
+from symbiont.inference.metrics import CatalogueMetrics, SchedulingMetrics
 from symbiont.inference.predictor import Limits, Predictor
 from symbiont.inference.router import Router
 from symbiont.inference.scheduling.lane import LaneLimits
@@ -50,7 +54,10 @@ class Setting:
         router = Router(registry, table, metrics, 4)
         scheduler = Scheduler(hosts, LaneLimits(), SchedulingMetrics(prometheus))
         releases, _, _ = of(table, registry, scheduler, shelf, metrics)
-        self.predictor = Predictor(router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics)
+        own = CatalogueMetrics(prometheus)
+        versions = Versions(ArtifactStore("/nonexistent"), 2)
+        matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
+        self.predictor = Predictor(router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, matching)
 
     def counted(self, name: str, **labels: str) -> float | None:
         return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)

@@ -45,6 +45,9 @@ def _part(index: int, instance: Instance, call: PredictCall, bundle: BundleInfo)
         case Pair(first, second):
             no_threshold(call)
             return Part([first, second], lambda texts: Similarity(_cosines(vectors(texts))[0]))
+        case Query(text, _, catalogue) if catalogue:
+            # Its entries are looked up after, and off the event loop: see catalogues/matching.py.
+            return Part([text], lambda texts: Embedding(vectors(texts)[0]))
         case Query(text, _, _) as query:
             candidates = ranked_texts(field, query)
             return Part([text, *candidates], lambda texts: rank(_cosines(vectors(texts)), call))

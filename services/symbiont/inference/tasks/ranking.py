@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from symbiont.common.errors import InvalidArgument, Unimplemented
+from symbiont.common.errors import InvalidArgument
 from symbiont.inference.instances import Query
 from symbiont.inference.results import Match, Ranking
 from symbiont.inference.types import PredictCall
@@ -14,7 +14,8 @@ def ranked_texts(field: str, query: Query) -> Sequence[str]:
     """Returns the candidates of a query that brings them along."""
     place = f"{field}.query"
     if query.catalogue:
-        raise Unimplemented("catalogues are ranked by models whose task is embedding", field=f"{place}.catalogue")
+        problem = "a catalogue is ranked by models whose task is embedding"
+        raise InvalidArgument(f"{place}.catalogue", problem, reason="INPUT_KIND")
     if not 1 <= len(query.candidates) <= MAX_CANDIDATES:
         raise InvalidArgument(
             f"{place}.texts",

@@ -93,7 +93,7 @@ class PredictRequest(google.protobuf.message.Message):
     """
     top_k: builtins.int
     """Optional. How many classes, labels, answers or matches to return for each instance, best first. Default 0: all of
-    them; of answers, the best one.
+    them; of answers, the best one; of the entries of a catalogue, the best 10. Of a catalogue at most 1000.
     """
     routing_key: builtins.str
     """Optional. Calls with the same key get the same version while an alias is being moved from one to another, for example
@@ -238,7 +238,10 @@ class Query(google.protobuf.message.Message):
     text: builtins.str
     """Required. 1 byte to 256 KiB of UTF-8."""
     catalogue: builtins.str
-    """Entries that were stored before: `catalogues/{catalogue}`."""
+    """Entries that were stored before: `catalogues/{catalogue}`, or `catalogues/{catalogue}/versions/{version}`. Only for
+    models whose task is embedding; FAILED_PRECONDITION, reason SKEW, when the model means another bundle than the one
+    that embedded the entries. A call may name up to 8 different catalogues.
+    """
     @property
     def texts(self) -> Global___Candidates:
         """Texts of this call."""
@@ -690,16 +693,20 @@ class Ranking(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     MATCHES_FIELD_NUMBER: builtins.int
+    CATALOGUE_VERSION_FIELD_NUMBER: builtins.int
+    catalogue_version: builtins.str
+    """Output only. `catalogues/{catalogue}/versions/{version}` that was searched; empty for candidates of the call."""
     @property
     def matches(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Match]:
-        """Output only. Best first, at most `top_k` of them."""
+        """Output only. Best first, at most `top_k` of them; of equal scores, the one whose place is lower."""
 
     def __init__(
         self,
         *,
         matches: collections.abc.Iterable[Global___Match] | None = ...,
+        catalogue_version: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["matches", b"matches"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["catalogue_version", b"catalogue_version", "matches", b"matches"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Ranking: typing_extensions.TypeAlias = Ranking
@@ -999,6 +1006,7 @@ class StageTimes(google.protobuf.message.Message):
     INFER_FIELD_NUMBER: builtins.int
     QUEUE_FIELD_NUMBER: builtins.int
     COMPUTE_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
     @property
     def resolve(self) -> google.protobuf.duration_pb2.Duration:
         """Output only. Finding out which bundle the model reference means."""
@@ -1019,6 +1027,10 @@ class StageTimes(google.protobuf.message.Message):
     def compute(self) -> google.protobuf.duration_pb2.Duration:
         """Output only. The host's computation of the batches that held the call's rows."""
 
+    @property
+    def search(self) -> google.protobuf.duration_pb2.Duration:
+        """Output only. Searching catalogues; not set where none was asked."""
+
     def __init__(
         self,
         *,
@@ -1027,10 +1039,11 @@ class StageTimes(google.protobuf.message.Message):
         infer: google.protobuf.duration_pb2.Duration | None = ...,
         queue: google.protobuf.duration_pb2.Duration | None = ...,
         compute: google.protobuf.duration_pb2.Duration | None = ...,
+        search: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "tokenize", b"tokenize"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "search", b"search", "tokenize", b"tokenize"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "tokenize", b"tokenize"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["compute", b"compute", "infer", b"infer", "queue", b"queue", "resolve", b"resolve", "search", b"search", "tokenize", b"tokenize"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___StageTimes: typing_extensions.TypeAlias = StageTimes

@@ -41,7 +41,7 @@ class InferenceServiceStub:
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     def __init__(self, channel):
@@ -83,7 +83,7 @@ class InferenceServiceServicer:
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     def Predict(self, request, context):
@@ -160,7 +160,7 @@ class InferenceService:
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     @staticmethod

@@ -36,7 +36,7 @@ class InferenceServiceStub:
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     @typing.overload
@@ -81,7 +81,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
@@ -122,7 +122,7 @@ class InferenceServiceServicer(metaclass=abc.ABCMeta):
     | entities | text | entities |
     | embedding | text | embedding |
     | embedding | pair | similarity |
-    | embedding | query | ranking: the similarity of the query to each candidate |
+    | embedding | query | ranking: the similarity of the query to each candidate, or to the entries of a catalogue |
     """
 
     @abc.abstractmethod

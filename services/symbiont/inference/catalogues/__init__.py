@@ -1,0 +1,1 @@
+"""Catalogues: entries that are embedded once and then matched with queries."""

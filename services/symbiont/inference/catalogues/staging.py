@@ -1,0 +1,84 @@
+"""What an import has embedded and not committed yet: kept aside, so that one that was broken off goes on from there."""
+
+import time
+from dataclasses import dataclass
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.inference.catalogues.matrix import map_matrix
+from symbiont.inference.catalogues.types import Digests, Pin, Vectors
+
+KIND = "catalogue-parts"
+_VECTORS, _DIGESTS = "vectors.safetensors", "digests.safetensors"
+_DAY = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Vectors [n, d] with the digests of their texts, [n, 32]."""
+
+    digests: Digests
+    vectors: Vectors
+
+
+class Staging:
+    """Parts are artifacts of a kind of their own; every method touches the disk."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    def save(self, catalogue: str, pin: Pin, part: Part) -> Part:
+        """Stores a part; returns it with its vectors mapped from the disk."""
+        files = {_VECTORS: save({"vectors": part.vectors}), _DIGESTS: save({"digests": part.digests})}
+        fields = {"kind": "catalogue-part", "catalogue": catalogue, "bundle_digest": pin.version.bundle_digest}
+        return self._read(self._store.put(KIND, files, {**fields, "created": time.time()}), pin)
+
+    def load(self, catalogue: str, pin: Pin) -> list[Part]:
+        """Returns the parts that a catalogue's bundle has embedded."""
+        parts = []
+        for digest in self._of(catalogue):
+            try:
+                if self._store.manifest(KIND, digest)["bundle_digest"] == pin.version.bundle_digest:
+                    parts.append(self._read(digest, pin))
+            except (NotFound, IntegrityError):
+                # It was cleared by another import, or is damaged: its texts are embedded again.
+                continue
+        return parts
+
+    def clear(self, catalogue: str) -> None:
+        """Removes the parts of a catalogue; who reads them goes on to."""
+        for digest in self._of(catalogue):
+            self._store.delete(KIND, digest)
+
+    def sweep(self) -> None:
+        """Removes parts that nobody came back for within a day."""
+        for digest in self._store.list(KIND):
+            try:
+                old = time.time() - self._store.manifest(KIND, digest)["created"] > _DAY
+            except NotFound:
+                continue
+            except (IntegrityError, KeyError):
+                old = True
+            if old:
+                self._store.delete(KIND, digest)
+
+    def _of(self, catalogue: str) -> list[str]:
+        found = []
+        for digest in self._store.list(KIND):
+            try:
+                if self._store.manifest(KIND, digest).get("catalogue") == catalogue:
+                    found.append(digest)
+            except (NotFound, IntegrityError):
+                continue
+        return found
+
+    def _read(self, digest: str, pin: Pin) -> Part:
+        folder = self._store.path(KIND, digest)
+        try:
+            digests = load_file(folder / _DIGESTS)["digests"]
+        except (KeyError, SafetensorError) as exc:
+            raise IntegrityError(f"{KIND}/{digest} holds no digests") from exc
+        return Part(digests, map_matrix(folder / _VECTORS, len(digests), pin.dimensions))

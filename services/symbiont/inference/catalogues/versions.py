@@ -1,0 +1,179 @@
+"""Where the versions of catalogues lie in the artifact store, and which one is current.
+
+A version is an artifact of the kind `catalogues`, and has the id `{catalogue}.{number}`, given once as every id of the
+store. The highest number is current: to give the next one is to move the name, in one atomic step, and of two writers
+that want the same number one fails and begins anew.
+"""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
+from symbiont.common.lru import Lru
+from symbiont.inference.catalogues.manifest import fields_of, version_of
+from symbiont.inference.catalogues.matrix import map_matrix
+from symbiont.inference.catalogues.types import COLLECTION, CatalogueVersion, Stored
+
+VECTORS, DIGESTS, IDS, INDEX = "vectors.safetensors", "digests.safetensors", "ids.json", "index.faiss"
+_TRIES, _HELD, _DAY = 5, 1024, 86_400
+
+
+class Versions:
+    """Every method touches the disk, and may be called from any thread.
+
+    Args:
+        kept: versions of a catalogue that stay, the newest ones.
+    """
+
+    def __init__(self, store: ArtifactStore, kept: int) -> None:
+        self.store = store
+        self._kept = kept
+        self._newest: dict[str, int] = {}
+        # By digest, so that what was read once stays true.
+        self._lock = threading.Lock()
+        self._writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._read: Lru[str, CatalogueVersion] = Lru(_HELD)
+
+    @contextmanager
+    def writing(self, catalogue: str) -> Iterator[None]:
+        """Keeps the other writers of this process out: they would do their work in vain."""
+        with self._lock:
+            mine = self._writing[catalogue]
+        with mine:
+            yield
+
+    def current(self, catalogue: str, field: str = "name") -> CatalogueVersion:
+        """Returns the newest version; NotFound, about `field`, when there is no such catalogue."""
+        for _ in range(_TRIES):
+            number = self._newest_number(catalogue)
+            if not number:
+                break
+            try:
+                return self._version(catalogue, number)
+            except NotFound:
+                # Others went on so fast that it was removed between two looks.
+                self._newest.pop(catalogue, None)
+        raise NotFound(f"{COLLECTION}/{catalogue} does not exist", field=field)
+
+    def at(self, catalogue: str, number: int, field: str = "name") -> CatalogueVersion:
+        """Returns a version by its number, the current one for 0; NotFound when it is not there, or no longer."""
+        if not number:
+            return self.current(catalogue, field)
+        try:
+            return self._version(catalogue, number)
+        except NotFound as exc:
+            problem = f"{COLLECTION}/{catalogue}/versions/{number} does not exist; the last {self._kept} are kept"
+            raise NotFound(problem, field=field) from exc
+
+    def names(self) -> list[str]:
+        """Returns the ids of all catalogues, sorted."""
+        return sorted({name.partition(".")[0] for name in self.store.identifiers(COLLECTION)})
+
+    def all(self, catalogue: str) -> list[CatalogueVersion]:
+        """Returns the versions that are kept, newest first; NotFound when there is no such catalogue."""
+        newest = self.current(catalogue, "parent")
+        earlier = [n for n in reversed(self._numbers(catalogue)) if n < newest.number]
+        return [newest, *(self._version(catalogue, number) for number in earlier)]
+
+    def open(self, version: CatalogueVersion) -> Stored:
+        """Returns what a version holds.
+
+        Raises:
+            IntegrityError: it differs from its digest.
+            NotFound: it was removed in the meantime.
+        """
+        folder = self.store.path(COLLECTION, version.digest)
+        try:
+            ids = json.loads((folder / IDS).read_bytes())
+            digests = load_file(folder / DIGESTS)["digests"]
+        except (ValueError, KeyError, SafetensorError) as exc:
+            raise IntegrityError(f"{version.name}: its files are not those of a catalogue") from exc
+        if not isinstance(ids, list) or (len(ids), digests.shape) != (version.entries, (version.entries, 32)):
+            raise IntegrityError(f"{version.name}: its files are not of {version.entries} entries")
+        vectors = map_matrix(folder / VECTORS, version.entries, version.pin.dimensions)
+        return Stored(version, ids, digests, vectors)
+
+    def index_file(self, version: CatalogueVersion) -> Path:
+        """Returns the file of a version's index."""
+        return self.store.path(COLLECTION, version.digest) / INDEX
+
+    def commit(self, files: Mapping[str, Path | bytes], version: CatalogueVersion) -> CatalogueVersion | None:
+        """Stores a version and makes it the current one; its digest is filled in.
+
+        Returns:
+            None when somebody else was first to take its number; then nothing is stored.
+        """
+        digest = self.store.put(COLLECTION, files, fields_of(version))
+        try:
+            self.store.tag(COLLECTION, f"{version.catalogue}.{version.number}", digest)
+        except AlreadyExists:
+            self.store.delete(COLLECTION, digest)
+            return None
+        self._newest[version.catalogue] = version.number
+        self._prune(version.catalogue)
+        return self._version(version.catalogue, version.number)
+
+    def delete(self, catalogue: str) -> None:
+        """Removes a catalogue; NotFound when there is none."""
+        self.current(catalogue)
+        # The oldest first: a process that dies on the way must not leave an older version as the current one.
+        for number in self._numbers(catalogue):
+            self._remove(catalogue, number)
+        self._newest.pop(catalogue, None)
+
+    def sweep(self) -> None:
+        """Removes versions that a process which died has stored and not named."""
+        named = self.store.tags(COLLECTION).keys()
+        for digest in self.store.list(COLLECTION):
+            folder = self.store.root / COLLECTION / digest
+            if digest not in named and folder.exists() and time.time() - folder.stat().st_mtime > _DAY:
+                self.store.delete(COLLECTION, digest)
+
+    def _prune(self, catalogue: str) -> None:
+        for number in self._numbers(catalogue)[: -self._kept]:
+            self._remove(catalogue, number)
+
+    def _remove(self, catalogue: str, number: int) -> None:
+        try:
+            self.store.delete(COLLECTION, self.store.resolve(COLLECTION, f"{catalogue}.{number}"))
+        except NotFound:
+            return
+
+    def _version(self, catalogue: str, number: int) -> CatalogueVersion:
+        digest = self.store.resolve(COLLECTION, f"{catalogue}.{number}")
+        with self._lock:
+            found = self._read.get(digest)
+        if not found:
+            found = version_of(digest, self.store.manifest(COLLECTION, digest))
+            if (found.catalogue, found.number) != (catalogue, number):
+                raise IntegrityError(f"{COLLECTION}/{digest} is not version {number} of {catalogue}")
+            with self._lock:
+                self._read.put(digest, found)
+        return found
+
+    def _newest_number(self, catalogue: str) -> int:
+        """Returns the highest number, 0 for none: one look from the highest that was seen before, which is cheap."""
+        number = self._newest.get(catalogue, 0)
+        if not number or not self._stands(catalogue, number):
+            number = max(self._numbers(catalogue), default=0)
+        while number and self._stands(catalogue, number + 1):
+            number += 1
+        if number:
+            self._newest[catalogue] = number
+        return number
+
+    def _stands(self, catalogue: str, number: int) -> bool:
+        return (self.store.root / f"{COLLECTION}.ids" / f"{catalogue}.{number}").exists()
+
+    def _numbers(self, catalogue: str) -> list[int]:
+        parts = [name.partition(".") for name in self.store.identifiers(COLLECTION)]
+        return sorted(int(number) for name, _, number in parts if name == catalogue)
