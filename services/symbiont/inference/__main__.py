@@ -46,6 +46,7 @@ from symbiont.inference.releases.shadow import Shadows
 from symbiont.inference.router import Router
 from symbiont.inference.scheduling.coalescing import CoalescingLimits, TokenCoalescer
 from symbiont.inference.scheduling.lane import LaneLimits
+from symbiont.inference.scheduling.pace import Sizes
 from symbiont.inference.scheduling.queue import Weights, class_weights
 from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.servicer import health_report, registration
@@ -132,8 +133,7 @@ def _lane_limits(settings: InferenceSettings) -> LaneLimits:
     return LaneLimits(
         in_flight=settings.host_requests,
         batch_rows=settings.request_rows,
-        batch_tokens=settings.request_tokens,
-        batch_seconds=settings.request_seconds,
+        sizes=Sizes(settings.request_seconds, most=settings.request_tokens),
         queued_tokens=settings.max_queued_tokens,
         bundles=settings.host_bundles,
         weights=Weights(settings.tenant_weights, class_weights(settings.batch_share)),

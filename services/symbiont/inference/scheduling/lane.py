@@ -12,7 +12,7 @@ from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.scheduling.admission import Admission
 from symbiont.inference.scheduling.call import Call, Entry, Piece
-from symbiont.inference.scheduling.pace import Pace
+from symbiont.inference.scheduling.pace import Pace, Sizes
 from symbiont.inference.scheduling.parking import Parking
 from symbiont.inference.scheduling.queue import FairQueue, Taken, Weights
 from symbiont.inference.scheduling.request import Request
@@ -20,8 +20,8 @@ from symbiont.inference.scheduling.residency import Residency
 from symbiont.inference.types import Priority
 
 _PROBE_S = 0.5
-# Of a request, as long as it is not known how fast the host is, and however slow it is.
-_FIRST_TOKENS, _LEAST_TOKENS = 256, 128
+# A request may be so many times larger than it should be, where that leaves nothing behind.
+_STRETCH = 2
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class LaneLimits:
 
     Attributes:
         in_flight: requests that are sent and not answered: one is computed while the next is on its way.
-        batch_rows, batch_tokens: most of them in a request; a row with more tokens goes alone.
-        batch_seconds: about the longest that a request is computed, once it is known how fast the host is: so long, or
-            two times so long, whoever comes next must wait at least.
+        batch_rows: most of them in a request.
+        sizes: tokens of a request; a row with more goes alone. As long as one is computed, or twice as long, whoever
+            comes next must wait.
         quantum: tokens that a tenant gets at a turn.
         queued_tokens: most that wait.
         bundles: those that a host keeps in memory.
@@ -42,8 +42,7 @@ class LaneLimits:
 
     in_flight: int = 2
     batch_rows: int = 256
-    batch_tokens: int = 16384
-    batch_seconds: float = 0.1
+    sizes: Sizes = field(default_factory=Sizes)
     quantum: int = 512
     queued_tokens: int = 1 << 20
     bundles: int = 64
@@ -143,20 +142,16 @@ class Lane:
             self._pump_is_due = True
             asyncio.get_running_loop().call_soon(self._pump)
 
-    def _batch_tokens(self) -> int:
-        known = self.pace.tokens_per_s
-        wanted = known * self._limits.batch_seconds if known else _FIRST_TOKENS
-        return int(min(max(wanted, _LEAST_TOKENS), self._limits.batch_tokens))
-
     def _pump(self) -> None:
         self._pump_is_due = False
         if self.stalled:
             return
-        rows, tokens = self._limits.batch_rows, self._batch_tokens()
+        rows, tokens = self._limits.batch_rows, self.pace.request_tokens(self._limits.sizes)
         while (bundle := self.parking.next()) is not None:
             self._send(self.parking.take(bundle, rows, tokens), bundle)
         while self.queue.rows and self._may_send():
-            taken = self._take(rows, tokens)
+            # A little more than fits goes along: two requests would cost more than one that is longer.
+            taken = self._take(rows, self.queue.tokens if self.queue.tokens <= _STRETCH * tokens else tokens)
             for entry in taken.expired:
                 self._expire(entry)
             if taken.pieces:

@@ -1,20 +1,43 @@
 """How fast a host computes, from what it has computed."""
 
-# Weight of the newest request: ten requests make up most of the figure.
+from dataclasses import dataclass
+
+# Weight of the newest request: ten requests make up most of a figure.
 _NEW = 0.2
 # A request that took this much longer than its computation did not wait for that: its host was loaded, or hung.
-_STALL_S, _STALL_FACTOR = 0.1, 4.0
+_STALL_S, _STALL_FACTOR = 1.0, 4.0
+# Spread of the sizes of requests, as a part of their mean, from which a cost a token can be told from a cost a request.
+_SPREAD, _TRY = 0.1, 4
+# A request is large enough when all but this part of its time goes with its tokens ...
+_OVERHEAD = 0.25
+# ... unless it then takes so many times longer than wanted.
+_PATIENCE = 4.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a request may take: about so many seconds are wanted, and never fewer nor more tokens than these."""
+
+    seconds: float = 0.1
+    least: int = 128
+    first: int = 256
+    most: int = 16384
 
 
 class Pace:
-    """An exponential average of tokens a second."""
+    """Exponential averages: of the tokens a second, and of what a request costs and each of its tokens."""
 
     def __init__(self) -> None:
         self._rate: float | None = None
+        # Means of tokens, seconds, tokens squared, tokens times seconds; nothing before the first request.
+        self._means: tuple[float, float, float, float] | None = None
+        self._token_s = 0.0
+        # Requests in a row that were too alike to learn from.
+        self._alike = 0
 
     @property
     def tokens_per_s(self) -> float:
-        """The figure; 0 before anything is known."""
+        """Tokens a second when there is enough to do; 0 before anything is known."""
         return self._rate or 0.0
 
     def note(self, tokens: int, seconds: float, computing: float, *, full: bool) -> None:
@@ -29,6 +52,7 @@ class Pace:
         """
         if seconds <= 0 or seconds > _STALL_FACTOR * computing + _STALL_S:
             return
+        self._learn_costs(tokens, seconds)
         rate = tokens / seconds
         if self._rate is None:
             self._rate = rate if full else None
@@ -39,3 +63,38 @@ class Pace:
     def seconds(self, tokens: float) -> float:
         """Returns how long so many tokens take; 0 before anything is known."""
         return tokens / self._rate if self._rate else 0.0
+
+    def request_tokens(self, sizes: Sizes) -> int:
+        """Returns how many tokens a request should have at most.
+
+        As many as take the time that is wanted; more where a request costs so much that most of that time would go for
+        nothing.
+        """
+        if not self._means or not self._token_s:
+            return sizes.first
+        tokens, seconds, _, _ = self._means
+        request_s = max(0.0, seconds - self._token_s * tokens)
+        wanted = (sizes.seconds - request_s) / self._token_s
+        efficient = request_s * (1 / _OVERHEAD - 1) / self._token_s
+        longest = (_PATIENCE * sizes.seconds - request_s) / self._token_s
+        best = min(max(wanted, min(efficient, longest), sizes.least), sizes.most)
+        # Now and then another size, where all were alike: what is never tried cannot be known.
+        return int(best / 2 if self._alike % _TRY == _TRY - 1 else best)
+
+    def _learn_costs(self, tokens: int, seconds: float) -> None:
+        """Fits seconds = cost of a request + tokens * cost of a token: least squares, weighted by age."""
+        found = float(tokens), seconds, float(tokens**2), tokens * seconds
+        if not self._means:
+            self._means, self._token_s = found, seconds / tokens
+            return
+        a, b, c, d = (old + _NEW * (new - old) for old, new in zip(self._means, found, strict=True))
+        self._means = a, b, c, d
+        spread = c - a * a
+        if spread > (_SPREAD * a) ** 2:
+            # Never less than a tenth of the whole: a token has a cost, whatever the noise says.
+            self._token_s = min(max((d - a * b) / spread, 0.1 * b / a), b / a)
+            self._alike = 0
+        else:
+            self._alike += 1
+            # Nothing to tell the two apart by: the last that was known of them goes along with the whole.
+            self._token_s = min(self._token_s, b / a)

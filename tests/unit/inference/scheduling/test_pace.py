@@ -2,7 +2,7 @@
 
 import pytest
 
-from symbiont.inference.scheduling.pace import Pace
+from symbiont.inference.scheduling.pace import Pace, Sizes
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -46,3 +46,46 @@ def test_what_is_not_computing_does_not_count() -> None:
     pace.note(1000, 5.0, 0.1, full=True)
     pace.note(1000, 0.0, 0.1, full=True)
     assert pace.tokens_per_s == pytest.approx(10_000)
+
+
+def run(request_s: float, token_s: float, sizes: Sizes) -> int:
+    """Returns the size of requests to which a host leads that costs so much."""
+    pace, found = Pace(), []
+    for number in range(200):
+        tokens = pace.request_tokens(sizes)
+        found.append(tokens)
+        # Rows are not cut: no two requests have quite the same size.
+        tokens -= number % 7 * tokens // 100
+        seconds = request_s + token_s * tokens
+        pace.note(tokens, seconds, seconds, full=True)
+    return max(found[-8:])
+
+
+@pytest.mark.parametrize(
+    ("request_s", "token_s", "tokens"),
+    [
+        # A tenth of a second is wanted.
+        (0.0, 0.0001, 1000),
+        (0.02, 0.0001, 800),
+        # Three quarters of it at least go with the tokens.
+        (0.05, 0.0001, 1500),
+        (0.08, 0.0001, 2400),
+        # Not at any price.
+        (0.3, 0.0001, 1000),
+        (0.0, 0.01, 128),
+        (0.0, 1e-7, 16384),
+    ],
+)
+def test_a_request_is_as_large_as_it_should_be(request_s: float, token_s: float, tokens: int) -> None:
+    assert run(request_s, token_s, Sizes()) == pytest.approx(tokens, rel=0.15)
+
+
+def test_nothing_is_known_of_the_first_request() -> None:
+    assert Pace().request_tokens(Sizes(first=300)) == 300
+
+
+def test_small_requests_do_not_hide_what_a_request_costs() -> None:
+    pace = Pace()
+    for tokens in (20, 40, 60, 30, 50, 20, 70, 40) * 5:
+        pace.note(tokens, 0.01 + 0.0001 * tokens, 0.01, full=False)
+    assert pace.request_tokens(Sizes()) == pytest.approx(900, rel=0.1)
