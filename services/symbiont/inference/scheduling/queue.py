@@ -13,6 +13,7 @@ from symbiont.inference.types import Priority
 # Deadlines are told apart to a quarter of a second where tokens ahead are counted.
 _SLOTS_PER_SECOND = 4
 _FAR = 1e12
+_MARGIN = 1.25
 
 
 def class_weights(batch_share: float) -> Mapping[Priority, float]:
@@ -184,8 +185,8 @@ class FairQueue:
         while rows > 0 and self._order:
             waiting = self._classes[self._order.first()]
             entry = waiting.tenants[waiting.shares.first()].first()
-            # The rest of a call goes in full requests, with rows of others.
-            beyond = 0 if entry.begun else ceil(max(0, entry.tokens - tokens) / whole) * whole
+            # The rest of a call goes in full requests, with rows of others; and what is begun should not fail by a hair.
+            beyond = 0 if entry.begun else _MARGIN * ceil(max(0, entry.tokens - tokens) / whole) * whole
             if entry.call.turn.expires <= latest + beyond * token_s:
                 self.remove(entry)
                 expired.append(entry)
