@@ -185,7 +185,7 @@ class FairQueue:
         while rows > 0 and self._order:
             waiting = self._classes[self._order.first()]
             entry = waiting.tenants[waiting.shares.first()].first()
-            # The rest of a call goes in full requests, with rows of others; and what is begun should not fail by a hair.
+            # The rest of a call goes in full requests, with rows of others; what is begun should not fail by a hair.
             beyond = 0 if entry.begun else _MARGIN * ceil(max(0, entry.tokens - tokens) / whole) * whole
             if entry.call.turn.expires <= latest + beyond * token_s:
                 self.remove(entry)
