@@ -43,7 +43,7 @@ class LaneLimits:
     in_flight: int = 2
     batch_rows: int = 256
     sizes: Sizes = field(default_factory=Sizes)
-    quantum: int = 512
+    quantum: int = 256
     queued_tokens: int = 1 << 20
     bundles: int = 64
     loads: int = 2
