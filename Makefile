@@ -33,7 +33,7 @@ TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-lo
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help setup demo up test lint proto bench bench-tokenization bench-serving bench-bundles clean
+.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -100,6 +100,9 @@ bench-serving: setup ## Run the suite against other servers, which it installs (
 
 bench-bundles: setup ## Run the benchmark of a thousand bundles on one base
 	@$(BIN)/python tests/benchmarks/bench_bundles.py
+
+bench-catalogues: setup ## Run the benchmark of searching catalogues alone
+	@$(BIN)/python tests/benchmarks/bench_catalogues.py
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
