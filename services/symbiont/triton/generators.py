@@ -9,10 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
+import grpc
 import numpy as np
 import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
+from symbiont.common.errors import Unavailable
 from symbiont.engine.generation import wire
 from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.engine.generation.types import Finish, Piece, Sampling
@@ -105,6 +107,8 @@ class _Models:
                 await load()
             except InferenceServerException as exc:
                 raise translate(exc, self._url) from exc
+            except grpc.aio.UsageError as exc:
+                raise Unavailable(f"the connection to Triton at {self._url} is closed") from exc
             self._loads[base] += 1
 
 
