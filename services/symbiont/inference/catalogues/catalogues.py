@@ -110,11 +110,11 @@ class Catalogues:
         await asyncio.to_thread(self._versions.delete, catalogue)
         await asyncio.to_thread(self._staging.clear, catalogue)
 
-    async def update(self, name: str, entries: Sequence[Entry]) -> Changed:
-        """Adds and replaces entries, all or none."""
+    async def update(self, name: str, entries: Sequence[Entry], deadline: Deadline) -> Changed:
+        """Adds and replaces entries, all or none; of the deadline, the tenant counts."""
         catalogue = _catalogue("name", name)
         before = await self._open(catalogue, "name")
-        collector = await self._collector(before, Change(before.version.pin))
+        collector = await self._collector(before, Change(before.version.pin), deadline.tenant)
         await collector.add(entries, "entries")
         return await self._commit(catalogue, collector)
 
@@ -124,7 +124,7 @@ class Catalogues:
         """Adds and replaces any number of entries; commits once, after the last batch.
 
         Args:
-            deadline: for finding the model, not for the import.
+            deadline: for finding the model, not for the import; its tenant is who the import is for.
 
         Raises:
             InvalidArgument: an entry is wrong; nothing is changed.
@@ -142,7 +142,7 @@ class Catalogues:
             pin = before.version.pin
             if header.model:
                 pin = await self._pinning.pin("header.model", header.model, deadline)
-            collector = await self._collector(before, Change(pin, header.replace), resume=True)
+            collector = await self._collector(before, Change(pin, header.replace), deadline.tenant, resume=True)
             return await self._import(catalogue, collector, batches)
         finally:
             self._imports -= 1
@@ -203,10 +203,11 @@ class Catalogues:
     async def _open(self, catalogue: str, field: str) -> Stored:
         return await asyncio.to_thread(lambda: self._versions.open(self._versions.current(catalogue, field)))
 
-    async def _collector(self, before: Stored, change: Change, *, resume: bool = False) -> Collector:
+    async def _collector(self, before: Stored, change: Change, tenant: str, *, resume: bool = False) -> Collector:
         def make() -> Collector:
             limits = self._limits
-            made = Collector(before, change, self._embedder, self._staging, limits.sizes, limits.text_bytes)
+            embedder = self._embedder.for_tenant(tenant)
+            made = Collector(before, change, embedder, self._staging, limits.sizes, limits.text_bytes)
             if resume:
                 made.resume()
             return made

@@ -50,10 +50,15 @@ class EmbeddingLimits:
 class Embedder:
     """Texts to vectors, in bounded batches of the lowest priority."""
 
-    def __init__(self, predictor: Predicts, limits: EmbeddingLimits) -> None:
+    def __init__(self, predictor: Predicts, limits: EmbeddingLimits, tenant: str = "") -> None:
         self._predictor = predictor
         self._limits = limits
+        self._tenant = tenant
         self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    def for_tenant(self, tenant: str) -> "Embedder":
+        """Returns one whose work is counted for a tenant; see Deadline."""
+        return Embedder(self._predictor, self._limits, tenant)
 
     async def embed(self, pin: Pin, texts: Sequence[str]) -> tuple[Vectors, NDArray[np.bool_]]:
         """Returns the vectors of texts that have passed their checks, [n, d], and whether each was cut, [n].
@@ -97,7 +102,7 @@ class Embedder:
             while True:
                 try:
                     return await self._predictor.predict(
-                        call, Deadline(self._limits.timeout_s, priority=Priority.BATCH)
+                        call, Deadline(self._limits.timeout_s, self._tenant, Priority.BATCH)
                     )
                 except (Unavailable, ResourceExhausted, DeadlineExceeded) as exc:
                     pause = max(delay, getattr(exc, "retry_after_s", None) or 0.0) * random.uniform(1.0, 1.5)  # noqa: S311

@@ -12,7 +12,10 @@ from symbiont.common.server import Registration
 from symbiont.inference.catalogues import convert
 from symbiont.inference.catalogues.catalogues import Catalogues
 from symbiont.inference.catalogues.embedding import Predicts
+from symbiont.inference.convert import priority_from_proto
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.tenant import tenant_of
+from symbiont.inference.types import Priority
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,7 +71,7 @@ class CatalogueServicer(pb_grpc.CatalogueServiceServicer):
     ) -> pb.UpdateCatalogueEntriesResponse:
         """Adds and replaces entries."""
         entries = convert.entries_from_proto(request.entries)
-        return convert.changed_to_proto(await self._catalogues.update(request.name, entries))
+        return convert.changed_to_proto(await self._catalogues.update(request.name, entries, self._deadline(context)))
 
     @override
     async def ImportCatalogueEntries(
@@ -76,7 +79,8 @@ class CatalogueServicer(pb_grpc.CatalogueServiceServicer):
     ) -> pb.UpdateCatalogueEntriesResponse:
         """Adds and replaces any number of entries."""
         header, batches = await convert.import_from_proto(aiter(request_iterator))
-        deadline = Deadline(self._timeout)
+        # Not the caller's, which is that of the whole import.
+        deadline = Deadline(self._timeout, tenant_of(context.invocation_metadata() or ()))
         return convert.changed_to_proto(await self._catalogues.import_entries(header, batches, deadline))
 
     @override
@@ -93,14 +97,15 @@ class CatalogueServicer(pb_grpc.CatalogueServiceServicer):
         self, request: pb.SearchCatalogueRequest, context: _Context
     ) -> pb.SearchCatalogueResponse:
         """Finds the entries nearest to texts."""
-        deadline = self._deadline(context)
+        call_priority = priority_from_proto(request.priority)
+        deadline = self._deadline(context, call_priority)
         version = await self._catalogues.to_search(request.name, list(request.texts), request.top_k)
         result = await self._predictor.predict(convert.search_from_proto(request, version), deadline)
         return convert.search_to_proto(version, result)
 
-    def _deadline(self, context: _Context) -> Deadline:
-        asked = context.time_remaining()
-        return Deadline(self._timeout if asked is None else min(asked, self._timeout))
+    def _deadline(self, context: _Context, priority: Priority = Priority.INTERACTIVE) -> Deadline:
+        asked, tenant = context.time_remaining(), tenant_of(context.invocation_metadata() or ())
+        return Deadline(self._timeout if asked is None else min(asked, self._timeout), tenant, priority)
 
 
 def catalogue_registration(catalogues: Catalogues, predictor: Predicts, timeout_s: float) -> Registration:
