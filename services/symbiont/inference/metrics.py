@@ -252,7 +252,6 @@ class SchedulingMetrics:
     def __init__(self, registry: CollectorRegistry, tenants: Collection[str] = ()) -> None:
         self._tenants = frozenset(tenants)
         self._registry = registry
-        names = [priority.name.lower() for priority in Priority]
         self._wait = Histogram(
             "symbiont_inference_wait_seconds",
             "Time that rows waited here before they were sent to the host, in seconds.",
@@ -298,12 +297,11 @@ class SchedulingMetrics:
             registry=registry,
             buckets=BATCH_BUCKETS,
         )
-        for name in names:
-            self._wait.labels(name)
+        # Held, because looking them up costs more than counting.
+        self._wait_of = {priority: self._wait.labels(priority.name.lower()) for priority in Priority}
+        self._tokens_of = {tenant: self._tenant_tokens.labels(tenant) for tenant in (*self._tenants, OTHER_TENANTS)}
         for stage in EXPIRY_STAGES:
             self._expired.labels(stage)
-        for tenant in (*self._tenants, OTHER_TENANTS):
-            self._tenant_tokens.labels(tenant)
 
     def watch(self, lanes: Callable[[], Sequence[QueueFigures]]) -> None:
         """Has what waits now read whenever it is asked for; called once."""
@@ -336,8 +334,8 @@ class SchedulingMetrics:
 
     def sent(self, tenant: str, priority: Priority, tokens: int, waited_s: float) -> None:
         """Counts rows of one call in a request."""
-        self._wait.labels(priority.name.lower()).observe(waited_s)
-        self._tenant_tokens.labels(tenant if tenant in self._tenants else OTHER_TENANTS).inc(tokens)
+        self._wait_of[priority].observe(waited_s)
+        self._tokens_of[tenant if tenant in self._tenants else OTHER_TENANTS].inc(tokens)
 
     def expired(self, stage: str, rows: int) -> None:
         """Counts rows that ran out of time before they were computed."""
@@ -350,7 +348,8 @@ class SchedulingMetrics:
 
     def wasted(self, rows: int) -> None:
         """Counts rows that were computed for nobody."""
-        self._wasted.inc(rows)
+        if rows:
+            self._wasted.inc(rows)
 
     def stalls(self) -> None:
         """Counts a host that fell silent."""

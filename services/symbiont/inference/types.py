@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 from typing import Literal
 
 import numpy as np
@@ -121,7 +121,7 @@ class Served:
     role: Role | None = None
 
 
-class Priority(Enum):
+class Priority(IntEnum):
     """How urgent a call is against others; less is more urgent."""
 
     INTERACTIVE = 1

@@ -26,10 +26,8 @@ _BYTES_PER_TOKEN, _SPECIAL = 4, 2
 class Load(Protocol):
     """What a host has to do beside its queue."""
 
-    @property
-    def tokens_in_flight(self) -> int:
-        """Tokens that were sent to it and are not answered."""
-        ...
+    # Tokens that were sent to it and are not answered.
+    tokens_in_flight: int
 
     @property
     def tokens_parked(self) -> int:
@@ -61,11 +59,7 @@ class Admission:
         self._metrics = metrics
         # Tokens of calls that are let in and not yet in the queue.
         self._expected: Counter[tuple[Priority, str]] = Counter()
-
-    @property
-    def expected(self) -> int:
-        """Tokens that will come soon."""
-        return self._expected.total()
+        self.expected = 0
 
     @contextmanager
     def expecting(self, turn: Turn, rows: int, tokens: int) -> Iterator[None]:
@@ -78,10 +72,12 @@ class Admission:
         self.check(turn, rows, tokens, PATIENCE)
         key = turn.priority, turn.tenant
         self._expected[key] += tokens
+        self.expected += tokens
         try:
             yield
         finally:
             self._expected[key] -= tokens
+            self.expected -= tokens
             if not self._expected[key]:
                 del self._expected[key]
 
@@ -91,13 +87,15 @@ class Admission:
         if left <= 0:
             self._metrics.expired("admission", rows)
             raise DeadlineExceeded("the deadline passed before any work was done")
-        own = self._queue.tokens_of(turn) + self._expected[turn.priority, turn.tenant]
+        own_expected = self._expected[turn.priority, turn.tenant] if self.expected else 0
+        own = self._queue.tokens_of(turn) + own_expected
         free = self._max_tokens - self._queue.tokens - self._host.tokens_parked - self.expected
         if free <= 0 or (own and own + tokens > _ALPHA * free):
             raise self._refusal("too many tokens wait here", QUEUE_FULL, self._pace.seconds(tokens - free))
         # What is on its way to the queue will wait there too.
-        expected = self._expected[turn.priority, turn.tenant], self.expected
-        ahead = self._queue.ahead(turn, *expected) + self._host.tokens_in_flight
+        ahead = float(self._host.tokens_in_flight)
+        if self._queue.tokens or self.expected:
+            ahead += self._queue.ahead(turn, own_expected, self.expected)
         wait, work = self._pace.seconds(ahead), self._pace.seconds(tokens)
         late = max(wait - patience * left, wait + work - left)
         # Where nobody is in the way, whoever asks for more than can be done in time may try.

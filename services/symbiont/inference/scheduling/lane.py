@@ -68,16 +68,13 @@ class Lane:
         self._residency = Residency(limits.bundles)
         self._waiting: dict[Call, list[Entry]] = {}
         self._running: dict[Request, asyncio.Task[None]] = {}
+        # Tokens that were sent and are not answered, and requests that load nothing.
+        self.tokens_in_flight = self._plain_in_flight = 0
         self._last_back = 0.0
         # Requests in a row of which nothing was heard until nobody waited for them any more.
         self._silent = 0
         self._probing: asyncio.Task[None] | None = None
         self._pump_is_due = False
-
-    @property
-    def tokens_in_flight(self) -> int:
-        """Tokens that were sent and are not answered."""
-        return sum(request.tokens for request in self._running)
 
     @property
     def tokens_parked(self) -> int:
@@ -167,8 +164,7 @@ class Lane:
         return self.queue.take(rows, tokens, back, self.pace.seconds(1))
 
     def _may_send(self) -> bool:
-        going = sum(request.loading is None for request in self._running)
-        return going < max(1, self._limits.in_flight - self._silent)
+        return self._plain_in_flight < max(1, self._limits.in_flight - self._silent)
 
     def _send(self, pieces: Sequence[Piece], loading: str | None) -> None:
         rows = [piece.call.rows[index] for piece in pieces for index in piece.indices]
@@ -178,6 +174,8 @@ class Lane:
             turn = piece.call.turn
             self._metrics.sent(turn.tenant, turn.priority, piece.tokens, now - piece.call.arrived)
         self._metrics.request(len(rows), tokens)
+        self.tokens_in_flight += tokens
+        self._plain_in_flight += loading is None
         self._running[request] = asyncio.create_task(self._run(request))
 
     async def _run(self, request: Request) -> None:
@@ -191,6 +189,8 @@ class Lane:
             self._failed(request, exc)
         finally:
             del self._running[request]
+            self.tokens_in_flight -= request.tokens
+            self._plain_in_flight -= request.loading is None
             if request.loading is not None:
                 for entry in self.parking.loaded(request.loading, request.loading in self._residency):
                     self.queue.add(entry)

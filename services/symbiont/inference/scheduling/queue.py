@@ -116,16 +116,8 @@ class FairQueue:
         self._order: FairShares[Priority] = FairShares()
         self._classes = {priority: _Class() for priority in Priority}
         self._numbers = count()
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that wait."""
-        return sum(waiting.tokens for waiting in self._classes.values())
-
-    @property
-    def rows(self) -> int:
-        """Rows that wait."""
-        return sum(waiting.rows for waiting in self._classes.values())
+        # What waits in all.
+        self.tokens = self.rows = 0
 
     @property
     def tenants(self) -> int:
@@ -158,15 +150,13 @@ class FairQueue:
             tenant = waiting.tenants[turn.tenant] = _Tenant()
             waiting.shares.enter(turn.tenant, self._weights.of(turn.tenant))
         tenant.add(next(self._numbers), entry)
-        waiting.tokens += entry.tokens
-        waiting.rows += len(entry)
+        self._count(waiting, entry.tokens, len(entry))
 
     def remove(self, entry: Entry) -> None:
         """Takes rows out that nobody waits for any more."""
         turn = entry.call.turn
         waiting = self._classes[turn.priority]
-        waiting.tokens -= entry.tokens
-        waiting.rows -= len(entry)
+        self._count(waiting, -entry.tokens, -len(entry))
         waiting.tenants[turn.tenant].remove(entry)
         self._leave_if_empty(turn)
 
@@ -224,13 +214,18 @@ class FairQueue:
         waiting = self._classes[turn.priority]
         self._order.charge(cost)
         waiting.shares.charge(cost)
-        waiting.tokens -= cost
-        waiting.rows -= len(piece.indices)
+        self._count(waiting, -cost, -len(piece.indices))
         tenant = waiting.tenants[turn.tenant]
         tenant.count(entry, -cost)
         if not len(entry):
             tenant.remove(entry)
             self._leave_if_empty(turn)
+
+    def _count(self, waiting: _Class, tokens: int, rows: int) -> None:
+        waiting.tokens += tokens
+        waiting.rows += rows
+        self.tokens += tokens
+        self.rows += rows
 
     def _leave_if_empty(self, turn: Turn) -> None:
         waiting = self._classes[turn.priority]
