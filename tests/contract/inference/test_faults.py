@@ -84,8 +84,11 @@ async def test_tokenization_that_is_away_is_named(suite: Any, stub: Any, refusal
 
 
 async def test_a_tokenizer_that_is_gone_is_a_matter_of_state(suite: Any, stub: Any, refusal: Any) -> None:
-    suite.store.delete("tokenizers", suite.tokenizer_digest)
-    status, _, text = await refusal(stub.Predict(REQUEST))
+    # Another than the suite's own, which may be in the memory of the tokenization service.
+    suite.tokenizer_digest = "9" * 64
+    version = suite.make_version("lost", 1, ["a", "b"], [0.0, 1.0])
+    suite.training.versions[version.name] = version
+    status, _, text = await refusal(stub.Predict(pb.PredictRequest(model=version.name, instances=REQUEST.instances)))
     assert status == "FAILED_PRECONDITION"
     assert "the tokenization service refused" in text
 

@@ -24,7 +24,8 @@ async def test_tritonclient_gets_what_predict_says(suite: Any, predict: Any) -> 
             )
 
     result = await asyncio.to_thread(ask)
-    assert suite.triton.timeouts[0] <= 3
+    # The warm-up of the versions, which may have come first, has a time of its own.
+    assert min(suite.triton.timeouts) <= 3
     rows, best = await predict("intent", *TEXTS)
     probabilities = result.as_numpy("PROBABILITIES")
     assert probabilities.dtype == np.float32
