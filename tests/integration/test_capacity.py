@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -149,6 +151,24 @@ async def test_a_run_says_what_fits_and_leaves_nothing(
         while len(samples := (await world.metrics())["symbiont_host_bundles"]) > 1:  # noqa: ASYNC110, Triton tells nobody
             await asyncio.sleep(0.05)
     assert set(samples[0][0].items()) == before
+
+
+async def test_a_run_that_is_ended_leaves_nothing(world: World, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "symbiont.capacity", f"--artifacts={world.store.root}", "--bundles=8"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+    tritons: list[psutil.Process] = []
+    async with asyncio.timeout(60):
+        # Its Triton runs, and is about to load the base.
+        while not tritons:
+            await asyncio.sleep(0.05)
+            tritons = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    _, said = await process.communicate()
+    assert process.returncode == 1, said.decode()
+    assert b"stopped" in said
+    assert not [p for p in tritons if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
 
 
 async def test_what_cannot_be_measured_is_said_in_a_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -283,6 +283,16 @@ async def test_a_tenant_has_its_own_computed(world: World) -> None:
     assert world.hosts.rows[digest] - before == 2
 
 
+async def test_who_names_itself_another_tenant_has_its_own_computed(world: World) -> None:
+    digest, stub = world.digests["first"], InferenceServiceStub(world.cached)
+    request = of_texts("models/mine/versions/1", "what two tenants ask for")
+    before = world.hosts.rows[digest]
+    for tenant in ("north", "south", "north", "south"):
+        await stub.Predict(request, timeout=60, metadata=[("symbiont-tenant", tenant)])
+    await stub.Predict(request, timeout=60)
+    assert world.hosts.rows[digest] - before == 3
+
+
 async def test_rows_that_are_known_leave_a_call(world: World) -> None:
     known, new = ["known one", "known two"], ["new one", "new two"]
     await ask(world.cached, of_texts("models/mine/versions/1", *known))

@@ -6,6 +6,7 @@ It needs no torch of its own: a real Triton computes. What it writes is removed,
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -86,6 +87,7 @@ async def measure(given: argparse.Namespace, tell: Tell) -> Findings:
         try:
             return await Run(place, base, shapes, options, tell).findings(memory, original)
         finally:
+            # One that is still being loaded goes too, as soon as it is there.
             await place.client.unload(base)
 
 
@@ -124,9 +126,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.stop()
             print(f"error: {exc}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            progress.stop()
+            print("stopped; nothing is left behind", file=sys.stderr)
+            return 1
     print(json.dumps(as_json(found), indent=2, default=str) if given.json else as_text(found))
     return 0
 
 
 if __name__ == "__main__":
+    # Ends it as Ctrl-C does: asyncio cancels what runs, and everything is cleared up.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(main())

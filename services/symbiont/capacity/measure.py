@@ -20,7 +20,9 @@ from symbiont.common.errors import FailedPrecondition, Unavailable
 from symbiont.engine.row import Row
 from symbiont.triton.client import HostClient
 
-ROWS, TOKENS = (1, 8, 32, 64), (16, 64, 128, 256)
+ROWS, TOKENS = (1, 8, 32, 64), (16, 64, 256)
+# Of a request: with more, a slow machine measures for minutes what a smaller request shows as well.
+MAX_TOKENS = 4096
 IN_FLIGHT = 2
 # Parts of the highest rate of answers that are offered first; then halfway between the last kept and the first not.
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -74,7 +76,7 @@ class Run:
         warm = max(1, options.bundles // 4)
         await self._load(self._digests[:warm])
         # So that what the host needs to compute with is there before it is weighed.
-        await self._ask(ROWS[-1], min(TOKENS[-1], shapes.max_length))()
+        await self._ask(*max(self._cells(), key=lambda cell: cell[0] * cell[1]))()
         await self._load(self._digests[:1])
         before = await self._host("process_bytes")
         began = time.perf_counter()
@@ -127,13 +129,18 @@ class Run:
 
         return ask
 
-    async def _throughput(self) -> Sequence[Throughput]:
+    def _cells(self) -> Sequence[tuple[int, int]]:
+        """Returns the requests whose throughput is measured: how many rows of how many tokens."""
         lengths = [length for length in TOKENS if length <= self._shapes.max_length] or [self._shapes.max_length]
         cells = [(rows, length) for length in lengths for rows in ROWS]
+        return [(rows, length) for rows, length in cells if rows == 1 or rows * length <= MAX_TOKENS]
+
+    async def _throughput(self) -> Sequence[Throughput]:
+        cells = self._cells()
         found = []
         for number, (rows, length) in enumerate(cells):
             self._tell(f"requests of {rows} rows of {length} tokens", 0.3 + 0.35 * number / len(cells))
-            answers = await closed_loop(self._ask(rows, length), IN_FLIGHT, self._options.seconds / 4)
+            answers = await closed_loop(self._ask(rows, length), IN_FLIGHT, self._options.seconds / 4, least=2)
             found.append(Throughput(rows, length, answers.rate * rows))
         return found
 

@@ -79,7 +79,8 @@ def _throughput(found: Findings) -> Iterator[str]:
     yield "ROWS A SECOND, bundles at random, 2 requests in flight"
     yield "  rows in a request   " + "  ".join(f"{length:>6} tokens" for length in lengths)
     for rows in sorted({cell.rows for cell in found.throughput}):
-        yield f"  {rows:>17}   " + "  ".join(f"{of[rows, length]:>13,.1f}" for length in lengths)
+        cells = (f"{of[rows, length]:>13,.1f}" if (rows, length) in of else f"{'-':>13}" for length in lengths)
+        yield f"  {rows:>17}   " + "  ".join(cells)
 
 
 def _loads(found: Findings) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -64,7 +65,17 @@ def capacity(
     flags = [f"--{name}={value}" for name, value in options.items()]
     # In a process of its own: this one is to start fast, and what it needs is not the command's.
     command = [sys.executable, "-m", "symbiont.capacity", *flags, *(["--json"] if json else [])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    raise typer.Exit(_run(command))
+
+
+def _run(command: Sequence[str]) -> int:
+    """Runs a command to its end; one that is told to stop by Ctrl-C, as this one is, gets the time to clear up."""
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def _digest(base: str, record: RunRecord | None) -> str:

@@ -69,6 +69,10 @@ class TritonServer:
                     if self._process.returncode is not None:
                         raise Unavailable(f"Triton ended with status {self._process.returncode}; see {self.log_file}")
                     await asyncio.sleep(_POLL_S)
+        except asyncio.CancelledError:
+            # Nobody will leave the block that was never entered.
+            await self.kill()
+            raise
         except TimeoutError as exc:
             await self.stop()
             raise Unavailable(f"Triton was not ready after {timeout_s:g} s; see {self.log_file}") from exc

@@ -10,11 +10,13 @@ import pytest
 def test_options_are_handed_on(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     commands = []
 
-    def start(command: list[str], check: bool) -> Any:
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 3)
+    started = subprocess.Popen
 
-    monkeypatch.setattr(subprocess, "run", start)
+    def start(command: list[str]) -> Any:
+        commands.append(command)
+        return started([sys.executable, "-c", "raise SystemExit(3)"])
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     options = "--base ab12 --method houlsby --rank 16 --bundles 100 --tokens 64 --p99-ms 20 --json --triton /opt/t"
     assert run("capacity", *options.split()).status == 3
     (command,) = commands
