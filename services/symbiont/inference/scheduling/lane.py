@@ -157,7 +157,7 @@ class Lane:
     def _take(self, rows: int, tokens: int) -> Taken:
         """Takes out what comes back in time, as far as that is known."""
         before = self.tokens_in_flight
-        if not before:
+        if not before and self.queue.tokens <= tokens:
             # Nothing is in the way: whoever asks for more than can be done in time may try.
             return self.queue.take(rows, tokens, self._clock())
         back = self._clock() + self.pace.seconds(before + min(tokens, self.queue.tokens))
@@ -215,6 +215,8 @@ class Lane:
             call.fail(error)
         if isinstance(error, DeadlineExceeded):
             self._silent += 1
+            # It may be slow rather than silent: rows are then sent only while they have time enough for that.
+            self.pace.gave_up(request.tokens, self._clock() - request.sent)
             if self.stalled and not self._probing:
                 get_logger().warning("a host is silent", base=self._base)
                 self._metrics.stalls()

@@ -24,11 +24,23 @@ class Sizes:
     most: int = 16384
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """What came back at one moment: requests that the host computed together count as one."""
+
+    tokens: int
+    seconds: float
+    computing: float
+    full: bool
+
+
 class Pace:
     """Exponential averages: of the tokens a second, and of what a request costs and each of its tokens."""
 
     def __init__(self) -> None:
-        self._rate: float | None = None
+        self._held: _Sample | None = None
+        # Means of the tokens and the seconds of requests that were full.
+        self._full: tuple[float, float] | None = None
         # Means of tokens, seconds, tokens squared, tokens times seconds; nothing before the first request.
         self._means: tuple[float, float, float, float] | None = None
         self._token_s = 0.0
@@ -38,10 +50,10 @@ class Pace:
     @property
     def tokens_per_s(self) -> float:
         """Tokens a second when there is enough to do; 0 before anything is known."""
-        return self._rate or 0.0
+        return self._full[0] / self._full[1] if self._full else 0.0
 
     def note(self, tokens: int, seconds: float, computing: float, *, full: bool) -> None:
-        """Takes a request in.
+        """Takes a request in that came back.
 
         Args:
             tokens: what it carried.
@@ -50,19 +62,37 @@ class Pace:
             full: more waited than it could take. Otherwise it was as small as the demand, and says at least what the
                 host can do, not at most.
         """
-        if seconds <= 0 or seconds > _STALL_FACTOR * computing + _STALL_S:
+        held, self._held = self._held, _Sample(tokens, max(0.0, seconds), computing, full)
+        if held is None:
             return
-        self._learn_costs(tokens, seconds)
-        rate = tokens / seconds
-        if self._rate is None:
-            self._rate = rate if full else None
-        elif full or rate > self._rate:
-            # One slow request may have a reason of its own.
-            self._rate += _NEW * (max(rate, self._rate / 2) - self._rate)
+        if seconds < computing / 2:
+            # It was computed along with the one before it.
+            tokens, seconds, full = held.tokens + tokens, held.seconds + max(0.0, seconds), held.full or full
+            self._held = _Sample(tokens, seconds, max(computing, held.computing), full)
+        elif 0 < held.seconds <= _STALL_FACTOR * held.computing + _STALL_S:
+            self._learn(held)
+
+    def gave_up(self, tokens: int, seconds: float) -> None:
+        """Takes a request in that had not come back after so many seconds: the host is no faster than that."""
+        if self._full and tokens / seconds < self.tokens_per_s:
+            self._learn_speed(tokens, seconds)
+
+    def _learn(self, sample: _Sample) -> None:
+        self._learn_costs(sample.tokens, sample.seconds)
+        if sample.full or (self._full and sample.tokens / sample.seconds > self.tokens_per_s):
+            self._learn_speed(sample.tokens, sample.seconds)
+
+    def _learn_speed(self, tokens: float, seconds: float) -> None:
+        if not self._full:
+            self._full = tokens, seconds
+            return
+        # One slow request may have a reason of its own.
+        seconds = min(seconds, 2 * tokens / self.tokens_per_s)
+        self._full = self._full[0] + _NEW * (tokens - self._full[0]), self._full[1] + _NEW * (seconds - self._full[1])
 
     def seconds(self, tokens: float) -> float:
         """Returns how long so many tokens take; 0 before anything is known."""
-        return tokens / self._rate if self._rate else 0.0
+        return tokens * self._full[1] / self._full[0] if self._full else 0.0
 
     def request_tokens(self, sizes: Sizes) -> int:
         """Returns how many tokens a request should have at most.

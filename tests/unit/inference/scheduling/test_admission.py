@@ -24,7 +24,8 @@ class Door:
     def __init__(self, clock: Any, metrics: Any) -> None:
         self.queue, self.pace = FairQueue(Weights(), 64), Pace()
         self.admission = Admission(self.queue, self.pace, self, BOUND, clock, metrics)
-        self.pace.note(1000, 1.0, 1.0, full=True)
+        for _ in range(2):
+            self.pace.note(1000, 1.0, 1.0, full=True)
 
     def wait(self, call: Call) -> None:
         self.queue.add(Entry(call, range(len(call.rows)), 64))

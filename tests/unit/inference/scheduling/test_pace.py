@@ -5,46 +5,67 @@ import pytest
 from symbiont.inference.scheduling.pace import Pace, Sizes
 
 
+def noted(pace: Pace, *samples: tuple[int, float], full: bool = True) -> None:
+    """Takes requests in of so many tokens and seconds; what the last one says is known with the next."""
+    for tokens, seconds in samples:
+        pace.note(tokens, seconds, seconds, full=full)
+
+
 def test_nothing_is_known_at_first() -> None:
     pace = Pace()
     assert (pace.tokens_per_s, pace.seconds(1000)) == (0, 0)
-    pace.note(100, 0.1, 0.1, full=False)
+    noted(pace, *[(100, 0.1)] * 3, full=False)
     assert pace.tokens_per_s == 0
 
 
 def test_it_follows_what_is_measured() -> None:
     pace = Pace()
-    pace.note(1000, 0.1, 0.1, full=True)
+    noted(pace, *[(1000, 0.1)] * 3)
     assert pace.tokens_per_s == pytest.approx(10_000)
-    for _ in range(40):
-        pace.note(2000, 0.1, 0.1, full=True)
+    noted(pace, *[(2000, 0.1)] * 40)
     assert pace.tokens_per_s == pytest.approx(20_000, rel=0.01)
     assert pace.seconds(20_000) == pytest.approx(1, rel=0.01)
 
 
 def test_a_small_request_says_the_least_that_the_host_can_do() -> None:
     pace = Pace()
-    pace.note(1000, 0.1, 0.1, full=True)
-    for _ in range(40):
-        pace.note(10, 0.01, 0.01, full=False)
+    noted(pace, *[(1000, 0.1)] * 3)
+    noted(pace, *[(10, 0.01)] * 40, full=False)
     assert pace.tokens_per_s == pytest.approx(10_000)
-    pace.note(3000, 0.1, 0.1, full=False)
+    noted(pace, *[(3000, 0.1)] * 2, full=False)
     assert pace.tokens_per_s > 10_000
+
+
+def test_requests_that_were_computed_together_count_as_one() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.note(500, 0.1, 0.1, full=True)
+        pace.note(500, 0.001, 0.1, full=True)
+    assert pace.tokens_per_s == pytest.approx(10_000, rel=0.02)
 
 
 def test_one_slow_request_counts_little() -> None:
     pace = Pace()
-    pace.note(1000, 0.1, 0.1, full=True)
-    pace.note(10, 1.0, 1.0, full=True)
-    assert pace.tokens_per_s == pytest.approx(9_000)
+    noted(pace, *[(1000, 0.1)] * 3, (1000, 3.0), (1000, 0.1))
+    assert pace.tokens_per_s == pytest.approx(8_333, rel=0.01)
+
+
+def test_requests_that_are_given_up_say_that_the_host_is_slow() -> None:
+    pace = Pace()
+    noted(pace, *[(1000, 0.1)] * 3)
+    pace.gave_up(1000, 0.05)
+    assert pace.tokens_per_s == pytest.approx(10_000)
+    for _ in range(40):
+        pace.gave_up(1000, 2.0)
+    assert pace.tokens_per_s == pytest.approx(500, rel=0.1)
 
 
 def test_what_is_not_computing_does_not_count() -> None:
     pace = Pace()
-    pace.note(1000, 0.1, 0.1, full=True)
+    noted(pace, *[(1000, 0.1)] * 3)
     # The host was loaded first.
     pace.note(1000, 5.0, 0.1, full=True)
-    pace.note(1000, 0.0, 0.1, full=True)
+    noted(pace, *[(1000, 0.1)] * 2)
     assert pace.tokens_per_s == pytest.approx(10_000)
 
 
