@@ -140,16 +140,19 @@ class Run:
         found = []
         for number, (rows, length) in enumerate(cells):
             self._tell(f"requests of {rows} rows of {length} tokens", 0.3 + 0.35 * number / len(cells))
-            answers = await closed_loop(self._ask(rows, length), IN_FLIGHT, self._options.seconds / 4, least=2)
+            ask = self._ask(rows, length)
+            # A runtime may prepare itself for a shape when it first sees it.
+            await ask()
+            answers = await closed_loop(ask, IN_FLIGHT, self._options.seconds / 4, least=2)
             found.append(Throughput(rows, length, answers.rate * rows))
         return found
 
     async def _offered(self, throughput: Sequence[Throughput]) -> Sequence[Offered]:
         options = self._options
-        ask = self._ask(1, options.tokens, patience_s=max(1.0, 10 * options.p99_s))
         self._tell("the highest rate of answers", 0.65)
         # As many at once as a host takes in one batch.
-        peak = (await closed_loop(ask, ROWS[-1], options.seconds)).rate
+        peak = (await closed_loop(self._ask(1, options.tokens), ROWS[-1], options.seconds, least=2 * ROWS[-1])).rate
+        ask = self._ask(1, options.tokens, patience_s=max(1.0, 10 * options.p99_s))
         if not peak:
             raise Unavailable("no request of the load was answered")
         rates, loads = [share * peak for share in SHARES], list[Offered]()
