@@ -75,7 +75,8 @@ def assemble(
     store = ArtifactStore(settings.artifact_root)
     bundles = BundleShelf(reader(store), settings.cached_versions)
     at_once, warm_up_s = settings.warm_ups_at_once, settings.warm_up_timeout_seconds
-    warmer = Warmer(table, bundles, golden_reader(store), tokenizing, scheduler, metrics, at_once, warm_up_s)
+    # Not by the scheduler: a first row waits for nobody, and shares no request with those of callers.
+    warmer = Warmer(table, bundles, golden_reader(store), tokenizing, hosts, metrics, at_once, warm_up_s)
     disagreements = Disagreements(settings.kept_disagreements)
     shadows = Shadows(table, bundles, disagreements, metrics, settings.default_timeout_seconds)
     cached = CacheMetrics(service_metrics.registry)

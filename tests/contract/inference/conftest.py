@@ -324,10 +324,6 @@ async def suite(
         made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening)
         training.promote("mood", "production", made.make_version("mood", 1, ["bad", "good"], [0.0, 2.0]))
         training.promote("intent", "production", made.make_version("intent", 1, ["a", "b", "c"], [4.0, 0.0, 2.0]))
-        async with asyncio.timeout(15):
-            # Their first rows are no test's business.
-            while len(triton.warmed) < 2:  # noqa: ASYNC110, the service tells nobody
-                await asyncio.sleep(0.005)
         yield made
 
 
