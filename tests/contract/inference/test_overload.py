@@ -162,7 +162,10 @@ async def test_rows_that_expire_cost_no_computing(
     await stub.Predict(request())
     assert len(suite.triton.order) == 1
     value = await suite.inference.samples()
-    assert value("symbiont_inference_expired_rows_total", stage="queue") == 10
+    expired = value("symbiont_inference_expired_rows_total", stage="queue")
+    # Where the caller's timer rings first, gRPC says that it has gone.
+    assert expired > 0
+    assert expired + value("symbiont_inference_cancelled_rows_total") == 10
 
 
 async def test_tenants_get_equal_shares_whatever_they_ask(suite: Any, stub: Any, busy: None, waiting: Any) -> None:
