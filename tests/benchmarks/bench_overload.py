@@ -163,7 +163,9 @@ async def measure(address: str, pid: int, texts: Sequence[str], scale: Scale) ->
             before = process.memory_info().rss
             rate = TIMES_TOO_MUCH * peak.texts_per_s() / TEXTS_PER_CALL
             deadline = max(LEAST_DEADLINE_S, 2 * median(peak.answered))
-            over = await load.open(rate, TEXTS_PER_CALL, deadline, max(scale.seconds, 3 * deadline))
+            over = await load.open(
+                rate, TEXTS_PER_CALL, deadline, max(scale.seconds, min(3 * deadline, 4 * scale.seconds))
+            )
             after = process.memory_info().rss
             Console(width=120).print(f"round {number}: {dict(over.codes)}, {len(over.answered)} answered")
             if number:
