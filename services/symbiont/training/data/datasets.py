@@ -9,6 +9,7 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,8 +73,10 @@ class Upload:
         """Checks every row; nothing is stored."""
         self._stream.close()
         header, labels = self.header, self._labels
-        with self._rows.open("wb") as out:
-            for number, text, label in READERS[header.format](self._path, header.text_column, header.label_column):
+        # Closed here: a reader that a bad row stops would keep the upload open until it is collected.
+        reading = closing(READERS[header.format](self._path, header.text_column, header.label_column))
+        with self._rows.open("wb") as out, reading as rows:
+            for number, text, label in rows:
                 name = _label(number, label)
                 out.write(canonical_json({"label": name, "text": _text(number, text)}) + b"\n")
                 labels[name] += 1

@@ -7,7 +7,7 @@ To add a format: one function and one line in `READERS`.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,20 @@ from symbiont.common.errors import InvalidArgument
 FILE = "chunk"
 MAX_LINE_BYTES = 1 << 22
 Row = tuple[int, Any, Any]
-Reader = Callable[[Path, str, str], Iterator[Row]]
+Reader = Callable[[Path, str, str], Generator[Row]]
 
 
-def read_csv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def read_csv(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads comma-separated values with a header line (RFC 4180)."""
     return _read_delimited(path, text_column, label_column, ",")
 
 
-def read_tsv(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def read_tsv(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads tab-separated values with a header line."""
     return _read_delimited(path, text_column, label_column, "\t")
 
 
-def read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def read_jsonl(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads one JSON object a line."""
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
@@ -50,7 +50,7 @@ def read_jsonl(path: Path, text_column: str, label_column: str) -> Iterator[Row]
         yield number, row[text_column], row[label_column]
 
 
-def read_parquet(path: Path, text_column: str, label_column: str) -> Iterator[Row]:
+def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads Apache Parquet, a batch of rows at a time."""
     try:
         with pq.ParquetFile(path) as file:
@@ -69,7 +69,7 @@ def read_parquet(path: Path, text_column: str, label_column: str) -> Iterator[Ro
 READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_jsonl, "PARQUET": read_parquet}
 
 
-def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: str) -> Iterator[Row]:
+def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: str) -> Generator[Row]:
     # csv's own limit for a field is 128 KiB, less than a text may have.
     csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
