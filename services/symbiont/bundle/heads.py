@@ -1,5 +1,6 @@
 """Task heads as a manifest describes them: what a bundle answers, and the shape of the layer that does it."""
 
+from abc import abstractmethod
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,9 +16,9 @@ class LinearHead(Part):
     hidden_size: int = Field(ge=1)
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """How many values it gives, for a row or for each of its tokens."""
-        raise NotImplementedError
 
 
 class PooledHead(LinearHead):

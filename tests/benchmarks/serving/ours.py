@@ -83,7 +83,7 @@ def _first_answer(client: Client) -> None:
         try:
             client.predict(MODEL, ["Is anybody there?"])
             return
-        except Exception:
+        except RequestError:
             if time.monotonic() > end:
                 raise
             time.sleep(0.5)

@@ -10,15 +10,12 @@ from transformers import DistilBertConfig, DistilBertModel, RobertaConfig, Rober
 
 from support.bundles import HIDDEN_SIZE, POSITIONS, VOCAB_SIZE, random_bundle, random_rows, store_encoder
 from symbiont.common.errors import NotFound
+from symbiont.engine import openvino_graphs
 from symbiont.engine.engine import Engine
+from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.row import Row
 from symbiont.engine.runtime import Batch
 from symbiont.engine.torch_runtime import TorchRuntime
-
-pytest.importorskip("openvino")
-
-from symbiont.engine import openvino_graphs
-from symbiont.engine.openvino_runtime import OpenVinoRuntime
 
 TOLERANCE = 1e-5
 BERT = {"hidden_size": HIDDEN_SIZE, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}

@@ -11,7 +11,6 @@ from symbiont.inference.catalogues.types import Vectors
 
 from .conftest import real_like
 
-pytest.importorskip("faiss")
 SIZE, DIMENSIONS = 12_000, 48
 
 

@@ -108,7 +108,6 @@ def test_a_catalogue_has_a_largest_size(versions: Versions, create: Create) -> N
 
 
 def test_a_large_one_gets_an_index_which_goes_on_through_changes(versions: Versions, create: Create) -> None:
-    pytest.importorskip("faiss")
     create(dimensions=16)
     limits, vectors = SizeLimits(10_000, 500), real_like(1200, 16, 1)
     ids = [f"e{number}" for number in range(1200)]
