@@ -13,7 +13,7 @@ from serving.protocols import MODEL, OPEN_INFERENCE, PREDICT
 from serving.servers import Server
 from symbiont.cli.demo.texts import labelled_sets
 from symbiont.cli.target import endpoints_of
-from symbiont.client import Client, training_spec
+from symbiont.client import Client, RequestError, training_spec
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 
