@@ -158,6 +158,8 @@ async def test_a_promotion_that_cannot_be_loaded_breaks_nothing(suite: Any, stub
         return int((await health.Check(health_pb2.HealthCheckRequest(service=name))).status)
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    # A name whose health is asked before the registry was read is not known yet.
+    await eventually(suite.inference.samples, lambda v: v("symbiont_inference_aliases") == 2)
     await eventually(status, lambda found: found == serving)
     late = suite.make_version("mood", 2, ["bad", "good"], [2.0, 0.0])
     suite.triton.broken = {late.bundle_digest}

@@ -59,17 +59,19 @@ def _part(text: str, call: PredictCall, bundle: BundleInfo, least: float) -> Par
 
 def words(windows: Windows, bundle: BundleInfo) -> list[Word]:
     """Returns the words of a text with their tags; one that stands in two windows is taken from the better one."""
-    found: dict[int, tuple[int, Word]] = {}
+    found: dict[int, tuple[tuple[int, int], Word]] = {}
     for window in windows:
-        for margin, word in _words(window, bundle):
-            # The farther from the edge of a window, the more of the text around a word was seen.
-            if word.start not in found or margin > found[word.start][0]:
-                found[word.start] = (margin, word)
+        for number, margin, word in _words(window, bundle):
+            # A window may begin or end within a word. Of whole ones, the farther from the edge of a window, the more of
+            # the text around it was seen.
+            worth = word.end - word.start, margin
+            if number not in found or worth > found[number][0]:
+                found[number] = (worth, word)
     return [word for _, (_, word) in sorted(found.items())]
 
 
-def _words(window: Window, bundle: BundleInfo) -> Iterator[tuple[int, Word]]:
-    """Yields words with their distance to the nearer edge of the window, in tokens."""
+def _words(window: Window, bundle: BundleInfo) -> Iterator[tuple[int, int, Word]]:
+    """Yields words after their number in the text and their distance to the nearer edge of the window, in tokens."""
     there = window.places
     assert there is not None  # noqa: S101 - they were asked for
     probabilities = softmax(by_token(window, len(bundle.labels)), bundle.temperature)
@@ -87,7 +89,7 @@ def _words(window: Window, bundle: BundleInfo) -> Iterator[tuple[int, Word]]:
             bundle.labels[best],
             float(probabilities[tokens[begin], best]),
         )
-        yield min(begin, len(tokens) - 1 - end), word
+        yield int(numbers[begin]), min(begin, len(tokens) - 1 - end), word
 
 
 def entities(found: Sequence[Word], text: str, unit: OffsetUnit) -> list[Entity]:
