@@ -15,7 +15,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases")]
+SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases", "test_benchmarks")]
 
 
 class OneProcessPerServer(LoadFileScheduling):

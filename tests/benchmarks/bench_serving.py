@@ -26,6 +26,7 @@ from serving.peers import ENGINES, IN_PROCESS, PEERS, installation_error
 from serving.report import Report
 from serving.rounds import measure
 from serving.servers import Server, StartError, peer_server
+from serving.suite import add_home
 from serving.workloads import workloads
 
 # Each server takes a few ports from here on, so that what it offers beside the one that is asked has a place too.
@@ -44,7 +45,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--setting", action="append", default=[], metavar="NAME=VALUE", help="of the suite's services: host_threads=2"
     )
-    parser.add_argument("--work", type=Path, help="an empty folder for models and logs, which stays")
+    add_home(parser)
+    parser.add_argument("--work", type=Path, help="an empty folder for the peers' models and logs, which stays")
     asked = parser.parse_args()
     if asked.small:
         asked.peers, asked.rounds, asked.scale = "", 1, 1 / 64
@@ -80,7 +82,8 @@ def main() -> int:
     settings = dict(pair.split("=", 1) for pair in (f"host_threads={asked.threads}", *asked.setting))
     with contextlib.ExitStack() as stack:
         work = asked.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        running, served = stack.enter_context(ours.suite(work, 64 if asked.small else 640, settings))
+        running = stack.enter_context(ours.suite(asked.home, 64 if asked.small else 640, settings))
+        served = ours.served(running)
         model = None if asked.small or installation_error(IN_PROCESS) else write_model(served, work / "model")
         servers = stack.enter_context(ours.servers(running))
         peers, absent = start_peers(asked, model, work, stack)

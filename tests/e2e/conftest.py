@@ -39,7 +39,11 @@ class Suite:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     folder = tmp_path_factory.mktemp("suite")
     sentiment, questions = labelled_sets()
-    plans = {"sentiment": (sentiment, "lora"), "question-type": (questions, "lora"), "plain": (sentiment, "head-only")}
+    plans = {
+        "sentiment": (sentiment, "lora"),
+        "question-type": (questions, "lora"),
+        "classifier": (sentiment, "head-only"),
+    }
     with Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)

@@ -159,21 +159,21 @@ def test_a_triton_that_is_slow_gives_no_wrong_answer(suite: Suite) -> None:
 def test_a_bundle_that_is_deleted_from_the_store(suite: Suite, hasty: Client) -> None:
     """What is in memory goes on; what is not there is told, fails alone, and comes back with its files."""
     expected = suite.client.predict("sentiment", [TEXT])
-    plain = suite.client.predict("plain", [TEXT])
+    plain = suite.client.predict("classifier", [TEXT])
     folder = suite.home.artifacts / "bundles" / plain.bundle_digest
     hidden = folder.with_name(f"hidden-{folder.name}")
     folder.rename(hidden)
     try:
-        assert suite.client.predict("plain", [TEXT]).bundle_digest == plain.bundle_digest
+        assert suite.client.predict("classifier", [TEXT]).bundle_digest == plain.bundle_digest
         old = kill(suite, "triton")
         until_sync(lambda: is_back(suite, "triton", old), 60)
         until_sync(lambda: same(suite, hasty, expected), 60)
         with pytest.raises(FailedPreconditionError, match=plain.bundle_digest):
-            suite.client.predict("plain", [TEXT])
+            suite.client.predict("classifier", [TEXT])
         assert same(suite, hasty, expected)
     finally:
         hidden.rename(folder)
-    again = suite.client.predict("plain", [TEXT])
+    again = suite.client.predict("classifier", [TEXT])
     assert again.predictions[0].probability == pytest.approx(plain.predictions[0].probability, abs=1e-6)
 
 
@@ -196,7 +196,7 @@ def test_training_dies_and_serving_goes_on(suite: Suite, hasty: Client) -> None:
 def test_a_worker_dies(suite: Suite) -> None:
     spec = training_spec(
         base_model="minilm",
-        dataset="plain-rows",
+        dataset="classifier-rows",
         model="survivor",
         method="lora",
         epochs=3,

@@ -1,1 +1,1 @@
-"""The parts of bench_serving: workloads, load generator, the servers that are compared, and the table."""
+"""The parts of bench_serving: workloads, load generator, the servers that are compared, the suite, and the table."""

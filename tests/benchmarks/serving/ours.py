@@ -9,40 +9,52 @@ from pathlib import Path
 
 from serving.client import LoadClient
 from serving.model import Served
+from serving.processes import wake
 from serving.protocols import MODEL, OPEN_INFERENCE, PREDICT
 from serving.servers import Server
+from serving.suite import RunningSuite, running_suite
 from symbiont.cli.demo.texts import labelled_sets
-from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, RequestError, training_spec
-from symbiont.local.home import Home
-from symbiont.local.stack import Stack
 
 # As long as MiniLM was trained for; the longest texts of the workloads are cut by all servers alike.
 MAX_TOKENS = 256
 
 
 @contextlib.contextmanager
-def suite(folder: Path, rows: int, settings: Mapping[str, str]) -> Iterator[tuple[Stack, Served]]:
-    """Runs the suite for the block with a model that it trained; `settings` are names and values of its services."""
+def suite(home: Path | None, rows: int, settings: Mapping[str, str]) -> Iterator[RunningSuite]:
+    """Gives a suite that serves the model: the one on `home`, or one of these settings that trains it."""
     os.environ.update({f"SYMBIONT_{name.upper()}": value for name, value in settings.items()})
-    with Stack(Home(folder / "home")) as stack:
-        stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
-            served = _train(client, folder, rows, stack.home.artifacts)
-            _first_answer(client)
-        yield stack, served
+
+    def make(client: Client, folder: Path) -> None:
+        _train(client, folder, rows)
+        _first_answer(client)
+
+    with running_suite(home, MODEL, make) as running:
+        yield running
+
+
+def served(suite: RunningSuite) -> Served:
+    """Returns what it serves."""
+    version = suite.version
+    return Served(suite.home.artifacts, version.base_digest, version.tokenizer_digest, version.bundle_digest)
 
 
 @contextlib.contextmanager
-def servers(stack: Stack) -> Iterator[list[Server]]:
+def servers(suite: RunningSuite) -> Iterator[list[Server]]:
     """Gives the two ways to ask the suite: its own API and the Open Inference Protocol."""
-    roots = {name: identity.pid for name, identity in stack.record.processes.items()}
+    roots = {name: identity.pid for name, identity in suite.record.processes.items()}
     with LoadClient() as native, LoadClient() as foreign:
-        address = stack.record.addresses["inference"]
-        yield [
+        address = suite.record.addresses["inference"]
+        suites = [
             _Suite("symbiont", PREDICT, address, roots, native),
             _Suite("symbiont/oip", OPEN_INFERENCE, address, roots, foreign),
         ]
+        try:
+            yield suites
+        finally:
+            # They rest, and could not even stop.
+            for pids in suites[0].parts().values():
+                wake(pids)
 
 
 class _Suite(Server):
@@ -54,7 +66,7 @@ class _Suite(Server):
         return {**found, "triton": [triton], "host": inside}
 
 
-def _train(client: Client, folder: Path, rows: int, artifacts: Path) -> Served:
+def _train(client: Client, folder: Path, rows: int) -> None:
     """Trains a head on the plain base, so that every server can hold the same weights."""
     file = folder / "rows.jsonl"
     train = labelled_sets()[0].train[:rows]
@@ -72,8 +84,7 @@ def _train(client: Client, folder: Path, rows: int, artifacts: Path) -> Served:
     )
     job = client.create_training_job(spec).name
     list(client.watch_training_job(job))
-    version = client.promote(client.get_training_job(job).model_version).aliases[0].model_version
-    return Served(artifacts, version.base_digest, version.tokenizer_digest, version.bundle_digest)
+    client.promote(client.get_training_job(job).model_version)
 
 
 def _first_answer(client: Client) -> None:
