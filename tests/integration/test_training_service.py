@@ -115,7 +115,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
 
 
 SHORT = training_job_pb2.Hyperparameters(epochs=2, batch_size=16)
-LONG = training_job_pb2.Hyperparameters(epochs=40, batch_size=4, checkpoint_interval=20)
+LONG = training_job_pb2.Hyperparameters(epochs=24, batch_size=4, checkpoint_interval=20)
 
 
 def test_from_rows_to_a_promoted_version(suite: Suite) -> None:

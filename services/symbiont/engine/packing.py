@@ -12,9 +12,9 @@ class PackingLimits:
     # Padding included.
     max_tokens: int = 8192
     # Share of a sub-batch's tokens that may be padding...
-    max_waste: float = 0.15
+    max_waste: float = 0.05
     # ... or this many of them: below it, one more pass through the base costs more than the padding.
-    free_padding: int = 64
+    free_padding: int = 32
 
 
 def cut(lengths: Sequence[int], limits: PackingLimits) -> Iterator[list[int]]:
