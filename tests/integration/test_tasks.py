@@ -4,6 +4,7 @@ Real services of tokenization and inference over gRPC, and a real Triton; bundle
 registry is needed. What is expected is computed here, in the plainest way, and shares no code with what is tested.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -14,10 +15,11 @@ import pytest
 import torch
 from tokenizers import Encoding
 
+from support.poison import poisoned
 from support.tokenizers import CHINESE
 from symbiont.api.inference.v1 import inference_pb2 as pb
 
-from .conftest import FIELDS, TEXTS, World
+from .conftest import FIELDS, MAX_TOKENS, TEXTS, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLERANCE = 1e-4
@@ -26,6 +28,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 4},
     "adalora": {"rank": 3, "adalora": True},
     "houlsby": {"rank": 6, "houlsby": "gelu", "target_modules": ("output.dense",)},
+    "prefix": {"prefix": 5},
 }
 
 
@@ -338,6 +341,24 @@ async def test_a_bundle_that_is_not_there(world: World) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await world.ask(f"bundles/{'0' * 64}", [TEXT])
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_bad_bundles_fail_their_callers_and_no_other(world: World) -> None:
+    good, reference = world.bundle(seed=13)
+    common = {"tokenizer_digest": world.tokenizer_digest, "max_tokens": MAX_TOKENS}
+    bad = poisoned(world.store, world.base, seed=14, **common)
+    models = [name for digest in bad.values() for name in (good, f"bundles/{digest}", good)]
+    answers = await asyncio.gather(*(world.ask(model, [TEXT]) for model in models), return_exceptions=True)
+    expected = torch.softmax(torch.tensor(reference.logits(ids(world.encode(TEXT.text)))), 0)
+    for model, answer in zip(models, answers, strict=True):
+        if model == good:
+            assert isinstance(answer, pb.PredictResponse), answer
+            given = {c.label: c.probability for c in answer.predictions[0].classification.classes}
+            assert given == pytest.approx({f"label-{n}": float(p) for n, p in enumerate(expected)}, abs=TOLERANCE)
+        else:
+            assert isinstance(answer, grpc.aio.AioRpcError), model
+            assert answer.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert model in (answer.details() or "")
 
 
 async def test_a_stream_answers_every_request_by_its_id(world: World, of_kind: Callable[[str], str]) -> None:

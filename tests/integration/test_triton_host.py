@@ -13,6 +13,7 @@ import pytest_asyncio
 import tritonclient.grpc as tritonclient
 
 from support.bundles import random_bundle, random_rows, tiny_base
+from support.poison import poisoned
 from support.waiting import until
 from symbiont.bundle import FlagField, NumberField
 from symbiont.common.artifacts import ArtifactStore
@@ -21,6 +22,7 @@ from symbiont.common.errors import (
     IntegrityError,
     InvalidArgument,
     NotFound,
+    SymbiontError,
     Unavailable,
 )
 from symbiont.engine import wire
@@ -154,30 +156,25 @@ async def test_either_runtime_answers_as_transformers_and_peft_do(server, store,
     assert f"base {base} computes in {runtime}" in server.log_file.read_text()
 
 
-async def test_a_bad_bundle_fails_its_rows_and_no_other(host, base, store, references):
-    damaged, _ = random_bundle(store, base, seed=50)
-    path = store.root / "bundles" / damaged / "head.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    foreign, _ = random_bundle(store, tiny_base(store, seed=51), seed=51)
+async def test_bad_bundles_fail_their_rows_and_no_other(host, base, store, references):
+    bad = poisoned(store, base, rank=4, seed=50) | {"not stored": "a" * 64}
     ids, good = random_rows(1)[0], next(iter(references))
     expected = references[good].logits(ids)
-    bad = {
-        "a" * 64: NotFound,
-        damaged: IntegrityError,
-        foreign: IntegrityError,
-    }
-    calls = [host.infer_rows(base, [Row(ids, good), Row(ids, digest), Row(ids, good)]) for digest in bad]
+    # All of them beside each other, then each beside good ones; the requests are there together.
+    calls = [host.infer_rows(base, [Row(ids, bundle) for digest in bad.values() for bundle in (good, digest)])]
+    calls += [host.infer_rows(base, [Row(ids, good), Row(ids, digest), Row(ids, good)]) for digest in bad.values()]
     calls += [host.infer_rows(base, [Row(ids, good)]) for _ in range(8)]
-    answers = [answer.rows for answer in await asyncio.gather(*calls)]
-    for (before, error, after), (digest, kind) in zip(answers, bad.items(), strict=False):
-        assert type(error) is kind
-        assert digest in str(error)
-        for answer in (before, after):
-            np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
-    for (answer,) in answers[len(bad) :]:
+    together, *each = [answer.rows for answer in await asyncio.gather(*calls)]
+    refused = [*zip(bad, together[1::2], strict=True), *zip(bad, (rows[1] for rows in each[: len(bad)]), strict=True)]
+    for name, error in refused:
+        assert type(error) is (NotFound if name == "not stored" else IntegrityError), name
+        assert bad[name] in str(error), name
+    answers = [*together[::2], *(answer for rows in each for answer in rows if not isinstance(answer, SymbiontError))]
+    assert len(answers) == 3 * len(bad) + 8
+    for answer in answers:
         np.testing.assert_allclose(answer, expected, rtol=0, atol=TOLERANCE)
-    for digest, kind in bad.items():
-        with pytest.raises(kind, match=digest):
+    for name, digest in bad.items():
+        with pytest.raises(NotFound if name == "not stored" else IntegrityError, match=digest):
             await host.infer(base, [Row(ids, good), Row(ids, digest)])
 
 

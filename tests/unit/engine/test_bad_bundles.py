@@ -4,32 +4,10 @@ import numpy as np
 import pytest
 
 from support.bundles import random_bundle, random_rows, tiny_base
-from symbiont.bundle import load_bundle, write_bundle
+from support.poison import narrowed, rewrite, with_nan, with_other_golden
+from symbiont.bundle import load_bundle
 from symbiont.common.errors import IntegrityError, Unavailable
 from symbiont.engine.row import Row
-
-
-def _rewrite(world, digest, *, adapter=None, head=None, manifest=None, monkeypatch):
-    """Stores a bundle again with something changed, past the checks of the writer."""
-    bundle = load_bundle(world.store, digest)
-    with monkeypatch.context() as patched:
-        patched.setattr("symbiont.bundle.tensors.check", lambda *_: None)
-        return write_bundle(
-            world.store,
-            bundle.manifest.model_copy(update=manifest or {}),
-            {key: (adapter or (lambda _, v: v))(key, value) for key, value in bundle.adapter.items()},
-            {key: (head or (lambda _, v: v))(key, value) for key, value in bundle.head.items()},
-        )
-
-
-def _nan(_key, value):
-    value = value.copy()
-    value.flat[0] = np.nan
-    return value
-
-
-def _narrow(key, value):
-    return np.ascontiguousarray(value[:, :-1]) if "lora_A" in key else value
 
 
 @pytest.fixture
@@ -50,40 +28,39 @@ def refusal(world, engine):
     return ask
 
 
-def test_nan_in_the_adapter(world, refusal, monkeypatch):
-    digest = _rewrite(world, world.bundles[0], adapter=_nan, monkeypatch=monkeypatch)
+def test_nan_in_the_adapter(world, refusal):
+    digest = rewrite(world.store, world.bundles[0], adapter=with_nan)
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "NaN" in str(error)
 
 
-def test_nan_in_the_head(world, refusal, monkeypatch):
-    digest = _rewrite(world, world.bundles[0], head=_nan, monkeypatch=monkeypatch)
+def test_nan_in_the_head(world, refusal):
+    digest = rewrite(world.store, world.bundles[0], head=with_nan)
     assert isinstance(refusal(digest), IntegrityError)
 
 
-def test_an_adapter_for_another_width(world, refusal, monkeypatch):
-    digest = _rewrite(world, world.bundles[0], adapter=_narrow, monkeypatch=monkeypatch)
+def test_an_adapter_for_another_width(world, refusal):
+    digest = rewrite(world.store, world.bundles[0], adapter=narrowed)
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "(in, out)" in str(error)
 
 
-def test_an_adapter_that_misses_a_module(world, refusal, monkeypatch):
+def test_an_adapter_that_misses_a_module(world, refusal):
     method = load_bundle(world.store, world.bundles[0]).manifest.method.model_copy(
         update={"target_modules": ("query", "value", "key")}
     )
-    digest = _rewrite(world, world.bundles[0], manifest={"method": method}, monkeypatch=monkeypatch)
+    digest = rewrite(world.store, world.bundles[0], manifest={"method": method})
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "key" in str(error)
 
 
-def test_a_head_for_another_hidden_size(world, refusal, monkeypatch):
+def test_a_head_for_another_hidden_size(world, refusal):
     head = load_bundle(world.store, world.bundles[0]).manifest.head.model_copy(update={"hidden_size": 31})
-    digest = _rewrite(
-        world,
+    digest = rewrite(
+        world.store,
         world.bundles[0],
         manifest={"head": head},
         head=lambda key, value: np.ascontiguousarray(value[:, :31]) if key == "weight" else value,
-        monkeypatch=monkeypatch,
     )
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "31" in str(error)
@@ -110,19 +87,16 @@ def test_a_flipped_bit(world, refusal, file):
 
 
 @pytest.mark.parametrize("wrong", [0.01, 1e30])
-def test_golden_logits_that_do_not_come_out(world, refusal, monkeypatch, wrong):
-    golden = load_bundle(world.store, world.bundles[0]).manifest.golden
-    logits = (*golden.logits[:-1], tuple(value + wrong for value in golden.logits[-1]))
-    golden = golden.model_copy(update={"logits": logits})
-    digest = _rewrite(world, world.bundles[0], manifest={"golden": golden}, monkeypatch=monkeypatch)
+def test_golden_logits_that_do_not_come_out(world, refusal, wrong):
+    digest = with_other_golden(world.store, world.bundles[0], wrong)
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "golden" in str(error)
 
 
-def test_golden_ids_outside_the_vocabulary(world, refusal, monkeypatch):
+def test_golden_ids_outside_the_vocabulary(world, refusal):
     golden = load_bundle(world.store, world.bundles[0]).manifest.golden
     golden = golden.model_copy(update={"input_ids": ((10**6,), *golden.input_ids[1:])})
-    digest = _rewrite(world, world.bundles[0], manifest={"golden": golden}, monkeypatch=monkeypatch)
+    digest = rewrite(world.store, world.bundles[0], manifest={"golden": golden})
     assert isinstance(refusal(digest), IntegrityError)
 
 
