@@ -28,14 +28,14 @@ class ServiceProcess:
         self.log = folder / f"{name}.log"
         values = {"address": self.address, "metrics_address": self.metrics_address, **settings}
         self._environment = os.environ | {f"SYMBIONT_{key.upper()}": str(value) for key, value in values.items()}
+        self._command = [sys.executable, "-m", f"symbiont.{name}"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "ServiceProcess":
         """Starts the process and waits until it serves."""
-        command = [sys.executable, "-m", f"symbiont.{self.name}"]
         before = self._count("serving")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
         until_sync(lambda: self._count("serving") > before or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.log.read_text()
         return self
@@ -64,3 +64,22 @@ class ServiceProcess:
     def _count(self, event: str) -> int:
         text = self.log.read_text() if self.log.exists() else ""
         return text.count(f'"event": "{event}"')
+
+
+class InspectedProcess(ServiceProcess):
+    """A service of which one can ask what lives in it."""
+
+    def __init__(self, name: str, folder: Path, **settings: object) -> None:
+        super().__init__(name, folder, **settings)
+        self._living = folder / f"{name}.living.json"
+        script = Path(__file__).with_name("inspected.py")
+        # -P: modules beside the script have names that libraries have too.
+        self._command = [sys.executable, "-P", str(script), name, str(self._living)]
+
+    def living(self) -> dict[str, int]:
+        """Returns how many objects of each class of Symbiont's and gRPC's live, and tasks that are not done."""
+        self._living.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        until_sync(self._living.exists)
+        found: dict[str, int] = json.loads(self._living.read_text())
+        return found
