@@ -33,7 +33,7 @@ TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-lo
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles clean
+.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles proofs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -103,6 +103,9 @@ bench-bundles: setup ## Run the benchmark of a thousand bundles on one base
 
 bench-catalogues: setup ## Run the benchmark of searching catalogues alone
 	@$(BIN)/python tests/benchmarks/bench_catalogues.py
+
+proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
+	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

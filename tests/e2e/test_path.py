@@ -31,6 +31,8 @@ from .conftest import Suite
 
 # Of each model.
 TEXTS = proofs.size("TEXTS", small=200, whole=2000)
+# More would be told to come back later: a call waits for no longer than it has time.
+IN_FLIGHT = 60
 
 
 def in_process(suite: Suite, model: str, texts: list[str], folder: Path) -> np.ndarray:
@@ -57,17 +59,22 @@ def in_process(suite: Suite, model: str, texts: list[str], folder: Path) -> np.n
 
 
 async def served(suite: Suite, texts: dict[str, list[str]], size: int) -> dict[str, list[Prediction]]:
-    """Asks all models at once, in calls of `size` texts that are all in flight together."""
+    """Asks all models, each as many texts, in calls of `size` texts, `IN_FLIGHT` of them together."""
+    room = asyncio.Semaphore(IN_FLIGHT)
     async with AsyncClient(suite.endpoints) as client:
 
         async def ask(model: str, part: list[str]) -> Iterable[Prediction]:
-            return (await client.predict(model, part)).predictions
+            async with room:
+                return (await client.predict(model, part)).predictions
 
-        answers = {
-            model: [ask(model, rows[i : i + size]) for i in range(0, len(rows), size)] for model, rows in texts.items()
-        }
-        done = await asyncio.gather(*(asyncio.gather(*calls) for calls in answers.values()))
-    return {model: [p for part in parts for p in part] for model, parts in zip(texts, done, strict=True)}
+        # One call of each model in turn, so that calls of all are in flight together.
+        starts = range(0, TEXTS, size)
+        turns = [(model, rows[start : start + size]) for start in starts for model, rows in texts.items()]
+        done = await asyncio.gather(*(ask(*turn) for turn in turns))
+    answers: dict[str, list[Prediction]] = {model: [] for model in texts}
+    for (model, _), predictions in zip(turns, done, strict=True):
+        answers[model].extend(predictions)
+    return answers
 
 
 ROWS_OF_REQUESTS = ("symbiont_inference_request_rows_sum", "symbiont_inference_request_rows_count")

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import httpx
+import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
@@ -30,6 +31,9 @@ from support.waiting import until
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine.row import Ids, Row
+from symbiont.engine.settings import HostSettings
+from symbiont.triton.client import HostClient
 from symbiont.triton.installation import find_triton
 from symbiont.triton.open_inference import open_inference_pb2 as oip
 from symbiont.triton.open_inference import open_inference_pb2_grpc as oip_grpc
@@ -44,6 +48,9 @@ LARGEST_CALL = 16
 MAX_TOKENS = 48
 TOLERANCE = 1e-4
 MIB = 1 << 20
+# Batches that the host computes before: it keeps buffers and kernels for the shapes that it meets, up to a bound. With
+# fewer it does not get there, and then its memory is not judged.
+WARMING = proofs.size("WARMING", small=0, whole=1000)
 # gRPC keeps a few objects of its own for calls to come.
 FEW = 16
 TEXTS = corpus()[3:33]
@@ -55,6 +62,9 @@ class Setting:
     tokenization: ServiceProcess
     triton: TritonServer
     channel: grpc.aio.Channel
+    base: str
+    # Ids by text.
+    rows: dict[str, Ids]
     # By model and text.
     expected: dict[tuple[str, str], Mapping[str, float]]
 
@@ -102,7 +112,7 @@ async def setting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
         base = store_encoder(store, BertModel(config))
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
-        rows = {text: torch.tensor(tokenizer.encode(text).ids).numpy() for text in TEXTS}
+        rows = {text: np.array(tokenizer.encode(text).ids, np.int32) for text in TEXTS}
         expected: dict[tuple[str, str], Mapping[str, float]] = {}
         for seed, shape in enumerate([{"rank": 4}, {"rank": 0}, {"prefix": 4}, {"rank": 2, "adalora": True}]):
             common: dict[str, Any] = {"tokenizer_digest": digest, "max_tokens": MAX_TOKENS, "num_labels": 3}
@@ -129,7 +139,7 @@ async def setting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
             stack.callback(service.stop)
             await asyncio.to_thread(service.start)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(inference.address))
-        yield Setting(inference, tokenization, triton, channel, expected)
+        yield Setting(inference, tokenization, triton, channel, base, rows, expected)
 
 
 @dataclass
@@ -142,6 +152,18 @@ class Callers:
     # What the calls became whose callers waited, and those that were answered before their caller went.
     answered: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+
+    async def warm(self, batches: int) -> None:
+        """Has the host, which is loaded, compute batches of many sizes, as it will have to."""
+        async with HostClient(self.setting.triton.url, HostSettings(Path())) as host:
+            for _ in range(batches):
+                texts = self.chance.choices(TEXTS, k=self.chance.randint(1, 6 * LARGEST_CALL))
+                models = self.chance.choices(self.setting.models, k=len(texts))
+                rows = [
+                    Row(self.setting.rows[text], model.removeprefix("bundles/"))
+                    for text, model in zip(texts, models, strict=True)
+                ]
+                await host.infer(self.setting.base, rows)
 
     async def until(self, cancelled: int) -> None:
         """Returns once so many calls in all were cancelled, and no call runs."""
@@ -212,6 +234,7 @@ async def test_callers_that_go_at_any_moment_leave_nothing_behind(setting: Setti
     callers = Callers(setting, random.Random(proofs.seed()))
     for model in setting.models:
         await callers.ask(model, 1)
+    await callers.warm(WARMING)
     await callers.until(FIRST_LOOK)
     await until(setting.rests, 60)
     memory, living = setting.memory(), setting.inference.living()
@@ -235,7 +258,8 @@ async def test_callers_that_go_at_any_moment_leave_nothing_behind(setting: Setti
     print(", ".join(f"{name} {memory[name] / MIB:.0f} MiB {grew / MIB:+.1f}" for name, grew in grown.items()))
     assert min(moments.values()) > 0, moments
     for name, grew in grown.items():
-        assert grew < max(20 * MIB, memory[name] * 0.05), name
+        if WARMING or not name.startswith("host"):
+            assert grew < max(20 * MIB, memory[name] * 0.05), name
 
 
 def _more(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:

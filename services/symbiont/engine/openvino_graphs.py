@@ -16,6 +16,9 @@ from symbiont.engine.settings import Precision
 
 # Each holds its own copy of the base's weights, in the layout that its kernels want.
 MAX_GRAPHS = 4
+# Kernels that a graph keeps for shapes it has met; a shape needs several. Mixed batches seldom meet a shape twice:
+# with OpenVINO's own 5,000 a host grew by gigabytes before it reached them, and computed no faster for it.
+KEPT_KERNELS = 500
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class GraphTable:
             "INFERENCE_PRECISION_HINT": _precision(self._core, precision),
             # A host shares its cores with other processes.
             "ENABLE_CPU_PINNING": False,
+            "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
         }
         self._lock = threading.Lock()
         self._widest: frozenset[Feature] = frozenset()
