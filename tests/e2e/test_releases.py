@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import sqlite3
 import urllib.request
 from collections import Counter
@@ -13,6 +12,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from support import proofs
 from support.waiting import until_sync
 from symbiont.api.training.v1.model_pb2 import RELEASE_STATE_ACTIVE, RELEASE_STATE_ROLLED_BACK, ReleaseRules
 from symbiont.bundle import load_bundle, write_bundle
@@ -21,8 +21,7 @@ from symbiont.common.artifacts import ArtifactStore
 
 from .conftest import Suite, train
 
-# `make proofs` asks for fifty.
-SWAPS = int(os.environ.get("SYMBIONT_TEST_SWAPS", "12"))
+SWAPS = proofs.size("SWAPS", small=12, whole=50)
 CALLS_IN_FLIGHT = 3
 TEXTS_A_CALL = 2
 # Rows of a batch answer as alone within 1e-5; what two versions say of these texts lies far beyond that.
@@ -85,6 +84,7 @@ async def under_load(
     return answers
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(400, func_only=True)
 def test_no_call_notices_a_swap(suite: Suite, versions: dict[str, str], alias: str) -> None:
     texts = [row.text for row in suite.models["sentiment"].held_out[:20]]
@@ -113,6 +113,7 @@ def test_no_call_notices_a_swap(suite: Suite, versions: dict[str, str], alias: s
         assert answer.bundle_digest == digests[version]
         for index, got in zip(picked, values(answer), strict=True):
             assert got == pytest.approx(expected[version][index], abs=TOLERANCE)
+    print(f"{SWAPS} promotions and as many rollbacks: {len(answers)} calls, none failed, each answered by a version")
 
 
 def labels(client: Client, model: str, texts: list[str]) -> list[str]:
