@@ -38,6 +38,7 @@ from symbiont.bundle.manifest import (
     BundleManifest,
     Golden,
     HoulsbyMethod,
+    Int8,
     Lineage,
     LoraMethod,
     Method,
@@ -58,7 +59,14 @@ TOKENIZER_DIGEST = "0" * 64
 _DEFAULT_TARGETS = ("query", "value")
 
 
-def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean", vocab_size: int = VOCAB_SIZE) -> str:
+def tiny_base(
+    store: ArtifactStore,
+    *,
+    seed: int = 0,
+    pooling: Pooling = "mean",
+    vocab_size: int = VOCAB_SIZE,
+    initializer_range: float = 0.3,
+) -> str:
     """Stores a random two-layer BERT and returns its digest."""
     torch.manual_seed(seed)
     config = BertConfig(
@@ -69,7 +77,7 @@ def tiny_base(store: ArtifactStore, *, seed: int = 0, pooling: Pooling = "mean",
         intermediate_size=64,
         max_position_embeddings=POSITIONS,
         # The default, 0.02, leaves so small a model almost linear: errors in attention would not show.
-        initializer_range=0.3,
+        initializer_range=initializer_range,
     )
     return store_encoder(store, BertModel(config), pooling=pooling)
 
@@ -169,6 +177,7 @@ def random_bundle(
     tokenizer_digest: str = TOKENIZER_DIGEST,
     max_tokens: int = 16,
     takes: Literal["text", "pair"] = "text",
+    int8: Int8 | None = None,
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
@@ -224,6 +233,7 @@ def random_bundle(
             segment_starts=tuple(starts),
             features=tuple(tuple(row.tolist()) for row in values) if width else (),
         ),
+        int8=int8,
     )
     return write_bundle(store, manifest, adapter, layer.state_dict()), reference
 

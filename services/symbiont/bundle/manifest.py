@@ -122,6 +122,21 @@ class Golden(Part):
     features: tuple[tuple[float, ...], ...] = ()
 
 
+class Int8(Part):
+    """Whether the bundle may be computed in int8, and what was measured to decide it: on the rows of its evaluation.
+
+    `agreement` is the share of rows that get the same label from both forms of the base; `metric_change` is int8's
+    accuracy minus fp32's.
+    """
+
+    # Of the artifact of kind `quantized` that was measured; no other may compute it.
+    quantized_digest: Digest
+    rows: int = Field(ge=0)
+    agreement: float = Field(ge=0, le=1)
+    metric_change: float = Field(ge=-1, le=1)
+    allowed: bool
+
+
 class FileEntry(Part):
     """Digest and size of one file; the artifact store writes it."""
 
@@ -151,6 +166,8 @@ class BundleManifest(Part):
     metrics: dict[str, float] = Field(default_factory=dict)
     lineage: Lineage
     golden: Golden
+    # Missing where nothing was measured: then it is not allowed.
+    int8: Int8 | None = None
     # Filled by the artifact store; whoever writes a bundle leaves it empty.
     files: dict[str, FileEntry] = Field(default_factory=dict)
 

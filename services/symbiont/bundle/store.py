@@ -50,7 +50,9 @@ def write_bundle(
     tensors.check(manifest, adapter_arrays, head_arrays)
     parts = {HEAD: head_arrays, ADAPTER: adapter_arrays}
     files = {name: save(arrays) for name, arrays in parts.items() if arrays}
-    return store.put(KIND, files, manifest.model_dump(mode="json", exclude={"files"}))
+    # Left out where there is none: releases before it know no such part, and refuse what they do not know.
+    unset = {"int8"} if manifest.int8 is None else set()
+    return store.put(KIND, files, manifest.model_dump(mode="json", exclude={"files", *unset}))
 
 
 def read_manifest(store: ArtifactStore, digest: str) -> BundleManifest:

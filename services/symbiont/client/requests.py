@@ -24,6 +24,8 @@ from symbiont.api.training.v1.base_model_pb2 import (
     GetBaseModelRequest,
     HuggingFaceSource,
     PackageSource,
+    QuantizationStage,
+    QuantizeBaseModelRequest,
     RegisterBaseModelRequest,
 )
 from symbiont.api.training.v1.dataset_pb2 import (
@@ -65,6 +67,8 @@ CHUNK_BYTES = 1 << 20
 # A large base model is hashed and copied, or fetched, before the call returns.
 REGISTRATION_TIMEOUT_S = 600.0
 UploadProgress = Callable[[int, int], None]
+# Told what a quantisation is at, as the proto names its stages: `tokenizing`, `loading`, `quantizing`, `storing`.
+QuantizationProgress = Callable[[str], None]
 
 # A generation takes as long as its text; the service has a limit of its own.
 GENERATION_TIMEOUT_S = 600.0
@@ -162,6 +166,16 @@ def create_training_job(spec: TrainingSpec, request_id: str | None) -> CreateTra
 def get_base_model(name: str) -> GetBaseModelRequest:
     """Asks for a base model by id or name."""
     return GetBaseModelRequest(name=full_name("bases", name))
+
+
+def quantize_base_model(name: str, texts: Sequence[str]) -> QuantizeBaseModelRequest:
+    """Asks for the quantised form of a base model by id or name."""
+    return QuantizeBaseModelRequest(name=full_name("bases", name), texts=a_list("texts", texts))
+
+
+def stage_word(stage: QuantizationStage.ValueType) -> str:
+    """Returns `loading` for QUANTIZATION_STAGE_LOADING."""
+    return QuantizationStage.Name(stage).removeprefix("QUANTIZATION_STAGE_").lower()
 
 
 def get_dataset(name: str) -> GetDatasetRequest:

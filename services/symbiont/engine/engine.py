@@ -12,14 +12,25 @@ from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.manifest import BundleManifest, Golden, PrefixMethod
 from symbiont.bundle.store import Bundle, load_bundle
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import DeadlineExceeded, IntegrityError, InvalidArgument, SymbiontError, Unavailable
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    IntegrityError,
+    InvalidArgument,
+    SymbiontError,
+    Unavailable,
+)
 from symbiont.engine import adapters
 from symbiont.engine.figures import HostFigures, size_of
 from symbiont.engine.heads import Head, NoHead, apply_heads
 from symbiont.engine.packing import PackingLimits, cut
-from symbiont.engine.row import NO_FEATURES, Row
+from symbiont.engine.row import NO_FEATURES, Ids, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
 from symbiont.engine.slots import BundleBank, Content, Slot
+
+# How far int8 may be from the golden values, as a part of a row's greatest: these are rows of random ids, which only
+# tell a graph that computes something else. What int8 does to real rows was measured when the bundle was made.
+INT8_TOLERANCE = 1.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +92,33 @@ class Engine:
                 results[index] = answer if failed else _not_finite(slot)
         return [result for result in results if result is not None]
 
+    def answer_both(
+        self, bundle: Bundle, quantized_digest: str, rows: Sequence[Ids]
+    ) -> tuple[list[Array], list[Array]]:
+        """Answers rows with a bundle that need not be stored, by the base as it is and by its quantised form.
+
+        Returns:
+            of each form, per row what `infer` returns.
+
+        Raises:
+            NotFound: there is no such quantised form.
+            IntegrityError: the bundle does not fit the base, or the quantised form is damaged or of another base.
+            FailedPrecondition: the runtime computes nothing in int8.
+        """
+        content = self._fit(bundle)
+        quantized = self._runtime.quantized(quantized_digest, content.adapter)
+        if quantized is None:
+            raise FailedPrecondition("this runtime computes nothing in int8")
+        asked = [Row(ids) for ids in rows]
+        forms = (content, replace(content, quantized=quantized))
+        exact, rounded = (self._all(asked, form) for form in forms)
+        return exact, rounded
+
+    def _all(self, rows: Sequence[Row], content: Content) -> list[Array]:
+        """Returns the answers in the order of the rows, which do not expire."""
+        answers = dict(self._compute(rows, [content] * len(rows)))
+        return [answer for _, answer in sorted(answers.items()) if not isinstance(answer, SymbiontError)]
+
     def _compute(self, rows: Sequence[Row], contents: Sequence[Content]) -> Iterator[tuple[int, Array | SymbiontError]]:
         """Yields (position, answer) in the order of computing; a row that expired before its turn costs nothing."""
         for group in cut([len(row.input_ids) for row in rows], self._limits):
@@ -102,6 +140,7 @@ class Engine:
             adapters=[content.adapter for content in contents],
             views=[head.view if head else self.facts.pooling for head in heads],
             segment_starts=[row.segment_start for row in rows],
+            quantized=[content.quantized for content in contents],
         )
         with self._computing:
             encoded = self._runtime.encode(batch)
@@ -126,7 +165,8 @@ class Engine:
         try:
             bundle = load_bundle(self._store, digest, expected_base=self.facts.digest)
             content = self._fit(bundle)
-            self._check_golden(bundle.manifest.golden, content)
+            self._check_golden(bundle.manifest.golden, content, self._runtime.tolerance)
+            content = self._allow_int8(bundle.manifest, content)
         except IntegrityError as exc:
             _LOG.warning("bundle %s refused: %s", digest, exc)
             named = str(exc) if digest in str(exc) else f"bundles/{digest}: {exc}"
@@ -157,7 +197,26 @@ class Engine:
             raise IntegrityError(f"the prefix leaves {left} positions of the base, fewer than max_tokens")
         return left
 
-    def _check_golden(self, golden: Golden, content: Content) -> None:
+    def _allow_int8(self, manifest: BundleManifest, content: Content) -> Content:
+        """Moves a bundle that may to the quantised base; whatever is wrong with that one is no fault of the bundle."""
+        if manifest.int8 is None or not manifest.int8.allowed:
+            return content
+        digest = manifest.int8.quantized_digest
+        try:
+            quantized = self._runtime.quantized(digest, content.adapter)
+            if quantized is None:
+                return content
+            moved = replace(content, quantized=quantized)
+            self._check_golden(manifest.golden, moved, INT8_TOLERANCE)
+        except SymbiontError as exc:
+            _LOG.warning("a bundle of %s is not computed in int8: %s", manifest.lineage.job, exc)
+            return content
+        except Exception:  # noqa: BLE001, what OpenVINO or the memory has against it is in the log
+            _LOG.exception("a bundle of %s is not computed in int8: quantized/%s", manifest.lineage.job, digest)
+            return content
+        return moved
+
+    def _check_golden(self, golden: Golden, content: Content, tolerance: float) -> None:
         rows = _golden_rows(golden)
         for row in rows:
             if (refused := self._refuse(row) or _check(row, content)) is not None:
@@ -167,7 +226,7 @@ class Engine:
             expected = np.asarray(golden.logits[position])
             difference = float(np.abs(answer.reshape(-1) - expected).max())
             # Written so that NaN fails too.
-            if not difference <= self._runtime.tolerance * max(1.0, float(np.abs(expected).max())):
+            if not difference <= tolerance * max(1.0, float(np.abs(expected).max())):
                 raise IntegrityError(f"golden row {position} differs from training's logits by {difference:.2g}")
 
 

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ class ConvertedEncoder:
     """A graph from ids, mask and further `inputs`, each int64 [rows, tokens], to hidden states [rows, tokens, hidden].
 
     Attributes:
+        base_digest: of what was converted.
         model: an openvino.Model.
         inputs: names of `Inputs`' arrays, in order.
         linears: module -> where it ends.
@@ -36,6 +37,7 @@ class ConvertedEncoder:
         heads: of attention, number and size.
     """
 
+    base_digest: str
     model: Any
     inputs: tuple[str, ...]
     linears: dict[str, LinearEnd]
@@ -56,6 +58,25 @@ def convert(encoder: Encoder) -> ConvertedEncoder:
     examples = [torch.ones(2, 3, dtype=torch.long) for _ in inputs]
     examples[1][0, 2] = 0
     model = _translate(_Traceable(encoder.model, inputs).eval(), tuple(examples))
+    linears, attentions = places(model, encoder.facts.linears)
+    heads = encoder.model.config.num_attention_heads
+    head_shape = heads, encoder.facts.hidden_size // heads
+    return ConvertedEncoder(encoder.facts.digest, model, tuple(inputs), linears, attentions, head_shape)
+
+
+def places(model: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, LinearEnd], list[str]]:
+    """Finds where adapters go by the names of nodes, which quantising and storing a graph leave as they are.
+
+    Args:
+        model: an openvino.Model.
+        sizes: of each linear module, (in, out).
+
+    Returns:
+        the ends of linear modules, and the names of the attention nodes by layer.
+
+    Raises:
+        RuntimeError: a linear module is not in the graph.
+    """
     ends: dict[str, str] = {}
     attentions: list[str] = []
     for node in model.get_ordered_ops():
@@ -65,10 +86,8 @@ def convert(encoder: Encoder) -> ConvertedEncoder:
             ends[match["module"]] = name
         elif node.get_type_name() == "ScaledDotProductAttention":
             attentions.append(name)
-    _check(encoder.facts.linears, ends)
-    linears = {name: LinearEnd(ends[name], *sizes) for name, sizes in encoder.facts.linears.items()}
-    heads = encoder.model.config.num_attention_heads
-    return ConvertedEncoder(model, tuple(inputs), linears, attentions, (heads, encoder.facts.hidden_size // heads))
+    _check(sizes, ends)
+    return {name: LinearEnd(ends[name], *size) for name, size in sizes.items()}, attentions
 
 
 def _translate(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:

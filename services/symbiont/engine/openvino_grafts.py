@@ -12,6 +12,8 @@ import openvino as ov  # type: ignore[import-untyped]
 from openvino import opset13 as ops
 
 Kind = Literal["lora", "houlsby", "prefix"]
+# How NNCF names what scales an activation, and its linear module's weights the other way, before both are rounded.
+_SCALED = "/nncf_smooth_quant"
 Axis = Literal["rank", "size", "one", "virtual"]
 
 
@@ -133,6 +135,14 @@ class Graft:
 
 
 def _source(end: Any) -> Any:
-    """What a linear module reads."""
+    """What a linear module reads; of a quantised one, before it is scaled and rounded."""
     product = end if end.get_type_name() == "MatMul" else end.input_value(0).get_node()
-    return product.input_value(0)
+    source = product.input_value(0)
+    while _quantizes(source.get_node()):
+        source = source.get_node().input_value(0)
+    return source
+
+
+def _quantizes(node: Any) -> bool:
+    """Whether a node stands between a linear module and what it reads because the module was quantised."""
+    return node.get_type_name() == "FakeQuantize" or str(node.get_friendly_name()).endswith(_SCALED)

@@ -1,6 +1,5 @@
 """Compiled graphs of one encoder: a few, each for another set of the features that adapters have."""
 
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +10,13 @@ import openvino as ov  # type: ignore[import-untyped]
 from symbiont.engine.openvino_adapters import Gatherer, OpenVinoAdapter
 from symbiont.engine.openvino_convert import ConvertedEncoder
 from symbiont.engine.openvino_grafts import Feature, Graft, Grafted
-from symbiont.engine.runtime import Array
-from symbiont.engine.settings import Precision
+from symbiont.engine.runtime import Arithmetic, Array
 
 # Each holds its own copy of the base's weights, in the layout that its kernels want.
 MAX_GRAPHS = 4
 # Kernels that a graph keeps for shapes it has met; a shape needs several. Mixed batches seldom meet a shape twice:
 # with OpenVINO's own 5,000 a host grew by gigabytes before it reached them, and computed no faster for it.
 KEPT_KERNELS = 500
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +45,14 @@ class GraphTable:
     while rows wait. The others are narrower, hence faster, and made while there is room: the plain base is the first.
     """
 
-    def __init__(self, encoder: ConvertedEncoder, *, threads: int, precision: Precision) -> None:
+    def __init__(self, encoder: ConvertedEncoder, *, threads: int, arithmetic: Arithmetic) -> None:
         self._encoder = encoder
         self._core = ov.Core()
         self._config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": _precision(self._core, precision),
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[arithmetic],
             # A host shares its cores with other processes.
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
@@ -105,10 +101,3 @@ def graft(encoder: ConvertedEncoder, features: frozenset[Feature]) -> Grafted:
             case "prefix":
                 clone.prefix(int(place), encoder.attentions[int(place)], *encoder.heads)
     return clone.finish()
-
-
-def _precision(core: Any, wanted: Precision) -> str:
-    if wanted == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        _LOG.warning("this CPU has no bf16 instructions; OpenVINO computes in fp32")
-        wanted = "fp32"
-    return {"fp32": "f32", "bf16": "bf16"}[wanted]

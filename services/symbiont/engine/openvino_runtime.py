@@ -1,4 +1,4 @@
-"""The fast CPU runtime: an encoder compiled by OpenVINO, in fp32 or bf16."""
+"""The fast CPU runtime: an encoder compiled by OpenVINO, in fp32 or bf16, and in int8 for the bundles that allow it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,8 @@ from symbiont.engine.inputs import Bools, lay_out
 from symbiont.engine.openvino_adapters import Layouts, OpenVinoAdapter
 from symbiont.engine.openvino_convert import convert
 from symbiont.engine.openvino_graphs import GraphTable
+from symbiont.engine.openvino_quantized import QuantizedTables, load_quantized
+from symbiont.engine.precision import choose
 from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
 from symbiont.engine.settings import Precision
 
@@ -27,7 +29,7 @@ class OpenVinoRuntime:
             store: where it is.
             digest: of the artifact of kind `bases`.
             threads: for one operation; 0 leaves OpenVINO's own choice.
-            precision: of the arithmetic; weights, adapters and answers are fp32 outside the graph.
+            precision: of the arithmetic; weights, adapters and answers are fp32 outside the graphs.
 
         Raises:
             NotFound: no such base.
@@ -38,9 +40,16 @@ class OpenVinoRuntime:
         self._facts, self._form = encoder.facts, encoder.form
         converted = convert(encoder)
         self._names = converted.inputs
-        self._graphs = GraphTable(converted, threads=threads, precision=precision)
+        arithmetic, takes_int8 = choose(precision)
+        self._graphs = GraphTable(converted, threads=threads, arithmetic=arithmetic)
+
+        def load(quantized: str) -> GraphTable:
+            # What is not quantised in it stays fp32 on every CPU: it is what the bundle was checked with.
+            return GraphTable(load_quantized(store, quantized, converted), threads=threads, arithmetic="fp32")
+
+        self._tables = QuantizedTables(load) if takes_int8 else None
         self._layouts = Layouts()
-        self._tolerance = TOLERANCE[precision]
+        self._tolerance = TOLERANCE[arithmetic]
         _compare(self, encoder)
 
     @property
@@ -50,7 +59,7 @@ class OpenVinoRuntime:
 
     @property
     def tolerance(self) -> float:
-        """Of the precision that was asked for."""
+        """Of the arithmetic of the base itself."""
         return self._tolerance
 
     def place(self, adapter: Adapter) -> OpenVinoAdapter:
@@ -59,15 +68,44 @@ class OpenVinoRuntime:
         self._graphs.prepare(placed.layout.features)
         return placed
 
+    def quantized(self, digest: str, adapter: OpenVinoAdapter | None) -> GraphTable | None:
+        """Returns the graphs of a quantised form, one for this adapter's features among them; None for no int8."""
+        if self._tables is None:
+            return None
+        table = self._tables.get(digest)
+        table.prepare(adapter.layout.features if adapter else frozenset())
+        return table
+
     def encode(self, batch: Batch) -> Sequence[Array]:
         """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size]."""
+        rows_of: dict[GraphTable, list[int]] = {}
+        for row, table in enumerate(batch.quantized):
+            rows_of.setdefault(table or self._graphs, []).append(row)
+        if len(rows_of) < 2:
+            return self._encode(next(iter(rows_of), self._graphs), batch)
+        answers: dict[int, Array] = {}
+        for table, rows in rows_of.items():
+            answers.update(zip(rows, self._encode(table, _part(batch, rows)), strict=True))
+        return [answers[row] for row in range(len(batch.input_ids))]
+
+    def _encode(self, table: GraphTable, batch: Batch) -> Sequence[Array]:
         adapters: Sequence[OpenVinoAdapter | None] = batch.adapters
         layouts = {adapter.layout for adapter in adapters if adapter is not None}
-        graph = self._graphs.get(frozenset().union(*(layout.features for layout in layouts)))
+        graph = table.get(frozenset().union(*(layout.features for layout in layouts)))
         shifts = [0 if adapter is None else adapter.virtual for adapter in adapters]
         inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, shifts)
         arrays: list[Any] = [np.asarray(getattr(inputs, name), np.int64) for name in self._names]
         return _view(graph.run(arrays, adapters), inputs.mask, batch.views)
+
+
+def _part(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Returns some rows of a batch; which graphs compute them is known by now."""
+    return Batch(
+        input_ids=[batch.input_ids[row] for row in rows],
+        adapters=[batch.adapters[row] for row in rows],
+        views=[batch.views[row] for row in rows],
+        segment_starts=[batch.segment_starts[row] for row in rows],
+    )
 
 
 def _view(hidden: Array, mask: Bools, views: Sequence[View]) -> Sequence[Array]:

@@ -10,17 +10,20 @@ import numpy.typing as npt
 from symbiont.bundle.heads import Pooling
 from symbiont.engine.adapters import Adapter, PrefixShape
 from symbiont.engine.row import Ids
-from symbiont.engine.settings import Precision
 
 Array = npt.NDArray[np.float32]
 # What is wanted of a row's hidden states: one vector pooled over its tokens, or all of them.
 View = Pooling | Literal["tokens"]
+# What a base itself is computed in.
+Arithmetic = Literal["fp32", "bf16"]
 
 # By precision of the arithmetic, see `Runtime.tolerance`.
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.05}
+TOLERANCE: dict[Arithmetic, float] = {"fp32": 1e-3, "bf16": 0.05}
 
 # A runtime's own form of one adapter (tensors on its device); nobody else looks inside.
 PlacedAdapter = Any
+# A runtime's own handle of the base's quantised form; nobody else looks inside.
+Quantized = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Batch:
     views: Sequence[View]
     # Where the second text of a pair begins, else 0.
     segment_starts: Sequence[int]
+    # Of each row, or None for the base as it is; empty where no row is computed in int8.
+    quantized: Sequence[Quantized | None] = ()
 
 
 class Runtime(Protocol):
@@ -71,6 +76,20 @@ class Runtime(Protocol):
 
     def place(self, adapter: Adapter) -> PlacedAdapter:
         """Brings an adapter, its shapes checked, to where `encode` can use it."""
+        ...
+
+    def quantized(self, digest: str, adapter: PlacedAdapter | None) -> Quantized | None:
+        """Returns a quantised form of the base, ready for rows of this adapter; None where none is to be used here.
+
+        Args:
+            digest: of the artifact of kind `quantized`.
+            adapter: that is placed; None for none.
+
+        Raises:
+            NotFound: no such artifact.
+            IntegrityError: it is damaged, or was made of another base.
+            ResourceExhausted: as many others as may be are in use.
+        """
         ...
 
     def encode(self, batch: Batch) -> Sequence[Array]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from symbiont.common.errors import SymbiontError
 from symbiont.engine.figures import HostFigures
 from symbiont.engine.heads import Head, NoHead
-from symbiont.engine.runtime import PlacedAdapter
+from symbiont.engine.runtime import PlacedAdapter, Quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Content:
 
     adapter: PlacedAdapter | None
     head: Head | NoHead | None
+    # The form of the base that computes it; None for the base as it is.
+    quantized: Quantized | None = None
     # Of a row; None where the base's own limit is the only one.
     max_length: int | None = None
     # Bytes of adapter and head, as fp32.

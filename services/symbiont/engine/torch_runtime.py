@@ -71,6 +71,9 @@ class TorchRuntime:
             return TorchHoulsby(layers, adapter.activation)
         return TorchAdapter({name: (move(pair.a.T), move(pair.b.T)) for name, pair in adapter.pairs.items()})
 
+    def quantized(self, digest: str, adapter: object) -> None:
+        """There is none in torch."""
+
     @torch.inference_mode()
     def encode(self, batch: Batch) -> Sequence[Array]:
         """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size]."""

@@ -49,7 +49,9 @@ class InferenceSettings(ServiceSettings):
         "auto", description="what hosts compute with: torch, openvino (CPU only), or auto: openvino on CPU, else torch"
     )
     host_precision: Precision = Field(
-        "fp32", description="of a host's arithmetic: fp32, or bf16 with openvino (fp32 where the CPU has no bf16)"
+        "auto",
+        description="of a host's arithmetic in openvino: fp32; bf16 where the CPU has it; int8, for bundles that may, "
+        "on any CPU; auto: bf16 where the CPU has it, and int8 for the bundles that may where it is fast there",
     )
     host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")

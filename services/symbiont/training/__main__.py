@@ -12,6 +12,7 @@ from symbiont.api.training.v1 import (
 )
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.background import running
+from symbiont.common.channel import connect
 from symbiont.common.log import configure_logging
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.training.controller import Controller
@@ -21,6 +22,8 @@ from symbiont.training.jobs import Jobs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
+from symbiont.training.quantization.clients import TokenizationClient
+from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.releases import Releases
 from symbiont.training.servicers.base_models import BaseModelServicer
 from symbiont.training.servicers.datasets import DatasetServicer
@@ -58,10 +61,18 @@ async def run(settings: TrainingSettings) -> None:
         poll_seconds=settings.poll_seconds,
     )
 
+    tokenization = connect(settings.tokenization_address)
+    quantization = Quantization(
+        store,
+        artifacts,
+        TokenizationClient(tokenization).tokenize,
+        settings.state_root / "quantization",
+        settings.worker_threads,
+    )
     services = [
         Registration(
             f"{PACKAGE}.BaseModelService",
-            BaseModelServicer(store, artifacts),
+            BaseModelServicer(store, artifacts, quantization),
             base_model_pb2_grpc.add_BaseModelServiceServicer_to_server,
         ),
         Registration(
@@ -90,6 +101,7 @@ async def run(settings: TrainingSettings) -> None:
         scheduling = running("scheduling", partial(controller.run, lifecycle.stopping))
         await run_server(settings, metrics, lifecycle, services, [scheduling])
     finally:
+        await tokenization.close()
         store.close()
 
 

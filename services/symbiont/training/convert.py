@@ -101,8 +101,19 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         tuning_methods=(TUNING_METHODS if base.modules else TUNING_METHODS[:1]) if encoder else (),
         task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION] if encoder else (),
         kind=KINDS[base.kind],
+        quantized_digest=base.quantized_digest,
         create_time=timestamp_to_proto(base.create_time),
     )
+
+
+def quantization_to_proto(
+    progress: types.QuantizationStage | types.BaseModel,
+) -> base_model_pb2.QuantizeBaseModelResponse:
+    """A stage that begins, or the base that was quantised."""
+    if isinstance(progress, types.BaseModel):
+        return base_model_pb2.QuantizeBaseModelResponse(base_model=base_to_proto(progress))
+    stage = base_model_pb2.QuantizationStage.Value(f"QUANTIZATION_STAGE_{progress}")
+    return base_model_pb2.QuantizeBaseModelResponse(stage=stage)
 
 
 # Datasets.
@@ -418,5 +429,6 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         controller_address=controller_address,
         tokenization_address=tokenization_address,
         pooling=POOLINGS[job.inputs.pooling],
+        quantized_digest=job.inputs.quantized_digest,
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

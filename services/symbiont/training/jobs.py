@@ -132,7 +132,8 @@ def resolve(spec: TrainingSpec, store: Store) -> tuple[TrainingSpec, Inputs]:
         }
     )
     evaluation_digest = judged_by.digest if judged_by else ""
-    return resolved, Inputs(base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest, base.pooling)
+    digests = base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest
+    return resolved, Inputs(*digests, base.pooling, base.quantized_digest)
 
 
 def _find(get: Callable[[str], T], field: str, name: str) -> T:

@@ -22,7 +22,7 @@ _KINDS = {cls: kind for kind, cls in _EVENTS.items()}
 
 
 def body(value: Any) -> dict[str, Any]:
-    """Returns a value as a JSON object; times stand in columns of their own."""
+    """Returns a value as a JSON object; its time stands in a column of its own."""
     return {key: plain(item) for key, item in asdict(value).items() if key != "create_time"}
 
 
@@ -39,7 +39,8 @@ def _freeze(value: Any) -> Any:
 def base_of(row: Row) -> types.BaseModel:
     """Builds a base model from its row."""
     source = _build(types.Source, row["body"]["source"])
-    return _build(types.BaseModel, {**row["body"], "source": source}, create_time=row["create_time"])
+    columns = {"create_time": row["create_time"], "quantized_digest": row.get("quantized_digest") or ""}
+    return _build(types.BaseModel, {**row["body"], "source": source}, **columns)
 
 
 def dataset_of(row: Row) -> types.Dataset:

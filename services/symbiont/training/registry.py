@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from symbiont.common.errors import AlreadyExists
 from symbiont.training import records, tables, types
@@ -12,7 +12,7 @@ from symbiont.training.types import now
 
 
 class Registry(Aliases):
-    """Named resources. Base models, datasets and versions are written once and never changed; aliases move."""
+    """Named resources. Base models, datasets and versions are written once; aliases move, and bases are quantised."""
 
     def add_base(self, base: types.BaseModel) -> types.BaseModel:
         """Registers a base model; the same content under the same id is no error."""
@@ -27,6 +27,13 @@ class Registry(Aliases):
     def bases(self) -> list[types.BaseModel]:
         """Returns all base models, by id."""
         return [records.base_of(row) for row in self._all(select(tables.bases).order_by(tables.bases.c.id))]
+
+    def set_quantized(self, identifier: str, digest: str) -> types.BaseModel:
+        """Says which quantised form of a base is the newest."""
+        with self._write() as db:
+            named = tables.bases.c.id == identifier
+            db.execute(update(tables.bases).where(named).values(quantized_digest=digest))
+        return self.base(identifier)
 
     def add_dataset(self, dataset: types.Dataset) -> types.Dataset:
         """Registers a dataset; the same content under the same id is no error."""

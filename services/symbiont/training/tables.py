@@ -47,6 +47,8 @@ bases = _table(
     C("digest", _DIGEST, nullable=False),
     C("body", JSON, nullable=False),
     C("create_time", Utc, nullable=False),
+    # The newest quantised form; databases of older releases get this column when they are opened.
+    C("quantized_digest", _DIGEST),
 )
 
 datasets = _table(

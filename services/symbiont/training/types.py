@@ -71,7 +71,18 @@ class BaseModel:
     pooling: str
     modules: tuple[str, ...]
     kind: str = "encoder"
+    # Of its newest quantised form; empty for none.
+    quantized_digest: str = ""
     create_time: datetime = field(default_factory=now)
+
+
+class QuantizationStage(StrEnum):
+    """What a quantisation is at; the names are those of the proto without their prefix."""
+
+    TOKENIZING = "TOKENIZING"
+    LOADING = "LOADING"
+    QUANTIZING = "QUANTIZING"
+    STORING = "STORING"
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,8 @@ class Inputs:
     dataset_digest: str
     evaluation_dataset_digest: str
     pooling: str
+    # Of the base's quantised form; empty where it has none.
+    quantized_digest: str = ""
 
 
 @dataclass(frozen=True)

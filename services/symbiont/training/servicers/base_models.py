@@ -1,6 +1,8 @@
 """BaseModelService."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from typing_extensions import override
 
@@ -11,16 +13,18 @@ from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training import bases
-from symbiont.training.convert import base_to_proto, source_from_proto
+from symbiont.training.convert import base_to_proto, quantization_to_proto, source_from_proto
+from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.store import Store
 
 
 class BaseModelServicer(rpc.BaseModelServiceServicer):
-    """Registers and shows base models."""
+    """Registers, quantises and shows base models."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, quantization: Quantization) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._quantization = quantization
 
     @override
     async def RegisterBaseModel(self, request: pb.RegisterBaseModelRequest, context: Context) -> pb.BaseModel:
@@ -30,6 +34,15 @@ class BaseModelServicer(rpc.BaseModelServiceServicer):
             bases.register, self._artifacts, request.base_model_id, source, model.provider, model.license
         )
         return base_to_proto(await asyncio.to_thread(self._store.add_base, base))
+
+    @override
+    async def QuantizeBaseModel(
+        self, request: pb.QuantizeBaseModelRequest, context: Context
+    ) -> AsyncIterator[pb.QuantizeBaseModelResponse]:
+        identifier = parse_name("name", "bases", request.name)
+        async with aclosing(self._quantization.run(identifier, request.texts)) as progress:
+            async for made in progress:
+                yield quantization_to_proto(made)
 
     @override
     async def GetBaseModel(self, request: pb.GetBaseModelRequest, context: Context) -> pb.BaseModel:

@@ -47,7 +47,12 @@ def work(spec: worker_pb2.WorkerSpec) -> int:
     threading.Thread(target=_exit_when_fenced, args=(link,), daemon=True).start()
     pooling = next(name for name, value in POOLINGS.items() if value == spec.pooling)
     inputs = Inputs(
-        spec.base_digest, spec.tokenizer_digest, spec.dataset_digest, spec.evaluation_dataset_digest, pooling
+        spec.base_digest,
+        spec.tokenizer_digest,
+        spec.dataset_digest,
+        spec.evaluation_dataset_digest,
+        pooling,
+        spec.quantized_digest,
     )
 
     def stop_requested() -> bool:

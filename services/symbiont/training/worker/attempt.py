@@ -1,13 +1,14 @@
 """One attempt at a job, from the dataset to the stored bundle."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
 
-from symbiont.bundle import BundleManifest, Calibration, Golden, Lineage, write_bundle
+from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage, write_bundle
+from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.training.data.datasets import read_rows
@@ -91,7 +92,11 @@ def run_attempt(
     logits = infer(network, held_rows)
     evaluation = head.evaluate(head_settings, logits, head.targets(head_settings, held_labels))
     send(evaluation)
-    send(Done(_store_bundle(attempt, artifacts, network, evaluation)))
+    bundle = _bundle(attempt, network, evaluation)
+    if inputs.quantized_digest:
+        truth = [int(label) for label in head.targets(head_settings, held_labels)]
+        bundle = _with_int8(bundle, artifacts, inputs.quantized_digest, held_rows, truth, send)
+    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
 
 
 def _read(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -118,7 +123,31 @@ def _resume(attempt: Attempt, artifacts: ArtifactStore, network: Network, loop: 
     return step
 
 
-def _store_bundle(attempt: Attempt, artifacts: ArtifactStore, network: Network, evaluation: Evaluation) -> str:
+def _with_int8(
+    bundle: Bundle,
+    artifacts: ArtifactStore,
+    digest: str,
+    rows: Sequence["np.ndarray[Any, Any]"],
+    truth: Sequence[int],
+    send: Reporter,
+) -> Bundle:
+    """Returns the bundle with what was found of int8; one that could not be checked stays without, and serves in fp32.
+
+    Whatever goes wrong here must not cost the training that is done.
+    """
+    from symbiont.training.quantization.gate import check_bundle, in_words
+
+    try:
+        checked = check_bundle(artifacts, bundle, digest, rows, truth)
+    except Exception as exc:  # noqa: BLE001
+        send(LogLine(f"int8 is not allowed, because it could not be checked: {exc}"))
+        return bundle
+    send(LogLine(in_words(checked)))
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"int8": checked}))
+
+
+def _bundle(attempt: Attempt, network: Network, evaluation: Evaluation) -> Bundle:
+    """Returns what training made; it has no digest before it is stored."""
     spec, inputs = attempt.spec, attempt.inputs
     method, method_settings = method_for(spec)
     head, head_settings = head_for(spec)
@@ -150,4 +179,4 @@ def _store_bundle(attempt: Attempt, artifacts: ArtifactStore, network: Network, 
     )
     adapter = {name: tensor.detach().numpy() for name, tensor in method.adapter(network.base).items()}
     weights = {name: tensor.detach().numpy() for name, tensor in head.tensors(network.head).items()}
-    return write_bundle(artifacts, manifest, adapter, weights)
+    return Bundle("", manifest, as_arrays(adapter), as_arrays(weights))

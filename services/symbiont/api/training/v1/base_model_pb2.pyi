@@ -116,6 +116,38 @@ TASK_HEAD_CLASSIFICATION: TaskHead.ValueType  # 1
 """One class out of several."""
 Global___TaskHead: typing_extensions.TypeAlias = TaskHead
 
+class _QuantizationStage:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _QuantizationStageEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_QuantizationStage.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    QUANTIZATION_STAGE_UNSPECIFIED: _QuantizationStage.ValueType  # 0
+    """Not set."""
+    QUANTIZATION_STAGE_TOKENIZING: _QuantizationStage.ValueType  # 1
+    """The texts become tokens."""
+    QUANTIZATION_STAGE_LOADING: _QuantizationStage.ValueType  # 2
+    """The base is loaded and made a graph."""
+    QUANTIZATION_STAGE_QUANTIZING: _QuantizationStage.ValueType  # 3
+    """Ranges are taken, weights rounded: nearly all of the time."""
+    QUANTIZATION_STAGE_STORING: _QuantizationStage.ValueType  # 4
+    """The result is written to the artifact store."""
+
+class QuantizationStage(_QuantizationStage, metaclass=_QuantizationStageEnumTypeWrapper):
+    """What QuantizeBaseModel is at."""
+
+QUANTIZATION_STAGE_UNSPECIFIED: QuantizationStage.ValueType  # 0
+"""Not set."""
+QUANTIZATION_STAGE_TOKENIZING: QuantizationStage.ValueType  # 1
+"""The texts become tokens."""
+QUANTIZATION_STAGE_LOADING: QuantizationStage.ValueType  # 2
+"""The base is loaded and made a graph."""
+QUANTIZATION_STAGE_QUANTIZING: QuantizationStage.ValueType  # 3
+"""Ranges are taken, weights rounded: nearly all of the time."""
+QUANTIZATION_STAGE_STORING: QuantizationStage.ValueType  # 4
+"""The result is written to the artifact store."""
+Global___QuantizationStage: typing_extensions.TypeAlias = QuantizationStage
+
 @typing.final
 class BaseModel(google.protobuf.message.Message):
     """A frozen model that bundles are trained on and served from."""
@@ -137,6 +169,7 @@ class BaseModel(google.protobuf.message.Message):
     TASK_HEADS_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
+    QUANTIZED_DIGEST_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `bases/{base}`."""
     provider: builtins.str
@@ -159,6 +192,8 @@ class BaseModel(google.protobuf.message.Message):
     """Output only. How hidden states become one vector for a sequence; unset for kinds other than ENCODER."""
     kind: Global___BaseModelKind.ValueType
     """Output only. What kind of model it is, read from its configuration."""
+    quantized_digest: builtins.str
+    """Output only. SHA-256 over the files of its newest quantised form; empty where there is none."""
     @property
     def source(self) -> Global___BaseModelSource:
         """Required. Where the model comes from."""
@@ -193,10 +228,11 @@ class BaseModel(google.protobuf.message.Message):
         task_heads: collections.abc.Iterable[Global___TaskHead.ValueType] | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         kind: Global___BaseModelKind.ValueType = ...,
+        quantized_digest: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "source", b"source"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "pooling", b"pooling", "provider", b"provider", "source", b"source", "task_heads", b"task_heads", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "pooling", b"pooling", "provider", b"provider", "quantized_digest", b"quantized_digest", "source", b"source", "task_heads", b"task_heads", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___BaseModel: typing_extensions.TypeAlias = BaseModel
@@ -330,6 +366,63 @@ class GetBaseModelRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___GetBaseModelRequest: typing_extensions.TypeAlias = GetBaseModelRequest
+
+@typing.final
+class QuantizeBaseModelRequest(google.protobuf.message.Message):
+    """Request of QuantizeBaseModel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `bases/{base}`."""
+    @property
+    def texts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Required. 100 to 2048 texts like those that will be asked. Only the ranges of activations that they cause are
+        kept; as these serve every bundle of the base, they should not be one customer's alone.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        texts: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "texts", b"texts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___QuantizeBaseModelRequest: typing_extensions.TypeAlias = QuantizeBaseModelRequest
+
+@typing.final
+class QuantizeBaseModelResponse(google.protobuf.message.Message):
+    """One message of QuantizeBaseModel: what is being done, or, in the last one, what was made."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: builtins.int
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    stage: Global___QuantizationStage.ValueType
+    """The stage that begins."""
+    @property
+    def base_model(self) -> Global___BaseModel:
+        """The base model, quantised."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___QuantizationStage.ValueType = ...,
+        base_model: Global___BaseModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_model", b"base_model", "progress", b"progress", "stage", b"stage"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_model", b"base_model", "progress", b"progress", "stage", b"stage"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_progress: typing_extensions.TypeAlias = typing.Literal["stage", "base_model"]
+    _WhichOneofArgType_progress: typing_extensions.TypeAlias = typing.Literal["progress", b"progress"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_progress) -> _WhichOneofReturnType_progress | None: ...
+
+Global___QuantizeBaseModelResponse: typing_extensions.TypeAlias = QuantizeBaseModelResponse
 
 @typing.final
 class ListBaseModelsRequest(google.protobuf.message.Message):

@@ -45,6 +45,11 @@ class BaseModelServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.GetBaseModelRequest.SerializeToString,
                 response_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.FromString,
                 _registered_method=True)
+        self.QuantizeBaseModel = channel.unary_stream(
+                '/symbiont.training.v1.BaseModelService/QuantizeBaseModel',
+                request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.FromString,
+                _registered_method=True)
         self.ListBaseModels = channel.unary_unary(
                 '/symbiont.training.v1.BaseModelService/ListBaseModels',
                 request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.ListBaseModelsRequest.SerializeToString,
@@ -73,6 +78,19 @@ class BaseModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuantizeBaseModel(self, request, context):
+        """Makes the quantised form of an encoder, in which hosts may compute bundles in int8, and says what it is at.
+
+        A bundle may only if its training, after this, found that it answers the same. The last message
+        holds the base model with its new `quantized_digest`; what was trained before stays with what it was checked on.
+        The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
+        encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
+        FAILED_PRECONDITION when it cannot be done: the message says why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBaseModels(self, request, context):
         """Lists base models, ordered by name.
         """
@@ -92,6 +110,11 @@ def add_BaseModelServiceServicer_to_server(servicer, server):
                     servicer.GetBaseModel,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.GetBaseModelRequest.FromString,
                     response_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.SerializeToString,
+            ),
+            'QuantizeBaseModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.QuantizeBaseModel,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.SerializeToString,
             ),
             'ListBaseModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBaseModels,
@@ -154,6 +177,33 @@ class BaseModelService:
             '/symbiont.training.v1.BaseModelService/GetBaseModel',
             symbiont_dot_training_dot_v1_dot_base__model__pb2.GetBaseModelRequest.SerializeToString,
             symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuantizeBaseModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.BaseModelService/QuantizeBaseModel',
+            symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,15 @@ class BaseModelServiceStub:
     """
     GetBaseModel: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.GetBaseModelRequest, symbiont.api.training.v1.base_model_pb2.BaseModel]
     """Returns one base model."""
+    QuantizeBaseModel: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelRequest, symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelResponse]
+    """Makes the quantised form of an encoder, in which hosts may compute bundles in int8, and says what it is at.
+
+    A bundle may only if its training, after this, found that it answers the same. The last message
+    holds the base model with its new `quantized_digest`; what was trained before stays with what it was checked on.
+    The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
+    encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
+    FAILED_PRECONDITION when it cannot be done: the message says why.
+    """
     ListBaseModels: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.ListBaseModelsRequest, symbiont.api.training.v1.base_model_pb2.ListBaseModelsResponse]
     """Lists base models, ordered by name."""
 
@@ -51,6 +60,15 @@ class BaseModelServiceAsyncStub(BaseModelServiceStub):
     """
     GetBaseModel: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.GetBaseModelRequest, symbiont.api.training.v1.base_model_pb2.BaseModel]  # type: ignore[assignment]
     """Returns one base model."""
+    QuantizeBaseModel: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelRequest, symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelResponse]  # type: ignore[assignment]
+    """Makes the quantised form of an encoder, in which hosts may compute bundles in int8, and says what it is at.
+
+    A bundle may only if its training, after this, found that it answers the same. The last message
+    holds the base model with its new `quantized_digest`; what was trained before stays with what it was checked on.
+    The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
+    encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
+    FAILED_PRECONDITION when it cannot be done: the message says why.
+    """
     ListBaseModels: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.ListBaseModelsRequest, symbiont.api.training.v1.base_model_pb2.ListBaseModelsResponse]  # type: ignore[assignment]
     """Lists base models, ordered by name."""
 
@@ -76,6 +94,21 @@ class BaseModelServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.base_model_pb2.BaseModel, collections.abc.Awaitable[symbiont.api.training.v1.base_model_pb2.BaseModel]]:
         """Returns one base model."""
+
+    @abc.abstractmethod
+    def QuantizeBaseModel(
+        self,
+        request: symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.base_model_pb2.QuantizeBaseModelResponse]]:
+        """Makes the quantised form of an encoder, in which hosts may compute bundles in int8, and says what it is at.
+
+        A bundle may only if its training, after this, found that it answers the same. The last message
+        holds the base model with its new `quantized_digest`; what was trained before stays with what it was checked on.
+        The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
+        encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
+        FAILED_PRECONDITION when it cannot be done: the message says why.
+        """
 
     @abc.abstractmethod
     def ListBaseModels(

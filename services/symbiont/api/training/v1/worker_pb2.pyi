@@ -37,6 +37,7 @@ class WorkerSpec(google.protobuf.message.Message):
     CONTROLLER_ADDRESS_FIELD_NUMBER: builtins.int
     TOKENIZATION_ADDRESS_FIELD_NUMBER: builtins.int
     POOLING_FIELD_NUMBER: builtins.int
+    QUANTIZED_DIGEST_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -59,6 +60,8 @@ class WorkerSpec(google.protobuf.message.Message):
     """Required. Address of the tokenization service, `host:port`."""
     pooling: symbiont.api.training.v1.base_model_pb2.Pooling.ValueType
     """Required. How hidden states become one vector."""
+    quantized_digest: builtins.str
+    """Optional. SHA-256 of the base's quantised form, against which the bundle is checked."""
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -78,10 +81,11 @@ class WorkerSpec(google.protobuf.message.Message):
         controller_address: builtins.str = ...,
         tokenization_address: builtins.str = ...,
         pooling: symbiont.api.training.v1.base_model_pb2.Pooling.ValueType = ...,
+        quantized_digest: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "job", b"job", "pooling", b"pooling", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "job", b"job", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WorkerSpec: typing_extensions.TypeAlias = WorkerSpec

@@ -1,0 +1,114 @@
+"""Makes the quantised form of a base: int8 weights, and activations in ranges that were seen on rows of tokens.
+
+Post-training quantisation by NNCF, whose smoothing moves what activations have of outliers into the weights (Xiao et
+al., arXiv 2211.10438). Of the rows only ranges of activations stay.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov  # type: ignore[import-untyped]
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine.encoders import Encoder, load_encoder
+from symbiont.engine.inputs import lay_out
+from symbiont.engine.openvino_convert import ConvertedEncoder, convert
+from symbiont.engine.openvino_quantized import GRAPH, KIND, WEIGHTS, Fields
+from symbiont.engine.row import Ids
+
+_TELEMETRY = "openvino_telemetry"
+
+
+def quantize_base(
+    store: ArtifactStore, base_digest: str, rows: Sequence[Ids], say: Callable[[str], None] = lambda stage: None
+) -> str:
+    """Quantises a base and stores the result; returns its digest. Takes seconds to minutes.
+
+    Args:
+        store: where the base is, and where the artifact of kind `quantized` goes.
+        base_digest: of the base.
+        rows: [tokens] of each text, special tokens included: texts like those that it will be asked with.
+        say: told each stage as it begins: `loading`, `quantizing`, `storing`.
+
+    Raises:
+        NotFound: no such base.
+        IntegrityError: the base is damaged, or its manifest does not describe it.
+        RuntimeError: the graph cannot be converted or quantised.
+    """
+    say("loading")
+    encoder = load_encoder(store, base_digest)
+    converted = convert(encoder)
+    say("quantizing")
+    model = _quantize(converted, list(_inputs(encoder, converted, rows)))
+    say("storing")
+    fields = Fields(
+        base_digest=base_digest,
+        inputs=converted.inputs,
+        rows=len(rows),
+        versions={package: version(package) for package in ("nncf", "openvino")},
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        # What is not int8 stays fp32: half of it would be an error of its own.
+        ov.save_model(model, Path(folder) / GRAPH, compress_to_fp16=False)
+        files: dict[str, Path | bytes] = {name: Path(folder) / name for name in (GRAPH, WEIGHTS)}
+        return store.put(KIND, files, fields.model_dump(mode="json"))
+
+
+def _inputs(encoder: Encoder, converted: ConvertedEncoder, rows: Sequence[Ids]) -> Iterator[list[Any]]:
+    """Yields one row at a time: padding would count as much as tokens do."""
+    for row in rows:
+        inputs = lay_out(encoder.form, [row], [0], [0])
+        yield [np.asarray(getattr(inputs, name), np.int64) for name in converted.inputs]
+
+
+def _quantize(converted: ConvertedEncoder, batches: Sequence[list[Any]]) -> Any:
+    nncf = _import_nncf()
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # type: ignore[import-untyped]
+
+    return nncf.quantize(
+        converted.model.clone(),
+        nncf.Dataset(batches, lambda batch: dict(enumerate(batch))),
+        subset_size=len(batches),
+        model_type=nncf.ModelType.TRANSFORMER,
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(names=_left_in_fp32(converted)),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            # All that was seen, instead of the mean of the rows' extremes: an adapter goes further than the base.
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+        ),
+    )
+
+
+def _left_in_fp32(converted: ConvertedEncoder) -> list[str]:
+    """Returns the nodes that are not quantised: they are where int8 costs most of the accuracy.
+
+    Tables of embeddings, of which looking up a row is no faster in int8. What attention compares, because there too
+    nothing would be faster, and because an adapter of queries moves them out of the ranges of the base. And the linear
+    modules that make rows narrower, the second ones of feed-forward networks: what they read has the outliers.
+    """
+    narrowing = {name for name, end in converted.linears.items() if end.inputs > end.outputs}
+    names = list(converted.attentions)
+    for node in converted.model.get_ops():
+        name, kind = node.get_friendly_name(), node.get_type_name()
+        linear = name.removeprefix("__module.encoder.").partition("/aten::linear/MatMul")
+        if (kind == "Gather" and "/aten::embedding/" in name) or (kind == "MatMul" and linear[0] in narrowing):
+            names.append(name)
+    return names
+
+
+def _import_nncf() -> Any:
+    """Imports NNCF as if its makers' telemetry were not installed: otherwise it reports each call to their server."""
+    before = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        import nncf  # type: ignore[import-untyped]
+    finally:
+        del sys.modules[_TELEMETRY]
+        if before is not None:
+            sys.modules[_TELEMETRY] = before
+    return nncf
