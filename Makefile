@@ -33,7 +33,8 @@ TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-lo
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
-.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles proofs clean
+.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
+  proofs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -100,6 +101,9 @@ bench-serving: setup ## Run the suite against other servers, which it installs (
 
 bench-bundles: setup ## Run the benchmark of a thousand bundles on one base
 	@$(BIN)/python tests/benchmarks/bench_bundles.py
+
+bench-int8: setup ## Run the comparison of int8 with fp32 on real texts
+	@$(BIN)/python tests/benchmarks/bench_int8.py
 
 bench-catalogues: setup ## Run the benchmark of searching catalogues alone
 	@$(BIN)/python tests/benchmarks/bench_catalogues.py

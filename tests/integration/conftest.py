@@ -79,7 +79,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         base = tiny_base(store, vocab_size=tokenizer.get_vocab_size())
         installation = find_triton(start=Path(__file__).parent)
         triton = await stack.enter_async_context(TritonServer(installation, tmp_path_factory.mktemp("triton")))
-        hosts = await stack.enter_async_context(HostClient(triton.url, HostSettings(store.root, threads=1)))
+        hosts = await stack.enter_async_context(
+            HostClient(triton.url, HostSettings(store.root, threads=1, precision="fp32"))
+        )
         tokenization = await _serve(stack, "tokenization", _tokenization(stack, store))
         settings = InferenceSettings(artifact_root=store.root, default_timeout_seconds=120)
         metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()

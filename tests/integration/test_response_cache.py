@@ -126,7 +126,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         base = tiny_base(store, vocab_size=tokenizer.get_vocab_size())
         installation = find_triton(start=Path(__file__).parent)
         triton = await stack.enter_async_context(TritonServer(installation, tmp_path_factory.mktemp("triton")))
-        hosts = await stack.enter_async_context(CountingHosts(triton.url, HostSettings(store.root, threads=1)))
+        hosts = await stack.enter_async_context(
+            CountingHosts(triton.url, HostSettings(store.root, threads=1, precision="fp32"))
+        )
         # Which takes longer than a call may, where the machine is busy.
         await hosts.ensure_host(base)
         registry, calls = Registry(), Counter[str]()

@@ -78,7 +78,7 @@ async def server(tmp_path_factory):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(server, store):
-    async with HostClient(server.url, HostSettings(store.root, threads=1)) as client:
+    async with HostClient(server.url, HostSettings(store.root, threads=1, precision="fp32")) as client:
         yield client
 
 
@@ -148,7 +148,7 @@ async def test_either_runtime_answers_as_transformers_and_peft_do(server, store,
     shapes = [{"rank": 4}, {"rank": 0}, {"rank": 2, "houlsby": "relu", "target_modules": ("query",)}, {"prefix": 5}]
     bundles = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
     rows = [Row(ids, bundle) for ids in random_rows(3, seed=6) for bundle in bundles]
-    async with HostClient(server.url, HostSettings(store.root, threads=1, runtime=runtime)) as client:
+    async with HostClient(server.url, HostSettings(store.root, threads=1, runtime=runtime, precision="fp32")) as client:
         await client.ensure_host(base)
         answers = await client.infer(base, rows)
     for row, answer in zip(rows, answers, strict=True):

@@ -42,6 +42,7 @@ class FakeState:
     """What the fakes hold, and the faults that a test orders."""
 
     bases: dict[str, base_model_pb2.BaseModel] = field(default_factory=dict)
+    quantized_with: list[str] = field(default_factory=list)
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     jobs: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
@@ -116,6 +117,16 @@ class _Bases(base_model_pb2_grpc.BaseModelServiceServicer):
         base = base_model_pb2.BaseModel(name=name, digest="a" * 64, tokenizer_digest="f" * 64)
         base.MergeFrom(request.base_model)
         return self.state.bases.setdefault(name, base)
+
+    async def QuantizeBaseModel(self, request: Any, context: Any) -> Any:
+        base = _get(self.state.bases, request.name)
+        if len(request.texts) < 100:
+            raise InvalidArgument("texts", "too few")
+        self.state.quantized_with[:] = request.texts
+        for stage in (base_model_pb2.QUANTIZATION_STAGE_TOKENIZING, base_model_pb2.QUANTIZATION_STAGE_QUANTIZING):
+            yield base_model_pb2.QuantizeBaseModelResponse(stage=stage)
+        base.quantized_digest = "9" * 64
+        yield base_model_pb2.QuantizeBaseModelResponse(base_model=base)
 
     async def GetBaseModel(self, request: Any, context: Any) -> Any:
         return _get(self.state.bases, request.name)

@@ -4,6 +4,7 @@ Post-training quantisation by NNCF, whose smoothing moves what activations have 
 al., arXiv 2211.10438). Of the rows only ranges of activations stay.
 """
 
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -111,4 +112,6 @@ def _import_nncf() -> Any:
         del sys.modules[_TELEMETRY]
         if before is not None:
             sys.modules[_TELEMETRY] = before
+    # It tells each node that it leaves alone.
+    nncf.set_log_level(logging.WARNING)
     return nncf

@@ -31,6 +31,24 @@ def test_bases(call: Any, suite: Any) -> None:
     assert (result.status, result.err) == (1, "error: name exactly one source: folder, package or hugging_face\n")
 
 
+def test_bases_quantize_takes_texts_from_all_of_the_file(call: Any, suite: Any, tmp_path: Path) -> None:
+    call("bases", "register", "minilm", "--package", "p")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"第 {n} text\n\n" for n in range(250)))
+    result = call("bases", "quantize", "minilm", "--texts", str(texts), "--limit", "125")
+    assert result.status == 0
+    assert result.out.splitlines()[:2] == ["tokenizing", "quantizing"]
+    assert "9" * 64 in result.out
+    assert suite.state.quantized_with == [f"第 {n} text" for n in range(0, 250, 2)]
+    texts.write_text("one\n")
+    result = call("bases", "quantize", "minilm", "--texts", str(texts))
+    assert result.status == 1
+    assert "texts: too few" in result.err
+    result = call("bases", "quantize", "minilm", "--texts", "nowhere.txt")
+    assert result.status == 2
+    assert "--texts" in result.err
+
+
 def test_datasets(call: Any, suite: Any, rows: Path) -> None:
     result = call("datasets", "create", "rows", str(rows), "--label-column", "label")
     assert "datasets/rows" in result.out

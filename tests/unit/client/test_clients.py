@@ -56,6 +56,19 @@ def test_registers_and_lists_over_pages(client: Any) -> None:
         client.register_base_model("d", package="p", folder="x")
 
 
+def test_quantises_and_says_what_it_is_at(client: Any) -> None:
+    client.register_base_model("a", package="p")
+    stages: list[str] = []
+    base = client.quantize_base_model("a", [f"text {n}" for n in range(100)], progress=stages.append)
+    assert (base.name, base.quantized_digest, stages) == ("bases/a", "9" * 64, ["tokenizing", "quantizing"])
+    assert client.quantize_base_model("bases/a", ["text"] * 100) == base
+    with pytest.raises(c.InvalidArgumentError) as caught:
+        client.quantize_base_model("a", [])
+    assert caught.value.field == "texts"
+    with pytest.raises(TypeError):
+        client.quantize_base_model("a", "one text")
+
+
 def test_uploads_in_chunks(client: Any, suite: Any, rows: Path) -> None:
     seen: list[tuple[int, int]] = []
     dataset = client.create_dataset("rows", rows, label_column="label", progress=lambda *at: seen.append(at))

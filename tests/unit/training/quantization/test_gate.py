@@ -1,5 +1,7 @@
 """Which bundles may be computed in int8, by what was measured."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -70,4 +72,4 @@ def test_rows_are_spread_evenly() -> None:
     assert spread(5, 10) == [0, 1, 2, 3, 4]
     many = spread(9_999, MOST_ROWS)
     assert len(set(many)) == MOST_ROWS
-    assert {later - earlier for earlier, later in zip(many, many[1:], strict=False)} <= {4, 5}
+    assert {later - earlier for earlier, later in pairwise(many)} <= {4, 5}

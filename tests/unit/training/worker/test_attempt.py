@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from support.registry import tiny_spec, upload
 from support.tiny import csv_of, labelled_rows
-from symbiont.bundle import load_bundle
+from symbiont.bundle import load_bundle, read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training import types
 from symbiont.training.jobs import resolve
@@ -64,6 +64,15 @@ def test_it_learns_and_stores_a_bundle(run: Run, method: dict[str, Any]) -> None
     progress = run.of(types.Progress)
     assert progress[-1].step == progress[-1].total_steps == 24
     assert [c.step for c in run.of(types.CheckpointSaved)] == [5, 10, 15, 20]
+
+
+def test_a_quantised_form_that_cannot_be_used_costs_no_training(run: Run) -> None:
+    plain = run(run.attempt())
+    attempt = run.attempt()
+    assert run(replace(attempt, inputs=replace(attempt.inputs, quantized_digest="e" * 64))) == plain
+    assert read_manifest(run.artifacts, plain).int8 is None
+    (said,) = [line.text for line in run.of(types.LogLine) if "int8" in line.text]
+    assert "could not be checked: quantized/eee" in said
 
 
 def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
