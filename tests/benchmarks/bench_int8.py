@@ -4,8 +4,8 @@
 missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
 
 The demo's reviews, positive or negative, through what training itself does: quantisation, worker, check. Besides with
-this CPU's own int8, answers are computed in fp32 with int8's rounding, which is what a CPU with int8 dot products gives:
-without them a kernel rounds more. Speed is CPU time of one thread, because other processes share the machine.
+this CPU's own int8, answers are computed in fp32 with int8's rounding, as a CPU with int8 dot products would give them:
+without these a kernel rounds more. Speed is CPU time of one thread, because other processes share the machine.
 """
 
 import argparse

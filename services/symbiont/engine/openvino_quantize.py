@@ -34,14 +34,13 @@ def quantize_base(
         store: where the base is, and where the artifact of kind `quantized` goes.
         base_digest: of the base.
         rows: [tokens] of each text, special tokens included: texts like those that it will be asked with.
-        say: told each stage as it begins: `loading`, `quantizing`, `storing`.
+        say: told each stage that follows loading, as it begins: `quantizing`, `storing`.
 
     Raises:
         NotFound: no such base.
         IntegrityError: the base is damaged, or its manifest does not describe it.
         RuntimeError: the graph cannot be converted or quantised.
     """
-    say("loading")
     encoder = load_encoder(store, base_digest)
     converted = convert(encoder)
     say("quantizing")

@@ -29,13 +29,17 @@ def main() -> None:
     def say(**values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
+    say(stage="loading")
     try:
+        artifacts = ArtifactStore(asked.artifacts)
+        # Before anything is imported: torch takes seconds, which the refusal of a missing base need not wait for.
+        artifacts.path("bases", asked.base)
         import numpy as np
 
         from symbiont.engine.openvino_quantize import quantize_base
 
         rows = [np.array(row, np.int32) for row in json.load(sys.stdin)]
-        digest = quantize_base(ArtifactStore(asked.artifacts), asked.base, rows, lambda stage: say(stage=stage))
+        digest = quantize_base(artifacts, asked.base, rows, lambda stage: say(stage=stage))
     except ImportError as exc:
         say(error=f"{exc.name} is not installed here: pip install 'symbiont[train]'")
         sys.exit(1)
