@@ -5,15 +5,16 @@ al., arXiv 2211.10438). Of the rows only ranges of activations stay.
 """
 
 import logging
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import nncf  # type: ignore[import-untyped]
 import numpy as np
 import openvino as ov  # type: ignore[import-untyped]
+from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # type: ignore[import-untyped]
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.encoders import Encoder, load_encoder
@@ -21,8 +22,6 @@ from symbiont.engine.inputs import lay_out
 from symbiont.engine.openvino_convert import ConvertedEncoder, convert
 from symbiont.engine.openvino_quantized import GRAPH, KIND, WEIGHTS, Fields
 from symbiont.engine.row import Ids
-
-_TELEMETRY = "openvino_telemetry"
 
 
 def quantize_base(
@@ -67,9 +66,8 @@ def _inputs(encoder: Encoder, converted: ConvertedEncoder, rows: Sequence[Ids]) 
 
 
 def _quantize(converted: ConvertedEncoder, batches: Sequence[list[Any]]) -> Any:
-    nncf = _import_nncf()
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # type: ignore[import-untyped]
-
+    # It tells each node that it leaves alone.
+    nncf.set_log_level(logging.WARNING)
     return nncf.quantize(
         converted.model.clone(),
         nncf.Dataset(batches, lambda batch: dict(enumerate(batch))),
@@ -99,18 +97,3 @@ def _left_in_fp32(converted: ConvertedEncoder) -> list[str]:
         if (kind == "Gather" and "/aten::embedding/" in name) or (kind == "MatMul" and linear[0] in narrowing):
             names.append(name)
     return names
-
-
-def _import_nncf() -> Any:
-    """Imports NNCF as if its makers' telemetry were not installed: otherwise it reports each call to their server."""
-    before = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        import nncf  # type: ignore[import-untyped]
-    finally:
-        del sys.modules[_TELEMETRY]
-        if before is not None:
-            sys.modules[_TELEMETRY] = before
-    # It tells each node that it leaves alone.
-    nncf.set_log_level(logging.WARNING)
-    return nncf

@@ -220,18 +220,18 @@ def test_quantised_forms_are_shared_bounded_and_let_go(quantized, monkeypatch):
 
 
 def test_quantising_sends_nothing_to_anyone(quantized, tmp_path):
-    """Outside of pytest, where NNCF itself would be quiet: no socket is opened, no name looked up."""
+    """Outside of pytest, where NNCF would be quiet by itself: no socket is opened, no process made, nothing noted."""
     program = """
 import sys
+PARTS = ("socket.", "urllib.", "subprocess.", "os.fork", "os.exec")
 seen = []
-sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(("socket.", "urllib.")) else None)
+sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(PARTS) else None)
 import numpy as np
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.openvino_quantize import quantize_base
 assert "pytest" not in sys.modules
 rows = [np.array([1, 5, 9, 4, 2], np.int32)] * 4
 quantize_base(ArtifactStore(sys.argv[1]), sys.argv[2], rows)
-assert sys.modules.get("openvino_telemetry") is None
 print("SEEN", seen)
 """
     store = Path(shutil.copytree(quantized.store.root, tmp_path / "copy"))
