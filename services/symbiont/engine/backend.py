@@ -43,7 +43,7 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(wire.encode_error(exc)) from exc
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Takes the requests that Triton joined; the answers go through their response senders."""
+        """Takes requests, as a rule one; the answers go through their response senders."""
         jobs: list[Job] = []
         for request in requests:
             reply = _replier(request.get_response_sender())

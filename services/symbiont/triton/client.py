@@ -146,27 +146,26 @@ class HostClient:
             return HostAnswer([], wire.NO_TIMES)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._shielded(self._infer(base_digest, rows, timeout_s, request_id))
+                return await self._shielded(self._infer(base_digest, rows, request_id))
         except TimeoutError as exc:
             raise DeadlineExceeded(f"Triton at {self._url} did not answer within {timeout_s:g} s") from exc
 
-    async def _infer(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> HostAnswer:
+    async def _infer(self, base_digest: str, rows: Sequence[Row], request_id: str) -> HostAnswer:
         loads = self._loads[base_digest]
         try:
-            return await self._infer_once(base_digest, rows, timeout_s, request_id)
+            return await self._infer_once(base_digest, rows, request_id)
         except HostNotLoaded as exc:
             await self._load(base_digest, seen=loads, broken=exc.broken)
-        return await self._infer_once(base_digest, rows, timeout_s, request_id)
+        return await self._infer_once(base_digest, rows, request_id)
 
-    async def _infer_once(self, base_digest: str, rows: Sequence[Row], timeout_s: float, request_id: str) -> HostAnswer:
+    async def _infer_once(self, base_digest: str, rows: Sequence[Row], request_id: str) -> HostAnswer:
         inputs = [_input(name, tensor) for name, tensor in wire.pack_rows(rows).items()]
         result = await self._call(
             self._client.infer(
                 host_name(base_digest),
                 inputs,
                 request_id=request_id,
-                # Microseconds in the queue. The call itself gets no deadline, for that would cancel it within Triton.
-                timeout=max(1, int(timeout_s * 1e6)),
+                # No deadline, for that would cancel it within Triton; the rows themselves say when they expire.
                 client_timeout=_ABANDONED_S,
             )
         )

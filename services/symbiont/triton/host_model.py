@@ -8,16 +8,14 @@ from tritonclient.grpc.model_config_pb2 import (  # type: ignore[import-untyped]
     DataType,
     ModelConfig,
     ModelInstanceGroup,
-    ModelQueuePolicy,
 )
 
 from symbiont.engine import wire
 from symbiont.engine.settings import HostSettings
 
-# Requests that Triton may join; one request already carries many rows.
-MAX_BATCH_SIZE = 64
-# Requests that may wait; past it Triton refuses at once instead of answering too late.
-MAX_QUEUE_SIZE = 1024
+# A request carries many rows, and is a batch of one. Triton's dynamic batcher stays out of it: joining those of several
+# callers, its thread slept for half a second now and then while requests waited and the host had nothing to do.
+MAX_BATCH_SIZE = 1
 
 _INPUTS = {
     wire.INPUT_IDS: DataType.TYPE_INT32,
@@ -48,16 +46,9 @@ def host_config(settings: HostSettings) -> ModelConfig:
     """Returns the model's configuration."""
     config = ModelConfig(name=host_name(settings.base_digest), backend="python", max_batch_size=MAX_BATCH_SIZE)
     for name, data_type in (_INPUTS | _OPTIONAL).items():
-        # Ragged: requests of any number of rows and ids are joined.
-        optional = name in _OPTIONAL
-        config.input.add(name=name, data_type=data_type, dims=[-1], allow_ragged_batch=True, optional=optional)
+        config.input.add(name=name, data_type=data_type, dims=[-1], optional=name in _OPTIONAL)
     for name, data_type in _OUTPUTS.items():
         config.output.add(name=name, data_type=data_type, dims=[-1])
-    policy = config.dynamic_batching.default_queue_policy
-    policy.max_queue_size = MAX_QUEUE_SIZE
-    # A request whose caller has stopped waiting is dropped from the queue; the caller says how long it waits.
-    policy.timeout_action = ModelQueuePolicy.TimeoutAction.REJECT
-    policy.allow_timeout_override = True
     # The engine chooses its device itself, so Triton's own placement stays out of it.
     config.instance_group.add(kind=ModelInstanceGroup.Kind.KIND_CPU, count=1)
     for name, value in settings.to_parameters().items():
