@@ -1,5 +1,6 @@
 """Processes under measurement: what CPU they took, and how those that are not measured are made to rest."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -28,13 +29,19 @@ def tree(pid: int) -> list[int]:
 def rest(pids: Sequence[int]) -> None:
     """Stops processes where they are, parents first, so that none takes a child that rests for dead."""
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        _tell(pid, signal.SIGSTOP)
 
 
 def wake(pids: Sequence[int]) -> None:
     """Lets processes go on, children first."""
     for pid in reversed(pids):
-        os.kill(pid, signal.SIGCONT)
+        _tell(pid, signal.SIGCONT)
+
+
+def _tell(pid: int, number: int) -> None:
+    # One that has ended meanwhile, as helpers of a server do while it starts, needs no telling.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def resident_bytes(pids: Sequence[int]) -> int:
