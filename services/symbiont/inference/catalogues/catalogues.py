@@ -220,7 +220,8 @@ class Catalogues:
                 await collector.add(batch, "batch.entries")
         except BaseException:
             # Whatever broke it off, also its caller's going away: what is embedded need not be embedded again.
-            await collector.keep()
+            # Shielded, because a caller that is gone is told to the task more than once.
+            await asyncio.shield(collector.keep())
             raise
         changed = await self._commit(catalogue, collector)
         await asyncio.to_thread(self._staging.clear, catalogue)
