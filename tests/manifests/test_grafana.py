@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
-from symbiont.inference.metrics import CacheMetrics, InferenceMetrics
+from symbiont.inference.metrics import CacheMetrics, InferenceMetrics, SchedulingMetrics
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.types import JobState
@@ -26,7 +26,6 @@ TRITON = {
     name: {"model", "version"}
     for name in (
         "nv_inference_count",
-        "nv_inference_exec_count",
         "nv_inference_request_success",
         "nv_inference_request_failure",
         "nv_inference_request_duration_us",
@@ -52,6 +51,7 @@ def registries() -> Iterator[CollectorRegistry]:
     TokenizationMetrics(tokenization.registry)
     InferenceMetrics(inference.registry)
     CacheMetrics(inference.registry)
+    SchedulingMetrics(inference.registry)
     yield tokenization.registry
     yield inference.registry
     yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
