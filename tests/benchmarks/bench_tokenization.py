@@ -79,7 +79,7 @@ class Scale:
 
 
 FULL = Scale(rounds=9, seconds=1.5, stream_rounds=10, stream_texts=100_000)
-SMALL = Scale(rounds=1, seconds=0.2, stream_rounds=2, stream_texts=2_000)
+SMALL = Scale(rounds=1, seconds=0.1, stream_rounds=1, stream_texts=1_000)
 
 
 @dataclass(frozen=True)

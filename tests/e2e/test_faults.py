@@ -199,10 +199,10 @@ def test_a_worker_dies(suite: Suite) -> None:
         dataset="classifier-rows",
         model="survivor",
         method="lora",
-        epochs=3,
+        epochs=1,
         batch_size=8,
         max_tokens=32,
-        checkpoint_interval=5,
+        checkpoint_interval=3,
     )
     job = suite.client.create_training_job(spec)
     next(e for e in suite.client.watch_training_job(job.name) if e.WhichOneof("event") == "checkpoint_saved")

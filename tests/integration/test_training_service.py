@@ -141,11 +141,11 @@ def test_from_rows_to_a_promoted_version(suite: Suite) -> None:
 
 
 def test_a_release_from_its_beginning_to_its_end_and_a_way_back(suite: Suite) -> None:
-    one, two = (suite.create(hyperparameters=SHORT, model="models/tried").name for _ in range(2))
-    assert [suite.states(name)[-1] for name in (one, two)] == ["SUCCEEDED"] * 2
-    stub, alias = suite.models, "models/tried/aliases/production"
-    first, second = (suite.get(name).model_version for name in (one, two))
-    stub.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=first))
+    two = suite.create("request-1", hyperparameters=SHORT, model="models/first").name
+    assert suite.states(two)[-1] == "SUCCEEDED"
+    stub, alias = suite.models, "models/first/aliases/tried"
+    first, second = "models/first/versions/1", suite.get(two).model_version
+    stub.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=first, alias="tried"))
     aliases = stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=30)
     assert next(aliases).complete
 
@@ -179,42 +179,18 @@ def test_a_release_from_its_beginning_to_its_end_and_a_way_back(suite: Suite) ->
 
 
 def test_the_same_request_is_the_same_job(suite: Suite) -> None:
-    job = suite.create("request-1", hyperparameters=SHORT)
-    assert suite.create("request-1", hyperparameters=SHORT).name == job.name
+    # That of the test before.
+    job = suite.create("request-1", hyperparameters=SHORT, model="models/first")
+    assert suite.create("request-1", hyperparameters=SHORT, model="models/first").name == job.name
     with pytest.raises(grpc.RpcError) as caught:
-        suite.create("request-1", hyperparameters=LONG)
+        suite.create("request-1", hyperparameters=LONG, model="models/first")
     assert caught.value.code() is grpc.StatusCode.ALREADY_EXISTS
     assert suite.states(job.name)[-1] == "SUCCEEDED"
 
 
-def test_a_killed_worker_is_replaced_and_nothing_is_lost(suite: Suite) -> None:
-    job = suite.create(hyperparameters=LONG)
-    worker = suite.worker(job.name, 1)
-    next(e for e in suite.watch(job.name) if e.WhichOneof("event") == "checkpoint_saved")
-    worker.kill()
-    assert suite.states(job.name) == [
-        "STARTING",
-        "RUNNING",
-        "RECOVERING",
-        "STARTING",
-        "RUNNING",
-        "EVALUATING",
-        "SUCCEEDED",
-    ]
-    lines = [e.log_line.text for e in suite.watch(job.name) if e.attempt == 2 and e.WhichOneof("event") == "log_line"]
-    assert any(line.startswith("resuming after step ") for line in lines)
-    # The job that nobody disturbed gives the same bundle.
-    other = suite.create(hyperparameters=LONG)
-    assert suite.states(other.name)[-1] == "SUCCEEDED"
-    weights = [
-        suite.models.GetModelVersion(model_pb2.GetModelVersionRequest(name=suite.get(name).model_version)).bundle_digest
-        for name in (job.name, other.name)
-    ]
-    files = [(suite.folder / "artifacts/bundles" / digest / "adapter.safetensors").read_bytes() for digest in weights]
-    assert files[0] == files[1]
-
-
-def test_the_worker_trains_on_while_the_controller_is_dead(suite: Suite) -> None:
+@pytest.fixture(scope="module")
+def undisturbed(suite: Suite) -> str:
+    """A long job of which only the controller died while it ran."""
     job = suite.create(hyperparameters=LONG)
     worker = suite.worker(job.name, 1)
     suite.training.kill()
@@ -223,11 +199,36 @@ def test_the_worker_trains_on_while_the_controller_is_dead(suite: Suite) -> None
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert worker.is_running()
     suite.training.start()
-    events = list(suite.watch(job.name))
+    return job.name
+
+
+def test_the_worker_trains_on_while_the_controller_is_dead(suite: Suite, undisturbed: str) -> None:
+    events = list(suite.watch(undisturbed))
     assert [e.event_id for e in events] == list(range(1, len(events) + 1))
     steps = [e.progress.step for e in events if e.WhichOneof("event") == "progress"]
     assert steps == sorted(set(steps))
-    assert suite.states(job.name) == ["STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"]
+    assert suite.states(undisturbed) == ["STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"]
+
+
+def test_a_worker_that_is_stopped_or_killed_is_replaced_and_nothing_is_lost(suite: Suite, undisturbed: str) -> None:
+    job = suite.create(hyperparameters=LONG)
+    os.kill(suite.worker(job.name, 1).pid, signal.SIGTERM)
+    worker = suite.worker(job.name, 2)
+    next(e for e in suite.watch(job.name) if e.attempt == 2 and e.WhichOneof("event") == "checkpoint_saved")
+    worker.kill()
+    again = ["RECOVERING", "STARTING", "RUNNING"]
+    assert suite.states(job.name) == ["STARTING", "RUNNING", *again, *again, "EVALUATING", "SUCCEEDED"]
+    for attempt in (2, 3):
+        events = [e for e in suite.watch(job.name) if e.attempt == attempt and e.WhichOneof("event") == "log_line"]
+        assert any(e.log_line.text.startswith("resuming after step ") for e in events)
+    files = [(bundle(suite, name) / "adapter.safetensors").read_bytes() for name in (job.name, undisturbed)]
+    assert files[0] == files[1]
+
+
+def bundle(suite: Suite, job: str) -> Path:
+    """Returns the folder of the bundle that a job has made."""
+    request = model_pb2.GetModelVersionRequest(name=suite.get(job).model_version)
+    return suite.folder / "artifacts/bundles" / suite.models.GetModelVersion(request).bundle_digest
 
 
 def test_a_job_waits_for_a_tokenization_service_that_died(suite: Suite) -> None:
@@ -250,16 +251,9 @@ def test_cancelling_stops_the_worker(suite: Suite) -> None:
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_a_worker_that_is_asked_to_stop_goes_on_later(suite: Suite) -> None:
-    job = suite.create(hyperparameters=LONG)
-    os.kill(suite.worker(job.name, 1).pid, signal.SIGTERM)
-    assert "RECOVERING" in suite.states(job.name)
-    assert suite.get(job.name).state == training_job_pb2.JOB_STATE_SUCCEEDED
-
-
 def test_a_stranger_cannot_report(suite: Suite) -> None:
     # The job of another test, or the same again.
-    job = suite.create("request-1", hyperparameters=SHORT)
+    job = suite.create("request-1", hyperparameters=SHORT, model="models/first")
     assert suite.states(job.name)[-1] == "SUCCEEDED"
     message = worker_pb2.WorkerMessage(job=job.name, attempt=7, seq=1, done=worker_pb2.Done(bundle_digest="f" * 64))
     with pytest.raises(grpc.RpcError) as caught:

@@ -100,7 +100,8 @@ def _load(digest: str, folder: Path, name: str) -> Any:
     found = getattr(transformers, name, None)
     if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizer)):
         raise IntegrityError(f"tokenizers/{digest}: transformers has no slow tokenizer {name}")
+    slow: Any = found
     try:
-        return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return slow.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as exc:
         raise IntegrityError(f"tokenizers/{digest}: its files are not of a {name}") from exc
