@@ -414,7 +414,7 @@ def _predicted(instance: Any, request: Any) -> Any:
 
 
 class _Generation(generation_pb2_grpc.GenerationServiceServicer):
-    """Says what it was asked, word by word; `hang` in it waits for the caller to leave."""
+    """Says what it was asked, word by word; at `hang` it waits for the caller to leave, at `break` it fails."""
 
     def __init__(self, state: FakeState) -> None:
         self.state = state
@@ -432,6 +432,8 @@ class _Generation(generation_pb2_grpc.GenerationServiceServicer):
         words = text.split()
         for count, word in enumerate(words, 1):
             yield pb.GenerateResponse(delta=pb.TextDelta(text=f"{word} ", output_tokens=count))
+            if word == "break":
+                raise Unavailable("ordered by the test")
             if word == "hang":
                 try:
                     await asyncio.sleep(60)

@@ -357,17 +357,24 @@ class Client:
         """Generates text with a language model, as it is made: yields `start`, any `delta`, and `end`.
 
         `"".join(part.delta.text for part in generate(...))` is the whole text. `messages` are the (role, content) turns
-        of a chat, roles `system`, `user` and `assistant`. Leaving the loop early stops the work.
+        of a chat, roles `system`, `user` and `assistant`. Leaving the loop early stops the work. It is asked for again,
+        as other calls are, only while nothing of it has come.
         """
         request = requests.generate(base_model, prompt, messages, max_tokens, stop, sampling)
-        timeout = requests.GENERATION_TIMEOUT_S
-        stream = self._generation.Generate(request, timeout=timeout, metadata=metadata())
-        try:
-            yield from stream
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
+        timeout, retry, begun = requests.GENERATION_TIMEOUT_S, Retry(self._limits.patience), False
+        while True:
+            stream = self._generation.Generate(request, timeout=timeout, metadata=metadata())
+            try:
+                for part in stream:
+                    begun = True
+                    yield part
+                return
+            except grpc.RpcError as exc:
+                if begun or (delay := retry.delay_after(exc)) is None:
+                    raise error_of(exc) from None
+            finally:
+                stream.cancel()
+            time.sleep(delay)
 
     def create_catalogue(self, catalogue_id: str, model: str) -> Catalogue:
         """Creates a catalogue without entries, pinned to the bundle that a model means now."""

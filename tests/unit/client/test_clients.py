@@ -278,6 +278,19 @@ def test_generates_as_it_comes(client: Any, suite: Any) -> None:
     assert "".join(part.delta.text for part in parts) == "1:a 2:b 3:c "
 
 
+def test_a_generation_is_asked_for_again_only_before_it_begins(client: Any, suite: Any) -> None:
+    client.register_base_model("tiny", package="p")
+    suite.state.unavailable["Generate"] = 2
+    parts = list(client.generate("tiny", "one two"))
+    assert "".join(part.delta.text for part in parts) == "one two "
+    assert suite.state.calls["Generate"] == 3
+    heard: list[str] = []
+    with pytest.raises(c.UnavailableError):
+        heard.extend(part.delta.text for part in client.generate("tiny", "one break two"))
+    assert "".join(heard) == "one break "
+    assert suite.state.calls["Generate"] == 4
+
+
 def test_leaving_a_generation_ends_it(client: Any, suite: Any) -> None:
     client.register_base_model("tiny", package="p")
     for part in client.generate("tiny", "one hang"):
