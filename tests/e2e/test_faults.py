@@ -5,12 +5,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from support.tiny import save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1 import training_job_pb2 as jobs
 from symbiont.client import (
@@ -193,13 +195,14 @@ def test_training_dies_and_serving_goes_on(suite: Suite, hasty: Client) -> None:
     assert stored(suite) == before
 
 
-def test_a_worker_dies(suite: Suite) -> None:
+def test_a_worker_dies(suite: Suite, tmp_path: Path) -> None:
+    suite.client.register_base_model("tiny", folder=save_base(tmp_path / "tiny"))
     spec = training_spec(
-        base_model="minilm",
+        base_model="tiny",
         dataset="classifier-rows",
         model="survivor",
         method="lora",
-        epochs=1,
+        epochs=8,
         batch_size=8,
         max_tokens=32,
         checkpoint_interval=3,

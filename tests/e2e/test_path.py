@@ -30,7 +30,7 @@ from symbiont.triton.host_model import host_name
 from .conftest import Suite
 
 # Of each model.
-TEXTS = proofs.size("TEXTS", small=200, whole=2000)
+TEXTS = proofs.size("TEXTS", small=80, whole=2000)
 # More would be told to come back later: a call waits for no longer than it has time.
 IN_FLIGHT = 60
 

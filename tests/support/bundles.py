@@ -212,7 +212,7 @@ def random_bundle(
     on_tokens = task in ("entities", "spans")
     layer = nn.Linear(hidden_size + width, head.outputs) if task != "embedding" or num_labels else nn.Identity()
     reference = Reference(encoder.eval(), layer, None if on_tokens else pooling, width)
-    rows = random_rows(3, seed=seed, max_length=min(MAX_LENGTH, POSITIONS - prefix))
+    rows = random_rows(3, seed=seed, max_length=min(MAX_LENGTH, encoder.config.max_position_embeddings - prefix))
     values = np.random.default_rng(seed).random((3, width), dtype=np.float32)
     starts = [len(row) // 2 for row in rows] if task == "spans" else [0] * len(rows)
     logits = [reference.logits(*row) for row in zip(rows, starts, values, strict=True)]

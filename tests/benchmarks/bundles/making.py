@@ -23,9 +23,10 @@ RANK, ALPHA, TARGETS, LABELS = 8, 16.0, ("query", "value"), 2
 SPREAD_A, SPREAD_B = 0.05, 0.02
 
 
-def register_base(store: ArtifactStore) -> BaseModel:
-    """Takes MiniLM and its tokenizer into a store, as the training service does."""
-    return bases.register(store, "minilm", Source("package", PACKAGE, ""), "", "Apache-2.0")
+def register_base(store: ArtifactStore, folder: Path | None = None) -> BaseModel:
+    """Takes a base and its tokenizer into a store, as the training service does: that of a folder, else MiniLM."""
+    source = Source("folder", str(folder)) if folder else Source("package", PACKAGE)
+    return bases.register(store, "base", source, "", "Apache-2.0")
 
 
 class BundleMaker:
@@ -49,7 +50,7 @@ class BundleMaker:
             value.copy_(torch.from_numpy(random.normal(0, spread, value.shape).astype(np.float32)))
         hidden = self._base.hidden_size
         weight = random.normal(0, 0.3, (LABELS, hidden)).astype(np.float32)
-        ids = torch.from_numpy(random.integers(1000, 20_000, (1, 6)))
+        ids = torch.from_numpy(random.integers(1, self._encoder.config.vocab_size, (1, 6)))
         logits = self._encoder(input_ids=ids).last_hidden_state.mean(dim=1).numpy() @ weight.T
         manifest = BundleManifest(
             base_digest=self._base.digest,
