@@ -1,10 +1,11 @@
-"""Answers whole requests: at once where every bundle is resident, later from a thread that may wait for loading."""
+"""Answers whole requests: soon where every bundle is resident, later from a thread that may wait for loading."""
 
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from symbiont.common.errors import SymbiontError
@@ -47,18 +48,26 @@ class Answering:
         self._waiting: deque[Job] = deque()
         self._wake = threading.Condition()
         self._closed = False
+        # With one lane whoever submits computes: nobody would gain from a thread.
+        self._lanes = ThreadPoolExecutor(engine.lanes, "answering") if engine.lanes > 1 else None
         self._thread = threading.Thread(target=self._answer_waiting, name="bundle-loader", daemon=True)
         self._thread.start()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Answers what can be answered now, in one batch, and leaves the rest to the loading thread."""
+        """Answers what needs no loading, in one batch, and leaves the rest to the loading thread.
+
+        Returns before it is answered where the engine computes several batches beside each other.
+        """
         ready = [job for job in jobs if self._engine.is_resident(job.bundles)]
         later = [job for job in jobs if job not in ready]
         if later:
             with self._wake:
                 self._waiting.extend(later)
                 self._wake.notify()
-        self._answer(ready)
+        if self._lanes is None:
+            self._answer(ready)
+        elif ready:
+            self._lanes.submit(self._answer, ready)
 
     def close(self) -> None:
         """Answers what still waits, then ends the thread."""
@@ -66,6 +75,8 @@ class Answering:
             self._closed = True
             self._wake.notify()
         self._thread.join()
+        if self._lanes is not None:
+            self._lanes.shutdown()
 
     def _answer_waiting(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from symbiont.common.errors import (
 from symbiont.engine import adapters
 from symbiont.engine.figures import HostFigures, size_of
 from symbiont.engine.heads import Head, NoHead, apply_heads
-from symbiont.engine.packing import PackingLimits, cut
+from symbiont.engine.packing import PackingLimits, cut, spread
 from symbiont.engine.row import NO_FEATURES, Ids, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
 from symbiont.engine.slots import BundleBank, Content, Slot
@@ -45,14 +46,20 @@ class Engine:
         self._store = store
         self._limits = limits or PackingLimits()
         self._bank = BundleBank(self._load, max_slots)
-        self._computing = threading.Lock()
+        self._computing = threading.BoundedSemaphore(runtime.lanes)
+        self._helpers = ThreadPoolExecutor(runtime.lanes, "lane")
         self._counting = threading.Lock()
-        self._expired_rows = 0
+        self._expired_rows = self._groups = 0
 
     @property
     def facts(self) -> HostFacts:
         """The base that answers."""
         return self._runtime.facts
+
+    @property
+    def lanes(self) -> int:
+        """How many batches are computed beside each other."""
+        return self._runtime.lanes
 
     def is_resident(self, digests: Iterable[str]) -> bool:
         """Whether rows of all these bundles can be answered without loading anything."""
@@ -121,17 +128,38 @@ class Engine:
 
     def _compute(self, rows: Sequence[Row], contents: Sequence[Content]) -> Iterator[tuple[int, Array | SymbiontError]]:
         """Yields (position, answer) in the order of computing; a row that expired before its turn costs nothing."""
-        for group in cut([len(row.input_ids) for row in rows], self._limits):
+        lengths = [len(row.input_ids) for row in rows]
+        # A lane that others use would gain nothing from a part of this.
+        free = max(1, self.lanes - self._groups)
+        groups = spread(cut(lengths, self._limits), lengths, free)
+
+        def answer(group: list[int]) -> list[tuple[int, Array | SymbiontError]]:
+            return self._answer(group, rows, contents)
+
+        beside = self.lanes > 1 and len(groups) > 1
+        for answered in self._helpers.map(answer, groups) if beside else map(answer, groups):
+            yield from answered
+
+    def _answer(
+        self, group: list[int], rows: Sequence[Row], contents: Sequence[Content]
+    ) -> list[tuple[int, Array | SymbiontError]]:
+        with self._computing:
             now = time.monotonic()
-            expired = [position for position in group if rows[position].expires <= now]
-            if expired:
-                with self._counting:
-                    self._expired_rows += len(expired)
-            yield from ((position, _expired()) for position in expired)
-            living = [position for position in group if rows[position].expires > now] if expired else group
-            if living:
+            living = [position for position in group if rows[position].expires > now]
+            late: list[tuple[int, Array | SymbiontError]] = [
+                (position, _expired()) for position in group if rows[position].expires <= now
+            ]
+            with self._counting:
+                self._expired_rows += len(late)
+                self._groups += 1
+            try:
+                if not living:
+                    return late
                 answers = self._encode([rows[p] for p in living], [contents[p] for p in living])
-                yield from zip(living, answers, strict=True)
+            finally:
+                with self._counting:
+                    self._groups -= 1
+        return [*late, *zip(living, answers, strict=True)]
 
     def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array]:
         heads = [content.head for content in contents]
@@ -142,9 +170,7 @@ class Engine:
             segment_starts=[row.segment_start for row in rows],
             quantized=[content.quantized for content in contents],
         )
-        with self._computing:
-            encoded = self._runtime.encode(batch)
-        return apply_heads(encoded, [row.features for row in rows], heads)
+        return apply_heads(self._runtime.encode(batch), [row.features for row in rows], heads)
 
     def _refuse(self, row: Row) -> SymbiontError | None:
         length, limit, vocabulary = len(row.input_ids), self.facts.max_length, self.facts.vocab_size

@@ -1,8 +1,10 @@
 """Compiled graphs of one encoder: a few, each for another set of the features that adapters have."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import openvino as ov  # type: ignore[import-untyped]
@@ -20,22 +22,35 @@ KEPT_KERNELS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
-    """A compiled graph and what fills its adapter inputs."""
+class _Lane:
+    """What computes one batch at a time, and what fills its adapter inputs."""
 
     request: Any
     gatherer: Gatherer
 
-    def run(self, inputs: Sequence[Any], adapters: Sequence[OpenVinoAdapter | None]) -> Array:
-        """Returns hidden states [rows, tokens, hidden_size], good until the next call.
+
+class Graph:
+    """A compiled graph: so many batches at a time, while others wait."""
+
+    def __init__(self, compiled: Any, parts: Any, lanes: int) -> None:
+        self._free: SimpleQueue[_Lane] = SimpleQueue()
+        for _ in range(lanes):
+            self._free.put(_Lane(compiled.create_infer_request(), Gatherer(parts)))
+
+    @contextmanager
+    def run(self, inputs: Sequence[Any], adapters: Sequence[OpenVinoAdapter | None]) -> Iterator[Array]:
+        """Computes hidden states [rows, tokens, hidden_size], good until the block ends.
 
         Args:
             inputs: of the base: int64 arrays [rows, tokens].
             adapters: of each row; the graph must have all their features.
         """
-        parts = self.gatherer.gather(adapters, inputs[0].shape[1])
-        hidden: Array = self.request.infer([*inputs, *parts], share_inputs=True, share_outputs=True)[0]
-        return hidden
+        lane = self._free.get()
+        try:
+            parts = lane.gatherer.gather(adapters, inputs[0].shape[1])
+            yield lane.request.infer([*inputs, *parts], share_inputs=True, share_outputs=True)[0]
+        finally:
+            self._free.put(lane)
 
 
 class GraphTable:
@@ -45,12 +60,14 @@ class GraphTable:
     while rows wait. The others are narrower, hence faster, and made while there is room: the plain base is the first.
     """
 
-    def __init__(self, encoder: ConvertedEncoder, *, threads: int, arithmetic: Arithmetic) -> None:
+    def __init__(self, encoder: ConvertedEncoder, *, threads: int, lanes: int, arithmetic: Arithmetic) -> None:
+        """Compiles the plain base, whose `threads` the lanes share; 0 leaves OpenVINO's own choice."""
         self._encoder = encoder
+        self._lanes = lanes
         self._core = ov.Core()
         self._config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": lanes,
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[arithmetic],
             # A host shares its cores with other processes.
@@ -85,7 +102,7 @@ class GraphTable:
     def _compile(self, features: frozenset[Feature]) -> Graph:
         grafted = graft(self._encoder, features)
         compiled = self._core.compile_model(grafted.model, "CPU", self._config)
-        return Graph(compiled.create_infer_request(), Gatherer(grafted.parts))
+        return Graph(compiled, grafted.parts, self._lanes)
 
 
 def graft(encoder: ConvertedEncoder, features: frozenset[Feature]) -> Grafted:

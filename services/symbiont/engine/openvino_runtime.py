@@ -1,5 +1,6 @@
 """The fast CPU runtime: an encoder compiled by OpenVINO, in fp32 or bf16, and in int8 for the bundles that allow it."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ from symbiont.engine.precision import choose
 from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
 from symbiont.engine.settings import Precision
 
+# As many as requests that the inference service sends at a time. Each has threads of its own: an operation that all of
+# them share waits, at each of its many ends, for the one that another process keeps from its core.
+MAX_LANES = 2
+
 
 class OpenVinoRuntime:
     """A frozen encoder on CPU."""
@@ -28,7 +33,7 @@ class OpenVinoRuntime:
         Args:
             store: where it is.
             digest: of the artifact of kind `bases`.
-            threads: for one operation; 0 leaves OpenVINO's own choice.
+            threads: that compute, shared by the lanes; 0 leaves OpenVINO's own choice.
             precision: of the arithmetic; weights, adapters and answers are fp32 outside the graphs.
 
         Raises:
@@ -41,11 +46,13 @@ class OpenVinoRuntime:
         converted = convert(encoder)
         self._names = converted.inputs
         arithmetic, takes_int8 = choose(precision)
-        self._graphs = GraphTable(converted, threads=threads, arithmetic=arithmetic)
+        self._lanes = min(MAX_LANES, threads or len(os.sched_getaffinity(0)))
+        self._graphs = GraphTable(converted, threads=threads, lanes=self._lanes, arithmetic=arithmetic)
 
         def load(quantized: str) -> GraphTable:
             # What is not quantised in it stays fp32 on every CPU: it is what the bundle was checked with.
-            return GraphTable(load_quantized(store, quantized, converted), threads=threads, arithmetic="fp32")
+            encoder = load_quantized(store, quantized, converted)
+            return GraphTable(encoder, threads=threads, lanes=self._lanes, arithmetic="fp32")
 
         self._tables = QuantizedTables(load) if takes_int8 else None
         self._layouts = Layouts()
@@ -56,6 +63,11 @@ class OpenVinoRuntime:
     def facts(self) -> HostFacts:
         """The base that is loaded."""
         return self._facts
+
+    @property
+    def lanes(self) -> int:
+        """Two, where there are threads for them."""
+        return self._lanes
 
     @property
     def tolerance(self) -> float:
@@ -95,7 +107,8 @@ class OpenVinoRuntime:
         shifts = [0 if adapter is None else adapter.virtual for adapter in adapters]
         inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, shifts)
         arrays: list[Any] = [np.asarray(getattr(inputs, name), np.int64) for name in self._names]
-        return _view(graph.run(arrays, adapters), inputs.mask, batch.views)
+        with graph.run(arrays, adapters) as hidden:
+            return _view(hidden, inputs.mask, batch.views)
 
 
 def _part(batch: Batch, rows: Sequence[int]) -> Batch:

@@ -1,7 +1,10 @@
 """Cuts rows of different lengths into sub-batches that waste little on padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+# Of a part that another lane takes over.
+LEAST_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,16 @@ def cut(lengths: Sequence[int], limits: PackingLimits) -> Iterator[list[int]]:
         real += lengths[row]
     if group:
         yield group
+
+
+def spread(groups: Iterable[list[int]], lengths: Sequence[int], lanes: int) -> list[list[int]]:
+    """Halves the largest groups until every lane has one, unless the halves were too small to be worth it."""
+    spreading = list(groups)
+    while 0 < len(spreading) < lanes:
+        largest = max(spreading, key=lambda group: sum(lengths[row] for row in group))
+        if len(largest) < 2 or sum(lengths[row] for row in largest) < 2 * LEAST_TOKENS:
+            break
+        spreading.remove(largest)
+        half = len(largest) // 2
+        spreading += [largest[:half], largest[half:]]
+    return spreading

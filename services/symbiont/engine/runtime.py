@@ -59,11 +59,16 @@ class Batch:
 
 
 class Runtime(Protocol):
-    """A frozen base in memory. Calls do not overlap: the engine sees to it."""
+    """A frozen base in memory. As many calls of `encode` overlap as it has lanes: the engine sees to it."""
 
     @property
     def facts(self) -> HostFacts:
         """The base that is loaded."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many batches it computes beside each other."""
         ...
 
     @property

@@ -20,7 +20,7 @@ class HostSettings:
     artifact_root: Path
     # Empty in the settings of a client, which fills it in for each host that it loads.
     base_digest: str = ""
-    # For one operation of the base; 0 leaves the runtime's own choice.
+    # That compute, shared by what the runtime computes at a time; 0 leaves its own choice.
     threads: int = 0
     # Bundles kept in memory.
     max_slots: int = 64

@@ -50,6 +50,11 @@ class TorchRuntime:
         return self._facts
 
     @property
+    def lanes(self) -> int:
+        """One: torch's threads share each operation, and hooks hold the batch's adapters."""
+        return 1
+
+    @property
     def tolerance(self) -> float:
         """Of fp32."""
         return TOLERANCE["fp32"]

@@ -7,6 +7,8 @@ import pytest
 from support.bundles import random_rows
 from symbiont.common.errors import NotFound, SymbiontError
 from symbiont.engine.answering import Answering, Job
+from symbiont.engine.engine import Engine
+from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.row import Row
 
 TIMEOUT_S = 5
@@ -30,6 +32,19 @@ def test_resident_bundles_are_answered_before_submit_returns(world, engine, answ
     (first, one), (second, two) = _job(world.bundles[0], ""), _job(world.bundles[0])
     answering.submit([first, second])
     assert [len(answer) for answer in (one.get_nowait(), two.get_nowait())] == [2, 1]
+
+
+def test_as_many_requests_as_lanes_are_computed_at_once(world, monkeypatch):
+    runtime = OpenVinoRuntime(world.store, world.base, threads=2)
+    both, real = threading.Barrier(2, timeout=TIMEOUT_S), runtime.encode
+    monkeypatch.setattr(runtime, "encode", lambda batch: (both.wait(), real(batch))[1])
+    answering = Answering(Engine(runtime, world.store))
+    (first, one), (second, two) = _job(""), _job("", "")
+    answering.submit([first])
+    assert one.empty()
+    answering.submit([second])
+    answering.close()
+    assert [len(answer.get_nowait()) for answer in (one, two)] == [1, 2]
 
 
 def test_a_bundle_that_is_being_loaded_delays_no_neighbour(world, engine, answering, monkeypatch):

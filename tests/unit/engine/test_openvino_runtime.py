@@ -2,6 +2,7 @@
 
 import logging
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,6 +54,23 @@ def test_mixed_is_alone_in_any_order_and_is_torchs(world, engine, seed):
     for index, answer in zip(order, engine.infer([rows[i] for i in order]), strict=True):
         np.testing.assert_allclose(answer, alone[index], rtol=0, atol=TOLERANCE)
         np.testing.assert_allclose(answer, torchs[index], rtol=0, atol=TOLERANCE)
+
+
+def test_lanes_do_not_mix(world):
+    """Several threads ask at once; each gets its own answers, also where a batch is cut for both lanes."""
+    engine = Engine(OpenVinoRuntime(world.store, world.base, threads=2), world.store)
+    assert engine.lanes == 2
+    batches = [_rows(world, seed, 30) for seed in range(6)]
+    alone = [[engine.infer([row])[0] for row in rows] for rows in batches]
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for _ in range(5):
+            for expected, answers in zip(alone, pool.map(engine.infer, batches), strict=True):
+                for one, other in zip(answers, expected, strict=True):
+                    np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def test_one_thread_is_one_lane(runtime):
+    assert runtime.lanes == 1
 
 
 def test_one_adapter_for_all_rows_is_the_same_as_in_a_mixture(world, engine):
