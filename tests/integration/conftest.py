@@ -69,7 +69,7 @@ class World:
         return self.tokenizer.encode(*texts)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         store = ArtifactStore(tmp_path_factory.mktemp("artifacts"))

@@ -17,7 +17,7 @@ from symbiont.api.inference.v1.catalogue_pb2_grpc import CatalogueServiceStub
 
 from .conftest import TEXTS, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLERANCE = 1e-4
 ADAPTERS: dict[str, dict[str, Any]] = {
     "none": {"rank": 0},
@@ -27,7 +27,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def catalogues(world: World) -> AsyncIterator[CatalogueServiceStub]:
     async with grpc.aio.insecure_channel(world.address) as channel:
         yield CatalogueServiceStub(channel)

@@ -25,14 +25,14 @@ from symbiont.client.inputs import Input
 
 from .conftest import FIELDS, TEXTS, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 KSERVE = ROOT / ".tools/kserve"
 BUF = Path(sys.executable).with_name("buf")
 Asked = list[tuple[Case, str, dict[str, Any]]]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def asked(world: World) -> Asked:
     """The cases with their models, and the outputs that the native API's answers stand for."""
     found: Asked = []

@@ -21,7 +21,7 @@ from symbiont.api.inference.v1 import inference_pb2 as pb
 
 from .conftest import FIELDS, MAX_TOKENS, TEXTS, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOLERANCE = 1e-4
 ADAPTERS: dict[str, dict[str, Any]] = {
     "none": {"rank": 0},
