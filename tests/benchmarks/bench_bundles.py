@@ -218,7 +218,7 @@ def host_settings(asked: argparse.Namespace, store: ArtifactStore) -> HostSettin
     return HostSettings(artifact_root=store.root, **values)  # type: ignore[arg-type]
 
 
-def report(found: dict[str, list[float]]) -> bool:
+def report(found: dict[str, list[float]], peft_adapters: int) -> bool:
     """Prints the table; returns whether every bar held."""
     console, table = Console(width=120), Table("measurement", "median", "lowest", "highest", title="many bundles")
     for name, figures in found.items():
@@ -226,7 +226,7 @@ def report(found: dict[str, list[float]]) -> bool:
     console.print(table)
     for way in ("single", "mixed", "swapped"):
         pairs = zip(found[f"PEFT: {way}"], found["PEFT: single"], strict=True)
-        console.print(f"PEFT: {way} / single: {median(a / b for a, b in pairs):.2f}")
+        console.print(f"PEFT, {peft_adapters} adapters: {way} / single: {median(a / b for a, b in pairs):.2f}")
     held = [_judge(console, *bar, found) for bar in BARS]
     hot = found["first call of a bundle, p99"][0]
     held.append(hot <= HOT_LOAD_P99_MS)
@@ -273,7 +273,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         store = ArtifactStore(Path(temporary) / "artifacts")
         found = asyncio.run(measure(asked, store, Path(temporary) / "triton"))
-    return 0 if report(found) or asked.small else 1
+    return 0 if report(found, asked.peft_adapters) or asked.small else 1
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class InferenceSettings(ServiceSettings):
         description="of a host's arithmetic in openvino: fp32; bf16 where the CPU has it; int8, for bundles that may, "
         "on any CPU; auto: bf16 where the CPU has it, and int8 for the bundles that may where it is fast there",
     )
-    host_threads: int = Field(0, ge=0, description="threads of one operation of a host; 0 leaves it to the runtime")
+    host_threads: int = Field(0, ge=0, description="threads that compute in a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")
     host_requests: int = Field(
         2, gt=0, description="requests that a host has at a time; all other rows wait here, in the order of their turns"
