@@ -1,6 +1,7 @@
 """What runs inside Triton: one frozen base, many bundles, and batches that mix them. Imports no gRPC.
 
-Only `torch_runtime` and `lora` import torch, so that a client can share `wire` without it.
+torch is imported by the runtime of that name and by what converts a base to a graph: neither a client, which shares
+`wire`, nor a host on CPU that finds the graph stored needs it.
 """
 
 import sys

@@ -19,16 +19,25 @@ def load_runtime(settings: HostSettings, store: ArtifactStore) -> Runtime:
     """
     # Before anything is imported: torch takes seconds, which the refusal of a missing base need not wait for.
     store.path("bases", settings.base_digest)
-    from symbiont.engine.torch_runtime import TorchRuntime, choose_device
-
     device = choose_device(settings.device)
     if _wants_openvino(settings, device):
         from symbiont.engine.openvino_runtime import OpenVinoRuntime
 
         _LOG.info("base %s computes in openvino, %s", settings.base_digest, settings.precision)
         return OpenVinoRuntime(store, settings.base_digest, threads=settings.threads, precision=settings.precision)
+    from symbiont.engine.torch_runtime import TorchRuntime
+
     _LOG.info("base %s computes in torch on %s, fp32", settings.base_digest, device)
     return TorchRuntime(store, settings.base_digest, threads=settings.threads, device=device)
+
+
+def choose_device(device: str) -> str:
+    """Returns what `auto` means here; any other name is itself."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _wants_openvino(settings: HostSettings, device: str) -> bool:

@@ -1,54 +1,26 @@
-"""Converts an encoder of transformers to an OpenVINO graph, and marks the places where adapters go."""
+"""Converts an encoder of transformers to an OpenVINO graph, by torch."""
 
-import re
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from openvino.frontend import FrontEndManager  # type: ignore[import-untyped]
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from symbiont.engine.encoders import Encoder
-
-_LINEAR = re.compile(r"__module\.encoder\.(?P<module>.+)/aten::linear/(MatMul|Add)")
-
-
-class LinearEnd(NamedTuple):
-    """The node that ends a linear module, and the module's sizes, which the graph does not always tell."""
-
-    node: str
-    inputs: int
-    outputs: int
+from symbiont.engine.inputs import lay_out
+from symbiont.engine.openvino_encoder import GraphEncoder, Probe, places
+from symbiont.engine.row import Ids
+from symbiont.engine.runtime import Array
 
 
-@dataclass(frozen=True, slots=True)
-class ConvertedEncoder:
-    """A graph from ids, mask and further `inputs`, each int64 [rows, tokens], to hidden states [rows, tokens, hidden].
-
-    Attributes:
-        base_digest: of what was converted.
-        model: an openvino.Model.
-        inputs: names of `Inputs`' arrays, in order.
-        linears: module -> where it ends.
-        attentions: names of the attention nodes, by layer.
-        heads: of attention, number and size.
-    """
-
-    base_digest: str
-    model: Any
-    inputs: tuple[str, ...]
-    linears: dict[str, LinearEnd]
-    attentions: list[str]
-    heads: tuple[int, int]
-
-
-def convert(encoder: Encoder) -> ConvertedEncoder:
+def convert(encoder: Encoder) -> GraphEncoder:
     """Converts by tracing: exporting the graph names no modules and takes three times as long.
 
-    Tracing keeps only the branches that it sees, so whoever uses the graph must compare its answers with the encoder's.
+    Tracing keeps only the branches that it sees, so whoever uses the graph must try it with the probes.
 
     Raises:
         RuntimeError: a linear module is not in the graph.
@@ -60,34 +32,16 @@ def convert(encoder: Encoder) -> ConvertedEncoder:
     model = _translate(_Traceable(encoder.model, inputs).eval(), tuple(examples))
     linears, attentions = places(model, encoder.facts.linears)
     heads = encoder.model.config.num_attention_heads
-    head_shape = heads, encoder.facts.hidden_size // heads
-    return ConvertedEncoder(encoder.facts.digest, model, tuple(inputs), linears, attentions, head_shape)
-
-
-def places(model: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, LinearEnd], list[str]]:
-    """Finds where adapters go by the names of nodes, which quantising and storing a graph leave as they are.
-
-    Args:
-        model: an openvino.Model.
-        sizes: of each linear module, (in, out).
-
-    Returns:
-        the ends of linear modules, and the names of the attention nodes by layer.
-
-    Raises:
-        RuntimeError: a linear module is not in the graph.
-    """
-    ends: dict[str, str] = {}
-    attentions: list[str] = []
-    for node in model.get_ordered_ops():
-        name = node.get_friendly_name()
-        if match := _LINEAR.fullmatch(name):
-            # The bias is added after the product, where there is one.
-            ends[match["module"]] = name
-        elif node.get_type_name() == "ScaledDotProductAttention":
-            attentions.append(name)
-    _check(sizes, ends)
-    return {name: LinearEnd(ends[name], *size) for name, size in sizes.items()}, attentions
+    return GraphEncoder(
+        facts=encoder.facts,
+        form=encoder.form,
+        model=model,
+        inputs=tuple(inputs),
+        linears=linears,
+        attentions=attentions,
+        heads=(heads, encoder.facts.hidden_size // heads),
+        probes=_probes(encoder),
+    )
 
 
 def _translate(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:
@@ -120,6 +74,18 @@ class _Traceable(nn.Module):
         return hidden
 
 
-def _check(expected: Iterable[str], found: Iterable[str]) -> None:
-    if missing := set(expected) - set(found):
-        raise RuntimeError(f"modules not found in the converted graph: {sorted(missing)[:4]}")
+def _probes(encoder: Encoder) -> tuple[Probe, ...]:
+    """Returns rows of other lengths than those that were traced: one token, and several with two texts."""
+    generator = np.random.default_rng(0)
+    lengths = (1, 2, min(37, encoder.facts.max_length), 5)
+    rows = [generator.integers(0, encoder.facts.vocab_size, length).astype(np.int32) for length in lengths]
+    return tuple(Probe(ids, len(ids) // 2, _alone(encoder, ids, len(ids) // 2)) for ids in rows)
+
+
+def _alone(encoder: Encoder, ids: Ids, start: int) -> Array:
+    inputs = lay_out(encoder.form, [ids], [start], [0])
+    types = {"token_type_ids": torch.from_numpy(inputs.types)} if start and encoder.form.has_types else {}
+    with torch.inference_mode():
+        hidden = encoder.model(input_ids=torch.from_numpy(inputs.ids), **types).last_hidden_state
+    answer: Array = hidden[0].numpy()
+    return answer

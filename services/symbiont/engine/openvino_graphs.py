@@ -10,7 +10,7 @@ from typing import Any
 import openvino as ov  # type: ignore[import-untyped]
 
 from symbiont.engine.openvino_adapters import Gatherer, OpenVinoAdapter
-from symbiont.engine.openvino_convert import ConvertedEncoder
+from symbiont.engine.openvino_encoder import GraphEncoder
 from symbiont.engine.openvino_grafts import Feature, Graft, Grafted
 from symbiont.engine.runtime import Arithmetic, Array
 
@@ -60,7 +60,7 @@ class GraphTable:
     while rows wait. The others are narrower, hence faster, and made while there is room: the plain base is the first.
     """
 
-    def __init__(self, encoder: ConvertedEncoder, *, threads: int, lanes: int, arithmetic: Arithmetic) -> None:
+    def __init__(self, encoder: GraphEncoder, *, threads: int, lanes: int, arithmetic: Arithmetic) -> None:
         """Compiles the plain base, whose `threads` the lanes share; 0 leaves OpenVINO's own choice."""
         self._encoder = encoder
         self._lanes = lanes
@@ -105,7 +105,7 @@ class GraphTable:
         return Graph(compiled, grafted.parts, self._lanes)
 
 
-def graft(encoder: ConvertedEncoder, features: frozenset[Feature]) -> Grafted:
+def graft(encoder: GraphEncoder, features: frozenset[Feature]) -> Grafted:
     """Returns the encoder with inputs for these features."""
     clone = Graft(encoder.model)
     # Low-rank pairs first: they read what their module reads, whatever is added to what it gives.

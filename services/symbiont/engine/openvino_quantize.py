@@ -5,22 +5,19 @@ al., arXiv 2211.10438). Of the rows only ranges of activations stay.
 """
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import nncf  # type: ignore[import-untyped]
 import numpy as np
-import openvino as ov  # type: ignore[import-untyped]
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # type: ignore[import-untyped]
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.engine.encoders import Encoder, load_encoder
 from symbiont.engine.inputs import lay_out
-from symbiont.engine.openvino_convert import ConvertedEncoder, convert
-from symbiont.engine.openvino_quantized import GRAPH, KIND, WEIGHTS, Fields
+from symbiont.engine.openvino_encoder import GraphEncoder
+from symbiont.engine.openvino_quantized import KIND, Fields
+from symbiont.engine.openvino_stored import load_graph, put_graph
 from symbiont.engine.row import Ids
 
 
@@ -40,41 +37,36 @@ def quantize_base(
         IntegrityError: the base is damaged, or its manifest does not describe it.
         RuntimeError: the graph cannot be converted or quantised.
     """
-    encoder = load_encoder(store, base_digest)
-    converted = convert(encoder)
+    base = load_graph(store, base_digest)
     say("quantizing")
-    model = _quantize(converted, list(_inputs(encoder, converted, rows)))
+    model = _quantize(base, list(_inputs(base, rows)))
     say("storing")
     fields = Fields(
         base_digest=base_digest,
-        inputs=converted.inputs,
+        inputs=base.inputs,
         rows=len(rows),
         versions={package: version(package) for package in ("nncf", "openvino")},
     )
-    with tempfile.TemporaryDirectory() as folder:
-        # What is not int8 stays fp32: half of it would be an error of its own.
-        ov.save_model(model, Path(folder) / GRAPH, compress_to_fp16=False)
-        files: dict[str, Path | bytes] = {name: Path(folder) / name for name in (GRAPH, WEIGHTS)}
-        return store.put(KIND, files, fields.model_dump(mode="json"))
+    return put_graph(store, KIND, model, fields)
 
 
-def _inputs(encoder: Encoder, converted: ConvertedEncoder, rows: Sequence[Ids]) -> Iterator[list[Any]]:
+def _inputs(base: GraphEncoder, rows: Sequence[Ids]) -> Iterator[list[Any]]:
     """Yields one row at a time: padding would count as much as tokens do."""
     for row in rows:
-        inputs = lay_out(encoder.form, [row], [0], [0])
-        yield [np.asarray(getattr(inputs, name), np.int64) for name in converted.inputs]
+        inputs = lay_out(base.form, [row], [0], [0])
+        yield [np.asarray(getattr(inputs, name), np.int64) for name in base.inputs]
 
 
-def _quantize(converted: ConvertedEncoder, batches: Sequence[list[Any]]) -> Any:
+def _quantize(base: GraphEncoder, batches: Sequence[list[Any]]) -> Any:
     # It tells each node that it leaves alone.
     nncf.set_log_level(logging.WARNING)
     return nncf.quantize(
-        converted.model.clone(),
+        base.model.clone(),
         nncf.Dataset(batches, lambda batch: dict(enumerate(batch))),
         subset_size=len(batches),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=nncf.IgnoredScope(names=_left_in_fp32(converted)),
+        ignored_scope=nncf.IgnoredScope(names=_left_in_fp32(base)),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # All that was seen, instead of the mean of the rows' extremes: an adapter goes further than the base.
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
@@ -85,16 +77,16 @@ def _quantize(converted: ConvertedEncoder, batches: Sequence[list[Any]]) -> Any:
     )
 
 
-def _left_in_fp32(converted: ConvertedEncoder) -> list[str]:
+def _left_in_fp32(base: GraphEncoder) -> list[str]:
     """Returns the nodes that are not quantised: they are where int8 costs most of the accuracy.
 
     Tables of embeddings, of which looking up a row is no faster in int8. What attention compares, because there too
     nothing would be faster, and because an adapter of queries moves them out of the ranges of the base. And the linear
     modules that make rows narrower, the second ones of feed-forward networks: what they read has the outliers.
     """
-    narrowing = {name for name, end in converted.linears.items() if end.inputs > end.outputs}
-    names = list(converted.attentions)
-    for node in converted.model.get_ops():
+    narrowing = {name for name, end in base.linears.items() if end.inputs > end.outputs}
+    names = list(base.attentions)
+    for node in base.model.get_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
         linear = name.removeprefix("__module.encoder.").partition("/aten::linear/MatMul")
         if (kind == "Gather" and "/aten::embedding/" in name) or (kind == "MatMul" and linear[0] in narrowing):

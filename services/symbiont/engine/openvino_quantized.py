@@ -4,18 +4,17 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-import openvino as ov  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, ResourceExhausted
-from symbiont.engine.openvino_convert import ConvertedEncoder, places
+from symbiont.engine.openvino_encoder import GraphEncoder
 from symbiont.engine.openvino_graphs import GraphTable
+from symbiont.engine.openvino_stored import read_graph
 
 KIND = "quantized"
-GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
 # Quantised forms that bundles in memory use at a time. Two, so that bundles of the one before stay while those of a
 # new one come; each holds the weights of its graphs.
 MAX_TABLES = 2
@@ -41,7 +40,7 @@ class Fields(BaseModel):
     versions: dict[str, str]
 
 
-def load_quantized(store: ArtifactStore, digest: str, base: ConvertedEncoder) -> ConvertedEncoder:
+def load_quantized(store: ArtifactStore, digest: str, base: GraphEncoder) -> GraphEncoder:
     """Loads and verifies a quantised form of a base.
 
     Raises:
@@ -52,17 +51,11 @@ def load_quantized(store: ArtifactStore, digest: str, base: ConvertedEncoder) ->
         fields = Fields.model_validate(store.manifest(KIND, digest))
     except ValidationError as exc:
         raise IntegrityError(f"{KIND}/{digest}: the manifest does not describe a quantised base") from exc
-    if fields.base_digest != base.base_digest:
-        raise IntegrityError(f"{KIND}/{digest}: made of the base {fields.base_digest}, not of {base.base_digest}")
+    if fields.base_digest != base.facts.digest:
+        raise IntegrityError(f"{KIND}/{digest}: made of the base {fields.base_digest}, not of {base.facts.digest}")
     if fields.inputs != base.inputs:
         raise IntegrityError(f"{KIND}/{digest}: takes {fields.inputs}, the base takes {base.inputs}")
-    folder = store.path(KIND, digest)
-    try:
-        model: Any = ov.Core().read_model(folder / GRAPH, folder / WEIGHTS)
-        sizes = {name: (end.inputs, end.outputs) for name, end in base.linears.items()}
-        linears, attentions = places(model, sizes)
-    except RuntimeError as exc:
-        raise IntegrityError(f"{KIND}/{digest}: is no graph of this base: {exc}") from exc
+    model, linears, attentions = read_graph(store, KIND, digest, base.facts)
     if len(attentions) != len(base.attentions):
         raise IntegrityError(f"{KIND}/{digest}: has {len(attentions)} layers, the base has {len(base.attentions)}")
     return replace(base, model=model, linears=linears, attentions=attentions)

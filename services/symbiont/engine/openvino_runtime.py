@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.adapters import Adapter
-from symbiont.engine.encoders import Encoder, load_encoder
 from symbiont.engine.inputs import Bools, lay_out
 from symbiont.engine.openvino_adapters import Layouts, OpenVinoAdapter
-from symbiont.engine.openvino_convert import convert
+from symbiont.engine.openvino_encoder import Probe
 from symbiont.engine.openvino_graphs import GraphTable
 from symbiont.engine.openvino_quantized import QuantizedTables, load_quantized
+from symbiont.engine.openvino_stored import load_graph
 from symbiont.engine.precision import choose
 from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
 from symbiont.engine.settings import Precision
@@ -41,23 +40,21 @@ class OpenVinoRuntime:
             IntegrityError: the base is damaged, or its manifest does not describe it.
             RuntimeError: the compiled graph does not answer as the base does.
         """
-        encoder = load_encoder(store, digest)
-        self._facts, self._form = encoder.facts, encoder.form
-        converted = convert(encoder)
-        self._names = converted.inputs
+        base = load_graph(store, digest)
+        self._facts, self._form, self._names = base.facts, base.form, base.inputs
         arithmetic, takes_int8 = choose(precision)
         self._lanes = min(MAX_LANES, threads or len(os.sched_getaffinity(0)))
-        self._graphs = GraphTable(converted, threads=threads, lanes=self._lanes, arithmetic=arithmetic)
+        self._graphs = GraphTable(base, threads=threads, lanes=self._lanes, arithmetic=arithmetic)
 
         def load(quantized: str) -> GraphTable:
             # What is not quantised in it stays fp32 on every CPU: it is what the bundle was checked with.
-            encoder = load_quantized(store, quantized, converted)
+            encoder = load_quantized(store, quantized, base)
             return GraphTable(encoder, threads=threads, lanes=self._lanes, arithmetic="fp32")
 
         self._tables = QuantizedTables(load) if takes_int8 else None
         self._layouts = Layouts()
         self._tolerance = TOLERANCE[arithmetic]
-        _compare(self, encoder)
+        _compare(self, base.probes)
 
     @property
     def facts(self) -> HostFacts:
@@ -142,26 +139,13 @@ def _mean(hidden: Array, mask: Bools) -> Array:
     return mean
 
 
-def _compare(runtime: OpenVinoRuntime, encoder: Encoder) -> None:
-    """Tracing keeps only what it sees: tries the graph on other shapes than it was made with."""
-    generator = np.random.default_rng(0)
-    longest = min(37, encoder.facts.max_length)
-    for lengths in ((1,), (2, longest, 5)):
-        rows = [generator.integers(0, encoder.facts.vocab_size, length).astype(np.int32) for length in lengths]
-        starts = [length // 2 for length in lengths]
-        count = len(rows)
+def _compare(runtime: OpenVinoRuntime, probes: Sequence[Probe]) -> None:
+    """Tracing keeps only what it sees: tries the graph on other shapes than it was made with, alone and together."""
+    for tried in (probes[:1], probes[1:]):
+        count = len(tried)
+        rows, starts = [probe.ids for probe in tried], [probe.segment_start for probe in tried]
         got = runtime.encode(Batch(rows, [None] * count, ["tokens"] * count, starts))
-        for ids, start, answer in zip(rows, starts, got, strict=True):
-            expected = _alone(encoder, ids, start)
-            worst = float(np.abs(answer - expected).max() / np.abs(expected).max())
+        for probe, answer in zip(tried, got, strict=True):
+            worst = float(np.abs(answer - probe.hidden).max() / np.abs(probe.hidden).max())
             if not worst <= runtime.tolerance:
                 raise RuntimeError(f"the compiled graph differs from its base by {worst:.2g} of its greatest value")
-
-
-def _alone(encoder: Encoder, ids: Any, start: int) -> Array:
-    inputs = lay_out(encoder.form, [ids], [start], [0])
-    types = {"token_type_ids": torch.from_numpy(inputs.types)} if start and encoder.form.has_types else {}
-    with torch.inference_mode():
-        hidden = encoder.model(input_ids=torch.from_numpy(inputs.ids), **types).last_hidden_state
-    answer: Array = hidden[0].numpy()
-    return answer

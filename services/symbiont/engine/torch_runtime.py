@@ -27,7 +27,7 @@ class TorchRuntime:
             store: where it is.
             digest: of the artifact of kind `bases`.
             threads: for one operation; 0 leaves torch's own choice.
-            device: as torch names it, or `auto` for a GPU where there is one.
+            device: as torch names it.
 
         Raises:
             NotFound: no such base.
@@ -35,7 +35,7 @@ class TorchRuntime:
         """
         if threads:
             torch.set_num_threads(threads)
-        self._device = torch.device(choose_device(device))
+        self._device = torch.device(device)
         encoder = load_encoder(store, digest)
         self._model, self._facts, self._form = encoder.model, encoder.facts, encoder.form
         self._model.to(self._device)
@@ -117,13 +117,6 @@ class TorchRuntime:
             return outputs if self._houlsby is None else self._houlsby.add(name, outputs)
 
         return add_adapters
-
-
-def choose_device(device: str) -> str:
-    """Returns what `auto` means here; any other name is itself."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _view(hidden: Tensor, mask: Tensor, views: Sequence[View]) -> Sequence[Array]:

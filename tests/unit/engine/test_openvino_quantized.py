@@ -19,7 +19,7 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound, ResourceExhausted
 from symbiont.engine import openvino_quantized, openvino_runtime
 from symbiont.engine.engine import Engine
-from symbiont.engine.openvino_convert import ConvertedEncoder
+from symbiont.engine.openvino_encoder import GraphEncoder
 from symbiont.engine.openvino_quantize import quantize_base
 from symbiont.engine.openvino_quantized import KIND, load_quantized
 from symbiont.engine.openvino_runtime import OpenVinoRuntime
@@ -87,7 +87,7 @@ def _without_adapter(engine: Engine, reference: Reference, rows) -> np.ndarray:
     return np.stack(encoded) @ reference.head.weight.detach().numpy().T + reference.head.bias.detach().numpy()
 
 
-def _with_exact_activations(store: ArtifactStore, digest: str, base: ConvertedEncoder) -> ConvertedEncoder:
+def _with_exact_activations(store: ArtifactStore, digest: str, base: GraphEncoder) -> GraphEncoder:
     loaded = load_quantized(store, digest, base)
     for node in loaded.model.get_ordered_ops():
         if node.get_type_name() == "FakeQuantize":

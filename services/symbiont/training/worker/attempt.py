@@ -96,6 +96,7 @@ def run_attempt(
     if inputs.quantized_digest:
         truth = [int(label) for label in head.targets(head_settings, held_labels)]
         bundle = _with_int8(bundle, artifacts, inputs.quantized_digest, held_rows, truth, send)
+    _leave_graph(artifacts, inputs.base_digest, send)
     send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
 
 
@@ -144,6 +145,19 @@ def _with_int8(
         return bundle
     send(LogLine(in_words(checked)))
     return replace(bundle, manifest=bundle.manifest.model_copy(update={"int8": checked}))
+
+
+def _leave_graph(artifacts: ArtifactStore, base_digest: str, send: Reporter) -> None:
+    """Stores the graph that hosts on CPU compute, where there is none: hosts may see the store read-only.
+
+    Whatever goes wrong here must not cost the training that is done; a host converts the base itself then.
+    """
+    try:
+        from symbiont.engine.openvino_stored import load_graph
+
+        load_graph(artifacts, base_digest)
+    except Exception as exc:  # noqa: BLE001
+        send(LogLine(f"hosts will convert the base themselves: {exc}"))
 
 
 def _bundle(attempt: Attempt, network: Network, evaluation: Evaluation) -> Bundle:

@@ -1,5 +1,6 @@
 """An attempt, in process: it learns, it resumes bit-exactly, and what it stores is what it trained."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -138,3 +139,15 @@ def _rows(run: Run, attempt: Attempt) -> list[tuple[str, str]]:
     from symbiont.training.data.datasets import read_rows
 
     return list(read_rows(run.artifacts, attempt.inputs.dataset_digest))
+
+
+def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = run.attempt()
+    plain = run(attempt)
+    assert [run.artifacts.manifest("graphs", digest)["facts"]["digest"] for digest in run.artifacts.list("graphs")] == [
+        attempt.inputs.base_digest
+    ]
+    monkeypatch.setitem(sys.modules, "symbiont.engine.openvino_stored", None)
+    assert run(attempt) == plain
+    (said,) = [line.text for line in run.of(types.LogLine) if "convert the base" in line.text]
+    assert said.startswith("hosts will convert the base themselves: ")

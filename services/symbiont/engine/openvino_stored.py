@@ -1,0 +1,152 @@
+"""The graph of a base as an artifact, so that only the first to need it converts, and only that one imports torch.
+
+Its id is the base's digest and OpenVINO's version: whoever has the base finds it. Whoever may not write, as hosts that
+see the store read-only, uses what is there and converts in memory where nothing is.
+"""
+
+import logging
+import tempfile
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import openvino as ov  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.numpy import load_file, save
+
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
+from symbiont.engine.inputs import InputForm
+from symbiont.engine.openvino_encoder import GraphEncoder, LinearEnd, Probe, places
+from symbiont.engine.runtime import HostFacts
+
+KIND = "graphs"
+# Files of an artifact.
+GRAPH, WEIGHTS, PROBES = "encoder.xml", "encoder.bin", "probes.safetensors"
+_LOG = logging.getLogger(__name__)
+
+
+class Fields(BaseModel):
+    """The manifest of the artifact, but for its files; names are those of `GraphEncoder`.
+
+    Attributes:
+        segment_starts: of each probe.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["graph"] = "graph"
+    format_version: Literal[1] = 1
+    facts: HostFacts
+    form: InputForm
+    inputs: tuple[str, ...]
+    heads: tuple[int, int]
+    segment_starts: tuple[int, ...]
+
+
+def load_graph(store: ArtifactStore, base_digest: str) -> GraphEncoder:
+    """Returns the graph of a base: the stored one, or, where there is none, a new one, which it stores if it may.
+
+    Raises:
+        NotFound: no such base.
+        IntegrityError: the base is damaged, or its manifest does not describe it.
+        RuntimeError: the base cannot be converted.
+    """
+    store.path("bases", base_digest)
+    stored = _find(store, base_digest)
+    if stored is not None:
+        return stored
+    from symbiont.engine.encoders import load_encoder
+    from symbiont.engine.openvino_convert import convert
+
+    encoder = convert(load_encoder(store, base_digest))
+    _keep(store, encoder)
+    return encoder
+
+
+def put_graph(
+    store: ArtifactStore, kind: str, model: Any, fields: BaseModel, files: dict[str, Path | bytes] | None = None
+) -> str:
+    """Stores an openvino.Model with further files; returns the digest of the artifact."""
+    with tempfile.TemporaryDirectory() as folder:
+        # What is not int8 stays fp32: half of it would be an error of its own.
+        ov.save_model(model, Path(folder) / GRAPH, compress_to_fp16=False)
+        graph = {name: Path(folder) / name for name in (GRAPH, WEIGHTS)}
+        return store.put(kind, {**graph, **(files or {})}, fields.model_dump(mode="json"))
+
+
+def read_graph(
+    store: ArtifactStore, kind: str, digest: str, facts: HostFacts
+) -> tuple[Any, dict[str, LinearEnd], list[str]]:
+    """Returns what `put_graph` stored, and where in it adapters go.
+
+    Raises:
+        NotFound: no such artifact.
+        IntegrityError: it is damaged, or is no graph of the base with these facts.
+    """
+    folder = store.path(kind, digest)
+    try:
+        model: Any = ov.Core().read_model(folder / GRAPH, folder / WEIGHTS)
+        return model, *places(model, facts.linears)
+    except RuntimeError as exc:
+        raise IntegrityError(f"{kind}/{digest}: is no graph of this base: {exc}") from exc
+
+
+def _find(store: ArtifactStore, base_digest: str) -> GraphEncoder | None:
+    try:
+        digest = store.resolve(KIND, _identifier(base_digest))
+    except NotFound:
+        return None
+    try:
+        return _read(store, digest, base_digest)
+    except (NotFound, IntegrityError) as exc:
+        _LOG.warning("the base %s is converted anew: %s", base_digest, exc)
+        with suppress(OSError):
+            store.delete(KIND, digest)
+        return None
+
+
+def _read(store: ArtifactStore, digest: str, base_digest: str) -> GraphEncoder:
+    try:
+        fields = Fields.model_validate(store.manifest(KIND, digest))
+    except ValidationError as exc:
+        raise IntegrityError(f"{KIND}/{digest}: the manifest does not describe a graph") from exc
+    if fields.facts.digest != base_digest:
+        raise IntegrityError(f"{KIND}/{digest}: made of the base {fields.facts.digest}, not of {base_digest}")
+    model, linears, attentions = read_graph(store, KIND, digest, fields.facts)
+    probes = _probes(load_file(store.path(KIND, digest) / PROBES), fields.segment_starts)
+    return GraphEncoder(fields.facts, fields.form, model, fields.inputs, linears, attentions, fields.heads, probes)
+
+
+def _keep(store: ArtifactStore, encoder: GraphEncoder) -> None:
+    fields = Fields(
+        facts=encoder.facts,
+        form=encoder.form,
+        inputs=encoder.inputs,
+        heads=encoder.heads,
+        segment_starts=tuple(probe.segment_start for probe in encoder.probes),
+    )
+    arrays = {
+        f"{index}.{name}": getattr(probe, name)
+        for index, probe in enumerate(encoder.probes)
+        for name in ("ids", "hidden")
+    }
+    try:
+        digest = put_graph(store, KIND, encoder.model, fields, {PROBES: save(arrays)})
+    except OSError as exc:
+        _LOG.info("the graph of the base %s is not stored: %s", encoder.facts.digest, exc)
+        return
+    # Another may have been faster; its graph does the same.
+    with suppress(AlreadyExists):
+        store.tag(KIND, _identifier(encoder.facts.digest), digest)
+        return
+    store.delete(KIND, digest)
+
+
+def _probes(arrays: dict[str, Any], starts: tuple[int, ...]) -> tuple[Probe, ...]:
+    return tuple(Probe(arrays[f"{n}.ids"], start, arrays[f"{n}.hidden"]) for n, start in enumerate(starts))
+
+
+def _identifier(base_digest: str) -> str:
+    return f"{base_digest}.{version('openvino')}"
