@@ -70,4 +70,5 @@ class HoulsbyBatch:
         up_bias = gathered([layer.up_bias for layer in layers])
         rows = torch.tensor([row for row, _ in found], device=outputs.device)
         hidden = activation(outputs.index_select(0, rows) @ down + down_bias)
-        outputs.index_add_(0, rows, hidden @ up + up_bias)
+        # In bf16 products have that type and biases have not.
+        outputs.index_add_(0, rows, (hidden @ up + up_bias).to(outputs.dtype))

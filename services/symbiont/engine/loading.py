@@ -27,8 +27,10 @@ def load_runtime(settings: HostSettings, store: ArtifactStore) -> Runtime:
         return OpenVinoRuntime(store, settings.base_digest, threads=settings.threads, precision=settings.precision)
     from symbiont.engine.torch_runtime import TorchRuntime
 
-    _LOG.info("base %s computes in torch on %s, fp32", settings.base_digest, device)
-    return TorchRuntime(store, settings.base_digest, threads=settings.threads, device=device)
+    _LOG.info("base %s computes in torch on %s, %s", settings.base_digest, device, settings.precision)
+    return TorchRuntime(
+        store, settings.base_digest, threads=settings.threads, device=device, precision=settings.precision
+    )
 
 
 def choose_device(device: str) -> str:

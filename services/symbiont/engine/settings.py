@@ -7,8 +7,8 @@ from typing import Literal, Self, cast, get_args
 from symbiont.common.errors import InvalidArgument
 
 RuntimeName = Literal["auto", "torch", "openvino"]
-# `auto` is bf16 where the CPU has it, else fp32, and int8 for the bundles that allow it where the CPU has int8 dot
-# products; `int8` is int8 for those on any CPU, and fp32 for all others.
+# `auto` is bf16 where the CPU (for openvino) or the GPU (for torch) has it, else fp32, and in openvino int8 for bundles
+# that allow it where the CPU has int8 dot products; `int8` is int8 for those on any CPU, and fp32 for all others.
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 
@@ -28,7 +28,7 @@ class HostSettings:
     device: str = "cpu"
     # What computes: `openvino` is for CPU only, and what `auto` means there, where it is installed.
     runtime: RuntimeName = "auto"
-    # Of openvino's arithmetic; `bf16` is fp32 where the CPU has no bf16. torch computes in fp32.
+    # Of the arithmetic; in openvino `bf16` is fp32 where the CPU has no bf16.
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -37,8 +37,8 @@ class HostSettings:
         _check("precision", self.precision, get_args(Precision))
         if self.runtime == "openvino" and self.device not in ("cpu", "auto"):
             raise InvalidArgument("device", f"{self.device!r}: the runtime openvino computes on cpu only")
-        if self.runtime != "openvino" and self.precision not in ("auto", "fp32"):
-            raise InvalidArgument("precision", f"{self.precision!r}: needs the runtime openvino, not {self.runtime}")
+        if self.runtime != "openvino" and self.precision == "int8":
+            raise InvalidArgument("precision", f"'int8': needs the runtime openvino, not {self.runtime}")
 
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""

@@ -14,13 +14,22 @@ from symbiont.engine.houlsby import HoulsbyBatch, TorchBottleneck, TorchHoulsby
 from symbiont.engine.inputs import Inputs, lay_out
 from symbiont.engine.lora import LoraBatch, TorchAdapter
 from symbiont.engine.prefix import PrefixBatch, TorchPrefix
-from symbiont.engine.runtime import TOLERANCE, Array, Batch, HostFacts, View
+from symbiont.engine.runtime import TOLERANCE, Arithmetic, Array, Batch, HostFacts, View
+from symbiont.engine.settings import Precision
 
 
 class TorchRuntime:
     """A frozen encoder. Loading it sets torch's thread count for the whole process."""
 
-    def __init__(self, store: ArtifactStore, digest: str, *, threads: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        digest: str,
+        *,
+        threads: int = 0,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
         """Loads and verifies a base.
 
         Args:
@@ -28,6 +37,7 @@ class TorchRuntime:
             digest: of the artifact of kind `bases`.
             threads: for one operation; 0 leaves torch's own choice.
             device: as torch names it.
+            precision: of the arithmetic; weights, adapters and answers are fp32 all the same.
 
         Raises:
             NotFound: no such base.
@@ -36,6 +46,7 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         self._device = torch.device(device)
+        self._arithmetic = _arithmetic(precision, self._device)
         encoder = load_encoder(store, digest)
         self._model, self._facts, self._form = encoder.model, encoder.facts, encoder.form
         self._model.to(self._device)
@@ -56,8 +67,8 @@ class TorchRuntime:
 
     @property
     def tolerance(self) -> float:
-        """Of fp32."""
-        return TOLERANCE["fp32"]
+        """Of the arithmetic."""
+        return TOLERANCE[self._arithmetic]
 
     def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby | TorchPrefix:
         """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
@@ -91,11 +102,14 @@ class TorchRuntime:
         shifts = prefix.lengths if prefix else [0] * len(prefixes)
         inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, shifts)
         mask = self._move(inputs.mask)
+        in_bf16 = self._arithmetic == "bf16"
         try:
-            hidden: Tensor = self._model(**self._arguments(inputs, mask, prefix)).last_hidden_state
+            # Matrix products and attention alone: norms and softmax stay fp32.
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=in_bf16):
+                hidden: Tensor = self._model(**self._arguments(inputs, mask, prefix)).last_hidden_state
         finally:
             self._lora = self._houlsby = None
-        return _view(hidden, mask, batch.views)
+        return _view(hidden.float(), mask, batch.views)
 
     def _arguments(self, inputs: Inputs, mask: Tensor, prefix: PrefixBatch | None) -> dict[str, Any]:
         arguments: dict[str, Any] = {"input_ids": self._move(inputs.ids), "attention_mask": mask.long()}
@@ -117,6 +131,13 @@ class TorchRuntime:
             return outputs if self._houlsby is None else self._houlsby.add(name, outputs)
 
         return add_adapters
+
+
+def _arithmetic(precision: Precision, device: torch.device) -> Arithmetic:
+    """Returns what a precision means here: `auto` is fp32 on CPU, where this is the reference."""
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if precision == "bf16" else "fp32"
 
 
 def _view(hidden: Tensor, mask: Tensor, views: Sequence[View]) -> Sequence[Array]:

@@ -50,8 +50,8 @@ class InferenceSettings(ServiceSettings):
     )
     host_precision: Precision = Field(
         "auto",
-        description="of a host's arithmetic in openvino: fp32; bf16 where the CPU has it; int8, for bundles that may, "
-        "on any CPU; auto: bf16 where the CPU has it, and int8 for the bundles that may where it is fast there",
+        description="of a host's arithmetic: fp32; bf16, in openvino where the CPU has it; int8, in openvino, for "
+        "bundles that may; auto: bf16 where CPU or GPU has it, and int8 for bundles that may where it is fast",
     )
     host_threads: int = Field(0, ge=0, description="threads that compute in a host; 0 leaves it to the runtime")
     host_bundles: int = Field(64, gt=0, description="bundles that a host keeps in memory")

@@ -17,8 +17,8 @@ def test_settings_survive_the_parameters():
     [
         ("runtime", {"runtime": "onnx"}),
         ("precision", {"precision": "fp8"}),
-        ("precision", {"runtime": "torch"}),
-        ("precision", {"runtime": "auto"}),
+        ("precision", {"runtime": "torch", "precision": "int8"}),
+        ("precision", {"runtime": "auto", "precision": "int8"}),
         ("device", {"device": "cuda"}),
         ("parameters", {"threads": "two"}),
     ],
