@@ -131,32 +131,34 @@ async def test_a_reader_that_does_not_read_is_not_served_ahead(launch: Any, stor
     running = await launch("tokenization", artifact_root=str(store.root))
     memory = psutil.Process(running.process.pid).memory_info
     stub: Any = TokenizationServiceStub(running.channel)
-    name, texts, total, sent = put("minilm"), [ENGLISH * 8] * 400, 180, 0
+    # Many times what the windows of the connection take, which grow with the machine's slowness.
+    name, texts, cap, sent = put("minilm"), [ENGLISH * 8] * 400, 1000, 0
     # A first stream, read as it comes, so that what is loaded once does not count.
     assert len([part async for part in stub.TokenizeStream(iter([settings(name), *[batch(texts)] * 8]))]) == 8
-    before = memory().rss
+    before, enough = memory().rss, asyncio.Event()
 
     async def messages() -> AsyncIterator[pb.TokenizeStreamRequest]:
         nonlocal sent
         yield settings(name, options=pb.TokenizeOptions(outputs=[1, 2, 3, 4]))
-        for _ in range(total):
+        while sent < cap and not enough.is_set():
             yield batch(texts)
             sent += 1
 
     answers = aiter(stub.TokenizeStream(messages()))
     first = await anext(answers)
-    seen = -1
-    # Until nothing moves any more.
-    while sent > seen:
-        seen = sent
-        await asyncio.sleep(1.5)
+    seen, quiet = sent, 0
+    # Until nothing moves any more, and for longer than a busy machine pauses.
+    while quiet < 4:
+        await asyncio.sleep(0.5)
+        seen, quiet = sent, (quiet + 1 if sent == seen else 0)
     value = await running.samples()
 
-    assert sent < 0.75 * total
+    assert sent < cap
     assert value("symbiont_tokenization_held_bytes") <= 4 * batch(texts).ByteSize()
     assert memory().rss - before < 64 << 20
+    enough.set()
     rest = [part.batch async for part in answers]
-    assert [first.batch, *rest] == list(range(total))
+    assert [first.batch, *rest] == list(range(sent))
     assert memory().rss - before < 128 << 20
 
 
