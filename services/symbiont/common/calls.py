@@ -35,6 +35,9 @@ STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
     errors.IntegrityError: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
+# A status stands in trailers, of which gRPC takes 8 KiB: its text three times, there escaped and here in base64.
+MAX_TEXT_BYTES = 1000
+
 
 class WrappingServer:
     """What generated code adds services to: it adds them to a server, with all that happens around their calls.
@@ -170,7 +173,7 @@ async def _abort(context: Context, error: BaseException) -> None:
     if isinstance(error, errors.SymbiontError) and type(error) is not errors.SymbiontError:
         # Not the text: it may repeat what the caller sent.
         get_logger().info("refused", reason=error.reason, field=error.field)
-        code, text = status_code(error), str(error)
+        code, text = status_code(error), _bounded(str(error))
         details = _details(error, text)
         if isinstance(error, errors.ResourceExhausted) and error.retry_after_s is not None:
             pushback = ((PUSHBACK_KEY, str(round(1000 * error.retry_after_s))),)
@@ -183,6 +186,12 @@ async def _abort(context: Context, error: BaseException) -> None:
         target.Pack(detail)
     status = rpc_status.to_status(status_pb2.Status(code=code_pb2.Code.Value(code.name), message=text, details=packed))
     await context.abort(code, text, (*(status.trailing_metadata or ()), *pushback, (METADATA_KEY, request_id)))
+
+
+def _bounded(text: str) -> str:
+    """Returns a text that its reader gets: a longer one, which repeats what a caller sent, would be lost whole."""
+    encoded = text.encode()
+    return text if len(encoded) <= MAX_TEXT_BYTES else encoded[:MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
 def _details(error: errors.SymbiontError, text: str) -> list[Any]:

@@ -14,6 +14,7 @@ TEXT = pb.Instance(text="fine")
 PAIR = pb.Instance(pair=pb.Pair(first="one", second="two"))
 QUESTION = pb.Instance(question_context=pb.QuestionContext(question="one", context="two"))
 NAN = float("nan")
+AGE = {"name": "age", "number": 1}
 
 
 def request(*instances: Any, model: str = "models/mood", **options: Any) -> pb.PredictRequest:
@@ -55,6 +56,14 @@ BAD: list[tuple[str, pb.PredictRequest, str]] = [
     ("an alias of nothing", request(model="models/mood@"), "model"),
     ("version zero", request(model="models/mood/versions/0"), "model"),
     ("version latest", request(model="models/mood/versions/latest"), "model"),
+    ("a version by two numbers", request(model="models/mood/versions/1/versions/2"), "model"),
+    ("a version with a zero before it", request(model="models/mood/versions/01"), "model"),
+    ("a version and an alias", request(model="models/mood@production/versions/1"), "model"),
+    ("two aliases", request(model="models/mood@production@staging"), "model"),
+    ("an alias in upper case", request(model="models/mood@Production"), "model"),
+    ("an alias by its resource name", request(model="models/mood/aliases/production"), "model"),
+    ("an endless name", request(model="models/" + "m" * 100_000), "model"),
+    ("a digest in upper case", request(model=f"bundles/{'A' * 64}"), "model"),
     ("half a digest", request(model="bundles/0123"), "model"),
     ("no instances", pb.PredictRequest(model="models/mood"), "instances"),
     ("too many instances", request(*[TEXT] * 1025), "instances"),
@@ -93,7 +102,16 @@ BAD: list[tuple[str, pb.PredictRequest, str]] = [
     ("a text for answers", asked("answers", QUESTION, TEXT), "instances[1]"),
     ("a pair for answers", asked("answers", QUESTION, PAIR), "instances[1]"),
     ("a field without a name", fields({"number": 1}), "instances[1].fields[0].name"),
-    ("a field that is not there", fields({"name": "age", "number": 1}), "instances[1].fields[0].name"),
+    ("a field that is not there", fields(AGE), "instances[1].fields[0].name"),
+    ("an unknown field among known ones", fields({"name": "owner", "flag": True}, AGE), "instances[1].fields[1].name"),
+    ("a field with another first letter", fields({"name": "Income", "number": 1}), "instances[1].fields[0].name"),
+    ("a field with white space", fields({"name": "income ", "number": 1}), "instances[1].fields[0].name"),
+    ("a field with an endless name", fields({"name": "x" * 100_000, "number": 1}), "instances[1].fields[0].name"),
+    # What stands beside the fields in other places: columns of a dataset, inputs of the Open Inference Protocol.
+    *(
+        (f"a field named {name}", fields({"name": name, "category": "north"}), "instances[1].fields[0].name")
+        for name in ("text", "text_pair", "label", "TEXT", "INPUT_IDS", "FIELD_home region", "BUNDLE_DIGEST")
+    ),
     ("a field twice", fields({"name": "owner", "flag": True}, {"name": "owner"}), "instances[1].fields[1].name"),
     ("a field without a value", fields({"name": "income"}), "instances[1].fields[0].value"),
     ("NaN", fields({"name": "income", "number": NAN}), "instances[1].fields[0].value"),
@@ -102,6 +120,9 @@ BAD: list[tuple[str, pb.PredictRequest, str]] = [
     ("flag for a number", fields({"name": "income", "flag": True}), "instances[1].fields[0].value"),
     ("number for a flag", fields({"name": "owner", "number": 1}), "instances[1].fields[0].value"),
     ("number for a category", fields({"name": "home region", "number": 1}), "instances[1].fields[0].value"),
+    ("category for a number", fields({"name": "income", "category": "1"}), "instances[1].fields[0].value"),
+    ("category for a flag", fields({"name": "owner", "category": "true"}), "instances[1].fields[0].value"),
+    ("flag for a category", fields({"name": "home region", "flag": True}), "instances[1].fields[0].value"),
     (
         "fields of a model without",
         asked("mood", pb.Instance(text="a", fields=[pb.BusinessField(name="x")])),
@@ -123,6 +144,11 @@ BAD_TO_EXPLAIN: list[tuple[str, pb.ExplainRequest, str]] = [
     ("a task of tokens", pb.ExplainRequest(model="models/names", instances=[TEXT]), "model"),
     ("a task of pairs", pb.ExplainRequest(model="models/pairs", instances=[PAIR]), "model"),
     ("unheard-of unit", pb.ExplainRequest(model="models/mood", instances=[TEXT], offset_unit=9), "offset_unit"),
+    (
+        "a field that is not there",
+        pb.ExplainRequest(model="models/credit", instances=fields(AGE).instances),
+        "instances[1].fields[0].name",
+    ),
 ]
 
 
@@ -169,3 +195,11 @@ async def test_the_reason_is_a_word_that_a_program_can_match(kinds: Any, stub: A
         assert status is not None
         assert status.details[0].Unpack(info)
         assert info.reason == reason
+
+
+async def test_what_a_newer_client_adds_changes_nothing(stub: Any) -> None:
+    """Protobuf's own rule for fields that this version does not know: they are passed over."""
+    unknown = b"\xfa\x3f\x01x"  # Field 1023, the text "x".
+    extended = pb.PredictRequest.FromString(request().SerializeToString() + unknown)
+    assert extended.SerializeToString().endswith(unknown)
+    assert (await stub.Predict(extended)).predictions == (await stub.Predict(request())).predictions

@@ -74,6 +74,22 @@ async def test_a_domain_error_becomes_a_status_with_details(
     assert named == (field or False)
 
 
+@pytest.mark.parametrize("letter", ["x", "订", "\n"])
+async def test_a_text_that_no_trailer_takes_is_cut(peer: Any, letter: str) -> None:
+    """Whole, it would be lost, and with it the status: the caller would read RESOURCE_EXHAUSTED and try again."""
+    peer.servicer.act = raising(errors.InvalidArgument("model", letter * 100_000))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer.stub.GetModel(REQUEST, metadata=(("x-request-id", "i" * 128),))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    told = caught.value.details()
+    assert told.startswith(f"model: {letter}")
+    assert told.endswith(f"{letter}…")
+    assert rpc_status.from_call(caught.value).message == told
+    # What is above this gRPC drops at random, and from twice as much always.
+    fields = [("grpc-message", told.encode() * 3), *caught.value.trailing_metadata()]
+    assert sum(32 + len(key) + len(value) * 4 / 3 for key, value in fields) < 8 << 10
+
+
 async def test_a_full_service_says_when_to_come_back(peer: Any) -> None:
     peer.servicer.act = raising(errors.ResourceExhausted("full", retry_after_s=1.5))
     with pytest.raises(grpc.aio.AioRpcError) as caught:

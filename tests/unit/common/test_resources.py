@@ -60,6 +60,13 @@ def test_malformed_names(parse: Callable[[str], object], name: str) -> None:
     assert caught.value.field == "f"
 
 
+def test_an_endless_name_is_told_in_short() -> None:
+    for parse in (parse_version_name, check_id):
+        with pytest.raises(InvalidArgument, match=r"is not an? (resource name|id).*") as caught:
+            parse("f", "x" * 100_000)
+        assert len(str(caught.value)) < 400
+
+
 def test_a_digest_or_an_id() -> None:
     assert parse_digest_or_id("f", "tokenizers", f"tokenizers/{DIGEST}") == DIGEST
     assert parse_digest_or_id("f", "tokenizers", "tokenizers/bank-terms") == "bank-terms"
