@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.server import SERVING, Lifecycle, Registration, build_server
+from symbiont.common.server import SERVING, Lifecycle, Registration, build_server, set_health
 from symbiont.common.settings import ServiceSettings
 
 SENTENCES = [
@@ -66,22 +66,26 @@ class Running:
         return [service.name async for answer in call for service in answer.list_services_response.service]
 
 
-Serve = Callable[[Sequence[Registration], ServiceMetrics, Lifecycle], Awaitable[Running]]
+Serve = Callable[..., Awaitable[Running]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Starts a service in this process, on free ports."""
+    """Starts a service in this process, on a free port unless it is told another."""
     async with AsyncExitStack() as stack:
 
-        async def start(services: Sequence[Registration], metrics: ServiceMetrics, lifecycle: Lifecycle) -> Running:
+        async def start(
+            services: Sequence[Registration],
+            metrics: ServiceMetrics,
+            lifecycle: Lifecycle,
+            address: str = "127.0.0.1:0",
+        ) -> Running:
             server = build_server(ServiceSettings(), metrics, lifecycle, services)
-            address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+            address = f"127.0.0.1:{server.add_insecure_port(address)}"
             await server.start()
             stack.push_async_callback(server.stop, 0)
             stack.callback(metrics.close)
-            for name in ("", *(service.name for service in services)):
-                await lifecycle.health.set(name, SERVING)
+            await set_health(lifecycle, services, SERVING)
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             return Running(address, channel, metrics=metrics, lifecycle=lifecycle, server=server)
 

@@ -27,6 +27,7 @@ from symbiont.client import (
     training_spec,
 )
 from symbiont.client.channels import Limits
+from symbiont.common.health import LIVE
 
 from .conftest import Suite
 
@@ -34,6 +35,7 @@ SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Health
 # What a call may end in while a part is away: it cannot be reached, is too late, or there are too many before it.
 FAILURES = (UnavailableError, DeadlineExceededError, ResourceExhaustedError)
 
+SENTIMENT, CLASSIFIER = "models/sentiment@production", "models/classifier@production"
 TEXT = "A film that I would gladly see again."
 TEXTS = [TEXT, "A waste of an evening.", "So so.", "The plot, " * 20]
 # Rows of a batch answer as alone within 1e-5.
@@ -86,8 +88,13 @@ def test_a_part_of_inference_dies(suite: Suite, hasty: Client, name: str) -> Non
     expected, before = suite.client.predict("sentiment", [TEXT]), stored(suite)
     old = kill(suite, name)
     assert name in first_failure(lambda: hasty.predict("sentiment", [TEXT])).message.lower()
+    until_sync(lambda: health(suite, SENTIMENT) == NOT_SERVING)
+    # Without tokens no text is answered; Triton is a matter of each model, and no reason to restart this process.
+    assert health(suite, "") == (SERVING if name == "triton" else NOT_SERVING)
+    assert health(suite, LIVE) == SERVING
     until_sync(lambda: is_back(suite, name, old), 60)
     until_sync(lambda: answers(hasty), 60)
+    until_sync(lambda: health(suite, SENTIMENT) == health(suite, "") == SERVING)
     again = suite.client.predict("sentiment", [TEXT])
     assert again.bundle_digest == expected.bundle_digest
     assert again.predictions[0].probability == pytest.approx(expected.predictions[0].probability, abs=1e-6)
@@ -212,10 +219,15 @@ def test_a_bundle_that_is_deleted_from_the_store(suite: Suite, hasty: Client) ->
         with pytest.raises(FailedPreconditionError, match=plain.bundle_digest):
             suite.client.predict("classifier", [TEXT])
         assert same(suite, hasty, expected)
+        # The host is ready again, for the other model; of this one it is known that it cannot be answered.
+        until_sync(lambda: health(suite, SENTIMENT) == SERVING)
+        until_sync(lambda: health(suite, CLASSIFIER) == NOT_SERVING)
+        assert health(suite, "") == SERVING
     finally:
         hidden.rename(folder)
     again = suite.client.predict("classifier", [TEXT])
     assert again.predictions[0].probability == pytest.approx(plain.predictions[0].probability, abs=1e-6)
+    until_sync(lambda: health(suite, CLASSIFIER) == SERVING)
 
 
 def test_inference_dies(suite: Suite, hasty: Client) -> None:

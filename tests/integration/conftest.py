@@ -88,7 +88,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         # Nobody listens at the registry's address: nothing here asks it.
         registry = await stack.enter_async_context(connect("127.0.0.1:9"))
         channel = await stack.enter_async_context(connect(tokenization))
-        services, _ = assemble(settings, metrics, lifecycle, registry, channel, hosts)
+        services, background = assemble(settings, metrics, lifecycle, registry, channel, hosts)
+        for work in background:
+            await stack.enter_async_context(work)
         address = await _serve(stack, "inference", services, metrics, lifecycle)
         asking = await stack.enter_async_context(grpc.aio.insecure_channel(address))
         tokenizer.no_padding()

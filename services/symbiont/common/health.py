@@ -17,15 +17,22 @@ from symbiont.common.errors import NotFound
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# The name that says only that this process takes calls, and never anything of another: for what restarts it.
+LIVE = "liveness"
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
-    """Keeps a status for each name and tells whoever checks or watches it."""
+    """Keeps a status for each name and tells whoever checks or watches it.
+
+    While a peer is away that this process needs, every name says NOT_SERVING but `LIVE` and those of `independent`.
+    """
 
     def __init__(self) -> None:
+        self.independent = {LIVE}
         self._statuses: dict[str, int] = {}
+        self._away: set[str] = set()
         self._changed = asyncio.Event()
         self._stopping = False
 
@@ -39,6 +46,16 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             self._statuses[name] = status
         self._wake()
 
+    def note_peer(self, peer: str, there: bool) -> None:
+        """Takes note that a peer which this process needs is there, or away."""
+        (self._away.discard if there else self._away.add)(peer)
+        self._wake()
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether every peer is there that this process needs."""
+        return not self._away
+
     async def enter_graceful_shutdown(self) -> None:
         """Turns every name to NOT_SERVING for good and lets each Watch end once it has said so."""
         self._stopping = True
@@ -48,9 +65,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     @override
     async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> health_pb2.HealthCheckResponse:
         """Returns the status of a name; NOT_FOUND when it has none."""
-        if request.service not in self._statuses:
+        status = self._status(request.service)
+        if status is None:
             raise NotFound(f"{request.service!r} is not a name whose health is known here")
-        return health_pb2.HealthCheckResponse(status=self._statuses[request.service])
+        return health_pb2.HealthCheckResponse(status=status)
 
     @override
     async def Watch(
@@ -60,7 +78,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         sent: int | None = None
         while True:
             changed = self._changed
-            status = self._statuses.get(request.service, _UNKNOWN)
+            status = self._status(request.service) or _UNKNOWN
             if status != sent:
                 yield health_pb2.HealthCheckResponse(status=status)
                 sent = status
@@ -68,6 +86,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             if self._stopping:
                 return
             await changed.wait()
+
+    def _status(self, name: str) -> int | None:
+        held = self._away and name in self._statuses and name not in self.independent
+        return NOT_SERVING if held else self._statuses.get(name)
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from symbiont.common.calls import WrappingServer
 from symbiont.common.errors import FailedPrecondition
-from symbiont.common.health import NOT_SERVING, SERVING, HealthServicer
+from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings
@@ -37,6 +37,11 @@ class Lifecycle:
 
     health: HealthServicer = field(default_factory=HealthServicer)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process takes calls and has the peers that it needs for them."""
+        return self.health.has_peers and not self.stopping.is_set()
 
 
 def build_server(
@@ -87,14 +92,14 @@ async def run_server(
         for part in background:
             await stack.enter_async_context(part)
         server = build_server(settings, metrics, lifecycle, services)
-        await _set_health(lifecycle, services, NOT_SERVING)
+        await set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)
         if settings.unix_socket:
             stack.enter_context(_listen_on_socket(server, settings.unix_socket))
         await server.start()
         stack.callback(metrics.close)
         metrics_port = metrics.serve(settings.metrics_address)
-        await _set_health(lifecycle, services, SERVING)
+        await set_health(lifecycle, services, SERVING)
         get_logger().info("serving", port=port, metrics_port=metrics_port)
         await lifecycle.stopping.wait()
         get_logger().info("draining", seconds=settings.drain_seconds)
@@ -137,6 +142,7 @@ def _is_served(path: Path) -> bool:
     return True
 
 
-async def _set_health(lifecycle: Lifecycle, services: Sequence[Registration], status: int) -> None:
-    for name in ("", *(s.name for s in services)):
+async def set_health(lifecycle: Lifecycle, services: Sequence[Registration], status: int) -> None:
+    """Sets the health of a process and of all its services."""
+    for name in ("", LIVE, *(s.name for s in services)):
         await lifecycle.health.set(name, status)

@@ -1,13 +1,14 @@
 """Runs the inference service: `python -m symbiont.inference`.
 
-Health: the empty name and the service's name say that this process takes calls, whatever its peers do, because a
-restart or a missing endpoint would mend nothing there; `models/{model}@{alias}` says whether a model's host is ready
-and the version that serves has answered a first row.
+Health: `liveness` says that this process takes calls, whatever its peers do, because a restart would mend nothing
+there. The empty name and the names of services that need tokens say that tokenization can be reached, too, and
+`models/{model}@{alias}` in addition that the model's host is ready and the bundle that serves has answered a row.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 
 from grpc.aio import Channel
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -18,13 +19,14 @@ from symbiont.common.channel import connect
 from symbiont.common.log import configure_logging
 from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.reach import Reach
 from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.cache import ResponseCache
 from symbiont.inference.catalogues.assembly import catalogue_parts
 from symbiont.inference.catalogues.servicer import catalogue_registration
-from symbiont.inference.clients import RegistryClient, TokenizationClient
+from symbiont.inference.clients import TOKENIZATION, RegistryClient, TokenizationClient
 from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.metrics import (
@@ -86,7 +88,9 @@ def assemble(
     parts = catalogue_parts(store, settings, CatalogueMetrics(service_metrics.registry))
     predictor = Predictor(router, bundles, tokens, scheduler, releases, limits, metrics, parts.matching, cache)
     catalogues = parts.catalogues(predictor)
+    reach = Reach(TOKENIZATION, tokenization, partial(lifecycle.health.note_peer, TOKENIZATION))
     works = {
+        "tokenization": reach.follow,
         "aliases": router.follow,
         "hosts": keeper.run,
         "warm-up": warmer.run,
@@ -95,14 +99,16 @@ def assemble(
         "catalogues": catalogues.sweep,
     }
     background = [running(name, work) for name, work in works.items()]
-    inference = OpenInference(predictor, limits, metrics, Statistics(settings.cached_versions))
+    inference = OpenInference(predictor, keeper, limits, metrics, Statistics(settings.cached_versions))
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
-    foreign = OpenInferenceServicer(inference, table, keeper, limits, stopping, timeout_s, settings.max_stream_calls)
+    foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry)
     generation, closing = generation_service(settings, generating, stopping, training, tokenization)
     kept = catalogue_registration(catalogues, predictor, timeout_s)
+    alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]
+    lifecycle.health.independent.update(service.name for service in alone)
     return [native, kept, tried, open_registration(foreign), generation], [*background, closing]
 
 

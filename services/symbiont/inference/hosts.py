@@ -8,6 +8,7 @@ from symbiont.common.log import get_logger
 from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.table import RoutingTable
+from symbiont.inference.types import ModelVersion
 
 # Tells the state of a health name: ready, not ready, or (None) gone.
 Report = Callable[[str, bool | None], Awaitable[None]]
@@ -18,7 +19,7 @@ class HostKeeper:
 
     Each is looked at every `interval_s` seconds, so that a Triton that was restarted gets its hosts back without
     anyone asking, and every alias has a health of its own, `models/{model}@{alias}`: whether its host is ready and the
-    version that serves has answered a first row.
+    version that serves has answered a first row, and does so again after its bundle was found missing or damaged.
     """
 
     def __init__(
@@ -58,6 +59,18 @@ class HostKeeper:
         """Whether the host of a base was ready when it was last looked at."""
         return base in self._ready
 
+    def problem(self, version: ModelVersion) -> str:
+        """Returns what keeps a version that serves under an alias from being answered, as last seen; or nothing."""
+        if not self.is_ready(version.base_digest):
+            return "its base model is not loaded in Triton now"
+        return "" if self._table.is_proven(version) else "its bundle has not answered yet, or not since it failed"
+
+    async def is_answerable(self, version: ModelVersion) -> bool:
+        """Whether any version can be answered now: its host is ready, and its bundle is not waited for."""
+        base = version.base_digest
+        # Nobody looks after the host of a base that no alias needs.
+        return not self._table.lacks_proof(version) and (self.is_ready(base) or await self._client.host_ready(base))
+
     async def _tend(self, base: str) -> None:
         failing = False
         while True:
@@ -86,10 +99,7 @@ class HostKeeper:
             self._changed.set()
 
     async def _publish(self) -> None:
-        states = {
-            alias.reference: alias.version.base_digest in self._ready and self._table.is_proven(alias.version)
-            for alias in self._table.aliases()
-        }
+        states = {alias.reference: not self.problem(alias.version) for alias in self._table.aliases()}
         for name in self._reported.keys() - states.keys():
             await self._report(name, None)
         for name, ready in states.items():

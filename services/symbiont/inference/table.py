@@ -36,8 +36,9 @@ class RoutingTable:
 
     def doubt(self, version: ModelVersion) -> None:
         """Takes note that a version may not answer any more: it must prove itself again. What it serves, it keeps."""
-        self._proven.discard(version)
-        self._settle()
+        if version in self._proven:
+            self._proven.discard(version)
+            self._settle()
 
     def find(self, model: str, alias: str) -> ModelVersion | None:
         """Returns what serves under an alias, if it is known."""
@@ -63,20 +64,26 @@ class RoutingTable:
         return version in self._proven
 
     def unproven(self) -> set[ModelVersion]:
-        """Returns what an alias or a release needs and has not proven itself."""
+        """Returns what serves, or is to serve under an alias or a release, and has not proven itself."""
         return self._needed() - self._proven
+
+    def lacks_proof(self, version: ModelVersion) -> bool:
+        """Whether a version's bundle must prove itself and has not; one that no alias or release needs must not."""
+        digest = version.bundle_digest
+        return version not in self._proven and any(other.bundle_digest == digest for other in self.unproven())
 
     def bases(self) -> set[str]:
         """Returns the digests of all bases that are needed."""
-        return {version.base_digest for version in self._needed() | {a.version for a in self._serving.values()}}
+        return {version.base_digest for version in self._needed()}
 
     def _needed(self) -> set[ModelVersion]:
-        return {alias.version for alias in self._wanted.values()} | {r.candidate for r in self.releases()}
+        named = (alias.version for alias in (*self._wanted.values(), *self._serving.values()))
+        return {*named, *(release.candidate for release in self.releases())}
 
     def _settle(self) -> None:
         # One assignment: a call sees the table before or after, never between.
         self._serving = {key: self._served(alias, self._serving.get(key)) for key, alias in self._wanted.items()}
-        self._proven &= self._needed() | {alias.version for alias in self._serving.values()}
+        self._proven &= self._needed()
         for listener in self._listeners:
             listener()
 

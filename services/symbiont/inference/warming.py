@@ -62,7 +62,9 @@ class Warmer:
                 self._changed.clear()
                 waiting = self._table.unproven()
                 self._metrics.versions_waiting.set(len(waiting))
-                for version in tried.keys() - waiting:
+                # One that answered and was doubted at once waits again, and its task has ended.
+                ended = {version for version, task in tried.items() if task.done()}
+                for version in tried.keys() - waiting | ended:
                     tried.pop(version).cancel()
                 for version in waiting - tried.keys():
                     tried[version] = group.create_task(self._until_it_answers(version))

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from tritonclient.grpc import aio as triton_aio
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
+from support.waiting import until
 from symbiont.api.inference.v1 import inference_pb2
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
@@ -152,6 +153,7 @@ class FakeTriton:
 
     logits: dict[str, list[float]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    damage: type[NotFound] | type[IntegrityError] = IntegrityError
     warmed: list[str] = field(default_factory=list)
     bundles: list[list[str]] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
@@ -209,7 +211,7 @@ class FakeTriton:
 
     def _value(self, row: Row) -> Any:
         if row.bundle in self.broken:
-            return IntegrityError(f"bundles/{row.bundle}: damaged")
+            return self.damage(f"bundles/{row.bundle}: damaged")
         value = np.array(self.logits[row.bundle], dtype=np.float32)
         value[0] += len(row.input_ids) / 1000
         return value
@@ -239,6 +241,7 @@ class Suite:
     store: ArtifactStore
     tokenizer_digest: str
     listening: "Listening"
+    tokenizing: Registration
 
     @property
     def token_request_ids(self) -> list[str]:
@@ -320,8 +323,9 @@ async def suite(
         for work in background:
             await stack.enter_async_context(work)
         inference = await serve(services, metrics, lifecycle)
+        await until(lambda: lifecycle.ready)
 
-        made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening)
+        made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening, service)
         training.promote("mood", "production", made.make_version("mood", 1, ["bad", "good"], [0.0, 2.0]))
         training.promote("intent", "production", made.make_version("intent", 1, ["a", "b", "c"], [4.0, 0.0, 2.0]))
         yield made

@@ -7,12 +7,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
-from symbiont.common.errors import IntegrityError, ResourceExhausted, SymbiontError, Unavailable
+from symbiont.common.errors import IntegrityError, NotFound, ResourceExhausted, SymbiontError, Unavailable
+from symbiont.common.health import LIVE, NOT_SERVING, SERVING
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.server import Lifecycle
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 MOOD = "models/mood@production"
 REQUEST = pb.PredictRequest(model="models/mood", instances=[pb.Instance(text="Where is my order?")])
+# All that say NOT_SERVING while no text can be made tokens of.
+ON_TOKENS = (
+    "",
+    MOOD,
+    "symbiont.inference.v1.InferenceService",
+    "symbiont.inference.v1.CatalogueService",
+    "symbiont.inference.v1.GenerationService",
+    "inference.GRPCInferenceService",
+)
 
 
 @pytest.fixture
@@ -46,9 +56,12 @@ async def test_the_registry_goes_and_comes_back(
     assert (await stub.Predict(unknown)).served_model.model_version == "models/new/versions/1"
 
 
-async def test_triton_goes_and_comes_back(suite: Any, stub: Any, refusal: Any, eventually: Any, check: Any) -> None:
+async def test_triton_goes_and_comes_back(
+    suite: Any, stub: Any, client: Any, refusal: Any, eventually: Any, check: Any
+) -> None:
     await stub.Predict(REQUEST)
     await eventually(check, lambda status: status == SERVING)
+    assert await client.is_model_ready("mood")
     suite.triton.loaded.clear()
     suite.triton.error = Unavailable("Triton at 127.0.0.1:8001 cannot be reached")
     status, _, text = await refusal(stub.Predict(REQUEST))
@@ -56,9 +69,11 @@ async def test_triton_goes_and_comes_back(suite: Any, stub: Any, refusal: Any, e
     assert "Triton" in text
     await eventually(check, lambda status: status == NOT_SERVING)
     assert await check("") == SERVING
+    assert [await client.is_server_ready(), await client.is_model_ready("mood")] == [True, False]
     suite.triton.error = None
     await eventually(check, lambda status: status == SERVING)
     assert suite.triton.loaded == {"a" * 64}
+    assert await client.is_model_ready("mood")
     await stub.Predict(REQUEST)
 
 
@@ -73,6 +88,54 @@ async def test_health_of_a_model_is_watched(suite: Any, stub: Any) -> None:
     assert status == SERVING
     suite.triton.error = Unavailable("away")
     assert (await watch.read()).status == NOT_SERVING
+
+
+async def test_tokenization_goes_and_comes_back(
+    suite: Any, stub: Any, client: Any, serve: Any, eventually: Any, check: Any
+) -> None:
+    async def statuses() -> set[int]:
+        return {await check(name) for name in ON_TOKENS}
+
+    async def open_ones() -> list[bool]:
+        return [await client.is_server_live(), await client.is_server_ready(), await client.is_model_ready("mood")]
+
+    await eventually(check, lambda status: status == SERVING)
+    assert (await statuses(), await open_ones()) == ({SERVING}, [True, True, True])
+    await suite.tokenization.server.stop(0)
+    await eventually(statuses, lambda found: found == {NOT_SERVING})
+    assert await open_ones() == [True, False, False]
+    (first, *_) = (await client.get_model_repository_index()).models
+    assert (first.state, first.reason) == ("UNAVAILABLE", "the server is not ready")
+    # Whoever restarts this process has no reason to, and what was seen of releases can still be asked.
+    assert {await check(LIVE), await check("symbiont.inference.v1.ReleaseService")} == {SERVING}
+    await serve([suite.tokenizing], ServiceMetrics("tokenization"), Lifecycle(), suite.tokenization.address)
+    await eventually(statuses, lambda found: found == {SERVING})
+    assert await open_ones() == [True, True, True]
+    await stub.Predict(REQUEST)
+
+
+@pytest.mark.parametrize("damage", [NotFound, IntegrityError])
+async def test_a_bundle_that_its_host_does_not_find_any_more(
+    suite: Any, stub: Any, client: Any, refusal: Any, eventually: Any, check: Any, damage: Any
+) -> None:
+    digest = suite.training.versions["models/mood/versions/1"].bundle_digest
+    names = [("mood", ""), ("mood", "1"), (f"bundles/{digest}", "")]
+
+    async def readiness() -> set[bool]:
+        return {await client.is_model_ready(*name) for name in names}
+
+    await eventually(check, lambda status: status == SERVING)
+    assert await readiness() == {True}
+    suite.triton.broken, suite.triton.damage = {digest}, damage
+    assert (await refusal(stub.Predict(REQUEST)))[0] == "FAILED_PRECONDITION"
+    await eventually(check, lambda status: status == NOT_SERVING)
+    assert await readiness() == {False}
+    # It concerns no other model, and not the service.
+    assert {await check("models/intent@production"), await check("")} == {SERVING}
+    assert await client.is_model_ready("intent")
+    suite.triton.broken = set()
+    await eventually(check, lambda status: status == SERVING)
+    assert await readiness() == {True}
 
 
 async def test_tokenization_that_is_away_is_named(suite: Any, stub: Any, refusal: Any) -> None:

@@ -29,13 +29,15 @@ OF_TASKS: dict[str, tuple[list[Any], list[Any]]] = {
 TEXTS = ["Where is my order?", "请帮我取消订单", "refund"]
 
 
-async def test_server_and_models_describe_themselves(client: Any) -> None:
+async def test_server_and_models_describe_themselves(client: Any, eventually: Any) -> None:
     metadata = await client.get_server_metadata()
     assert (metadata.name, metadata.version) == ("symbiont", version("symbiont"))
     extensions = ["classification", "model_configuration", "model_repository", "schedule_policy", "statistics"]
     assert list(metadata.extensions) == extensions
     assert await client.is_server_live()
-    for name, number, ready in (("mood", "", 1), ("mood@production", "", 1), ("mood", "1", 1), ("no", "", 0)):
+    # Once it has answered a first row.
+    await eventually(lambda: client.is_model_ready("mood"), bool)
+    for name, number, ready in (("mood@production", "", 1), ("mood", "1", 1), ("no", "", 0)):
         assert await client.is_model_ready(name, number) is bool(ready)
     with pytest.raises(InferenceServerException, match="nobody"):
         await client.get_model_metadata("nobody")

@@ -1,6 +1,7 @@
 """Real gRPC servers on loopback whose one servicer does what a test orders."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -33,20 +34,33 @@ class Ordered(model_pb2_grpc.ModelServiceServicer):
 class Peer:
     """A running server, its parts, and a plain channel to it."""
 
-    def __init__(self, servicer: Ordered, metrics: ServiceMetrics, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, servicer: Ordered, metrics: ServiceMetrics, lifecycle: Lifecycle, address: str = "127.0.0.1:0"
+    ) -> None:
         self.servicer, self.metrics, self.lifecycle = servicer, metrics, lifecycle
         name = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
         registration = Registration(name, servicer, model_pb2_grpc.add_ModelServiceServicer_to_server)
         self.server = build_server(ServiceSettings(), metrics, lifecycle, [registration])
-        self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self.server.add_insecure_port(address)}"
         self.channel = aio.insecure_channel(self.address)
         self.stub = model_pb2_grpc.ModelServiceStub(self.channel)
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    running = Peer(Ordered(), ServiceMetrics("training"), Lifecycle())
-    await running.server.start()
-    yield running
-    await running.channel.close()
-    await running.server.stop(0)
+async def make_peer() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
+    """Starts a server, on a free port unless it is told another."""
+    async with AsyncExitStack() as stack:
+
+        async def start(address: str = "127.0.0.1:0") -> Peer:
+            running = Peer(Ordered(), ServiceMetrics("training"), Lifecycle(), address)
+            await running.server.start()
+            stack.push_async_callback(running.server.stop, 0)
+            stack.push_async_callback(running.channel.close)
+            return running
+
+        yield start
+
+
+@pytest.fixture
+async def peer(make_peer: Callable[..., Awaitable[Peer]]) -> Peer:
+    return await make_peer()

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from symbiont.common.health import NOT_SERVING, SERVING
+from symbiont.common.health import LIVE, NOT_SERVING, SERVING
 
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
@@ -56,3 +56,29 @@ async def test_a_graceful_shutdown_is_told_and_ends_the_watch(peer: Any) -> None
     assert (await watch.read()).status == NOT_SERVING
     assert await asyncio.wait_for(watch.read(), 5) is grpc.aio.EOF
     assert (await stub.Check(ask("a"))).status == NOT_SERVING
+
+
+async def test_a_peer_that_is_away_turns_all_that_needs_it(peer: Any) -> None:
+    stub, health = health_pb2_grpc.HealthStub(peer.channel), peer.lifecycle.health
+    health.independent.add("alone")
+    for name in ("", LIVE, "alone", "a"):
+        await health.set(name, SERVING)
+
+    async def statuses() -> list[int]:
+        return [(await stub.Check(ask(name))).status for name in ("", LIVE, "alone", "a")]
+
+    watch = stub.Watch(ask("a"))
+    assert (await watch.read()).status == SERVING
+    health.note_peer("tokenization", there=False)
+    assert (await watch.read()).status == NOT_SERVING
+    # What is set meanwhile holds once it is back.
+    await health.set("", NOT_SERVING)
+    assert (await statuses(), peer.lifecycle.ready) == ([NOT_SERVING, SERVING, SERVING, NOT_SERVING], False)
+    health.note_peer("tokenization", there=True)
+    assert (await watch.read()).status == SERVING
+    assert (await statuses(), peer.lifecycle.ready) == ([NOT_SERVING, SERVING, SERVING, SERVING], True)
+    # A name without a status gets none by it.
+    health.note_peer("tokenization", there=False)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.Check(ask("never"))
+    watch.cancel()

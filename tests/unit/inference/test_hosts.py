@@ -103,3 +103,38 @@ async def test_an_alias_is_ready_once_its_version_has_answered(
         table.apply(AliasUpdate([alias("x", number=2)], complete=False))
         await until(lambda: not keeper._changed.is_set())
         assert health == {"models/x@production": True}
+
+
+async def test_a_version_is_answerable_with_its_host_and_a_bundle_that_is_not_waited_for(
+    keeper: HostKeeper, table: RoutingTable, hosts: Any, alias: Any, version: Any, until: Any
+) -> None:
+    mine, other = version("x", 1), version("y", 5, base=B)
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    assert keeper.problem(mine) == "its base model is not loaded in Triton now"
+    async with running("hosts", keeper.run):
+        await until(lambda: keeper.is_ready(A))
+        assert keeper.problem(mine).startswith("its bundle has not answered")
+        assert not await keeper.is_answerable(mine)
+        table.prove(mine)
+        assert (keeper.problem(mine), await keeper.is_answerable(mine)) == ("", True)
+        # What no alias needs: Triton is asked.
+        assert not await keeper.is_answerable(other)
+        hosts.loaded.add(B)
+        assert await keeper.is_answerable(other)
+        hosts.error = Unavailable("Triton is away")
+        hosts.loaded.clear()
+        await until(lambda: not keeper.is_ready(A))
+        assert not await keeper.is_answerable(mine)
+
+
+async def test_a_doubt_turns_the_health_of_its_alias_alone(
+    keeper: HostKeeper, table: RoutingTable, health: dict[str, bool], alias: Any, version: Any, until: Any
+) -> None:
+    table.apply(AliasUpdate([alias("x"), alias("y", number=2)], complete=True))
+    prove(table)
+    async with running("hosts", keeper.run):
+        await until(lambda: health == {"models/x@production": True, "models/y@production": True})
+        table.doubt(version("x", 1))
+        await until(lambda: health == {"models/x@production": False, "models/y@production": True})
+        table.prove(version("x", 1))
+        await until(lambda: health == {"models/x@production": True, "models/y@production": True})

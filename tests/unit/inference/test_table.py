@@ -1,5 +1,6 @@
 """The routing table takes whole states and single changes."""
 
+from dataclasses import replace
 from typing import Any
 
 from symbiont.inference.table import RoutingTable
@@ -79,3 +80,32 @@ def test_the_bases_of_all_that_serves_or_is_to_serve_are_needed(alias: Any, rele
     table.apply(AliasUpdate([alias("x", base="1" * 64)], complete=True))
     table.apply(AliasUpdate([alias("x", number=2, base="2" * 64, release=release(3, base="3" * 64))], complete=False))
     assert table.bases() == {"1" * 64, "2" * 64, "3" * 64}
+
+
+def test_what_serves_and_is_doubted_waits_for_proof_though_another_is_to_follow(alias: Any, version: Any) -> None:
+    table = RoutingTable()
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    table.prove(version("x", 1))
+    table.apply(AliasUpdate([alias("x", number=2)], complete=False))
+    table.doubt(version("x", 1))
+    assert table.find("x", "production") == version("x", 1)
+    assert table.unproven() == {version("x", 1), version("x", 2)}
+
+
+def test_a_doubt_of_what_nothing_needs_changes_nothing(alias: Any, version: Any) -> None:
+    table, heard = RoutingTable(), []
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    table.subscribe(lambda: heard.append(1))
+    table.doubt(version("x", 1))
+    table.doubt(version("y", 7))
+    assert not heard
+
+
+def test_proof_is_a_matter_of_the_bundle_and_of_what_is_needed(alias: Any, version: Any) -> None:
+    table, same = RoutingTable(), replace(version("x", 1), model="", number=0)
+    assert not table.lacks_proof(version("x", 1))
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    assert [table.lacks_proof(one) for one in (version("x", 1), same, version("y", 2))] == [True, True, False]
+    table.prove(version("x", 1))
+    assert not table.lacks_proof(version("x", 1))
+    assert not table.lacks_proof(same)

@@ -140,3 +140,29 @@ async def test_a_manifest_that_cannot_be_read_is_said_once(
     assert hosts.calls == []
     logged = capsys.readouterr()
     assert (logged.out + logged.err).count("version not ready") == 1
+
+
+async def test_what_is_doubted_is_tried_again_and_serves_on(
+    warmer: Warmer, table: RoutingTable, hosts: Any, alias: Any, version: Any, until: Any
+) -> None:
+    one = version("x", 1)
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    doubts = 0
+
+    def doubt_at_once() -> None:
+        # Heard in the same step in which it proved itself, when the task of that has not ended yet.
+        nonlocal doubts
+        if table.is_proven(one) and not doubts:
+            doubts += 1
+            table.doubt(one)
+
+    table.subscribe(doubt_at_once)
+    async with running("warm-up", warmer.run):
+        await until(lambda: doubts == 1 and table.is_proven(one))
+        hosts.broken = {one.bundle_digest}
+        table.doubt(one)
+        tried = len(hosts.calls)
+        await until(lambda: len(hosts.calls) > tried + 2)
+        assert (table.find("x", "production"), table.is_proven(one)) == (one, False)
+        hosts.broken = set()
+        await until(lambda: table.is_proven(one))

@@ -11,6 +11,7 @@ from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidAr
 from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.instances import Instance, Pair, QuestionContext, Text
 from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.oip.asking import ON_TOKENS, InferCall, RequestedOutput, check_options, outputs_to_give
@@ -43,8 +44,16 @@ class InferAnswer:
 class OpenInference:
     """Answers calls of the protocol and counts them."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, metrics: InferenceMetrics, statistics: Statistics) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        keeper: HostKeeper,
+        limits: Limits,
+        metrics: InferenceMetrics,
+        statistics: Statistics,
+    ) -> None:
         self._predictor = predictor
+        self._keeper = keeper
         self._limits = limits
         self._metrics = metrics
         self._statistics = statistics
@@ -86,12 +95,16 @@ class OpenInference:
         return await self._predictor.find(reference, deadline, {})
 
     async def is_ready(self, reference: ModelReference, deadline: Deadline) -> bool:
-        """Whether a reference means a version whose bundle may serve; Unavailable when that is not known now."""
+        """Whether a reference means a version whose bundle may serve and whose host is ready.
+
+        Raises:
+            Unavailable: what it means is not known now.
+        """
         try:
-            await self.find(reference, deadline)
+            served = await self.find(reference, deadline)
         except (NotFound, FailedPrecondition, IntegrityError):
             return False
-        return True
+        return await self._keeper.is_answerable(served.version)
 
     async def warm(self, reference: ModelReference, deadline: Deadline) -> Served:
         """Sends one text through every stage, so that a later call waits for nothing; it is not counted."""

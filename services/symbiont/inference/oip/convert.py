@@ -142,13 +142,12 @@ def statistics_to_proto(records: Sequence[Record]) -> pb.ModelStatisticsResponse
     return response
 
 
-def index_to_proto(models: Sequence[tuple[Alias, bool]], ready_only: bool) -> pb.RepositoryIndexResponse:
-    """Makes a RepositoryIndexResponse of aliases and whether the host of each is ready."""
+def index_to_proto(models: Sequence[tuple[Alias, str]], ready_only: bool) -> pb.RepositoryIndexResponse:
+    """Makes a RepositoryIndexResponse of aliases, each with the reason for which it is not ready, or an empty one."""
     response = pb.RepositoryIndexResponse()
-    for alias, ready in models:
-        if ready or not ready_only:
-            reason = "" if ready else "its base model is not loaded in Triton now"
-            state = "READY" if ready else "UNAVAILABLE"
+    for alias, reason in models:
+        if not (reason and ready_only):
+            state = "UNAVAILABLE" if reason else "READY"
             response.models.add(name=alias.model, version=str(alias.version.number), state=state, reason=reason)
     return response
 
@@ -213,12 +212,13 @@ def _fraction(value: float | str) -> float:
 
 
 def _requested_output(output: Any) -> RequestedOutput:
-    check_parameters(output.name[:100] or "outputs", output.parameters, _CLASSIFICATION)
+    name = output.name[:100] or "outputs"
+    check_parameters(name, output.parameters, _CLASSIFICATION)
     if "classification" not in output.parameters:
         return RequestedOutput(output.name)
     classes = output.parameters["classification"].int64_param
     if classes < 1:
-        raise InvalidArgument(output.name, f"classification: {classes} is not a number of classes, 1 or more")
+        raise InvalidArgument(name, f"classification: {classes} is not a number of classes, 1 or more")
     return RequestedOutput(output.name, classes)
 
 

@@ -1,6 +1,5 @@
 """Where a call of the Open Inference Protocol enters: decode, call the domain, encode."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from symbiont.common.calls import status_code
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unimplemented
 from symbiont.common.log import get_logger
 from symbiont.common.request_id import current_request_id
-from symbiont.common.server import Registration
+from symbiont.common.server import Lifecycle, Registration
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.oip import convert
@@ -56,7 +55,7 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         table: RoutingTable,
         keeper: HostKeeper,
         limits: Limits,
-        stopping: asyncio.Event,
+        lifecycle: Lifecycle,
         timeout_s: float,
         stream_calls: int,
     ) -> None:
@@ -69,7 +68,7 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         self._table = table
         self._keeper = keeper
         self._limits = limits
-        self._stopping = stopping
+        self._lifecycle = lifecycle
         self._timeout = timeout_s
         self._stream_calls = stream_calls
 
@@ -80,14 +79,15 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
 
     @override
     async def ServerReady(self, request: pb.ServerReadyRequest, context: _Context) -> pb.ServerReadyResponse:
-        """Whether the process takes calls, as its health says: whatever its peers do, until it stops."""
-        return pb.ServerReadyResponse(ready=not self._stopping.is_set())
+        """Whether the process takes calls and can make tokens of their texts, as its health says."""
+        return pb.ServerReadyResponse(ready=self._lifecycle.ready)
 
     @override
     async def ModelReady(self, request: pb.ModelReadyRequest, context: _Context) -> pb.ModelReadyResponse:
-        """Whether the name means a version whose bundle may serve; a host that is not loaded is loaded by a call."""
+        """Whether a call of the model can be answered now; a host that is not loaded is loaded by such a call."""
         reference = parse_open_name(request.name, request.version)
-        return pb.ModelReadyResponse(ready=await self._inference.is_ready(reference, self._deadline(context)))
+        ready = await self._inference.is_ready(reference, self._deadline(context))
+        return pb.ModelReadyResponse(ready=ready and self._lifecycle.ready)
 
     @override
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: _Context) -> pb.ServerMetadataResponse:
@@ -122,7 +122,7 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         What goes wrong with one request is its `error_message`, `STATUS_CODE: text`, and the stream lives on.
         """
         answer = partial(self._infer_in_stream, context)
-        async for response in answered_in_order(request, answer, self._stream_calls, self._stopping):
+        async for response in answered_in_order(request, answer, self._stream_calls, self._lifecycle.stopping):
             yield response
 
     @override
@@ -153,7 +153,8 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         aliases = sorted(
             (alias for alias in self._table.aliases() if alias.alias == DEFAULT_ALIAS), key=lambda alias: alias.model
         )
-        models = [(alias, self._keeper.is_ready(alias.version.base_digest)) for alias in aliases]
+        missing = "" if self._lifecycle.ready else "the server is not ready"
+        models = [(alias, missing or self._keeper.problem(alias.version)) for alias in aliases]
         return convert.index_to_proto(models, request.ready)
 
     @override

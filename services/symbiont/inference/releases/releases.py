@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, SymbiontError
+from symbiont.common.errors import (
+    FailedPrecondition,
+    IntegrityError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    SymbiontError,
+)
 from symbiont.common.log import get_logger
 from symbiont.common.request_id import current_request_id
 from symbiont.engine.row import Floats, HostAnswer, Row
@@ -85,32 +92,14 @@ class Releases:
         Args:
             fresh: have them computed, whatever the response cache knows; only where no release runs.
         """
-        if served.role is None:
-            return await (self._ask if fresh else self._send)(served.version, rows, deadline)
-        trial, began = self._trial(served.role.release), time.perf_counter()
-        failed, shadowed = True, served.role.release.shadow and not served.role.is_candidate
-        try:
-            if shadowed:
-                answer = await self._shadows.answer(trial, served, rows, question, deadline, self._send)
-            else:
-                answer = await self._send(served.version, rows, deadline)
-            failed = any(_is_failure(row, question) for row in answer.rows)
-        except asyncio.CancelledError:
-            # A caller who gave up says nothing of the version; a deadline that passed does.
-            if deadline.end <= time.monotonic():
-                self._note(trial, served.role, failed=True)
-            raise
-        except ResourceExhausted:
-            # Too much was asked of the host: that says nothing of the version either.
-            raise
-        except SymbiontError:
-            self._note(trial, served.role, failed=True)
-            raise
-        # What was known would make the version that was asked for longer look the faster one.
-        known = self._cache is not None and not answer.times.computed
-        self._note(trial, served.role, failed, None if shadowed or known else time.perf_counter() - began)
-        verdicts = [verdict(row, served.bundle) for row in answer.rows]
-        trial.note_labels(served.role.is_candidate, [v.label for v in verdicts if v])
+        role = served.role
+        if role is None:
+            answer = await (self._ask if fresh else self._send)(served.version, rows, deadline)
+        else:
+            answer = await self._try(served, role, rows, question, deadline)
+        # A candidate's failures are judged by its rules; it must go on to be seen until they say so.
+        if not (role and role.is_candidate) and any(isinstance(row, NotFound | IntegrityError) for row in answer.rows):
+            self._table.doubt(served.version)
         return answer
 
     def observed(self, name: str) -> Observation:
@@ -136,6 +125,35 @@ class Releases:
                 self._broken.set()
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311, no secret depends on it
                 delay = min(2 * delay, LARGEST_DELAY)
+
+    async def _try(
+        self, served: Served, role: Role, rows: Sequence[Row], question: Question, deadline: Deadline
+    ) -> HostAnswer:
+        trial, began = self._trial(role.release), time.perf_counter()
+        failed, shadowed = True, role.release.shadow and not role.is_candidate
+        try:
+            if shadowed:
+                answer = await self._shadows.answer(trial, served, rows, question, deadline, self._send)
+            else:
+                answer = await self._send(served.version, rows, deadline)
+            failed = any(_is_failure(row, question) for row in answer.rows)
+        except asyncio.CancelledError:
+            # A caller who gave up says nothing of the version; a deadline that passed does.
+            if deadline.end <= time.monotonic():
+                self._note(trial, role, failed=True)
+            raise
+        except ResourceExhausted:
+            # Too much was asked of the host: that says nothing of the version either.
+            raise
+        except SymbiontError:
+            self._note(trial, role, failed=True)
+            raise
+        # What was known would make the version that was asked for longer look the faster one.
+        known = self._cache is not None and not answer.times.computed
+        self._note(trial, role, failed, None if shadowed or known else time.perf_counter() - began)
+        verdicts = [verdict(row, served.bundle) for row in answer.rows]
+        trial.note_labels(role.is_candidate, [v.label for v in verdicts if v])
+        return answer
 
     async def _tell(self, name: str, breach: Breach) -> bool:
         """Returns whether the registry need not be told again."""

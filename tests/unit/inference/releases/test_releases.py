@@ -149,3 +149,34 @@ async def test_a_changed_weight_is_the_same_trial(process: Process, release: Any
     await process.ask(role=process.role())
     trial = process.releases.observed(release().name).trial
     assert (trial.baseline.calls, trial.candidate.calls) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [NotFound("no such bundle"), IntegrityError("damaged")])
+@pytest.mark.parametrize("shadow", [None, False, True])
+async def test_what_serves_is_doubted_once_its_bundle_fails(
+    process: Process, release: Any, shadow: bool | None, error: SymbiontError
+) -> None:
+    """Alone as beside a candidate, or its shadow."""
+    tried = None if shadow is None else release(shadow=shadow)
+    process.begin(tried)
+    process.hosts.error = error
+    await process.ask(role=tried and Role(tried, is_candidate=False))
+    assert not process.table.is_proven(process.version("x", 1))
+
+
+@pytest.mark.parametrize("error", [InvalidArgument("input_ids", "an id is outside"), Unavailable("gone")])
+async def test_nothing_else_speaks_against_a_bundle(process: Process, error: SymbiontError) -> None:
+    process.begin(None)
+    process.hosts.error = error
+    with suppress(Unavailable):
+        await process.ask()
+    assert process.table.is_proven(process.version("x", 1))
+
+
+async def test_a_candidate_that_fails_takes_part_until_a_rule_is_broken(process: Process, release: Any) -> None:
+    tried = release(weight=100)
+    process.begin(tried)
+    process.hosts.error = IntegrityError("damaged")
+    await process.ask(role=Role(tried, is_candidate=True))
+    assert process.table.is_proven(process.version("x", 2))
+    assert process.role() is not None
