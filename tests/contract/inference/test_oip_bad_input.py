@@ -106,6 +106,14 @@ BAD: list[tuple[str, Any, str]] = [
     ("negative timeout", request(parameters={"timeout": Parameter(int64_param=-1)}), "parameters.timeout"),
     ("unknown output", request(outputs=[output("LOGITS")]), "outputs['LOGITS']"),
     ("output of another task", request(model_name="names", outputs=[output("LABEL")]), "outputs['LABEL']"),
+    ("an endless name of an input", request(typed("x" * 100_000, bytes_contents=[b"a"])), f"inputs['{'x' * 100}']"),
+    ("an endless name of an output", request(outputs=[output("x" * 100_000)]), f"outputs['{'x' * 100}']"),
+    (
+        "no classes of it",
+        request(outputs=[output("x" * 100_000, classification=Parameter(int64_param=0))]),
+        "x" * 100,
+    ),
+    ("an endless name of a model", request(model_name="m" * 100_000), "model_name"),
     ("output twice", request(outputs=[output("LABEL"), output("LABEL")]), "LABEL"),
     ("parameter of an output", request(outputs=[output("LABEL", x=Parameter(bool_param=True))]), "LABEL['x']"),
     (
