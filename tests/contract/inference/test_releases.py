@@ -125,6 +125,7 @@ async def test_a_shadow_that_cannot_answer_is_no_callers_trouble(
     [
         (ReleaseRules(max_label_shift=0.5, min_samples=20), None, "label_shift"),
         (ReleaseRules(max_error_rate_increase=0.5, min_samples=10), "broken", "error_rate"),
+        (ReleaseRules(max_p99_latency_ratio=2, min_samples=10), "slow", "latency"),
     ],
 )
 async def test_a_candidate_that_breaks_a_rule_is_taken_back(
@@ -132,14 +133,15 @@ async def test_a_candidate_that_breaks_a_rule_is_taken_back(
 ) -> None:
     name = await begin(weight=50, rules=rules)
     if fault:
-        suite.triton.broken = {suite.training.releases["mood", "production"].candidate_version.bundle_digest}
+        candidate = suite.training.releases["mood", "production"].candidate_version
+        getattr(suite.triton, fault).add(candidate.bundle_digest)
 
     async def ended() -> bool:
         for number in range(10):
             try:
                 await stub.Predict(asked(f"user-{number}"))
             except Exception:  # noqa: BLE001 - a canary's callers do see its failures
-                assert fault
+                assert fault == "broken"
         return bool(suite.training.ended)
 
     await eventually(ended, bool)
