@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from support.hanging import family, hung
 from support.language_models import greedy, library_tokenizer, save_language_model
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.inference.v1 import generation_pb2 as pb
+from symbiont.api.inference.v1.generation_pb2_grpc import GenerationServiceStub
 from symbiont.api.training.v1 import base_model_pb2
 from symbiont.cli.target import endpoints_of
 from symbiont.client import (
@@ -144,6 +147,34 @@ def test_nothing_is_trained_on_it(language: Language) -> None:
         language.client.create_training_job(spec)
 
 
+def again(language: Language) -> bool:
+    """Whether a text is generated now; any failure but UNAVAILABLE fails the test."""
+    try:
+        return bool(list(language.client.generate("tiny-lm", "a", max_tokens=3)))
+    except UnavailableError:
+        return False
+
+
+def test_a_hung_triton_costs_no_generation_more_than_its_deadline(language: Language) -> None:
+    """Neither one that has begun nor a new one; the service holds nothing of them, and goes on when it is over."""
+    text = text_of(list(language.client.generate("tiny-lm", "a", max_tokens=8)))
+    pids = family(language.stack.record.processes["triton"].pid)
+    request = pb.GenerateRequest(base_model="bases/tiny-lm", prompt="a", max_tokens=ENDLESS)
+    with grpc.insecure_channel(language.stack.record.addresses["inference"]) as channel:
+        stub = GenerationServiceStub(channel)
+        begun = stub.Generate(request, timeout=3)
+        leave(begun)
+        with hung(pids):
+            for call in (begun, stub.Generate(request, timeout=1)):
+                with pytest.raises(grpc.RpcError) as caught:
+                    list(call)
+                assert caught.value.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+            until_sync(lambda: language.scrape("generations_running") == 0)
+    until_sync(lambda: again(language), 60)
+    until_sync(lambda: language.scrape("generation_streams") == 0)
+    assert text_of(list(language.client.generate("tiny-lm", "a", max_tokens=8))) == text
+
+
 def test_a_killed_triton_ends_the_stream_and_comes_back(language: Language) -> None:
     parts = language.client.generate("tiny-lm", "Where is my order?", max_tokens=ENDLESS)
     leave(parts)
@@ -152,11 +183,5 @@ def test_a_killed_triton_ends_the_stream_and_comes_back(language: Language) -> N
     with pytest.raises(UnavailableError):
         list(parts)
 
-    def again() -> bool:
-        try:
-            return bool(list(language.client.generate("tiny-lm", "a", max_tokens=3)))
-        except UnavailableError:
-            return False
-
-    until_sync(again, 60)
+    until_sync(lambda: again(language), 60)
     assert language.stack.record.processes["triton"].pid != before
