@@ -2,18 +2,16 @@
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from support.hanging import family, hung, slow
 from support.tiny import save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1 import training_job_pb2 as jobs
@@ -109,42 +107,9 @@ def answers(client: Client) -> bool:
         return False
 
 
-@contextmanager
-def hung(pids: Sequence[int]) -> Iterator[None]:
-    """Stops processes as a machine that hangs does: their connections stay open and nobody answers."""
-    try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def slow(pids: Sequence[int]) -> Iterator[None]:
-    """Gives processes two fifths of the time, as a machine that is too full does."""
-    over = threading.Event()
-
-    def toggle() -> None:
-        while not over.is_set():
-            with hung(pids):
-                over.wait(0.3)
-            over.wait(0.2)
-
-    with ThreadPoolExecutor(1) as pool:
-        toggling = pool.submit(toggle)
-        try:
-            yield
-        finally:
-            over.set()
-    toggling.result()
-
-
 def tree(suite: Suite) -> list[int]:
     """Returns the process ids of Triton, its children last."""
-    triton = psutil.Process(suite.pid("triton"))
-    return [triton.pid, *(child.pid for child in triton.children(recursive=True))]
+    return family(suite.pid("triton"))
 
 
 def health(suite: Suite, name: str) -> int:
@@ -170,10 +135,9 @@ def same(suite: Suite, client: Client, expected: Predictions, text: str = TEXT) 
 def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite, what: str) -> None:
     """The calls end by their own deadlines, the model's health tells, and all goes on when it is over."""
     expected = suite.client.predict("sentiment", [TEXT])
-    triton = psutil.Process(suite.pid("triton"))
-    children = [child.pid for child in triton.children(recursive=True)]
+    pids = tree(suite)
     brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
-    with hung([triton.pid, *children] if what == "triton" else children):
+    with hung(pids if what == "triton" else pids[1:]):
         for _ in range(6):
             with pytest.raises(FAILURES):
                 brief.predict("sentiment", [TEXT])
