@@ -131,19 +131,30 @@ def same(suite: Suite, client: Client, expected: Predictions, text: str = TEXT) 
     return True
 
 
-@pytest.mark.parametrize("what", ["triton", "its host alone"])
-def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite, what: str) -> None:
+def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite) -> None:
     """The calls end by their own deadlines, the model's health tells, and all goes on when it is over."""
     expected = suite.client.predict("sentiment", [TEXT])
-    pids = tree(suite)
     brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
-    with hung(pids if what == "triton" else pids[1:]):
+    with hung(tree(suite)):
         for _ in range(6):
             with pytest.raises(FAILURES):
                 brief.predict("sentiment", [TEXT])
-        if what == "triton":
-            until_sync(lambda: health(suite, "models/sentiment@production") == NOT_SERVING, 30)
+        until_sync(lambda: health(suite, "models/sentiment@production") == NOT_SERVING, 30)
         # The service itself is well, and says so.
+        assert health(suite, "") == SERVING
+    until_sync(lambda: same(suite, brief, expected), 60)
+    until_sync(lambda: health(suite, "models/sentiment@production") == SERVING, 60)
+
+
+def test_a_host_that_hangs_is_replaced_while_it_does(suite: Suite) -> None:
+    """A call fails by its deadline or is answered rightly; another host answers before the first one can."""
+    expected = suite.client.predict("sentiment", [TEXT])
+    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
+    _, *hosts = tree(suite)
+    with hung(hosts):
+        with pytest.raises(FAILURES):
+            brief.predict("sentiment", [TEXT])
+        until_sync(lambda: same(suite, brief, expected), 60)
         assert health(suite, "") == SERVING
     until_sync(lambda: same(suite, brief, expected), 60)
     until_sync(lambda: health(suite, "models/sentiment@production") == SERVING, 60)
