@@ -150,10 +150,11 @@ async def test_rpcs_are_counted_by_method_and_status(peer: Any) -> None:
     peer.servicer.act = raising(errors.NotFound("x"))
     with pytest.raises(grpc.aio.AioRpcError):
         await peer.stub.GetModel(REQUEST)
+    # The caller may hear of a failure before it is counted.
+    await until(lambda: sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 0)
     assert sample(peer, "symbiont_rpc_started_total", rpc="GetModel") == 4
     assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="OK") == 3
     assert sample(peer, "symbiont_rpc_seconds_count", rpc="GetModel", code="NOT_FOUND") == 1
-    assert sample(peer, "symbiont_rpc_in_flight", rpc="GetModel") == 0
 
 
 async def test_a_stream_that_fails_half_way_gives_what_it_had_and_a_status(peer: Any) -> None:
