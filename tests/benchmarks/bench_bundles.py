@@ -202,6 +202,8 @@ async def _hot(bench: Bench, fresh: Sequence[str]) -> dict[str, list[float]]:
         "first call of a bundle, p99": [1e3 * percentile(loading.asked, 0.99)],
         "others, not loading": [1e3 * percentile(calm.others, 0.5)],
         "others, loading": [1e3 * percentile(loading.others, 0.5)],
+        "others, not loading, p99": [1e3 * percentile(calm.others, 0.99)],
+        "others, loading, p99": [1e3 * percentile(loading.others, 0.99)],
     }
 
 
@@ -227,6 +229,8 @@ def report(found: dict[str, list[float]], peft_adapters: int) -> bool:
     for way in ("single", "mixed", "swapped"):
         pairs = zip(found[f"PEFT: {way}"], found["PEFT: single"], strict=True)
         console.print(f"PEFT, {peft_adapters} adapters: {way} / single: {median(a / b for a, b in pairs):.2f}")
+    others = found["others, loading, p99"][0] / found["others, not loading, p99"][0]
+    console.print(f"others' calls, p99: while bundles load / while none does: {others:.2f} (no bar)")
     held = [_judge(console, *bar, found) for bar in BARS]
     hot = found["first call of a bundle, p99"][0]
     held.append(hot <= HOT_LOAD_P99_MS)
