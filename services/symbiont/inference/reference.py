@@ -39,6 +39,11 @@ def parse_reference(field: str, text: str) -> ModelReference:
     return ModelReference(check_id(field, match[1]), check_id(field, match[2] or DEFAULT_ALIAS))
 
 
+def open_name(model: str, alias: str) -> str:
+    """Returns the name of an alias in the Open Inference Protocol, which `parse_open_name` reads."""
+    return model if alias == DEFAULT_ALIAS else f"{model}@{alias}"
+
+
 def parse_open_name(name: str, version: str) -> ModelReference:
     """Reads the pair that the Open Inference Protocol names a model by.
 

@@ -117,8 +117,10 @@ async def test_the_repository(suite: Any, client: Any, open_stub: Any, refusal: 
     async def ready() -> Any:
         return (await open_stub.RepositoryIndex(pb.RepositoryIndexRequest(ready=True))).models
 
-    models = await eventually(ready, lambda found: len(found) == 2)
-    assert [(m.name, m.version, m.state) for m in models] == [("intent", "1", "READY"), ("mood", "1", "READY")]
+    models = await eventually(ready, lambda found: len(found) == 3)
+    listed = [(m.name, m.version) for m in models]
+    assert listed == [("intent", "1"), ("mood", "1"), ("mood@beta", "2")]
+    assert {m.state for m in models} == {"READY"}
     await client.load_model("mood@beta")
     assert len(suite.triton.request_ids) == 1
     # As KServe sends and reads it: model_name = 1; model_name = 1, isLoaded = 2.
@@ -139,8 +141,37 @@ async def test_the_repository(suite: Any, client: Any, open_stub: Any, refusal: 
         return (await client.get_model_repository_index()).models
 
     models = await eventually(everything, lambda found: found[0].state == "UNAVAILABLE")
-    assert [m.reason for m in models] == ["its base model is not loaded in Triton now"] * 2
+    assert [m.reason for m in models] == ["its base model is not loaded in Triton now"] * 3
     assert not await ready()
+
+
+async def test_what_the_index_lists_can_be_called(suite: Any, client: Any, eventually: Any) -> None:
+    """By the name alone; the version is the one that metadata tell and that answers. It follows the alias."""
+
+    async def listed() -> dict[str, str]:
+        return {m.name: m.version for m in (await client.get_model_repository_index()).models}
+
+    for number in (2, 3):
+        version = suite.make_version("mood", number, ["bad", "good"], [1.0, 0.0])
+        suite.training.promote("mood", "beta", version)
+        expected = {"intent": "1", "mood": "1", "mood@beta": str(number)}
+        await eventually(listed, lambda found, expected=expected: found == expected)
+        for name, number_listed in expected.items():
+            assert list((await client.get_model_metadata(name)).versions) == [number_listed]
+            response = (await client.infer(name, [text_input("order")])).get_response()
+            assert (response.model_name, response.model_version) == (name, number_listed)
+            assert await client.is_model_ready(name)
+            await client.load_model(name)
+    await client.load_model(f"bundles/{version.bundle_digest}")
+
+
+@pytest.mark.parametrize("name", ["mood", "mood@production", "nobody"])
+async def test_nothing_is_unloaded_by_hand(suite: Any, client: Any, name: str) -> None:
+    for dependents in (False, True):
+        with pytest.raises(InferenceServerException, match=r"not unloaded by hand.*training service") as caught:
+            await client.unload_model(name, unload_dependents=dependents)
+        assert caught.value.status() == "StatusCode.FAILED_PRECONDITION"
+    assert (await client.infer("mood", [text_input("order")])).get_response().model_version == "1"
 
 
 @pytest.mark.parametrize(

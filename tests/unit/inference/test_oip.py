@@ -16,7 +16,7 @@ from symbiont.inference.oip.reading import TokenRows, read_batch
 from symbiont.inference.oip.statistics import Statistics
 from symbiont.inference.oip.streaming import answered_in_order
 from symbiont.inference.oip.tensors import Tensor
-from symbiont.inference.reference import ModelReference, parse_open_name
+from symbiont.inference.reference import ModelReference, open_name, parse_open_name
 from symbiont.inference.tokens import Ids
 from symbiont.inference.types import BundleInfo, ModelVersion
 
@@ -144,6 +144,8 @@ async def test_a_broken_stream_leaves_nothing_running() -> None:
 )
 def test_names(pair: tuple[str, str], reference: ModelReference) -> None:
     assert parse_open_name(*pair) == reference
+    if not (reference.version or reference.bundle_digest):
+        assert parse_open_name(open_name(reference.model, reference.alias), "") == reference
 
 
 @pytest.mark.parametrize(

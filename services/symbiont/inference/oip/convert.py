@@ -13,7 +13,7 @@ from symbiont.inference.oip.signature import inputs_of, outputs_of
 from symbiont.inference.oip.statistics import Record
 from symbiont.inference.oip.tensors import Tensor, place
 from symbiont.inference.predictor import Limits
-from symbiont.inference.reference import parse_open_name
+from symbiont.inference.reference import open_name, parse_open_name
 from symbiont.inference.releases.picking import check_key
 from symbiont.inference.types import Alias, ModelVersion, PredictCall, Priority, Served
 from symbiont.triton.open_inference import model_config_pb2
@@ -145,10 +145,11 @@ def statistics_to_proto(records: Sequence[Record]) -> pb.ModelStatisticsResponse
 def index_to_proto(models: Sequence[tuple[Alias, str]], ready_only: bool) -> pb.RepositoryIndexResponse:
     """Makes a RepositoryIndexResponse of aliases, each with the reason for which it is not ready, or an empty one."""
     response = pb.RepositoryIndexResponse()
-    for alias, reason in models:
+    listed = sorted((a.model, open_name(a.model, a.alias), a.version.number, reason) for a, reason in models)
+    for _, name, version, reason in listed:
         if not (reason and ready_only):
             state = "UNAVAILABLE" if reason else "READY"
-            response.models.add(name=alias.model, version=str(alias.version.number), state=state, reason=reason)
+            response.models.add(name=name, version=str(version), state=state, reason=reason)
     return response
 
 

@@ -19,7 +19,7 @@ from symbiont.inference.oip import convert
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.streaming import answered_in_order
 from symbiont.inference.predictor import Limits
-from symbiont.inference.reference import DEFAULT_ALIAS, parse_open_name
+from symbiont.inference.reference import parse_open_name
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.tenant import tenant_of
 from symbiont.inference.types import Priority
@@ -28,7 +28,7 @@ from symbiont.triton.open_inference import open_inference_pb2_grpc as pb_grpc
 
 NAME = "symbiont"
 # Under the names of Triton's documentation, and only what is done here: not `parameters`, because unknown ones are
-# refused.
+# refused. Of `model_repository` the index and loading are; that unloading is refused is part of it.
 EXTENSIONS = ("classification", "model_configuration", "model_repository", "schedule_policy", "statistics")
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -147,14 +147,14 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: _Context
     ) -> pb.RepositoryIndexResponse:
-        """Returns the models that have the alias `production`, as far as this process has heard."""
+        """Returns every alias by the name that it is called by, and the version that answers, as far as is known here.
+
+        Versions by number and bundles by digest can be called too, and are not listed.
+        """
         if request.repository_name:
             raise InvalidArgument("repository_name", "there is one repository, which has no name")
-        aliases = sorted(
-            (alias for alias in self._table.aliases() if alias.alias == DEFAULT_ALIAS), key=lambda alias: alias.model
-        )
         missing = "" if self._lifecycle.ready else "the server is not ready"
-        models = [(alias, missing or self._keeper.problem(alias.version)) for alias in aliases]
+        models = [(alias, missing or self._keeper.problem(alias.version)) for alias in self._table.aliases()]
         return convert.index_to_proto(models, request.ready)
 
     @override
@@ -176,8 +176,9 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         A host keeps the bundles used last, and any other caller of the model would load it again at once.
         """
         raise FailedPrecondition(
-            "models are not unloaded by hand: a host lets go of the bundles that were unused for longest; "
-            "to change what a model answers with, promote another version of it",
+            "models are not unloaded by hand: a host lets go of the bundles that were unused for longest; to change "
+            "what a name answers with, point its alias at another version: PromoteModelVersion of the training "
+            "service, or `symbiont models promote`",
             reason="UNLOAD",
         )
 
