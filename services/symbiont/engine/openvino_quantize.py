@@ -70,9 +70,6 @@ def _quantize(base: GraphEncoder, batches: Sequence[list[Any]]) -> Any:
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # All that was seen, instead of the mean of the rows' extremes: an adapter goes further than the base.
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
-            # NNCF's own 0.95 leaves more to round in the weights than it takes from the activations, where those with
-            # the worst outliers stay fp32.
-            smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=0.75),
         ),
     )
 
