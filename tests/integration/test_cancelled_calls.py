@@ -82,11 +82,15 @@ class Setting:
         return {name: process.memory_info().rss for name, process in found.items()}
 
     async def sums(self, service: ServiceProcess) -> Callable[[str], float]:
-        """Returns a look-up in the metrics of a process as they are now, summed over all labels but a status code."""
+        """Returns a look-up in the metrics of a process as they are now, summed over all labels but a status code.
+
+        Watches are left out: inference watches the health of tokenization for as long as both live.
+        """
         async with httpx.AsyncClient() as client:
             text = (await client.get(f"http://{service.metrics_address}/metrics")).text
         found: Counter[str] = Counter()
-        for sample in (s for family in text_string_to_metric_families(text) for s in family.samples):
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+        for sample in (s for s in samples if s.labels.get("rpc") != "Watch"):
             found[sample.name] += sample.value
             found[f"{sample.name} {sample.labels.get('code')}"] += sample.value
         return lambda name: found[name]
