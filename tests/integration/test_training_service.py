@@ -65,9 +65,10 @@ class Suite:
         )
 
     def upload(
-        self, identifier: str, content: bytes, format: Any = dataset_pb2.DATASET_FORMAT_CSV
+        self, identifier: str, content: bytes, format: Any = dataset_pb2.DATASET_FORMAT_CSV, byte_count: int = 0
     ) -> dataset_pb2.Dataset:
-        header = dataset_pb2.CreateDatasetHeader(dataset_id=identifier, dataset=dataset_pb2.Dataset(format=format))
+        dataset = dataset_pb2.Dataset(format=format)
+        header = dataset_pb2.CreateDatasetHeader(dataset_id=identifier, dataset=dataset, byte_count=byte_count)
         chunks = [content[i : i + 1000] for i in range(0, len(content), 1000)]
         messages = [dataset_pb2.CreateDatasetRequest(header=header)]
         messages += [dataset_pb2.CreateDatasetRequest(chunk=chunk) for chunk in chunks]
@@ -296,6 +297,11 @@ BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
     "one class": (lambda s: s.upload("bad", b"text,label\na,1\nb,1\n"), INVALID, "chunk"),
     "cut Parquet": (lambda s: s.upload("bad", b"PAR1xxxx", dataset_pb2.DATASET_FORMAT_PARQUET), INVALID, "chunk"),
     "unknown format": (lambda s: s.upload("bad", b"x", 77), INVALID, "header.dataset.format"),
+    "cut upload": (
+        lambda s: s.upload("bad", b"text,label\na,1\nb,0\n", byte_count=100),
+        INVALID,
+        "header.byte_count",
+    ),
     "bad dataset id": (lambda s: s.upload("../x", b"x"), INVALID, "header.dataset_id"),
     "chunk first": (
         lambda s: s.datasets.CreateDataset(iter([dataset_pb2.CreateDatasetRequest(chunk=b"x")])),

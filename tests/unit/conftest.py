@@ -152,6 +152,7 @@ class _Datasets(dataset_pb2_grpc.DatasetServiceServicer):
         if not body:
             raise InvalidArgument("chunk", "the file is empty", reason="EMPTY_FILE")
         name = f"datasets/{header.dataset_id}"
+        assert header.byte_count == len(body)
         dataset = dataset_pb2.Dataset(name=name, byte_count=len(body), row_count=body.count(b"\n") - 1)
         dataset.MergeFrom(header.dataset)
         self.state.datasets[name], self.state.uploads[name] = dataset, body

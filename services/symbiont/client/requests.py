@@ -131,6 +131,8 @@ class Upload:
         self._progress = progress
         with path.open("rb"):
             self._size = path.stat().st_size
+        # By which the service tells a stream that breaks from a file that ends.
+        self._header.byte_count = self._size
 
     def messages(self) -> Iterator[CreateDatasetRequest]:
         """Yields the header and then chunks of 1 MiB; may be called again to send it all again."""

@@ -126,7 +126,7 @@ def header_from_proto(message: dataset_pb2.CreateDatasetHeader) -> Header:
         format_name = dataset_pb2.DatasetFormat.Name(dataset.format).removeprefix("DATASET_FORMAT_")
     except ValueError:
         format_name = str(dataset.format)
-    return Header(message.dataset_id, format_name, dataset.text_column, dataset.label_column)
+    return Header(message.dataset_id, format_name, dataset.text_column, dataset.label_column, message.byte_count)
 
 
 def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:

@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,8 @@ class Header:
     format: str
     text_column: str
     label_column: str
+    # Of the whole file, by which one that was cut short is told; 0 where the caller does not say.
+    byte_count: int = 0
 
     def checked(self) -> "Header":
         """Returns the header with its defaults filled in, or raises InvalidArgument."""
@@ -44,7 +46,9 @@ class Header:
         text, label = self.text_column or "text", self.label_column or "label"
         if text == label:
             raise InvalidArgument("header.dataset.label_column", f"{label!r} is the text column too")
-        return Header(self.id, self.format, text, label)
+        if self.byte_count < 0:
+            raise InvalidArgument("header.byte_count", f"{self.byte_count} is negative")
+        return replace(self, text_column=text, label_column=label)
 
 
 class Upload:
@@ -53,6 +57,7 @@ class Upload:
     def __init__(self, header: Header, max_bytes: int) -> None:
         self.header = header.checked()
         self._max_bytes = max_bytes
+        self._check_size(self.header.byte_count)
         self._folder = tempfile.TemporaryDirectory(prefix="symbiont-upload-")
         self._path = Path(self._folder.name) / "upload"
         self._stream: IO[bytes] = self._path.open("wb")
@@ -63,16 +68,16 @@ class Upload:
     def write(self, chunk: bytes) -> None:
         """Adds the next bytes."""
         self.byte_count += len(chunk)
-        if self.byte_count > self._max_bytes:
-            raise ResourceExhausted(
-                f"the upload is over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
-            )
+        self._check_size(self.byte_count)
         self._stream.write(chunk)
 
     def check(self) -> None:
         """Checks every row; nothing is stored."""
         self._stream.close()
         header, labels = self.header, self._labels
+        if header.byte_count and header.byte_count != self.byte_count:
+            problem = f"it says {header.byte_count}, {self.byte_count} came: the upload broke, or the file changed"
+            raise InvalidArgument("header.byte_count", problem, reason="UPLOAD_INCOMPLETE")
         # Closed here: a reader that a bad row stops would keep the upload open until it is collected.
         reading = closing(READERS[header.format](self._path, header.text_column, header.label_column))
         with self._rows.open("wb") as out, reading as rows:
@@ -97,6 +102,12 @@ class Upload:
             label_counts=tuple(sorted(labels.items())),
             digest=digest,
         )
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise ResourceExhausted(
+                f"the upload is over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
+            )
 
     def close(self) -> None:
         """Removes the temporary files."""

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+from unittest.mock import ANY
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,9 +22,9 @@ ROWS = [('good, "very" good', "1"), ("很糟糕\n两行", "0"), ("fine", "1"), (
 
 
 def upload(
-    artifacts: ArtifactStore, content: bytes, format: str = "CSV", limit: int = 1 << 24, **header: str
+    artifacts: ArtifactStore, content: bytes, format: str = "CSV", limit: int = 1 << 24, **header: Any
 ) -> Dataset:
-    values = {"id": "rows", "format": format, "text_column": "", "label_column": "", **header}
+    values: dict[str, Any] = {"id": "rows", "format": format, "text_column": "", "label_column": "", **header}
     pending = Upload(Header(**values), limit)
     try:
         for start in range(0, len(content), 7):
@@ -146,10 +149,11 @@ def test_two_uploads_of_the_same_rows_do_not_take_them_from_each_other(artifacts
         ({"format": "UNSPECIFIED"}, "header.dataset.format"),
         ({"format": "99"}, "header.dataset.format"),
         ({"text_column": "label"}, "header.dataset.label_column"),
+        ({"byte_count": -1}, "header.byte_count"),
     ],
 )
-def test_a_wrong_header_is_refused_before_any_byte(header: dict[str, str], field: str) -> None:
-    values = {"id": "rows", "format": "CSV", "text_column": "", "label_column": "", **header}
+def test_a_wrong_header_is_refused_before_any_byte(header: dict[str, Any], field: str) -> None:
+    values: dict[str, Any] = {"id": "rows", "format": "CSV", "text_column": "", "label_column": "", **header}
     with pytest.raises(InvalidArgument) as caught:
         Upload(Header(**values), 100)
     assert caught.value.field == field
@@ -158,3 +162,18 @@ def test_a_wrong_header_is_refused_before_any_byte(header: dict[str, str], field
 def test_an_upload_has_a_limit(artifacts: ArtifactStore) -> None:
     with pytest.raises(ResourceExhausted, match="over 20 bytes"):
         upload(artifacts, FILES["CSV"], limit=20)
+    # Known at once where the header says it.
+    with pytest.raises(ResourceExhausted, match="over 20 bytes"):
+        Upload(Header("rows", "CSV", "", "", byte_count=21), 20)
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_an_upload_that_broke_between_two_rows_is_told_by_its_size(artifacts: ArtifactStore, format: str) -> None:
+    whole = FILES[format]
+    assert upload(artifacts, whole, format, byte_count=len(whole)) == replace(
+        upload(artifacts, whole, format), create_time=ANY
+    )
+    for size in (len(whole) + 1, len(whole) - 1):
+        with pytest.raises(InvalidArgument, match=f"it says {size}, {len(whole)} came") as caught:
+            upload(artifacts, whole, format, byte_count=size)
+        assert caught.value.field == "header.byte_count"

@@ -170,8 +170,13 @@ class CreateDatasetHeader(google.protobuf.message.Message):
 
     DATASET_ID_FIELD_NUMBER: builtins.int
     DATASET_FIELD_NUMBER: builtins.int
+    BYTE_COUNT_FIELD_NUMBER: builtins.int
     dataset_id: builtins.str
     """Required. Last part of the resource name: 1 to 63 of `a-z0-9-`, beginning with a letter."""
+    byte_count: builtins.int
+    """Optional. Size of the file in bytes. An upload that ends with another number is refused, and one that would be too
+    large is refused at once. Without it a stream that broke between two rows may be taken for a whole file.
+    """
     @property
     def dataset(self) -> Global___Dataset:
         """Required. The dataset; only `format` and the columns are read."""
@@ -181,10 +186,11 @@ class CreateDatasetHeader(google.protobuf.message.Message):
         *,
         dataset_id: builtins.str = ...,
         dataset: Global___Dataset | None = ...,
+        byte_count: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset", b"dataset"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset", b"dataset", "dataset_id", b"dataset_id"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["byte_count", b"byte_count", "dataset", b"dataset", "dataset_id", b"dataset_id"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CreateDatasetHeader: typing_extensions.TypeAlias = CreateDatasetHeader
