@@ -1,5 +1,6 @@
 """One attempt at a job, from the dataset to the stored bundle."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -67,6 +68,17 @@ def run_attempt(
         tokenize: (tokenizer digest, texts, max_tokens) -> ids of each text.
         stop_requested: asked after every step; True ends the attempt with StopRequested after a checkpoint.
     """
+    bundle = _train(attempt, artifacts, tokenize, send, stop_requested)
+    # The network goes first, which the loop and its callbacks hold in a circle: a worker that is killed here for its
+    # memory would lose the training.
+    gc.collect()
+    _leave_graph(artifacts, attempt.inputs.base_digest, send)
+    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
+
+
+def _train(
+    attempt: Attempt, artifacts: ArtifactStore, tokenize: Tokenize, send: Reporter, stop_requested: Callable[[], bool]
+) -> Bundle:
     spec, inputs = attempt.spec, attempt.inputs
     (texts, labels), (held_texts, held_labels) = _read(artifacts, spec, inputs)
     send(LogLine(f"{len(texts)} rows to learn from, {len(held_texts)} held out"))
@@ -96,8 +108,7 @@ def run_attempt(
     if inputs.quantized_digest:
         truth = [int(label) for label in head.targets(head_settings, held_labels)]
         bundle = _with_int8(bundle, artifacts, inputs.quantized_digest, held_rows, truth, send)
-    _leave_graph(artifacts, inputs.base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
+    return bundle
 
 
 def _read(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> tuple[tuple[Any, Any], tuple[Any, Any]]:

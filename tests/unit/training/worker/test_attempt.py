@@ -1,5 +1,6 @@
 """An attempt, in process: it learns, it resumes bit-exactly, and what it stores is what it trained."""
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,11 +14,13 @@ from support.registry import tiny_spec, upload
 from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import load_bundle, read_manifest
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine import openvino_stored
 from symbiont.training import types
 from symbiont.training.jobs import resolve
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt, run_attempt
 from symbiont.training.worker.errors import Diverged, StopRequested
+from symbiont.training.worker.network import Network
 
 HYPER = {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "checkpoint_interval": 5}
 
@@ -147,6 +150,15 @@ def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.Mo
     assert [run.artifacts.manifest("graphs", digest)["facts"]["digest"] for digest in run.artifacts.list("graphs")] == [
         attempt.inputs.base_digest
     ]
+    networks: list[int] = []
+
+    def count(*_: object) -> None:
+        networks.append(sum(type(thing) is Network for thing in gc.get_objects()))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(openvino_stored, "load_graph", count)
+        assert run(attempt) == plain
+    assert networks == [0]
     monkeypatch.setitem(sys.modules, "symbiont.engine.openvino_stored", None)
     assert run(attempt) == plain
     (said,) = [line.text for line in run.of(types.LogLine) if "convert the base" in line.text]
