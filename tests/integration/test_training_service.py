@@ -266,6 +266,7 @@ Call = Callable[[Suite], object]
 NAN = float("nan")
 HYPER = training_job_pb2.Hyperparameters
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+SUCCEEDED = training_job_pb2.JOB_STATE_SUCCEEDED
 RELEASE = "models/mood/aliases/production/releases"
 BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
     "unknown base": (lambda s: s.create(base_model="bases/none"), NOT_FOUND, "bases/none does not exist"),
@@ -423,6 +424,16 @@ BAD: dict[str, tuple[Call, grpc.StatusCode, str]] = {
         INVALID,
         "page_size",
     ),
+    "state of no job": (
+        lambda s: s.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(states=[2, 77])),
+        INVALID,
+        "states[1]",
+    ),
+    "model without its collection": (
+        lambda s: s.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(model="mood")),
+        INVALID,
+        "model",
+    ),
     "made-up page token": (
         lambda s: s.models.ListModels(model_pb2.ListModelsRequest(page_token="%%%")),
         INVALID,
@@ -468,16 +479,23 @@ def snapshot(suite: Suite) -> tuple[object, ...]:
     )
 
 
-def test_lists_have_pages(suite: Suite) -> None:
+QUERIES: list[dict[str, Any]] = [{}, {"oldest_first": True}, {"states": [SUCCEEDED], "model": "models/mood"}]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_lists_have_pages(suite: Suite, query: dict[str, Any]) -> None:
     names, token = [], ""
     while True:
-        page = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest(page_size=2, page_token=token))
+        request = training_job_pb2.ListTrainingJobsRequest(page_size=2, page_token=token, **query)
+        page = suite.jobs.ListTrainingJobs(request)
         names += [job.name for job in page.training_jobs]
         token = page.next_page_token
         if not token:
             break
     everything = suite.jobs.ListTrainingJobs(training_job_pb2.ListTrainingJobsRequest()).training_jobs
-    assert names == [job.name for job in everything]
+    states, model = query.get("states", training_job_pb2.JobState.values()), query.get("model", "models/")
+    expected = [job.name for job in everything if job.state in states and job.spec.model.startswith(model)]
+    assert names == (expected[::-1] if query.get("oldest_first") else expected)
     assert len(names) > 2
 
 

@@ -193,7 +193,9 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
         return _get(self.state.jobs, request.name)
 
     async def ListTrainingJobs(self, request: Any, context: Any) -> Any:
-        items, token = _page(self.state.jobs, request)
+        jobs = self.state.jobs.items()
+        asked = {name: job for name, job in jobs if not request.states or job.state in request.states}
+        items, token = _page(asked, request)
         return training_job_pb2.ListTrainingJobsResponse(training_jobs=items, next_page_token=token)
 
     async def CancelTrainingJob(self, request: Any, context: Any) -> Any:

@@ -29,8 +29,13 @@ JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
 
 @app.command("list")
 @with_client
-def list_all(client: Client) -> None:
-    """Lists the jobs, newest first."""
+def list_all(
+    client: Client,
+    state: Annotated[list[str] | None, typer.Option(help="Only jobs in this state, as running; repeatable.")] = None,
+    model: Annotated[str, typer.Option(help="Only jobs of this model.")] = "",
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="The oldest first, not the newest.")] = False,
+) -> None:
+    """Lists the jobs, newest first, all of them or those asked for."""
     rows = (
         (
             short_name(j.name),
@@ -41,7 +46,7 @@ def list_all(client: Client) -> None:
             j.attempt or "",
             when(j.create_time),
         )
-        for j in client.list_training_jobs()
+        for j in client.list_training_jobs(states=state or (), model=model, oldest_first=oldest_first)
     )
     make_console().print(table(["JOB", "STATE", "MODEL", ">STEPS", ">ACCURACY", ">ATTEMPT", "CREATED"], rows))
 

@@ -58,6 +58,8 @@ from symbiont.api.training.v1.training_job_pb2 import (
     CancelTrainingJobRequest,
     CreateTrainingJobRequest,
     GetTrainingJobRequest,
+    JobState,
+    ListTrainingJobsRequest,
     TrainingJob,
     TrainingSpec,
 )
@@ -188,6 +190,17 @@ def get_dataset(name: str) -> GetDatasetRequest:
 def get_training_job(name: str) -> GetTrainingJobRequest:
     """Asks for a job by id or name."""
     return GetTrainingJobRequest(name=full_name("jobs", name))
+
+
+def list_training_jobs(states: Sequence[str], model: str, oldest_first: bool) -> ListTrainingJobsRequest:
+    """Asks for jobs of some states, by their words as `running`, of one model by id or name."""
+    known = [name.removeprefix("JOB_STATE_").lower() for name in JobState.keys()[1:]]
+    for state in states:
+        if state.lower() not in known:
+            raise ValueError(f"{state!r} is no state of a job; say one of {', '.join(known)}")
+    values = [JobState.Value(f"JOB_STATE_{state.upper()}") for state in states]
+    named = full_name("models", model) if model else ""
+    return ListTrainingJobsRequest(states=values, model=named, oldest_first=oldest_first)
 
 
 def cancel_training_job(name: str) -> CancelTrainingJobRequest:

@@ -40,7 +40,6 @@ from symbiont.api.training.v1.model_pb2 import (
 )
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
 from symbiont.api.training.v1.training_job_pb2 import (
-    ListTrainingJobsRequest,
     TrainingEvent,
     TrainingJob,
     TrainingSpec,
@@ -187,9 +186,17 @@ class Client:
         """Returns a training job."""
         return self._call(self._jobs.GetTrainingJob, requests.get_training_job(name))
 
-    def list_training_jobs(self) -> Iterator[TrainingJob]:
-        """Yields every training job, newest first."""
-        return self._pages(self._jobs.ListTrainingJobs, ListTrainingJobsRequest(), lambda page: page.training_jobs)
+    def list_training_jobs(
+        self, *, states: Sequence[str] = (), model: str = "", oldest_first: bool = False
+    ) -> Iterator[TrainingJob]:
+        """Yields training jobs, newest first unless told otherwise.
+
+        Args:
+            states: only jobs in one of these, by their words as `running`; none stand for all.
+            model: only jobs of this one.
+        """
+        request = requests.list_training_jobs(states, model, oldest_first)
+        return self._pages(self._jobs.ListTrainingJobs, request, lambda page: page.training_jobs)
 
     def cancel_training_job(self, name: str) -> TrainingJob:
         """Asks a training job to stop; not sent again by itself, because a second cancel is refused."""

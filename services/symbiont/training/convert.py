@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from symbiont.api.training.v1 import base_model_pb2, dataset_pb2, model_pb2, training_job_pb2, worker_pb2
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import parse_version_name
+from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training import types
 from symbiont.training.data.datasets import Header
 from symbiont.training.releases import NewRelease
@@ -157,6 +157,20 @@ def spec_to_proto(spec: TrainingSpec) -> training_job_pb2.TrainingSpec:
     """The inverse of spec_from_proto."""
     values = spec.model_dump(mode="json", exclude_none=True)
     return json_format.ParseDict(values, training_job_pb2.TrainingSpec())
+
+
+def job_query_from_proto(request: training_job_pb2.ListTrainingJobsRequest) -> types.JobQuery:
+    """Which jobs a request asks for.
+
+    Raises:
+        InvalidArgument: a state is none, or the model's name is malformed.
+    """
+    states = {state_to_proto(state): state for state in types.JobState}
+    for index, value in enumerate(request.states):
+        if value not in states:
+            raise InvalidArgument(f"states[{index}]", f"{value} is no state of a job")
+    model = parse_name("model", "models", request.model) if request.model else ""
+    return types.JobQuery(tuple(states[value] for value in request.states), model, request.oldest_first)
 
 
 def state_to_proto(state: types.JobState) -> training_job_pb2.JobState.ValueType:

@@ -10,7 +10,7 @@ from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
-from symbiont.training.types import BaseModel, Dataset, Event, Inputs, Job, WorkerReport
+from symbiont.training.types import BaseModel, Dataset, Event, Inputs, Job, JobQuery, WorkerReport
 
 SPEC = "training_job.spec"
 DEFAULT_MAX_TOKENS = 256
@@ -46,9 +46,9 @@ class Jobs:
         """Returns a job."""
         return await asyncio.to_thread(self._store.job, identifier)
 
-    async def list(self, before: int | None, limit: int) -> list[tuple[int, Job]]:
-        """Returns jobs, newest first."""
-        return await asyncio.to_thread(self._store.jobs, before, limit)
+    async def list(self, query: JobQuery, after: int | None, limit: int) -> list[tuple[int, Job]]:
+        """Returns jobs in the order of the query, each with the number by which the next page goes on."""
+        return await asyncio.to_thread(self._store.jobs, query, after, limit)
 
     async def cancel(self, identifier: str) -> Job:
         """Cancels a job: at once while it waits, at its next step while it trains."""

@@ -57,12 +57,17 @@ class Store(Registry):
         with self._read() as db:
             return records.job_of(self._job_row(db, identifier))
 
-    def jobs(self, before: int | None, limit: int) -> list[tuple[int, types.Job]]:
-        """Returns jobs, newest first, each with its number; `before` leaves out that number and newer ones."""
-        query = select(tables.jobs).order_by(tables.jobs.c.number.desc()).limit(limit)
-        if before is not None:
-            query = query.where(tables.jobs.c.number < before)
-        return [(row["number"], records.job_of(row)) for row in self._all(query)]
+    def jobs(self, query: types.JobQuery, after: int | None, limit: int) -> list[tuple[int, types.Job]]:
+        """Returns jobs in the order of the query, each with its number; `after` is the number of the last one seen."""
+        c = tables.jobs.c
+        select_jobs = select(tables.jobs).order_by(c.number if query.oldest_first else c.number.desc()).limit(limit)
+        if after is not None:
+            select_jobs = select_jobs.where(c.number > after if query.oldest_first else c.number < after)
+        if query.states:
+            select_jobs = select_jobs.where(c.state.in_([state.value for state in query.states]))
+        if query.model:
+            select_jobs = select_jobs.where(c.spec["model"].as_string() == f"models/{query.model}")
+        return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]
 
     def count_by_state(self) -> dict[JobState, int]:
         """Returns how many jobs are in each state."""

@@ -211,6 +211,16 @@ class Job:
 
 
 @dataclass(frozen=True)
+class JobQuery:
+    """Which jobs to list, and in what order; nothing said is all of them, newest first."""
+
+    states: tuple[JobState, ...] = ()
+    # Its id.
+    model: str = ""
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """One trained bundle under a number."""
 

@@ -118,6 +118,9 @@ def test_the_same_request_id_gives_the_same_job(client: Any, rows: Path) -> None
     with pytest.raises(c.AlreadyExistsError):
         client.create_training_job(spec(epochs=2), request_id="r1")
     assert [j.name for j in client.list_training_jobs()] == ["jobs/j1", "jobs/j2"]
+    assert [j.name for j in client.list_training_jobs(states=["failed"], model="m", oldest_first=True)] == []
+    with pytest.raises(ValueError, match="'done' is no state of a job; say one of queued, starting"):
+        client.list_training_jobs(states=["done"])
     assert client.get_training_job("j1").spec == spec()
 
 

@@ -9,7 +9,7 @@ from symbiont.common.errors import AlreadyExists, FailedPrecondition, NotFound
 from symbiont.training import types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
-from symbiont.training.types import JobState, WorkerReport
+from symbiont.training.types import JobQuery, JobState, WorkerReport
 
 EVALUATION = types.Evaluation(2, 0.5, 0.4, 0.7, ("bad", "good"), ((1, 0), (1, 0)))
 PROGRESS = types.Progress(3, 10, 0.3, 0.9, 1e-3, 1.5, 2000.0, 4.0)
@@ -131,10 +131,32 @@ def test_a_failure_is_kept(store: Store, resolved: Resolved) -> None:
 
 def test_jobs_are_listed_newest_first(store: Store, resolved: Resolved) -> None:
     made = [store.add_job(*resolved, "", "d")[0].id for _ in range(5)]
-    first = store.jobs(None, 3)
+    first = store.jobs(JobQuery(), None, 3)
     assert [job.id for _, job in first] == made[:1:-1]
-    assert [job.id for _, job in store.jobs(first[-1][0], 3)] == made[1::-1]
+    assert [job.id for _, job in store.jobs(JobQuery(), first[-1][0], 3)] == made[1::-1]
     assert store.waiting(2) == made[:2]
+
+
+def test_jobs_are_listed_by_state_and_model_and_the_oldest_first(store: Store, resolved: Resolved) -> None:
+    spec, inputs = resolved
+    made = [
+        store.add_job(spec.model_copy(update={"model": f"models/{model}"}), inputs, "", "d")[0].id
+        for model in ("mood", "mood-2", "mood", "mood", "other")
+    ]
+    store.cancel(made[0], "not wanted")
+    store.begin_attempt(made[2])
+
+    def listed(query: JobQuery, after: int | None = None, limit: int = 9) -> list[tuple[int, str]]:
+        return [(number, job.id) for number, job in store.jobs(query, after, limit)]
+
+    assert [job for _, job in listed(JobQuery(model="mood"))] == [made[3], made[2], made[0]]
+    assert listed(JobQuery(model="moo")) == []
+    assert [job for _, job in listed(JobQuery(states=(JobState.QUEUED,)))] == [made[4], made[3], made[1]]
+    both = JobQuery((JobState.CANCELLED, JobState.STARTING), "mood", oldest_first=True)
+    assert [job for _, job in listed(both)] == [made[0], made[2]]
+    ((number, job),) = listed(both, limit=1)
+    assert job == made[0]
+    assert [job for _, job in listed(both, number)] == [made[2]]
 
 
 def test_an_alias_moves_and_says_so(store: Store, resolved: Resolved) -> None:

@@ -10,7 +10,7 @@ from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import decode_token, encode_token, page_size
 from symbiont.common.resources import parse_name
-from symbiont.training.convert import event_to_proto, job_to_proto, spec_from_proto
+from symbiont.training.convert import event_to_proto, job_query_from_proto, job_to_proto, spec_from_proto
 from symbiont.training.jobs import Jobs
 
 
@@ -36,7 +36,7 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         size, after = page_size(request.page_size), decode_token(request.page_token)
         if after and not (after.isascii() and after.isdecimal()):
             raise InvalidArgument("page_token", "it was not made by this service")
-        found = await self._jobs.list(int(after) if after else None, size + 1)
+        found = await self._jobs.list(job_query_from_proto(request), int(after) if after else None, size + 1)
         token = encode_token(str(found[size - 1][0])) if len(found) > size else ""
         return pb.ListTrainingJobsResponse(
             training_jobs=[job_to_proto(job, whole=False) for _, job in found[:size]], next_page_token=token

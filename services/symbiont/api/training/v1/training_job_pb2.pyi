@@ -744,17 +744,31 @@ class ListTrainingJobsRequest(google.protobuf.message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    OLDEST_FIRST_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """Optional. Most jobs to return, 1 to 1000. Default 100."""
     page_token: builtins.str
-    """Optional. `next_page_token` of the page before."""
+    """Optional. `next_page_token` of the page before, of a request with the same other fields."""
+    model: builtins.str
+    """Optional. Only jobs of this model: `models/{model}`."""
+    oldest_first: builtins.bool
+    """Optional. The oldest first, in place of the newest."""
+    @property
+    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
+        """Optional. Only jobs in one of these states; none stand for all."""
+
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        states: collections.abc.Iterable[Global___JobState.ValueType] | None = ...,
+        model: builtins.str = ...,
+        oldest_first: builtins.bool = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["model", b"model", "oldest_first", b"oldest_first", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListTrainingJobsRequest: typing_extensions.TypeAlias = ListTrainingJobsRequest

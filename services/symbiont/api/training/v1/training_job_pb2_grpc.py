@@ -85,7 +85,7 @@ class TrainingJobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTrainingJobs(self, request, context):
-        """Lists training jobs, newest first.
+        """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class TrainingJobServiceStub:
     GetTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
     """Returns one training job."""
     ListTrainingJobs: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]
-    """Lists training jobs, newest first."""
+    """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model."""
     CancelTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.CancelTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
     """Cancels a training job. FAILED_PRECONDITION when it has already ended."""
     WatchTrainingJob: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]
@@ -61,7 +61,7 @@ class TrainingJobServiceAsyncStub(TrainingJobServiceStub):
     GetTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
     """Returns one training job."""
     ListTrainingJobs: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]  # type: ignore[assignment]
-    """Lists training jobs, newest first."""
+    """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model."""
     CancelTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.CancelTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
     """Cancels a training job. FAILED_PRECONDITION when it has already ended."""
     WatchTrainingJob: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]  # type: ignore[assignment]
@@ -100,7 +100,7 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest,
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]]:
-        """Lists training jobs, newest first."""
+        """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model."""
 
     @abc.abstractmethod
     def CancelTrainingJob(
