@@ -7,7 +7,8 @@ To add a format: one function and one line in `READERS`.
 import csv
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,20 @@ def read_tsv(path: Path, text_column: str, label_column: str) -> Generator[Row]:
 
 def read_jsonl(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads one JSON object a line."""
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as exc:
-            raise InvalidArgument(FILE, f"line {number} is not JSON: {exc.msg} at column {exc.colno}") from exc
-        except (ValueError, RecursionError) as exc:
-            raise InvalidArgument(FILE, f"line {number} has too deep a structure, or too long a number") from exc
-        if not isinstance(row, dict):
-            raise InvalidArgument(FILE, f"line {number} is not a JSON object")
-        _require_columns(list(row), text_column, label_column, f"line {number}")
-        yield number, row[text_column], row[label_column]
+    with closing(_lines(path)) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as exc:
+                raise InvalidArgument(FILE, f"line {number} is not JSON: {exc.msg} at column {exc.colno}") from exc
+            except (ValueError, RecursionError) as exc:
+                raise InvalidArgument(FILE, f"line {number} has too deep a structure, or too long a number") from exc
+            if not isinstance(row, dict):
+                raise InvalidArgument(FILE, f"line {number} is not a JSON object")
+            _require_columns(list(row), text_column, label_column, f"line {number}")
+            yield number, row[text_column], row[label_column]
 
 
 def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[Row]:
@@ -72,23 +74,25 @@ READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_js
 def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: str) -> Generator[Row]:
     # csv's own limit for a field is 128 KiB, less than a text may have.
     csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        if header:
-            _require_columns(header, text_column, label_column, "the header line")
-            text, label = header.index(text_column), header.index(label_column)
-        for number, row in enumerate(reader, start=1):
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise InvalidArgument(FILE, f"row {number} has {len(row)} fields, the header has {len(header)}")
-            yield number, row[text], row[label]
-    except csv.Error as exc:
-        raise InvalidArgument(FILE, f"line {reader.line_num} cannot be read: {exc}") from exc
+    # Closed here: what a bad row raises keeps it, and its file, until it is collected.
+    with closing(_lines(path)) as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, [])
+            if header:
+                _require_columns(header, text_column, label_column, "the header line")
+                text, label = header.index(text_column), header.index(label_column)
+            for number, row in enumerate(reader, start=1):
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise InvalidArgument(FILE, f"row {number} has {len(row)} fields, the header has {len(header)}")
+                yield number, row[text], row[label]
+        except csv.Error as exc:
+            raise InvalidArgument(FILE, f"line {reader.line_num} cannot be read: {exc}") from exc
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Generator[str]:
     with path.open("rb") as stream:
         # Bounded: a file without line ends must not come into memory whole.
         for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), start=1):
