@@ -105,7 +105,7 @@ bench-serving: setup ## Run the suite against other servers, which it installs (
 bench-bundles: setup ## Run the benchmark of a thousand bundles on one base
 	@$(BIN)/python tests/benchmarks/bench_bundles.py
 
-bench-int8: setup ## Run the comparison of int8 with fp32 on real texts
+bench-int8: setup ## Run the comparison of int8 and bf16 with fp32 on real texts
 	@$(BIN)/python tests/benchmarks/bench_int8.py
 
 bench-catalogues: setup ## Run the benchmark of searching catalogues alone

@@ -5,6 +5,7 @@ see the store read-only, uses what is there and converts in memory where nothing
 """
 
 import logging
+import os
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -120,6 +121,18 @@ def _read(store: ArtifactStore, digest: str, base_digest: str) -> GraphEncoder:
 
 
 def _keep(store: ArtifactStore, encoder: GraphEncoder) -> None:
+    """Stores a graph; whatever keeps it from that keeps no host from serving."""
+    if not os.access(store.root, os.W_OK):
+        _LOG.info("the graph of the base %s is not stored: the store is read-only", encoder.facts.digest)
+        return
+    try:
+        _put(store, encoder)
+    # OpenVINO's own error where it cannot write is a RuntimeError.
+    except (OSError, RuntimeError) as exc:
+        _LOG.warning("the graph of the base %s is not stored: %s", encoder.facts.digest, exc)
+
+
+def _put(store: ArtifactStore, encoder: GraphEncoder) -> None:
     fields = Fields(
         facts=encoder.facts,
         form=encoder.form,
@@ -132,16 +145,12 @@ def _keep(store: ArtifactStore, encoder: GraphEncoder) -> None:
         for index, probe in enumerate(encoder.probes)
         for name in ("ids", "hidden")
     }
+    digest = put_graph(store, KIND, encoder.model, fields, {PROBES: save(arrays)})
     try:
-        digest = put_graph(store, KIND, encoder.model, fields, {PROBES: save(arrays)})
-    except OSError as exc:
-        _LOG.info("the graph of the base %s is not stored: %s", encoder.facts.digest, exc)
-        return
-    # Another may have been faster; its graph does the same.
-    with suppress(AlreadyExists):
         store.tag(KIND, _identifier(encoder.facts.digest), digest)
-        return
-    store.delete(KIND, digest)
+    except AlreadyExists:
+        # Another was faster; its graph does the same.
+        store.delete(KIND, digest)
 
 
 def _probes(arrays: dict[str, Any], starts: tuple[int, ...]) -> tuple[Probe, ...]:

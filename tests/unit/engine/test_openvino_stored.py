@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,11 +118,36 @@ def test_the_graph_of_another_base_is_not_taken_for_this_ones(store, base):
     np.testing.assert_array_equal(_answers(ArtifactStore(store.root), base), expected)
 
 
-def test_where_nothing_may_be_written_the_graph_is_made_each_time(store, base, conversions, monkeypatch):
-    def refuse(*_) -> str:
-        raise OSError(errno.EROFS, "Read-only file system")
+def _refuse(error: Exception) -> Callable[..., object]:
+    def refuse(*_, **__) -> object:
+        raise error
 
-    monkeypatch.setattr(store, "put", refuse)
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("symbiont.common.artifacts.ArtifactStore.put", OSError(errno.ENOSPC, "No space left on device")),
+        ("symbiont.common.artifacts.ArtifactStore.tag", PermissionError(errno.EPERM, "no links here")),
+        ("openvino.save_model", RuntimeError("Can't open bin file.")),
+    ],
+    ids=["store", "id", "temporary folder"],
+)
+def test_a_graph_that_cannot_be_stored_keeps_no_host_from_serving(
+    store, base, conversions, monkeypatch, caplog, what, error
+):
+    monkeypatch.setattr(what, _refuse(error))
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(_answers(store, base), _answers(store, base))
+    assert "is not stored" in caplog.text
+    assert conversions == [base, base]
+
+
+def test_where_nothing_may_be_written_the_graph_is_made_each_time(store, base, conversions, monkeypatch):
+    # Nothing is written anywhere, not in a temporary folder either.
+    monkeypatch.setattr("openvino.save_model", _refuse(AssertionError("it was written")))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     np.testing.assert_array_equal(_answers(store, base), _answers(store, base))
     assert (conversions, store.list(KIND)) == ([base, base], [])
 
