@@ -52,6 +52,7 @@ from symbiont.training.quantization.gate import LARGEST_FALL, LEAST_AGREEMENT, d
 from symbiont.training.spec import parse_spec
 from symbiont.training.types import BaseModel, Inputs, LogLine, Report, Source
 from symbiont.training.worker.attempt import Attempt, run_attempt
+from symbiont.training.worker.commands import Command
 
 MAX_TOKENS = 64
 # Of the rows that are judged by, those whose vectors are compared.
@@ -107,7 +108,7 @@ class Bench:
         digests = self.base.digest, self.base.tokenizer_digest, *self.datasets
         said: list[Report] = []
         inputs = Inputs(*digests, self.base.pooling, self.quantized)
-        run_attempt(Attempt("bench", spec, inputs, ""), self.store, self.tokenize, said.append, lambda: False)
+        run_attempt(Attempt("bench", spec, inputs, ""), self.store, self.tokenize, said.append, lambda: Command.GO)
         return said[-1].bundle_digest, [line.text for line in said if isinstance(line, LogLine)]  # type: ignore[union-attr]
 
     def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> list[Any]:

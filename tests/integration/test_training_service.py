@@ -14,92 +14,16 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.service import ServiceProcess
 from support.tiny import csv_of, labelled_rows, save_base
+from support.training_suite import Suite
 from support.waiting import until_sync
 from symbiont.api.training.v1 import (
     base_model_pb2,
-    base_model_pb2_grpc,
     dataset_pb2,
-    dataset_pb2_grpc,
     model_pb2,
-    model_pb2_grpc,
     training_job_pb2,
-    training_job_pb2_grpc,
     worker_pb2,
-    worker_pb2_grpc,
 )
-
-
-class Suite:
-    """Tokenization and training over one folder, with stubs and short forms of the calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        artifacts = folder / "artifacts"
-        self.tokenization = ServiceProcess("tokenization", folder, artifact_root=artifacts)
-        self.training = ServiceProcess(
-            "training",
-            folder,
-            artifact_root=artifacts,
-            database_url=f"sqlite:///{folder}/symbiont.db",
-            state_root=folder / "jobs",
-            tokenization_address=self.tokenization.address,
-            poll_seconds=0.1,
-            worker_threads=1,
-        )
-        self.channel = grpc.insecure_channel(
-            self.training.address,
-            options=[("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)],
-        )
-        self.bases = base_model_pb2_grpc.BaseModelServiceStub(self.channel)
-        self.datasets = dataset_pb2_grpc.DatasetServiceStub(self.channel)
-        self.jobs = training_job_pb2_grpc.TrainingJobServiceStub(self.channel)
-        self.models = model_pb2_grpc.ModelServiceStub(self.channel)
-        self.workers = worker_pb2_grpc.WorkerServiceStub(self.channel)
-
-    def register(self, source: Path, identifier: str = "tiny") -> base_model_pb2.BaseModel:
-        model = base_model_pb2.BaseModel(source=base_model_pb2.BaseModelSource(folder=str(source)), license="MIT")
-        return self.bases.RegisterBaseModel(
-            base_model_pb2.RegisterBaseModelRequest(base_model_id=identifier, base_model=model)
-        )
-
-    def upload(
-        self, identifier: str, content: bytes, format: Any = dataset_pb2.DATASET_FORMAT_CSV, byte_count: int = 0
-    ) -> dataset_pb2.Dataset:
-        dataset = dataset_pb2.Dataset(format=format)
-        header = dataset_pb2.CreateDatasetHeader(dataset_id=identifier, dataset=dataset, byte_count=byte_count)
-        chunks = [content[i : i + 1000] for i in range(0, len(content), 1000)]
-        messages = [dataset_pb2.CreateDatasetRequest(header=header)]
-        messages += [dataset_pb2.CreateDatasetRequest(chunk=chunk) for chunk in chunks]
-        return self.datasets.CreateDataset(iter(messages))
-
-    def spec(self, **changes: Any) -> training_job_pb2.TrainingSpec:
-        values = {"base_model": "bases/tiny", "dataset": "datasets/rows", "model": "models/mood", **changes}
-        return training_job_pb2.TrainingSpec(**values)
-
-    def create(self, request_id: str = "", **changes: Any) -> training_job_pb2.TrainingJob:
-        job = training_job_pb2.TrainingJob(spec=self.spec(**changes))
-        return self.jobs.CreateTrainingJob(
-            training_job_pb2.CreateTrainingJobRequest(training_job=job, request_id=request_id)
-        )
-
-    def get(self, name: str) -> training_job_pb2.TrainingJob:
-        return self.jobs.GetTrainingJob(training_job_pb2.GetTrainingJobRequest(name=name), wait_for_ready=True)
-
-    def watch(self, name: str, after: int = 0) -> Iterator[training_job_pb2.TrainingEvent]:
-        request = training_job_pb2.WatchTrainingJobRequest(name=name, after_event_id=after)
-        return iter(self.jobs.WatchTrainingJob(request, wait_for_ready=True, timeout=120))
-
-    def states(self, name: str) -> list[str]:
-        changes = [e.state_change for e in self.watch(name) if e.WhichOneof("event") == "state_change"]
-        return [training_job_pb2.JobState.Name(c.new_state).removeprefix("JOB_STATE_") for c in changes]
-
-    def worker(self, name: str, attempt: int) -> psutil.Process:
-        """Waits until the worker of an attempt has trained a step, and returns its process."""
-        until_sync(lambda: self.get(name).attempt == attempt and self.get(name).progress.step > 0, 60)
-        (mark,) = (self.folder / "jobs" / name.removeprefix("jobs/")).glob(f"attempt-{attempt}/worker.json")
-        return psutil.Process(int(__import__("json").loads(mark.read_text())["pid"]))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +132,7 @@ def test_the_worker_trains_on_while_the_controller_is_dead(suite: Suite, undistu
     assert [e.event_id for e in events] == list(range(1, len(events) + 1))
     steps = [e.progress.step for e in events if e.WhichOneof("event") == "progress"]
     assert steps == sorted(set(steps))
-    assert suite.states(undisturbed) == ["STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"]
+    assert suite.states(undisturbed) == ["QUEUED", "STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"]
 
 
 def test_a_worker_that_is_stopped_or_killed_is_replaced_and_nothing_is_lost(suite: Suite, undisturbed: str) -> None:
@@ -218,18 +142,11 @@ def test_a_worker_that_is_stopped_or_killed_is_replaced_and_nothing_is_lost(suit
     next(e for e in suite.watch(job.name) if e.attempt == 2 and e.WhichOneof("event") == "checkpoint_saved")
     worker.kill()
     again = ["RECOVERING", "STARTING", "RUNNING"]
-    assert suite.states(job.name) == ["STARTING", "RUNNING", *again, *again, "EVALUATING", "SUCCEEDED"]
+    assert suite.states(job.name) == ["QUEUED", "STARTING", "RUNNING", *again, *again, "EVALUATING", "SUCCEEDED"]
     for attempt in (2, 3):
         events = [e for e in suite.watch(job.name) if e.attempt == attempt and e.WhichOneof("event") == "log_line"]
         assert any(e.log_line.text.startswith("resuming after step ") for e in events)
-    files = [(bundle(suite, name) / "adapter.safetensors").read_bytes() for name in (job.name, undisturbed)]
-    assert files[0] == files[1]
-
-
-def bundle(suite: Suite, job: str) -> Path:
-    """Returns the folder of the bundle that a job has made."""
-    request = model_pb2.GetModelVersionRequest(name=suite.get(job).model_version)
-    return suite.folder / "artifacts/bundles" / suite.models.GetModelVersion(request).bundle_digest
+    assert suite.weights_digest(job.name) == suite.weights_digest(undisturbed)
 
 
 def test_a_job_waits_for_a_tokenization_service_that_died(suite: Suite) -> None:

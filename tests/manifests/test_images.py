@@ -71,8 +71,8 @@ def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None
 
 
 def test_extras_exist(stages: dict[str, str]) -> None:
-    named = set(re.findall(r"'\.\[(\w+)\]'", "".join(stages.values())))
-    assert named == {"train", "engine", "ann"}
+    named = {name for names in re.findall(r"'\.\[([\w,]+)\]'", "".join(stages.values())) for name in names.split(",")}
+    assert named == {"train", "engine", "ann", "s3"}
     assert named <= project()["optional-dependencies"].keys()
 
 

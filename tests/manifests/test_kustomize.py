@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from shutil import copytree
 from typing import Any
@@ -298,14 +299,40 @@ def test_the_artifact_store_is_shared_between_nodes_unless_there_is_one(
     assert modes == {"base": ["ReadWriteMany"], "overlays/dev": ["ReadWriteOnce"]}
 
 
-def test_the_overlay_of_the_readme_renders(render: Callable[[Path], list[Document]], tmp_path: Path) -> None:
-    (overlay,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "k8s/README.md").read_text(), flags=re.DOTALL)
+@pytest.fixture
+def overlays(render: Callable[[Path], list[Document]], tmp_path: Path) -> list[list[Document]]:
+    """What the overlays in the README render to, in their order."""
     copytree(ROOT / "k8s/base", tmp_path / "base")
-    folder = tmp_path / "overlays/mine"
-    folder.mkdir(parents=True)
-    (folder / "kustomization.yaml").write_text(overlay)
-    documents = render(folder)
+    rendered = []
+    for overlay in re.findall(r"```yaml\n(.*?)```", (ROOT / "k8s/README.md").read_text(), flags=re.DOTALL):
+        folder = tmp_path / "overlays" / f"mine-{len(rendered)}"
+        folder.mkdir(parents=True)
+        (folder / "kustomization.yaml").write_text(overlay)
+        rendered.append(render(folder))
+    for document in chain(*rendered):
+        validate(document, KUBERNETES[-1], strict=True)
+    return rendered
+
+
+def test_the_overlay_of_the_readme_renders(overlays: list[list[Document]]) -> None:
+    documents, _ = overlays
     assert pick(documents, "artifacts", "PersistentVolumeClaim")["spec"]["storageClassName"]
     assert container_of(pick(documents, "tokenization", "Deployment"))["image"].startswith("registry.example.com/")
-    for document in documents:
-        validate(document, KUBERNETES[-1], strict=True)
+
+
+def test_the_overlay_for_s3_gives_each_pod_the_keys_and_a_cache(part: str, overlays: list[list[Document]]) -> None:
+    _, documents = overlays
+    find = partial(pick, documents)
+    assert not [d for d in documents if d["kind"] == "PersistentVolumeClaim"]
+    workload = find(part, *WORKLOADS)
+    container, pod = container_of(workload), workload["spec"]["template"]["spec"]
+    secrets = [source.pop("secretRef") for source in container["envFrom"] if "secretRef" in source]
+    container["envFrom"] = [source for source in container["envFrom"] if source]
+    assert secrets == [{"name": "artifacts-s3"}]
+    environment = environment_of(container, find)
+    assert part == "triton" or environment["SYMBIONT_ARTIFACT_ROOT"].startswith("s3://")
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    mount = mounts[environment["SYMBIONT_ARTIFACT_CACHE"]]
+    assert not mount.get("readOnly")
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == mount["name"])
+    assert "emptyDir" in volume

@@ -31,6 +31,10 @@ class ServiceProcess:
         self._command = [sys.executable, "-m", f"symbiont.{name}"]
         self._process: subprocess.Popen[bytes] | None = None
 
+    def see(self, folder: Path) -> None:
+        """Lets the process import what lies in a folder."""
+        self._environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+
     def start(self) -> "ServiceProcess":
         """Starts the process and waits until it serves."""
         before = self._count("serving")

@@ -1,6 +1,5 @@
 """Writes bundles to the artifact store, and reads them back only after checking every byte."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from safetensors.numpy import load, save
 
 from symbiont.bundle import tensors
 from symbiont.bundle.heads import EmbeddingHead
-from symbiont.bundle.manifest import BundleManifest, FileEntry, NoMethod
+from symbiont.bundle.manifest import BundleManifest, NoMethod
 from symbiont.bundle.tensors import Array
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError
@@ -83,8 +82,8 @@ def load_bundle(store: ArtifactStore, digest: str, expected_base: str | None = N
     wanted = _files_of(manifest)
     if set(manifest.files) != wanted:
         raise IntegrityError(f"{KIND}/{digest}: lists the files {sorted(manifest.files)}, not {sorted(wanted)}")
+    parts = {name: _read(store, digest, name) for name in manifest.files}
     try:
-        parts = {name: _read(store, digest, name, entry) for name, entry in manifest.files.items()}
         bundle = Bundle(digest, manifest, parts.get(ADAPTER, {}), parts.get(HEAD, {}))
         tensors.check(manifest, bundle.adapter, bundle.head)
     except IntegrityError as exc:
@@ -97,16 +96,10 @@ def _files_of(manifest: BundleManifest) -> set[str]:
     return adapter if isinstance(manifest.head, EmbeddingHead) and not manifest.head.size else adapter | {HEAD}
 
 
-def _read(store: ArtifactStore, digest: str, name: str, entry: FileEntry) -> dict[str, Array]:
-    """Hashes the very bytes that are parsed: the store's own check runs once per process and may be old."""
+def _read(store: ArtifactStore, digest: str, name: str) -> dict[str, Array]:
     try:
-        content = (store.root / KIND / digest / name).read_bytes()
-    except OSError as exc:
-        raise IntegrityError(f"file {name} cannot be read") from exc
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise IntegrityError(f"file {name} differs from its digest")
-    try:
-        parsed: dict[str, Array] = load(content)
+        # Checks the very bytes that are parsed.
+        parsed: dict[str, Array] = load(store.read(KIND, digest, name))
     except (SafetensorError, KeyError, ValueError) as exc:
-        raise IntegrityError(f"file {name} is not a safetensors file that numpy can hold") from exc
+        raise IntegrityError(f"{KIND}/{digest}: file {name} is not a safetensors file that numpy can hold") from exc
     return parsed

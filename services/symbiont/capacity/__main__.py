@@ -34,7 +34,7 @@ from symbiont.triton.server import TritonServer
 def parser() -> argparse.ArgumentParser:
     """Returns the command line."""
     made = argparse.ArgumentParser(prog="python -m symbiont.capacity", description=__doc__)
-    made.add_argument("--artifacts", type=Path, required=True, help="root of the artifact store that has the base")
+    made.add_argument("--artifacts", required=True, help="root of the artifact store that has the base")
     made.add_argument("--base", default="", help="beginning of the base's digest; may be left out where there is one")
     made.add_argument("--method", choices=("lora", "houlsby"), default="lora")
     made.add_argument("--rank", type=_positive, default=8, help="of LoRA, or the width of a bottleneck")

@@ -16,6 +16,7 @@ from symbiont.cli.demo.texts import DataMissingError
 from symbiont.cli.doctor import doctor
 from symbiont.cli.explain import explain
 from symbiont.cli.generate import generate
+from symbiont.cli.plan import plan
 from symbiont.cli.predict import predict
 from symbiont.cli.target import NothingRunsError
 from symbiont.cli.train import train
@@ -51,6 +52,7 @@ app.command()(demo)
 app.add_typer(bases.app, name="bases")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(tokenizers.app, name="tokenizers")
+app.command()(plan)
 app.command()(train)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")

@@ -48,7 +48,7 @@ def capacity(
     place = Home(home.absolute())
     record = place.running()
     options = {
-        "artifacts": place.artifacts,
+        "artifacts": place.artifact_root,
         "base": _digest(base, record),
         "method": method.value,
         "rank": rank,
@@ -61,7 +61,7 @@ def capacity(
     if record:
         options |= {"triton-address": record.addresses["triton"], "metrics-url": record.metrics_urls["triton"]}
     elif triton:
-        options["triton"] = triton
+        options["triton"] = str(triton)
     flags = [f"--{name}={value}" for name, value in options.items()]
     # In a process of its own: this one is to start fast, and what it needs is not the command's.
     command = [sys.executable, "-m", "symbiont.capacity", *flags, *(["--json"] if json else [])]

@@ -42,7 +42,7 @@ def _option(field: str) -> str:
     if field == "chunk":
         return "the file"
     path = field.split(".")
-    if path[:2] in (["training_job", "spec"], ["header", "dataset"]):
+    if path[:2] in (["training_job", "spec"], ["header", "dataset"]) or path[0] == "spec":
         return "--" + _OPTIONS.get(path[-1], path[-1]).replace("_", "-")
     return field
 

@@ -1,13 +1,19 @@
 """`symbiont jobs`: what trains, what has trained."""
 
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, TrainingJob
+from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, JobState, TrainingJob
 from symbiont.cli.console import make_console, print_error
+from symbiont.cli.curve_command import curve
 from symbiont.cli.render import (
+    budget_text,
     confusion,
     facts,
     failure_text,
@@ -16,14 +22,20 @@ from symbiont.cli.render import (
     state_text,
     state_word,
     table,
+    usage_text,
     when,
 )
 from symbiont.cli.target import with_client
-from symbiont.cli.watch import job_display
+from symbiont.cli.watch import JobDisplay, job_display
 from symbiont.client import Client
 from symbiont.client.names import full_name, short_name
+from symbiont.client.watching import has_ended
 
-app = typer.Typer(no_args_is_help=True, help="Training jobs: list, show, watch, cancel.")
+app = typer.Typer(no_args_is_help=True, help="Training jobs: list, show, watch, pause, resume, cancel, logs, curve.")
+app.command("curve")(curve)
+JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
+# States in which something may still happen.
+OPEN = tuple(state_word(state) for state in JobState.values() if state and not has_ended(state))
 JobArgument = Annotated[str, typer.Argument(help="Id of the job.")]
 
 
@@ -67,19 +79,71 @@ def show(client: Client, job: JobArgument) -> None:
 @with_client
 def watch(
     client: Client,
-    job: JobArgument,
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOB]...", help="Ids of jobs; without any, all that are open."),
+    ] = None,
     after: Annotated[int, typer.Option(help="Show only events after this one.", metavar="EVENT_ID")] = 0,
 ) -> None:
-    """Shows a job until it ends, past events first; Ctrl-C detaches. Exits with 1 when the job did not succeed."""
-    watch_job(client, full_name("jobs", job), after)
+    """Shows jobs until they end, past events first; Ctrl-C detaches. Exits with 1 when one did not succeed.
+
+    Example: symbiont jobs watch job-1a2b3c job-4d5e6f
+    """
+    names = [full_name("jobs", job) for job in jobs or ()] or [
+        job.name for job in client.list_training_jobs(states=OPEN)
+    ]
+    if not names:
+        make_console().print("no job waits or runs")
+    elif len(names) == 1:
+        watch_job(client, names[0], after)
+    else:
+        watch_jobs(client, names, after)
 
 
 @app.command()
 @with_client
-def cancel(client: Client, job: JobArgument) -> None:
-    """Asks a job to stop."""
-    cancelled = client.cancel_training_job(job)
-    make_console().print(cancelled.name, state_text(cancelled.state))
+def pause(client: Client, jobs: JobsArgument) -> None:
+    """Asks jobs to stop after a checkpoint, and to wait for `symbiont jobs resume`."""
+    _each(jobs, client.pause_training_job)
+
+
+@app.command()
+@with_client
+def resume(client: Client, jobs: JobsArgument) -> None:
+    """Queues paused jobs again; they go on where they were."""
+    _each(jobs, client.resume_training_job)
+
+
+@app.command()
+@with_client
+def cancel(
+    client: Client,
+    jobs: JobsArgument,
+    keep: Annotated[bool, typer.Option("--keep", help="Make a model version of the best that was learned.")] = False,
+) -> None:
+    """Asks jobs to stop for good; what they have learned is dropped, unless it is to be kept."""
+    _each(jobs, lambda job: client.cancel_training_job(job, keep_work=keep))
+
+
+def _each(jobs: list[str], ask: Callable[[str], TrainingJob]) -> None:
+    for job in jobs:
+        changed = ask(job)
+        make_console().print(changed.name, state_text(changed.state))
+
+
+@app.command()
+@with_client
+def logs(
+    client: Client,
+    job: JobArgument,
+    attempt: Annotated[int, typer.Option(help="Number of the attempt (default: the current one).")] = 0,
+    tail: Annotated[int, typer.Option(help="Only the last so many bytes.", metavar="BYTES")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the attempt is over.")] = False,
+) -> None:
+    """Prints what the worker of a job has printed."""
+    for chunk in client.read_training_log(job, attempt=attempt, tail_bytes=tail, follow=follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def watch_job(client: Client, job: str, after_event_id: int = 0) -> None:
@@ -104,6 +168,43 @@ def watch_job(client: Client, job: str, after_event_id: int = 0) -> None:
     console.print(f"[dim]serve it with[/] symbiont models promote {version}")
 
 
+def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None:
+    """Shows several jobs at once until all have ended, and what became of each.
+
+    Raises:
+        typer.Exit: with status 1, when one of them did not succeed.
+    """
+    console = make_console()
+    with job_display(console) as display, ThreadPoolExecutor(len(jobs)) as pool:
+        for job in jobs:
+            display.add(short_name(job))
+        following = [pool.submit(_follow, display, client, job, after_event_id) for job in jobs]
+        try:
+            for done in following:
+                done.result()
+        except KeyboardInterrupt:
+            # The threads wait for events that may never come: the process does not wait for them.
+            console.print("detached, the jobs go on; watch them again with: symbiont jobs watch")
+            os._exit(0)
+    ended = [client.get_training_job(job) for job in jobs]
+    rows = (
+        (short_name(j.name), state_text(j.state), j.model_version or failure_text(j), quality(j.evaluation))
+        for j in ended
+    )
+    console.print(table(["JOB", "STATE", "MADE", "QUALITY"], rows))
+    if any(job.state != JOB_STATE_SUCCEEDED for job in ended):
+        raise typer.Exit(1)
+
+
+def _outcome(job: TrainingJob) -> tuple[object, ...]:
+    return short_name(job.name), state_text(job.state), job.model_version or failure_text(job), quality(job.evaluation)
+
+
+def _follow(display: JobDisplay, client: Client, job: str, after_event_id: int) -> None:
+    for event in client.watch_training_job(job, after_event_id):
+        display.show(short_name(job), event)
+
+
 def _facts(job: TrainingJob) -> Table:
     spec = job.spec
     return facts(
@@ -118,6 +219,11 @@ def _facts(job: TrainingJob) -> Table:
             ("method", (spec.WhichOneof("method") or "").replace("_", "-")),
             ("steps", progress_text(job)),
             ("attempt", job.attempt or ""),
+            ("tenant", job.tenant if job.tenant != "default" else ""),
+            ("priority", job.priority or ""),
+            ("budget", budget_text(job.budget)),
+            ("used", usage_text(job)),
+            ("checkpoints", ", ".join(f"{c.step}{' (best)' if c.best else ''}" for c in job.checkpoints)),
             ("quality", quality(job.evaluation)),
             ("made", job.model_version),
             ("created", when(job.create_time)),

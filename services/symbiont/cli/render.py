@@ -1,8 +1,10 @@
 """Tables and short forms of what the services answer."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.markup import escape
 from rich.table import Table
@@ -12,8 +14,10 @@ from symbiont.api.training.v1.dataset_pb2 import DatasetFormat
 from symbiont.api.training.v1.training_job_pb2 import (
     JOB_STATE_CANCELLED,
     JOB_STATE_FAILED,
+    JOB_STATE_PAUSED,
     JOB_STATE_RECOVERING,
     JOB_STATE_SUCCEEDED,
+    Budget,
     Evaluation,
     FailureKind,
     JobState,
@@ -25,6 +29,7 @@ _COLOUR = {
     JOB_STATE_FAILED: "red",
     JOB_STATE_CANCELLED: "yellow",
     JOB_STATE_RECOVERING: "yellow",
+    JOB_STATE_PAUSED: "yellow",
 }
 
 
@@ -91,6 +96,31 @@ def progress_text(job: TrainingJob) -> str:
     """Returns how far a job is."""
     progress = job.progress
     return f"{progress.step}/{progress.total_steps}" if progress.total_steps else ""
+
+
+def budget_text(budget: Budget) -> str:
+    """Returns what a job may use, in one line; empty for no limits."""
+    parts = [
+        f"{duration_text(budget.training_time)} of training" if budget.HasField("training_time") else "",
+        f"cost {budget.cost:g}" if budget.HasField("cost") else "",
+        f"within {duration_text(budget.deadline)}" if budget.HasField("deadline") else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def usage_text(job: TrainingJob) -> str:
+    """Returns what a job has used, and what a plan had said of its time."""
+    if not job.usage.training_time.ToNanoseconds():
+        return ""
+    cost = f", cost {job.usage.cost:.4g}" if job.usage.cost else ""
+    planned = f" (planned: {duration_text(job.estimated_time)})" if job.HasField("estimated_time") else ""
+    return f"{duration_text(job.usage.training_time)}{cost}{planned}"
+
+
+def duration_text(duration: Duration) -> str:
+    """Returns `1:02:03`, or `12.3 s` under a minute."""
+    seconds = duration.ToNanoseconds() / 1e9
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def failure_text(job: TrainingJob) -> str:

@@ -1,60 +1,30 @@
 """`symbiont train`: submits a training job, and watches it if asked."""
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.cli.console import make_console
 from symbiont.cli.jobs import watch_job
+from symbiont.cli.spec import option, with_spec
 from symbiont.cli.target import with_client
-from symbiont.client import Client, training_spec
+from symbiont.client import Client, job_budget
 from symbiont.client.names import short_name
 
-_METHOD, _LOOP, _JUDGING = "Method", "Training loop", "Judging"
-
-
-class Method(StrEnum):
-    """What is trained beside the head."""
-
-    LORA = "lora"
-    HEAD_ONLY = "head-only"
-
-
-def _option(panel: str, text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
+_TERMS = "Place and budget"
 
 
 @with_client
+@with_spec
 def train(
     client: Client,
-    model: Annotated[str, typer.Argument(help="Model that gets a new version; made if it does not exist.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Rows to learn from.")],
-    base: Annotated[str, typer.Option("--base", "-b", help="Base model to train on.")],
-    evaluation_dataset: Annotated[str | None, _option(_JUDGING, "Dataset to judge by.")] = None,
-    holdout_fraction: Annotated[
-        float | None, _option(_JUDGING, "Share of the dataset kept apart to judge by (default: 0.2).")
-    ] = None,
-    method: Annotated[Method | None, _option(_METHOD, "What is trained beside the head (default: lora).")] = None,
-    rank: Annotated[int | None, _option(_METHOD, "LoRA rank (default: 8).")] = None,
-    alpha: Annotated[float | None, _option(_METHOD, "LoRA scale (default: twice the rank).")] = None,
-    dropout: Annotated[float | None, _option(_METHOD, "LoRA dropout (default: 0.05).")] = None,
-    target_modules: Annotated[
-        list[str] | None,
-        _option(_METHOD, "Linear layer to update; repeat for more (default: query, value).", "--target-module"),
-    ] = None,
-    labels: Annotated[
-        list[str] | None, _option(_METHOD, "Label, in order; repeat (default: those of the dataset).", "--label")
-    ] = None,
-    epochs: Annotated[int | None, _option(_LOOP, "Passes over the rows (default: 3).")] = None,
-    batch_size: Annotated[int | None, _option(_LOOP, "Rows a step (default: 16).")] = None,
-    learning_rate: Annotated[float | None, _option(_LOOP, "Peak learning rate (default: 0.001).")] = None,
-    weight_decay: Annotated[float | None, _option(_LOOP, "Weight decay (default: 0.01).")] = None,
-    warmup_fraction: Annotated[float | None, _option(_LOOP, "Share of steps that warm up (default: 0.06).")] = None,
-    max_gradient_norm: Annotated[float | None, _option(_LOOP, "Largest norm of the gradient (default: 1).")] = None,
-    max_tokens: Annotated[int | None, _option(_LOOP, "Longest text in tokens (default: 256 or the base's).")] = None,
-    seed: Annotated[int | None, _option(_LOOP, "Seed of everything random (default: 0).")] = None,
-    checkpoint_interval: Annotated[int | None, _option(_LOOP, "Steps between checkpoints (default: 50).")] = None,
+    spec: TrainingSpec,
+    tenant: Annotated[str, option(_TERMS, "Whose job it is (default: default).")] = "",
+    priority: Annotated[int, option(_TERMS, "Of jobs that wait the higher goes first, -100 to 100 (default: 0).")] = 0,
+    max_minutes: Annotated[float | None, option(_TERMS, "Training time after which it ends at its best.")] = None,
+    max_cost: Annotated[float | None, option(_TERMS, "Cost at which it ends at its best.")] = None,
+    deadline_minutes: Annotated[float | None, option(_TERMS, "Time from now by which it ends, at its best.")] = None,
     request_id: Annotated[str, typer.Option(help="Your own id; sending it again returns the same job.")] = "",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show progress until it ends; Ctrl-C detaches.")] = False,
 ) -> None:
@@ -62,31 +32,16 @@ def train(
 
     Example: symbiont train intents --dataset intents --base minilm --epochs 3 --watch
     """
-    spec = training_spec(
-        base_model=base,
-        dataset=dataset,
-        model=model,
-        evaluation_dataset=evaluation_dataset,
-        holdout_fraction=holdout_fraction,
-        method=method.value if method else None,
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        target_modules=target_modules,
-        labels=labels,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        warmup_fraction=warmup_fraction,
-        max_gradient_norm=max_gradient_norm,
-        max_tokens=max_tokens,
-        seed=seed,
-        checkpoint_interval=checkpoint_interval,
+    budget = job_budget(_seconds(max_minutes), max_cost, _seconds(deadline_minutes))
+    job = client.create_training_job(
+        spec, tenant=tenant, priority=priority, budget=budget, request_id=request_id or None
     )
-    job = client.create_training_job(spec, request_id=request_id or None)
     make_console().print(job.name)
     if watch:
         watch_job(client, job.name)
     else:
         make_console(stderr=True).print(f"[dim]follow it with[/] symbiont jobs watch {short_name(job.name)}")
+
+
+def _seconds(minutes: float | None) -> float | None:
+    return None if minutes is None else 60 * minutes

@@ -45,6 +45,11 @@ class JobDisplay(ABC):
                 self.note(title, f"on {event.evaluation.row_count} held-out rows: {quality(event.evaluation)}")
             case "log_line":
                 self.note(title, event.log_line.text)
+            case "warning":
+                self.note(title, f"warning: {event.warning.text}")
+            case "metrics" if "evaluation_loss" in event.metrics.values:
+                loss = event.metrics.values["evaluation_loss"]
+                self.note(title, f"after step {event.metrics.step}: loss {loss:.3f} on held-out rows")
 
     def follow(self, title: str, events: Iterable[pb.TrainingEvent]) -> None:
         """Shows the events of a job until they end."""

@@ -14,6 +14,7 @@ from symbiont.client.errors import (
 )
 from symbiont.client.inputs import Input, Pair, Query, QuestionContext, Text
 from symbiont.client.options import TrainingOptions, training_spec
+from symbiont.client.requests import job_budget
 from symbiont.client.results import (
     AnswerSpan,
     AnswerSpans,
@@ -76,6 +77,7 @@ __all__ = [
     "TrainingOptions",
     "UnavailableError",
     "WordAttribution",
+    "job_budget",
     "token_rows",
     "training_spec",
 ]

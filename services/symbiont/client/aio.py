@@ -41,8 +41,10 @@ from symbiont.api.training.v1.model_pb2 import (
 )
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
 from symbiont.api.training.v1.training_job_pb2 import (
+    Budget,
     TrainingEvent,
     TrainingJob,
+    TrainingPlan,
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
@@ -191,12 +193,45 @@ class AsyncClient:
         """Yields every dataset, ordered by name."""
         return self._pages(self._datasets.ListDatasets, ListDatasetsRequest(), lambda page: page.datasets)
 
-    async def create_training_job(self, spec: TrainingSpec, *, request_id: str | None = None) -> TrainingJob:
-        """Queues a training job; `training_spec(...)` builds a spec by keyword arguments.
+    async def delete_dataset(self, name: str) -> None:
+        """Deletes a dataset; not sent again by itself, because a second deletion is refused."""
+        await self._call(self._datasets.DeleteDataset, requests.delete_dataset(name), idempotent=False)
 
-        The same `request_id` with the same spec returns the job that it made before, whatever state that is in.
+    async def plan_training_job(
+        self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None
+    ) -> TrainingPlan:
+        """Says what a job would take, from a short trial on its rows; nothing is queued.
+
+        Takes about a minute, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
-        return await self._call(self._jobs.CreateTrainingJob, requests.create_training_job(spec, request_id))
+        plan = TrainingPlan()
+        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=metadata())
+        try:
+            async for message in stream:
+                plan = message.plan
+                if progress and message.WhichOneof("progress") == "stage":
+                    progress(requests.plan_stage_word(message.stage))
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+        return plan
+
+    async def create_training_job(
+        self,
+        spec: TrainingSpec,
+        *,
+        tenant: str = "",
+        priority: int = 0,
+        budget: Budget | None = None,
+        request_id: str | None = None,
+    ) -> TrainingJob:
+        """Submits a training job; `training_spec` and `job_budget` build spec and budget.
+
+        The request id makes a retry safe: sending it again returns the same job. Without one, a new one is made.
+        """
+        request = requests.create_training_job(spec, request_id, tenant, priority, budget)
+        return await self._call(self._jobs.CreateTrainingJob, request)
 
     async def get_training_job(self, name: str) -> TrainingJob:
         """Returns a training job."""
@@ -214,9 +249,46 @@ class AsyncClient:
         request = requests.list_training_jobs(states, model, oldest_first)
         return self._pages(self._jobs.ListTrainingJobs, request, lambda page: page.training_jobs)
 
-    async def cancel_training_job(self, name: str) -> TrainingJob:
-        """Asks a training job to stop; not sent again by itself, because a second cancel is refused."""
-        return await self._call(self._jobs.CancelTrainingJob, requests.cancel_training_job(name), idempotent=False)
+    async def cancel_training_job(self, name: str, *, keep_work: bool = False) -> TrainingJob:
+        """Asks a training job to stop; with `keep_work` a model version is made of the best that it has learned.
+
+        Not sent again by itself, because a second cancel is refused.
+        """
+        request = requests.cancel_training_job(name, keep_work)
+        return await self._call(self._jobs.CancelTrainingJob, request, idempotent=False)
+
+    async def pause_training_job(self, name: str) -> TrainingJob:
+        """Asks a training job to stop after a checkpoint, and to wait."""
+        return await self._call(self._jobs.PauseTrainingJob, requests.pause_training_job(name))
+
+    async def resume_training_job(self, name: str) -> TrainingJob:
+        """Queues a paused training job; not sent again by itself, because a second time is refused."""
+        return await self._call(self._jobs.ResumeTrainingJob, requests.resume_training_job(name), idempotent=False)
+
+    async def list_training_events(self, name: str, after_event_id: int = 0) -> AsyncIterator[TrainingEvent]:
+        """Yields the events that a job has had so far, in order."""
+        while True:
+            request = requests.list_training_events(name, after_event_id)
+            events = (await self._call(self._jobs.ListTrainingEvents, request)).events
+            for event in events:
+                yield event
+            if len(events) < request.page_size:
+                return
+            after_event_id = events[-1].event_id
+
+    async def read_training_log(
+        self, name: str, *, attempt: int = 0, tail_bytes: int = 0, follow: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end."""
+        request = requests.read_training_log(name, attempt, tail_bytes, follow)
+        stream = self._jobs.ReadTrainingLog(request, metadata=metadata())
+        try:
+            async for message in stream:
+                yield message.chunk
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
 
     async def watch_training_job(self, name: str, after_event_id: int = 0) -> AsyncIterator[TrainingEvent]:
         """Yields the events of a job, past ones first, until it has ended.

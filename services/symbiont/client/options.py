@@ -36,6 +36,9 @@ class TrainingOptions(TypedDict, total=False):
     max_tokens: int | None
     seed: int | None
     checkpoint_interval: int | None
+    accumulation_steps: int | None
+    evaluate_checkpoints: bool | None
+    ranks: int | None
 
 
 def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
@@ -58,7 +61,10 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
             max_tokens=options.get("max_tokens"),
             seed=options.get("seed"),
             checkpoint_interval=options.get("checkpoint_interval"),
+            accumulation_steps=options.get("accumulation_steps"),
+            evaluate_checkpoints=options.get("evaluate_checkpoints"),
         ),
+        ranks=options.get("ranks"),
     )
     if labels := options.get("labels"):
         spec.classification.labels.extend(labels)

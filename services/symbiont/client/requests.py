@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from symbiont.api.inference.v1.generation_pb2 import (
@@ -37,6 +39,7 @@ from symbiont.api.training.v1.dataset_pb2 import (
     CreateDatasetRequest,
     Dataset,
     DatasetFormat,
+    DeleteDatasetRequest,
     GetDatasetRequest,
 )
 from symbiont.api.training.v1.model_pb2 import (
@@ -55,11 +58,18 @@ from symbiont.api.training.v1.model_pb2 import (
     UpdateReleaseRequest,
 )
 from symbiont.api.training.v1.training_job_pb2 import (
+    Budget,
     CancelTrainingJobRequest,
     CreateTrainingJobRequest,
     GetTrainingJobRequest,
     JobState,
+    ListTrainingEventsRequest,
     ListTrainingJobsRequest,
+    PauseTrainingJobRequest,
+    PlanStage,
+    PlanTrainingJobRequest,
+    ReadTrainingLogRequest,
+    ResumeTrainingJobRequest,
     TrainingJob,
     TrainingSpec,
 )
@@ -71,6 +81,8 @@ REGISTRATION_TIMEOUT_S = 600.0
 UploadProgress = Callable[[int, int], None]
 # Told what a quantisation is at, as the proto names its stages: `tokenizing`, `loading`, `quantizing`, `storing`.
 QuantizationProgress = Callable[[str], None]
+# Told what a plan is at: `waiting`, `reading`, `loading`, `training`, `judging`.
+PlanProgress = Callable[[str], None]
 
 # A generation takes as long as its text; the service has a limit of its own.
 GENERATION_TIMEOUT_S = 600.0
@@ -162,9 +174,39 @@ def upload(
     return Upload(CreateDatasetHeader(dataset_id=dataset_id, dataset=dataset), file, progress)
 
 
-def create_training_job(spec: TrainingSpec, request_id: str | None) -> CreateTrainingJobRequest:
+def create_training_job(
+    spec: TrainingSpec, request_id: str | None, tenant: str, priority: int, budget: Budget | None
+) -> CreateTrainingJobRequest:
     """Builds a job. Without a request id it gets a new one, so that a retry is safe."""
-    return CreateTrainingJobRequest(training_job=TrainingJob(spec=spec), request_id=request_id or uuid.uuid4().hex)
+    job = TrainingJob(spec=spec, tenant=tenant, priority=priority, budget=budget)
+    return CreateTrainingJobRequest(training_job=job, request_id=request_id or uuid.uuid4().hex)
+
+
+def plan_training_job(spec: TrainingSpec) -> PlanTrainingJobRequest:
+    """Asks what a job would take."""
+    return PlanTrainingJobRequest(spec=spec)
+
+
+def plan_stage_word(stage: PlanStage.ValueType) -> str:
+    """Returns `loading` for PLAN_STAGE_LOADING."""
+    return PlanStage.Name(stage).removeprefix("PLAN_STAGE_").lower()
+
+
+def job_budget(
+    training_seconds: float | None = None, cost: float | None = None, deadline_seconds: float | None = None
+) -> Budget | None:
+    """Builds what a job may use, None where it has no limits."""
+    if training_seconds is None and cost is None and deadline_seconds is None:
+        return None
+    return Budget(training_time=_duration(training_seconds), cost=cost, deadline=_duration(deadline_seconds))
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(timedelta(seconds=seconds))
+    return duration
 
 
 def get_base_model(name: str) -> GetBaseModelRequest:
@@ -203,9 +245,35 @@ def list_training_jobs(states: Sequence[str], model: str, oldest_first: bool) ->
     return ListTrainingJobsRequest(states=values, model=named, oldest_first=oldest_first)
 
 
-def cancel_training_job(name: str) -> CancelTrainingJobRequest:
+def cancel_training_job(name: str, keep_work: bool) -> CancelTrainingJobRequest:
     """Cancels a job by id or name."""
-    return CancelTrainingJobRequest(name=full_name("jobs", name))
+    return CancelTrainingJobRequest(name=full_name("jobs", name), keep_work=keep_work)
+
+
+def pause_training_job(name: str) -> PauseTrainingJobRequest:
+    """Pauses a job by id or name."""
+    return PauseTrainingJobRequest(name=full_name("jobs", name))
+
+
+def resume_training_job(name: str) -> ResumeTrainingJobRequest:
+    """Resumes a job by id or name."""
+    return ResumeTrainingJobRequest(name=full_name("jobs", name))
+
+
+def list_training_events(name: str, after_event_id: int) -> ListTrainingEventsRequest:
+    """Asks for a page of the events of a job by id or name."""
+    return ListTrainingEventsRequest(name=full_name("jobs", name), after_event_id=after_event_id, page_size=1000)
+
+
+def read_training_log(name: str, attempt: int, tail_bytes: int, follow: bool) -> ReadTrainingLogRequest:
+    """Asks for what the worker of a job by id or name has printed."""
+    named = full_name("jobs", name)
+    return ReadTrainingLogRequest(name=named, attempt=attempt, tail_bytes=tail_bytes, follow=follow)
+
+
+def delete_dataset(name: str) -> DeleteDatasetRequest:
+    """Deletes a dataset by id or name."""
+    return DeleteDatasetRequest(name=full_name("datasets", name))
 
 
 def get_model(name: str) -> GetModelRequest:

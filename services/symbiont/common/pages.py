@@ -12,11 +12,11 @@ LARGEST_SIZE = 1000
 T = TypeVar("T")
 
 
-def page_size(requested: int) -> int:
+def page_size(requested: int, default: int = DEFAULT_SIZE) -> int:
     """Returns the number of items to give; 0 asks for the default, more than the limit is cut to it (AIP-158)."""
     if requested < 0:
         raise InvalidArgument("page_size", f"{requested} is negative")
-    return min(requested or DEFAULT_SIZE, LARGEST_SIZE)
+    return min(requested or default, LARGEST_SIZE)
 
 
 def encode_token(last_key: str) -> str:

@@ -4,14 +4,19 @@ Each process has an environment of its own, so the names carry no service: `SYMB
 whatever process reads it.
 """
 
+import os
 import sys
 from pathlib import Path
-from typing import Literal, NoReturn, Self
+from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+
 PREFIX = "SYMBIONT_"
+# A folder, or the URL of a place in an object store, which as a Path would lose a slash.
+ArtifactRoot = Annotated[Path | str, BeforeValidator(parse_root)]
 
 
 class ServiceSettings(BaseSettings):
@@ -22,7 +27,13 @@ class ServiceSettings(BaseSettings):
     address: str = Field("127.0.0.1:0", description="host:port that gRPC listens on; port 0 takes a free one")
     unix_socket: Path | None = Field(None, description="socket file that gRPC listens on too, for callers beside it")
     metrics_address: str = Field("127.0.0.1:0", description="host:port that serves Prometheus metrics")
-    artifact_root: Path = Field(Path(".symbiont/artifacts"), description="folder of the artifact store")
+    artifact_root: ArtifactRoot = Field(
+        Path(".symbiont/artifacts"), description="folder of the artifact store, or s3://bucket/prefix"
+    )
+    artifact_cache: Path | None = Field(
+        None, description="folder that keeps near what is read from s3://; by default in the system's cache folder"
+    )
+    artifact_cache_bytes: int = Field(DEFAULT_BYTES, gt=0, description="about the most that artifact_cache holds")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
@@ -35,9 +46,18 @@ class ServiceSettings(BaseSettings):
     def from_command_line(cls, program: str, description: str) -> Self:
         """Reads flags and environment; prints every problem at once and exits with status 2 if there are any."""
         try:
-            return cls(_cli_parse_args=True, _cli_prog_name=program)
+            settings = cls(_cli_parse_args=True, _cli_prog_name=program)
         except ValidationError as exc:
             _refuse(program, exc)
+        settings._pass_on()
+        return settings
+
+    def _pass_on(self) -> None:
+        """Puts flags of the cache into the environment, where stores look that this process or its workers open."""
+        if self.artifact_cache is not None:
+            os.environ[FOLDER_VARIABLE] = str(self.artifact_cache.absolute())
+        if "artifact_cache_bytes" in self.model_fields_set:
+            os.environ[BYTES_VARIABLE] = str(self.artifact_cache_bytes)
 
 
 def _refuse(program: str, error: ValidationError) -> NoReturn:

@@ -5,7 +5,6 @@ see the store read-only, uses what is there and converts in memory where nothing
 """
 
 import logging
-import os
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.numpy import load_file, save
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
+from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound, SymbiontError, Unavailable
 from symbiont.engine.inputs import InputForm
 from symbiont.engine.openvino_encoder import GraphEncoder, LinearEnd, Probe, places
 from symbiont.engine.runtime import HostFacts
@@ -99,11 +98,14 @@ def _find(store: ArtifactStore, base_digest: str) -> GraphEncoder | None:
         digest = store.resolve(KIND, _identifier(base_digest))
     except NotFound:
         return None
+    except Unavailable as exc:
+        _LOG.warning("the base %s is converted here: %s", base_digest, exc)
+        return None
     try:
         return _read(store, digest, base_digest)
     except (NotFound, IntegrityError) as exc:
         _LOG.warning("the base %s is converted anew: %s", base_digest, exc)
-        with suppress(OSError):
+        with suppress(OSError, SymbiontError):
             store.delete(KIND, digest)
         return None
 
@@ -122,13 +124,13 @@ def _read(store: ArtifactStore, digest: str, base_digest: str) -> GraphEncoder:
 
 def _keep(store: ArtifactStore, encoder: GraphEncoder) -> None:
     """Stores a graph; whatever keeps it from that keeps no host from serving."""
-    if not os.access(store.root, os.W_OK):
+    if not store.writable():
         _LOG.info("the graph of the base %s is not stored: the store is read-only", encoder.facts.digest)
         return
     try:
         _put(store, encoder)
     # OpenVINO's own error where it cannot write is a RuntimeError.
-    except (OSError, RuntimeError) as exc:
+    except (OSError, RuntimeError, SymbiontError) as exc:
         _LOG.warning("the graph of the base %s is not stored: %s", encoder.facts.digest, exc)
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, cast, get_args
 
+from symbiont.common.artifacts import absolute_root, parse_root
 from symbiont.common.errors import InvalidArgument
 
 RuntimeName = Literal["auto", "torch", "openvino"]
@@ -16,8 +17,8 @@ Precision = Literal["auto", "fp32", "bf16", "int8"]
 class HostSettings:
     """One host model."""
 
-    # Root of the artifact store, as the process that runs the engine sees it.
-    artifact_root: Path
+    # Root of the artifact store, a folder or a URL, as the process that runs the engine sees it.
+    artifact_root: Path | str
     # Empty in the settings of a client, which fills it in for each host that it loads.
     base_digest: str = ""
     # That compute, shared by what the runtime computes at a time; 0 leaves its own choice.
@@ -43,7 +44,7 @@ class HostSettings:
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""
         # Absolute, because Triton works in another folder than whoever fills this in.
-        absolute = replace(self, artifact_root=self.artifact_root.absolute())
+        absolute = replace(self, artifact_root=absolute_root(self.artifact_root))
         return {name: str(value) for name, value in asdict(absolute).items()}
 
     @classmethod
@@ -55,7 +56,7 @@ class HostSettings:
         """
         try:
             return cls(
-                artifact_root=Path(parameters["artifact_root"]),
+                artifact_root=parse_root(parameters["artifact_root"]),
                 base_digest=parameters["base_digest"],
                 threads=int(parameters["threads"]),
                 max_slots=int(parameters["max_slots"]),

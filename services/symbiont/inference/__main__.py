@@ -13,7 +13,7 @@ from functools import partial
 from grpc.aio import Channel
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, absolute_root
 from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.log import configure_logging
@@ -151,7 +151,7 @@ def _host_settings(settings: InferenceSettings) -> HostSettings:
     root = settings.host_artifact_root or settings.artifact_root
     return HostSettings(
         # Triton works in another folder than this process.
-        artifact_root=root.absolute(),
+        artifact_root=absolute_root(root),
         base_digest="",
         threads=settings.host_threads,
         max_slots=settings.host_bundles,

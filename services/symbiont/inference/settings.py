@@ -1,11 +1,11 @@
 """Settings of the inference service."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from symbiont.common.settings import ServiceSettings
+from symbiont.common.artifacts import is_url
+from symbiont.common.settings import ArtifactRoot, ServiceSettings
 from symbiont.engine.settings import Precision, RuntimeName
 
 
@@ -41,8 +41,8 @@ class InferenceSettings(ServiceSettings):
     kept_disagreements: int = Field(
         1000, gt=0, description="rows kept that a shadow labelled otherwise than the version that answered"
     )
-    host_artifact_root: Path | None = Field(
-        None, description="folder of the artifact store as Triton sees it, where that differs from artifact_root"
+    host_artifact_root: ArtifactRoot | None = Field(
+        None, description="root of the artifact store as Triton sees it, where that differs from artifact_root"
     )
     host_device: str = Field("cpu", description="where hosts compute: cpu, cuda, cuda:1 or auto")
     host_runtime: RuntimeName = Field(
@@ -91,3 +91,10 @@ class InferenceSettings(ServiceSettings):
         0, ge=0, description="memory of the response cache, where each tenant has answers of its own; 0: no cache"
     )
     cache_seconds: float = Field(3600.0, gt=0, description="longest that the response cache keeps an answer")
+
+    @model_validator(mode="after")
+    def _vllm_has_a_folder(self) -> Self:
+        root = self.host_artifact_root or self.artifact_root
+        if self.generation_backend == "vllm" and is_url(root):
+            raise ValueError(f"vLLM reads bases from a folder, not from {root}: set host_artifact_root to one")
+        return self

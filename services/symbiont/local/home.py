@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from symbiont.common.artifacts import is_url
 from symbiont.local.processes import Identity, find, identify
 
 DEFAULT_HOME = ".symbiont"
@@ -43,8 +44,14 @@ class Home:
 
     @property
     def artifacts(self) -> Path:
-        """Root of the artifact store."""
+        """The home's own folder of artifacts."""
         return self.root / "artifacts"
+
+    @property
+    def artifact_root(self) -> str:
+        """Root of the artifact store: the object store that the environment names, else the home's own folder."""
+        named = os.environ.get("SYMBIONT_ARTIFACT_ROOT", "")
+        return named if is_url(named) else str(self.artifacts)
 
     @property
     def database(self) -> Path:

@@ -93,7 +93,7 @@ def _service(
     own = {
         "SYMBIONT_ADDRESS": ports.address(name),
         "SYMBIONT_METRICS_ADDRESS": ports.metrics_address(name),
-        "SYMBIONT_ARTIFACT_ROOT": str(home.artifacts),
+        "SYMBIONT_ARTIFACT_ROOT": home.artifact_root,
         "PYTHONUNBUFFERED": "1",
     }
     env = {**os.environ, **own, **more}

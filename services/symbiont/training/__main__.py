@@ -1,6 +1,10 @@
 """`python -m symbiont.training`: the whole wiring of the training service."""
 
 import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Sequence
 from functools import partial
 
 from symbiont.api.training.v1 import (
@@ -15,13 +19,20 @@ from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.log import configure_logging
 from symbiont.common.server import Lifecycle, Registration, run_server
-from symbiont.training.controller import Controller
-from symbiont.training.convert import worker_spec_to_json
+from symbiont.training.collector import Collector
+from symbiont.training.controller import Controller, Rules
+from symbiont.training.convert import reports_from_records, worker_spec_to_json
+from symbiont.training.executors import WorkerName
+from symbiont.training.executors.choosing import make_executor
 from symbiont.training.executors.local import LocalExecutor
 from symbiont.training.jobs import Jobs
+from symbiont.training.listening import listen
+from symbiont.training.logs import Logs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
+from symbiont.training.planning.planning import Planning
+from symbiont.training.planning.planning import Terms as PlanTerms
 from symbiont.training.quantization.clients import TokenizationClient
 from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.releases import Releases
@@ -31,8 +42,10 @@ from symbiont.training.servicers.models import ModelServicer
 from symbiont.training.servicers.training_jobs import TrainingJobServicer
 from symbiont.training.servicers.workers import WorkerServicer
 from symbiont.training.settings import TrainingSettings
-from symbiont.training.store import Store
-from symbiont.training.types import Job
+from symbiont.training.spooling import read_records
+from symbiont.training.store import Places, Store
+from symbiont.training.store.lock import ControllerLock
+from symbiont.training.types import Job, WorkerReport
 
 PACKAGE = "symbiont.training.v1"
 
@@ -40,25 +53,39 @@ PACKAGE = "symbiont.training.v1"
 async def run(settings: TrainingSettings) -> None:
     """Runs the service until SIGTERM."""
     lifecycle, notifier = Lifecycle(), Notifier()
-    store, artifacts = Store(settings.database_url), ArtifactStore(settings.artifact_root)
+    lock = ControllerLock(settings.database_url)
+    store, artifacts = Store(settings.database_url, settings.max_attempts), ArtifactStore(settings.artifact_root)
     metrics = TrainingMetrics(store.count_by_state)
-    jobs = Jobs(store, artifacts, notifier, lifecycle.stopping)
+    jobs = Jobs(store, artifacts, notifier, price_per_rank_hour=settings.price_per_rank_hour)
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 
     def make_spec(job: Job) -> str:
         controller_address = settings.controller_address or settings.address
         return worker_spec_to_json(job, str(artifacts.root), controller_address, settings.tokenization_address)
 
-    controller = Controller(
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    rules = Rules(
+        owner,
+        not store.shared,
+        Places(settings.max_concurrent_jobs, settings.max_jobs_per_tenant),
+        settings.start_timeout_seconds,
+        settings.heartbeat_timeout_seconds,
+        settings.poll_seconds,
+        settings.lease_seconds,
+    )
+    executor = make_executor(settings)
+
+    def left_behind(name: WorkerName) -> Sequence[WorkerReport]:
+        # Elsewhere, what a worker has left is out of sight.
+        return reports_from_records(read_records(executor.spool(name))) if isinstance(executor, LocalExecutor) else ()
+
+    controller = Controller(store, jobs, notifier, executor, make_spec, rules, left_behind)
+    collector = Collector(
         store,
-        jobs,
-        notifier,
-        LocalExecutor(settings.state_root, settings.worker_threads),
-        make_spec,
-        max_concurrent_jobs=settings.max_concurrent_jobs,
-        max_attempts=settings.max_attempts,
-        heartbeat_timeout=settings.heartbeat_timeout_seconds,
-        poll_seconds=settings.poll_seconds,
+        artifacts,
+        metrics,
+        every=settings.collect_seconds,
+        retention=settings.checkpoint_retention_seconds,
     )
 
     tokenization = connect(settings.tokenization_address)
@@ -69,6 +96,8 @@ async def run(settings: TrainingSettings) -> None:
         settings.state_root / "quantization",
         settings.worker_threads,
     )
+    terms = PlanTerms(settings.max_concurrent_jobs, settings.worker_threads, settings.price_per_rank_hour)
+    planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms)
     services = [
         Registration(
             f"{PACKAGE}.BaseModelService",
@@ -82,7 +111,7 @@ async def run(settings: TrainingSettings) -> None:
         ),
         Registration(
             f"{PACKAGE}.TrainingJobService",
-            TrainingJobServicer(jobs),
+            TrainingJobServicer(jobs, planning, Logs(jobs, executor, lifecycle.stopping)),
             training_job_pb2_grpc.add_TrainingJobServiceServicer_to_server,
         ),
         Registration(
@@ -92,17 +121,31 @@ async def run(settings: TrainingSettings) -> None:
         ),
         Registration(
             f"{PACKAGE}.WorkerService",
-            WorkerServicer(jobs, controller, notifier, metrics, lifecycle.stopping),
+            WorkerServicer(jobs, notifier, metrics, lifecycle.stopping),
             worker_pb2_grpc.add_WorkerServiceServicer_to_server,
         ),
     ]
     await asyncio.to_thread(artifacts.sweep)
     try:
-        scheduling = running("scheduling", partial(controller.run, lifecycle.stopping))
-        await run_server(settings, metrics, lifecycle, services, [scheduling])
+        background = [
+            running("scheduling", partial(controller.run, lifecycle.stopping)),
+            running("leases", partial(controller.keep_leases, lifecycle.stopping)),
+            running("collecting", partial(collector.run, lifecycle.stopping)),
+            running("watchers", partial(_send_home, jobs, lifecycle.stopping)),
+        ]
+        if store.shared:
+            background.append(running("listening", partial(listen, store.url, notifier)))
+        await run_server(settings, metrics, lifecycle, services, background)
     finally:
         await tokenization.close()
         store.close()
+        lock.release()
+
+
+async def _send_home(jobs: Jobs, stopping: asyncio.Event) -> None:
+    """Ends the streams of watchers when the service stops."""
+    await stopping.wait()
+    jobs.feed.stop()
 
 
 def main() -> None:

@@ -1,23 +1,42 @@
 """Keeps every job moving: launches what waits, notices what died, starts it again from its last checkpoint.
 
-It keeps nothing in memory that matters. Launch intent is committed before a launch, workers carry their own marks, and
-what is active is read from the store at each look: a controller that was killed goes on where it was.
+It keeps nothing in memory that matters. Launch intent is committed before a launch, workers are found by their names,
+and what is active is read from the store at each look: a controller that was killed goes on where it was, and another
+one on the same database goes on in its place once its leases have run out.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
-from symbiont.training.executors import Executor, WorkerStatus
+from symbiont.training.executors import Executor, Launch, WorkerName, WorkerSignal, WorkerStatus
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier, first_of
-from symbiont.training.store import Store
-from symbiont.training.types import Job, now
+from symbiont.training.store import ActiveJob, Places, Store
+from symbiont.training.types import FailureKind, Job, JobState, WorkerReport, now
 
-# A worker that has not left its mark after this long was never started.
-START_TIMEOUT = timedelta(seconds=30)
+REAP_SECONDS = 30.0
+Validate = Callable[[Job], None]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the controller works. `owner` names it among others on the same database, `alone` says that there are none;
+    times in seconds."""
+
+    owner: str = "controller"
+    alone: bool = True
+    places: Places = field(default_factory=Places)
+    # A worker of which nothing was heard after this long was never started.
+    start_timeout: float = 30.0
+    heartbeat_timeout: float = 60.0
+    poll_seconds: float = 0.5
+    lease_seconds: float = 3.0
 
 
 class Controller:
@@ -30,67 +49,149 @@ class Controller:
         notifier: Notifier,
         executor: Executor,
         make_spec: Callable[[Job], str],
-        *,
-        max_concurrent_jobs: int,
-        max_attempts: int,
-        heartbeat_timeout: float,
-        poll_seconds: float,
+        rules: Rules = Rules(),
+        left_behind: Callable[[WorkerName], Sequence[WorkerReport]] = lambda name: (),
     ) -> None:
-        """`make_spec` renders what a worker is told; times are in seconds."""
+        """`make_spec` renders what a worker is told; `left_behind` reads what one that died had still to say."""
         self._store = store
         self._jobs = jobs
         self._notifier = notifier
         self._executor = executor
         self._make_spec = make_spec
-        self._max_concurrent_jobs = max_concurrent_jobs
-        self._max_attempts = max_attempts
-        self._heartbeat_timeout = heartbeat_timeout
-        self._poll_seconds = poll_seconds
-        # When each attempt was last heard of, by this process's clock; a new controller gives everyone a fresh start.
-        self._last_heard: dict[tuple[str, int], float] = {}
-
-    def heard_from(self, job: str, attempt: int) -> None:
-        """Notes that a worker has reported."""
-        self._last_heard[job, attempt] = time.monotonic()
+        self._rules = rules
+        self._left_behind = left_behind
+        # Since when this controller has worked without an error: silence before that may be its own deafness.
+        self._well_since = now()
+        self._adopted_all = False
+        # Launches whose place could not be reached: they are repeated, which launches nothing twice.
+        self._unlaunched: dict[WorkerName, Launch] = {}
+        self._reaped = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Looks after jobs until the service stops; workers go on without it."""
+        self._well_since = now()
         while not stopping.is_set():
             news = self._notifier.subscribe(Notifier.QUEUE)
             try:
                 await self.step()
-                await first_of(news, stopping, within=self._poll_seconds)
+                await first_of(news, stopping, within=self._rules.poll_seconds)
             finally:
                 self._notifier.forget(Notifier.QUEUE, news)
 
+    async def keep_leases(self, stopping: asyncio.Event) -> None:
+        """Prolongs this controller's leases, however long a look takes, until the service stops."""
+        while not stopping.is_set():
+            await asyncio.to_thread(self._store.renew, self._rules.owner, self._rules.lease_seconds)
+            await first_of(stopping, within=self._rules.lease_seconds / 4)
+
     async def step(self) -> None:
-        """Looks once: first at those that have workers, then at those that wait for one."""
-        active = await asyncio.to_thread(self._store.active)
-        for identifier, attempt, launched in active:
-            status = await asyncio.to_thread(self._executor.probe, identifier, attempt)
+        """Looks once: at what others left, at what is new, at those that have workers, at those that wait for one."""
+        await self._adopt()
+        for identifier in await asyncio.to_thread(self._store.in_state, JobState.VALIDATING):
+            await self._jobs.validate(identifier)
+        for job in await asyncio.to_thread(self._store.active):
+            if job.owner == self._rules.owner:
+                await self._look_after(job)
+        for identifier in await asyncio.to_thread(self._store.past_deadline):
+            await self._jobs.use_up(identifier, FailureKind.TIMEOUT)
+        while job_to_launch := await self._jobs.claim(self._rules.owner, self._rules.lease_seconds, self._rules.places):
+            await self._launch(job_to_launch)
+        if time.monotonic() - self._reaped > REAP_SECONDS:
+            self._reaped = time.monotonic()
+            await self._reap()
+
+    async def _adopt(self) -> None:
+        everyone = self._rules.alone and not self._adopted_all
+        found = await asyncio.to_thread(
+            self._store.adopt, self._rules.owner, self._rules.lease_seconds, everyone=everyone
+        )
+        self._adopted_all = True
+        for job, attempt in found:
+            status = await self._ask(self._executor.adopt, WorkerName(job, attempt))
+            get_logger().info("adopted", job=job, attempt=attempt, status=status)
             if status is WorkerStatus.EXITED:
-                await self._lost(identifier, attempt, "its process is gone")
-            elif status is WorkerStatus.UNKNOWN and now() - launched > START_TIMEOUT:
-                await self._lost(identifier, attempt, "it never started")
-            elif status is WorkerStatus.ALIVE and self._is_silent(identifier, attempt):
-                await asyncio.to_thread(self._executor.kill, identifier, attempt)
-                await self._lost(identifier, attempt, f"it was silent for {self._heartbeat_timeout:g} s")
-        self._last_heard = {key: at for key, at in self._last_heard.items() if key in {(j, a) for j, a, _ in active}}
-        free = self._max_concurrent_jobs - len(await asyncio.to_thread(self._store.active))
-        for identifier in await asyncio.to_thread(self._store.waiting, max(free, 0)):
-            await self._launch(identifier)
+                await self._lost(job, attempt, "its process is gone")
 
-    def _is_silent(self, job: str, attempt: int) -> bool:
-        heard = self._last_heard.setdefault((job, attempt), time.monotonic())
-        return time.monotonic() - heard > self._heartbeat_timeout
+    async def _look_after(self, job: ActiveJob) -> None:
+        name = WorkerName(job.id, job.attempt)
+        status = await self._ask(self._executor.probe, name)
+        if status is WorkerStatus.UNKNOWN and name in self._unlaunched:
+            await self._try_launch(self._unlaunched[name])
+        if status is WorkerStatus.EXITED:
+            await self._lost(job.id, job.attempt, "its process is gone")
+        elif silence := self._too_silent(job, status):
+            await self._kill(name)
+            await self._lost(job.id, job.attempt, silence)
+        elif _is_over_budget(job, now()):
+            await self._jobs.use_up(job.id, FailureKind.BUDGET)
 
-    async def _launch(self, identifier: str) -> None:
-        job = await self._jobs.begin_attempt(identifier)
-        get_logger().info("launching", job=identifier, attempt=job.attempt)
-        await asyncio.to_thread(self._executor.launch, identifier, job.attempt, self._make_spec(job))
+    def _too_silent(self, job: ActiveJob, status: WorkerStatus) -> str:
+        """Says why a worker counts as lost; empty when it does not."""
+        silence = now() - max(job.heard_time or job.attempt_time, self._well_since)
+        seconds = self._rules.heartbeat_timeout
+        if job.heard_time is None:
+            # It may wait for room, or import: what is there already has at least as long as one that is silent.
+            start = self._rules.start_timeout
+            seconds = max(seconds, start) if status is WorkerStatus.ALIVE else start
+        if silence <= timedelta(seconds=seconds):
+            return ""
+        return f"it was silent for {seconds:g} s" if job.heard_time else f"nothing was heard of it for {seconds:g} s"
+
+    async def _launch(self, job: Job) -> None:
+        get_logger().info("launching", job=job.id, attempt=job.attempt)
+        await self._try_launch(Launch(WorkerName(job.id, job.attempt), self._make_spec(job), job.spec.ranks))
+
+    async def _try_launch(self, launch: Launch) -> None:
+        try:
+            await asyncio.to_thread(self._executor.launch, launch)
+        except Unavailable as exc:
+            if launch.name not in self._unlaunched:
+                get_logger().warning("not launched yet", job=launch.name.job, why=str(exc))
+            self._unlaunched[launch.name] = launch
+        except (SymbiontError, OSError) as exc:
+            self._unlaunched.pop(launch.name, None)
+            await self._lost(launch.name.job, launch.name.attempt, f"it could not be started: {exc}")
+        else:
+            self._unlaunched.pop(launch.name, None)
+
+    async def _ask(self, call: Callable[[WorkerName], WorkerStatus], name: WorkerName) -> WorkerStatus:
+        """Returns what the executor knows; a place that is out of reach knows nothing."""
+        try:
+            return await asyncio.to_thread(call, name)
+        except Unavailable as exc:
+            get_logger().warning("the workers' place is out of reach", job=name.job, why=str(exc))
+            return WorkerStatus.UNKNOWN
+
+    async def _kill(self, name: WorkerName) -> None:
+        # One that cannot be ended now is refused when it reports, and ended when it is found again.
+        with suppress(Unavailable):
+            await asyncio.to_thread(self._executor.signal, name, WorkerSignal.KILL)
 
     async def _lost(self, identifier: str, attempt: int, why: str) -> None:
-        log = self._executor.log_path(identifier, attempt)
+        name = WorkerName(identifier, attempt)
+        # Its last words may be that it has done everything: they count as much as if it had lived to say them again.
+        for report in await asyncio.to_thread(self._left_behind, name):
+            with suppress(FailedPrecondition):
+                await self._jobs.take(report)
+        self._unlaunched.pop(name, None)
+        log = self._executor.where(name)
         reason = f"the worker of attempt {attempt} was lost: {why}; its log: {log}"
-        if await self._jobs.lose_attempt(identifier, attempt, reason, self._max_attempts):
-            get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=str(log))
+        if await self._jobs.lose_attempt(identifier, attempt, reason):
+            get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=log)
+
+    async def _reap(self) -> None:
+        """Ends workers that nobody waits for any more: of an older attempt, or of a job that has ended."""
+        try:
+            found = await asyncio.to_thread(self._executor.list)
+        except Unavailable:
+            return
+        for name in found:
+            if await self._jobs.is_stray(name.job, name.attempt):
+                get_logger().warning("ending a worker that was replaced", job=name.job, attempt=name.attempt)
+                await self._kill(name)
+
+
+def _is_over_budget(job: ActiveJob, time: datetime) -> bool:
+    if job.max_seconds is None or job.finishing:
+        return False
+    return job.used_seconds + (time - job.attempt_time).total_seconds() > job.max_seconds

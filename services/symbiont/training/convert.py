@@ -1,5 +1,6 @@
 """Messages <-> values of the training service, as pure functions in pairs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -147,16 +148,42 @@ def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
 # Jobs.
 
 
-def spec_from_proto(message: training_job_pb2.TrainingSpec) -> TrainingSpec:
-    """Checks a spec; InvalidArgument names the field at fault."""
+def spec_from_proto(message: training_job_pb2.TrainingSpec, field: str = "training_job.spec") -> TrainingSpec:
+    """Checks a spec; InvalidArgument names what is wrong by its path under `field`."""
     values = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return parse_spec(values, "training_job.spec")
+    return parse_spec(values, field)
 
 
 def spec_to_proto(spec: TrainingSpec) -> training_job_pb2.TrainingSpec:
     """The inverse of spec_from_proto."""
     values = spec.model_dump(mode="json", exclude_none=True)
     return json_format.ParseDict(values, training_job_pb2.TrainingSpec())
+
+
+def terms_from_proto(message: training_job_pb2.TrainingJob) -> types.Terms:
+    """On what terms a caller wants a job to run, unchecked."""
+    given = message.budget
+    budget = types.Budget(
+        training_seconds=duration_from_proto(given.training_time) if given.HasField("training_time") else None,
+        cost=given.cost if given.HasField("cost") else None,
+        deadline_seconds=duration_from_proto(given.deadline) if given.HasField("deadline") else None,
+    )
+    return types.Terms(message.tenant or types.Terms.tenant, message.priority, budget)
+
+
+def budget_to_proto(budget: types.Budget) -> training_job_pb2.Budget | None:
+    """What a job may use; None where it has no limits."""
+    if budget == types.Budget():
+        return None
+    return training_job_pb2.Budget(
+        training_time=_optional_duration(budget.training_seconds),
+        cost=budget.cost,
+        deadline=_optional_duration(budget.deadline_seconds),
+    )
+
+
+def _optional_duration(seconds: float | None) -> Duration | None:
+    return None if seconds is None else duration_to_proto(seconds)
 
 
 def job_query_from_proto(request: training_job_pb2.ListTrainingJobsRequest) -> types.JobQuery:
@@ -238,7 +265,28 @@ def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluat
     return types.Evaluation(message.row_count, message.accuracy, message.macro_f1, message.loss, labels, matrix)
 
 
-def job_to_proto(job: types.Job, *, whole: bool = True) -> training_job_pb2.TrainingJob:
+def checkpoint_to_proto(checkpoint: types.Checkpoint) -> training_job_pb2.Checkpoint:
+    """A checkpoint on record."""
+    return training_job_pb2.Checkpoint(
+        step=checkpoint.step,
+        digest=checkpoint.digest,
+        evaluation_loss=checkpoint.evaluation_loss,
+        attempt=checkpoint.attempt,
+        create_time=timestamp_to_proto(checkpoint.create_time),
+        best=checkpoint.best,
+    )
+
+
+def _usage_to_proto(job: types.Job) -> training_job_pb2.Usage:
+    seconds = job.training_seconds(types.now())
+    return training_job_pb2.Usage(
+        training_time=duration_to_proto(seconds), cost=seconds / 3600 * job.price * job.spec.ranks
+    )
+
+
+def job_to_proto(
+    job: types.Job, checkpoints: Sequence[types.Checkpoint] = (), *, whole: bool = True
+) -> training_job_pb2.TrainingJob:
     """A job as its resource; in lists not whole."""
     return training_job_pb2.TrainingJob(
         name=f"jobs/{job.id}",
@@ -252,7 +300,31 @@ def job_to_proto(job: types.Job, *, whole: bool = True) -> training_job_pb2.Trai
         create_time=timestamp_to_proto(job.create_time),
         start_time=timestamp_to_proto(job.start_time),
         end_time=timestamp_to_proto(job.end_time),
+        tenant=job.terms.tenant,
+        priority=job.terms.priority,
+        budget=budget_to_proto(job.terms.budget),
+        usage=_usage_to_proto(job),
+        checkpoints=[checkpoint_to_proto(checkpoint) for checkpoint in checkpoints],
+        last_event_id=job.last_event,
+        estimated_time=_optional_duration(job.estimated_seconds),
+        micro_batches=job.micro_batches,
     )
+
+
+def metrics_to_proto(metrics: types.Metrics) -> training_job_pb2.Metrics:
+    """Numbers measured after a step."""
+    return training_job_pb2.Metrics(step=metrics.step, values=dict(metrics.values))
+
+
+def checkpoint_saved_to_proto(saved: types.CheckpointSaved) -> training_job_pb2.CheckpointSaved:
+    """A checkpoint that was stored."""
+    return training_job_pb2.CheckpointSaved(step=saved.step, digest=saved.digest, evaluation_loss=saved.evaluation_loss)
+
+
+def checkpoint_saved_from_proto(message: training_job_pb2.CheckpointSaved) -> types.CheckpointSaved:
+    """The inverse of checkpoint_saved_to_proto."""
+    loss = message.evaluation_loss if message.HasField("evaluation_loss") else None
+    return types.CheckpointSaved(message.step, message.digest, loss)
 
 
 def event_to_proto(event: types.Event) -> training_job_pb2.TrainingEvent:
@@ -274,10 +346,14 @@ def event_to_proto(event: types.Event) -> training_job_pb2.TrainingEvent:
             message.progress.CopyFrom(progress_to_proto(progress))
         case types.Evaluation() as evaluation:
             message.evaluation.CopyFrom(evaluation_to_proto(evaluation))
-        case types.CheckpointSaved(step, digest):
-            message.checkpoint_saved.CopyFrom(training_job_pb2.CheckpointSaved(step=step, digest=digest))
+        case types.CheckpointSaved() as saved:
+            message.checkpoint_saved.CopyFrom(checkpoint_saved_to_proto(saved))
         case types.LogLine(text):
             message.log_line.CopyFrom(training_job_pb2.LogLine(text=text))
+        case types.Metrics() as metrics:
+            message.metrics.CopyFrom(metrics_to_proto(metrics))
+        case types.Warning(code, text):
+            message.warning.CopyFrom(training_job_pb2.Warning(code=code, text=text))
     return message
 
 
@@ -376,19 +452,23 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
     report: types.Report
     match message.WhichOneof("message"):
         case "hello":
-            report = types.Hello(message.hello.pid)
+            report = types.Hello(message.hello.pid, message.hello.instance)
         case "heartbeat":
             report = types.Heartbeat()
         case "progress":
             report = progress_from_proto(message.progress)
         case "checkpoint_saved":
-            report = types.CheckpointSaved(message.checkpoint_saved.step, message.checkpoint_saved.digest)
+            report = checkpoint_saved_from_proto(message.checkpoint_saved)
         case "evaluation_started":
             report = types.EvaluationStarted()
         case "evaluation":
             report = evaluation_from_proto(message.evaluation)
         case "log_line":
             report = types.LogLine(message.log_line.text)
+        case "metrics":
+            report = types.Metrics(message.metrics.step, tuple(sorted(message.metrics.values.items())))
+        case "warning":
+            report = types.Warning(message.warning.code, message.warning.text)
         case "failure":
             report = failure_from_proto(message.failure)
         case "stopped":
@@ -400,24 +480,33 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
     return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
 
 
+def reports_from_records(records: Sequence[bytes]) -> list[types.WorkerReport]:
+    """What a worker has left in its spool."""
+    return [report_from_proto(worker_pb2.WorkerMessage.FromString(record)) for record in records]
+
+
 def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
     """The inverse of report_from_proto; the time is now."""
     body: Any
     match report.report:
-        case types.Hello(pid):
-            body = {"hello": worker_pb2.Hello(pid=pid)}
+        case types.Hello(pid, instance):
+            body = {"hello": worker_pb2.Hello(pid=pid, instance=instance)}
         case types.Heartbeat():
             body = {"heartbeat": worker_pb2.Heartbeat()}
         case types.Progress() as progress:
             body = {"progress": progress_to_proto(progress)}
-        case types.CheckpointSaved(step, digest):
-            body = {"checkpoint_saved": training_job_pb2.CheckpointSaved(step=step, digest=digest)}
+        case types.CheckpointSaved() as saved:
+            body = {"checkpoint_saved": checkpoint_saved_to_proto(saved)}
         case types.EvaluationStarted():
             body = {"evaluation_started": worker_pb2.EvaluationStarted()}
         case types.Evaluation() as evaluation:
             body = {"evaluation": evaluation_to_proto(evaluation)}
         case types.LogLine(text):
             body = {"log_line": training_job_pb2.LogLine(text=text)}
+        case types.Metrics() as metrics:
+            body = {"metrics": metrics_to_proto(metrics)}
+        case types.Warning(code, text):
+            body = {"warning": training_job_pb2.Warning(code=code, text=text)}
         case types.Failure() as failure:
             body = {"failure": failure_to_proto(failure)}
         case types.Stopped():
@@ -444,5 +533,9 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         tokenization_address=tokenization_address,
         pooling=POOLINGS[job.inputs.pooling],
         quantized_digest=job.inputs.quantized_digest,
+        micro_batches=job.micro_batches,
+        finish=bool(job.finishing),
+        best_checkpoint_digest=job.best_digest,
+        best_evaluation_loss=job.best_loss,
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

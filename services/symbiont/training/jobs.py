@@ -2,41 +2,67 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 from symbiont.common.artifacts import ArtifactStore, canonical_json
 from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.notifier import Notifier, first_of
+from symbiont.training.checking import check_terms, missing, plan_key, whole
+from symbiont.training.feed import Feed
+from symbiont.training.notifier import Notifier
+from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
-from symbiont.training.store import Store
-from symbiont.training.types import BaseModel, Dataset, Event, Inputs, Job, JobQuery, WorkerReport
+from symbiont.training.store import Places, Store
+from symbiont.training.types import (
+    Budget,
+    Checkpoint,
+    CheckpointSaved,
+    Done,
+    Event,
+    Failure,
+    FailureKind,
+    Job,
+    JobQuery,
+    Stopped,
+    Terms,
+    WorkerReport,
+    now,
+)
 
-SPEC = "training_job.spec"
-DEFAULT_MAX_TOKENS = 256
-# What LoRA changes unless told otherwise: the query and value projections, by the names that each family gives them.
-DEFAULT_TARGETS = ("query", "value", "q_lin", "v_lin")
 T = TypeVar("T")
+# A worker whose last word was heard closes its files and goes.
+LAST_MOMENTS = timedelta(seconds=60)
 
 
 class Jobs:
     """The jobs of the registry. Database work runs in threads, notifications on the event loop."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, notifier: Notifier, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, store: Store, artifacts: ArtifactStore, notifier: Notifier, *, price_per_rank_hour: float = 0.0
+    ) -> None:
         self._store = store
         self._artifacts = artifacts
         self._notifier = notifier
-        self._stopping = stopping
+        self._price = price_per_rank_hour
+        self.feed = Feed(self._events, notifier)
 
-    async def create(self, spec: TrainingSpec, request_id: str) -> Job:
-        """Checks a spec against the registry and queues it."""
+    async def create(self, spec: TrainingSpec, request_id: str, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
+        """Checks a spec and its terms against the registry, and adds the job."""
         if len(request_id) > 128:
             raise InvalidArgument("request_id", "it is over 128 characters")
-        digest = hashlib.sha256(canonical_json(spec.model_dump(mode="json"))).hexdigest()
+        check_terms(terms, self._price)
+        asked = {"spec": spec.model_dump(mode="json"), "terms": asdict(terms)}
+        digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
         def add() -> tuple[Job, bool]:
-            resolved, inputs = resolve(spec, self._store)
-            return self._store.add_job(resolved, inputs, request_id, digest)
+            resolved, inputs = resolve(spec, self._store, judged=terms.budget != Budget())
+            planned = self._store.planned_seconds(plan_key(resolved, inputs))
+            return self._store.add_job(
+                resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned
+            )
 
         job, _ = await asyncio.to_thread(add)
         self._notifier.notify(Notifier.QUEUE)
@@ -46,132 +72,99 @@ class Jobs:
         """Returns a job."""
         return await asyncio.to_thread(self._store.job, identifier)
 
-    async def list(self, query: JobQuery, after: int | None, limit: int) -> list[tuple[int, Job]]:
+    async def checkpoints(self, identifier: str) -> Sequence[Checkpoint]:
+        """Returns the checkpoints of a job that are kept."""
+        return await asyncio.to_thread(self._store.checkpoints, identifier)
+
+    async def list(self, query: JobQuery, after: int | None, limit: int) -> Sequence[tuple[int, Job]]:
         """Returns jobs in the order of the query, each with the number by which the next page goes on."""
         return await asyncio.to_thread(self._store.jobs, query, after, limit)
 
-    async def cancel(self, identifier: str) -> Job:
+    async def cancel(self, identifier: str, *, keep: bool = False) -> Job:
         """Cancels a job: at once while it waits, at its next step while it trains."""
-        return await self._change_job(identifier, self._store.cancel, identifier, "a caller cancelled it")
+        change = partial(self._store.cancel, identifier, "a caller cancelled it", keep=keep)
+        return await self._change_job(identifier, change)
+
+    async def pause(self, identifier: str) -> Job:
+        """Pauses a job: at once while it waits, after a checkpoint while it trains."""
+        return await self._change_job(identifier, partial(self._store.pause, identifier, "a caller paused it"))
+
+    async def resume(self, identifier: str) -> Job:
+        """Queues a paused job again."""
+        return await self._change_job(identifier, partial(self._store.resume, identifier, "a caller resumed it"))
+
+    async def use_up(self, identifier: str, kind: FailureKind) -> Job:
+        """Ends the training of a job whose budget or time is over."""
+        return await self._change_job(identifier, partial(self._store.use_up, identifier, kind))
+
+    async def validate(self, identifier: str) -> Job:
+        """Checks what a new job works on, byte by byte, and queues it or ends it."""
+
+        def check() -> Job:
+            return self._store.validated(identifier, whole(self._artifacts, self._store.job(identifier)))
+
+        return await self._change_job(identifier, check)
 
     async def take(self, message: WorkerReport) -> Job:
         """Applies a worker's report."""
-        return await self._change_job(message.job, self._store.take, message)
+        return await self._change_job(message.job, partial(self._store.take, message), wake=_changes_much(message))
 
-    async def begin_attempt(self, identifier: str) -> Job:
-        """Commits the intent to launch the next attempt."""
-        return await self._change_job(identifier, self._store.begin_attempt, identifier)
+    async def claim(self, owner: str, lease_seconds: float, places: Places) -> Job | None:
+        """Gives the next job that waits a place, and commits the intent to launch it; None where there is none.
 
-    async def lose_attempt(self, identifier: str, attempt: int, reason: str, limit: int) -> Job | None:
-        """Records that a worker is gone; None when its last report came first."""
-        return await self._change_job(identifier, self._store.lose_attempt, identifier, attempt, reason, limit)
-
-    async def _change_job(self, identifier: str, operation: Callable[..., T], *arguments: Any) -> T:
-        """Runs a store operation on a job in a thread, then wakes whoever watches the job, and the scheduler.
-
-        A checkpoint that the change makes useless goes, once the change is committed.
+        A job whose data has gone since it was queued ends here.
         """
+        while job := await asyncio.to_thread(self._store.claim, owner, lease_seconds, places):
+            failure = await asyncio.to_thread(missing, self._artifacts, job)
+            self._notifier.notify(job.id)
+            if failure is None:
+                return job
+            report = WorkerReport(job.id, job.attempt, 1, failure)
+            await self._change_job(job.id, partial(self._store.take, report))
+        return None
 
-        def change() -> T:
-            previous = self._store.job(identifier).checkpoint_digest
-            result = operation(*arguments)
-            job = self._store.job(identifier)
-            useless = {previous} - ({job.checkpoint_digest} if not job.state.ended else set())
-            for digest in filter(None, useless):
-                self._artifacts.delete("checkpoints", digest)
-            return result
+    async def lose_attempt(self, identifier: str, attempt: int, reason: str) -> Job | None:
+        """Records that a worker is gone; None when its last report came first."""
+        return await self._change_job(identifier, partial(self._store.lose_attempt, identifier, attempt, reason))
 
+    async def is_stray(self, identifier: str, attempt: int) -> bool:
+        """Whether a worker is of an older attempt, or of a job that ended so long ago that it should be gone."""
+        try:
+            job = await self.get(identifier)
+        except NotFound:
+            return True
+        gone = job.end_time is not None and now() - job.end_time > LAST_MOMENTS
+        return job.attempt > attempt or gone
+
+    async def _change_job(self, identifier: str, change: Callable[[], T], *, wake: bool = True) -> T:
+        """Runs a store operation on a job in a thread, then wakes whoever watches the job, and the scheduler."""
         result = await asyncio.to_thread(change)
         self._notifier.notify(identifier)
-        self._notifier.notify(Notifier.QUEUE)
+        if wake:
+            self._notifier.notify(Notifier.QUEUE)
         return result
+
+    async def events(self, identifier: str, after: int, limit: int = 500) -> Sequence[Event]:
+        """Returns the events of a job after an id, in order."""
+        if after < 0:
+            raise InvalidArgument("after_event_id", f"{after} is negative")
+        await self.get(identifier)
+        return await asyncio.to_thread(self._store.events, identifier, after, limit)
+
+    async def _events(self, identifier: str, after: int) -> Sequence[Event]:
+        return await asyncio.to_thread(self._store.events, identifier, after)
 
     async def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
         """Yields the events of a job after an id, until the job has ended or the service stops."""
         if after < 0:
             raise InvalidArgument("after_event_id", f"{after} is negative")
-        await self.get(identifier)
-        while True:
-            news = self._notifier.subscribe(identifier)
-            try:
-                # The state is read first: a job that had ended by then has no events beyond those read next.
-                ended = (await self.get(identifier)).state.ended
-                events = await asyncio.to_thread(self._store.events, identifier, after)
-                for event in events:
-                    yield event
-                    after = event.id
-                if ended and not events:
-                    return
-                if not events:
-                    await first_of(news, self._stopping)
-                if self._stopping.is_set():
-                    return
-            finally:
-                self._notifier.forget(identifier, news)
+        job = await self.get(identifier)
+        if job.state.ended and after >= job.last_event:
+            return
+        async for event in self.feed.watch(identifier, after):
+            yield event
 
 
-def resolve(spec: TrainingSpec, store: Store) -> tuple[TrainingSpec, Inputs]:
-    """Checks a spec against the base model and the datasets that it names, and fills in what depends on them."""
-    base = _find(store.base, "base_model", spec.base_model)
-    if base.kind != "encoder":
-        problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
-        raise InvalidArgument(f"{SPEC}.base_model", problem, reason="NOT_AN_ENCODER")
-    dataset = _find(store.dataset, "dataset", spec.dataset)
-    judged_by = spec.evaluation_dataset and _find(store.dataset, "evaluation_dataset", spec.evaluation_dataset)
-    labels = _labels(spec, dataset, judged_by or None)
-    hyper = spec.hyperparameters
-    if hyper.max_tokens is not None and hyper.max_tokens > base.max_tokens:
-        field = f"{SPEC}.hyperparameters.max_tokens"
-        raise InvalidArgument(field, f"{hyper.max_tokens} is over the {base.max_tokens} tokens of {spec.base_model}")
-    max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, base.max_tokens)
-    resolved = spec.model_copy(
-        update={
-            "hyperparameters": hyper.model_copy(update={"max_tokens": max_tokens}),
-            "classification": spec.classification and spec.classification.model_copy(update={"labels": labels}),
-            "lora": _lora(spec, base),
-        }
-    )
-    evaluation_digest = judged_by.digest if judged_by else ""
-    digests = base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest
-    return resolved, Inputs(*digests, base.pooling, base.quantized_digest)
-
-
-def _find(get: Callable[[str], T], field: str, name: str) -> T:
-    try:
-        return get(name.partition("/")[2])
-    except NotFound as exc:
-        raise NotFound(f"{name} does not exist", field=f"{SPEC}.{field}") from exc
-
-
-def _labels(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None) -> tuple[str, ...]:
-    given = spec.classification.labels if spec.classification else ()
-    labels = given or dataset.labels
-    if unknown := sorted(set(dataset.labels) - set(labels)):
-        raise InvalidArgument(
-            f"{SPEC}.classification.labels", f"{spec.dataset} has the label {unknown[0]!r}, which is not among them"
-        )
-    if judged_by and (unknown := sorted(set(judged_by.labels) - set(labels))):
-        raise InvalidArgument(
-            f"{SPEC}.evaluation_dataset",
-            f"{spec.evaluation_dataset} has the label {unknown[0]!r}, unknown to the model",
-        )
-    if not judged_by and (rare := [label for label, count in dataset.label_counts if count < 2]):
-        raise InvalidArgument(
-            f"{SPEC}.holdout_fraction",
-            f"the label {rare[0]!r} of {spec.dataset} has one row: it cannot be held out too",
-        )
-    return labels
-
-
-def _lora(spec: TrainingSpec, base: BaseModel) -> Any:
-    if spec.lora is None:
-        return None
-    field = f"{SPEC}.lora.target_modules"
-    targets = spec.lora.target_modules or tuple(m for m in DEFAULT_TARGETS if m in base.modules)
-    known = ", ".join(base.modules)
-    if not targets:
-        raise InvalidArgument(field, f"{spec.base_model} has no usual target; name some of: {known}")
-    if unknown := [m for m in targets if m not in base.modules]:
-        raise InvalidArgument(field, f"{spec.base_model} has no linear layers named {unknown[0]!r}; it has {known}")
-    alpha = spec.lora.alpha if spec.lora.alpha is not None else 2.0 * spec.lora.rank
-    return spec.lora.model_copy(update={"target_modules": targets, "alpha": alpha})
+def _changes_much(message: WorkerReport) -> bool:
+    """Whether the scheduler should look at once: what only tells how far a job is does not concern it."""
+    return isinstance(message.report, Failure | Stopped | Done | CheckpointSaved)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -30,6 +30,18 @@ class TrainingMetrics(ServiceMetrics):
             "symbiont_training_tokens_per_second",
             "Tokens trained on in a second, by the last report of any worker.",
             registry=self.registry,
+        )
+        self.checkpoints_collected = Counter(
+            "symbiont_training_checkpoints_collected", "Checkpoints removed, of no more use.", registry=self.registry
+        )
+        self.estimate_error = Histogram(
+            "symbiont_training_estimate_error_ratio",
+            "Real training time over the planned one, less 1, without its sign, of jobs that succeeded.",
+            buckets=(0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5),
+            registry=self.registry,
+        )
+        self.attempts_lost = Counter(
+            "symbiont_training_attempts_lost", "Workers lost before they had ended their job.", registry=self.registry
         )
         self.dataset_rows = Counter(
             "symbiont_training_dataset_rows", "Rows of datasets stored.", registry=self.registry

@@ -3,11 +3,13 @@
 import asyncio
 from collections import defaultdict
 
+from symbiont.training.store.database import ALIASES
+
 
 class Notifier:
     """Topics are job ids, and the constants below. Lives on one event loop."""
 
-    ALIASES = "aliases"
+    ALIASES = ALIASES
     QUEUE = "queue"
 
     def __init__(self) -> None:
@@ -17,6 +19,11 @@ class Notifier:
         """Wakes everyone who waits for a topic."""
         for event in self._waiting.pop(topic, ()):
             event.set()
+
+    def notify_all(self) -> None:
+        """Wakes everyone, who may have missed something."""
+        for topic in list(self._waiting):
+            self.notify(topic)
 
     def subscribe(self, topic: str) -> asyncio.Event:
         """Returns an event that is set at the next notification. Subscribe, then read, then wait: no news is missed."""

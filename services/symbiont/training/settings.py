@@ -1,9 +1,9 @@
 """Settings of the training service."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from symbiont.common.settings import ServiceSettings
 
@@ -17,13 +17,45 @@ class TrainingSettings(ServiceSettings):
         "sqlite:///.symbiont/symbiont.db", description="SQLAlchemy URL of the registry's database"
     )
     state_root: Path = Field(Path(".symbiont/jobs"), description="folder for the specs and logs of workers")
-    controller_address: str = Field("", description="host:port that workers dial; empty: the address listened on")
+    controller_address: str = Field(
+        "", description="host:port that workers dial, or several with commas between; empty: the address listened on"
+    )
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
     max_concurrent_jobs: int = Field(1, ge=1, description="jobs that may train at the same time")
+    max_jobs_per_tenant: int = Field(0, ge=0, description="of these, jobs of one tenant; 0: no limit of their own")
+    price_per_rank_hour: float = Field(
+        0.0, ge=0, description="what a worker process costs in an hour, for budgets and usage; 0: no price"
+    )
     max_attempts: int = Field(5, ge=1, description="workers lost without a checkpoint in between that end a job")
     worker_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: as many as there are cores")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="where workers run: processes of this machine, or jobs of a Ray cluster"
+    )
+    suite_name: str = Field(
+        "symbiont", pattern="^[a-z][a-z0-9-]{0,30}$", description="begins the names of workers on a shared cluster"
+    )
+    ray_address: str = Field("http://127.0.0.1:8265", description="URL of the Ray cluster's dashboard")
+    ray_token: SecretStr = Field(
+        SecretStr(""), description="the cluster's RAY_AUTH_TOKEN; empty where it asks for none"
+    )
+    ray_python: str = Field("python", description="interpreter on the machines of the Ray cluster")
+    cpus_per_rank: float = Field(1, gt=0, description="CPUs that a cluster sets aside for each worker process")
+    worker_program: str = Field(
+        "",
+        description="command that gets --spec and --attempt in place of this Python's symbiont worker, as in a shell",
+    )
+    start_timeout_seconds: float = Field(
+        30, gt=0, description="time for a worker to report first; more where it may have to wait for room, as on ray"
+    )
     heartbeat_timeout_seconds: float = Field(60, gt=0, description="silence after which a worker counts as lost")
     poll_seconds: float = Field(0.5, gt=0, description="time between two looks at the worker processes")
+    lease_seconds: float = Field(
+        3.0, ge=1, description="silence after which another controller on the same database takes over the jobs of one"
+    )
+    checkpoint_retention_seconds: float = Field(
+        86_400, ge=0, description="how long the checkpoints of a job that has ended are kept"
+    )
+    collect_seconds: float = Field(30, gt=0, description="time between two collections of checkpoints of no more use")
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
 
     @model_validator(mode="after")

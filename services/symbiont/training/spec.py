@@ -57,6 +57,13 @@ class Hyperparameters(_Message):
     max_tokens: int | None = Field(None, ge=8)
     seed: int = Field(0, ge=0, le=2**32 - 1)
     checkpoint_interval: int = Field(50, ge=1, le=1_000_000)
+    accumulation_steps: int = Field(1, ge=1, le=1024)
+    evaluate_checkpoints: bool | None = None
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows that one step learns from."""
+        return self.batch_size * self.accumulation_steps
 
 
 class TrainingSpec(_Message):
@@ -71,6 +78,7 @@ class TrainingSpec(_Message):
     lora: LoraMethod | None = None
     classification: ClassificationHead | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
+    ranks: int = Field(1, ge=1, le=64)
 
     @model_validator(mode="before")
     @classmethod

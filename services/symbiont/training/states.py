@@ -4,20 +4,26 @@ from symbiont.common.errors import FailedPrecondition
 from symbiont.training.types import JobState as S
 
 TRANSITIONS: dict[S, frozenset[S]] = {
-    S.QUEUED: frozenset({S.STARTING, S.CANCELLED, S.FAILED}),
-    S.STARTING: frozenset({S.RUNNING, S.RECOVERING, S.CANCELLING, S.FAILED}),
-    S.RUNNING: frozenset({S.EVALUATING, S.RECOVERING, S.CANCELLING, S.FAILED}),
-    S.RECOVERING: frozenset({S.STARTING, S.CANCELLED, S.FAILED}),
-    S.EVALUATING: frozenset({S.SUCCEEDED, S.RECOVERING, S.CANCELLING, S.FAILED}),
+    S.VALIDATING: frozenset({S.QUEUED, S.PAUSED, S.CANCELLED, S.FAILED}),
+    # A job goes back to QUEUED when a caller wants its work kept and no worker has it.
+    S.QUEUED: frozenset({S.STARTING, S.PAUSED, S.CANCELLED, S.FAILED}),
+    S.STARTING: frozenset({S.RUNNING, S.RECOVERING, S.PAUSING, S.CANCELLING, S.FAILED}),
+    S.RUNNING: frozenset({S.EVALUATING, S.RECOVERING, S.PAUSING, S.CANCELLING, S.FAILED}),
+    S.RECOVERING: frozenset({S.STARTING, S.PAUSED, S.QUEUED, S.CANCELLED, S.FAILED}),
+    # A worker that was past its last step when it was asked to stop goes on to the end: there is nothing to pause.
+    S.PAUSING: frozenset({S.PAUSED, S.EVALUATING, S.CANCELLING, S.FAILED}),
+    S.PAUSED: frozenset({S.QUEUED, S.CANCELLED, S.FAILED}),
+    S.EVALUATING: frozenset({S.SUCCEEDED, S.RECOVERING, S.PAUSING, S.CANCELLING, S.CANCELLED, S.FAILED}),
     # A worker may have finished before it heard of the cancellation: the caller still asked for nothing to come of it.
-    S.CANCELLING: frozenset({S.CANCELLED}),
+    # RECOVERING: its work is to be kept, and its worker was lost before it could.
+    S.CANCELLING: frozenset({S.CANCELLED, S.RECOVERING}),
     S.SUCCEEDED: frozenset(),
     S.CANCELLED: frozenset(),
     S.FAILED: frozenset(),
 }
 
 # States in which a worker process exists, or is about to.
-ACTIVE = (S.STARTING, S.RUNNING, S.EVALUATING, S.CANCELLING)
+ACTIVE = (S.STARTING, S.RUNNING, S.EVALUATING, S.PAUSING, S.CANCELLING)
 WAITING = (S.QUEUED, S.RECOVERING)
 
 

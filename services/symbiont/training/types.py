@@ -16,9 +16,12 @@ def now() -> datetime:
 class JobState(StrEnum):
     """Where a job stands; the names are those of the proto without their prefix."""
 
+    VALIDATING = "VALIDATING"
     QUEUED = "QUEUED"
     STARTING = "STARTING"
     RUNNING = "RUNNING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
     RECOVERING = "RECOVERING"
     EVALUATING = "EVALUATING"
     CANCELLING = "CANCELLING"
@@ -40,6 +43,8 @@ class FailureKind(StrEnum):
     OOM = "OOM"
     INFRA = "INFRA"
     CODE = "CODE"
+    BUDGET = "BUDGET"
+    TIMEOUT = "TIMEOUT"
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,16 @@ class QuantizationStage(StrEnum):
     LOADING = "LOADING"
     QUANTIZING = "QUANTIZING"
     STORING = "STORING"
+
+
+class PlanStage(StrEnum):
+    """What a plan is at; the names are those of the proto without their prefix."""
+
+    WAITING = "WAITING"
+    READING = "READING"
+    LOADING = "LOADING"
+    TRAINING = "TRAINING"
+    JUDGING = "JUDGING"
 
 
 @dataclass(frozen=True)
@@ -151,10 +166,27 @@ class StateChange:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """A checkpoint that a new attempt could start from."""
+    """A checkpoint that a new attempt could start from; `evaluation_loss` is None where it was not judged."""
 
     step: int
     digest: str
+    evaluation_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Numbers that were measured after a step: (name, value), by name."""
+
+    step: int
+    values: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that does not stop the training and should be looked at; `code` is UPPER_SNAKE."""
+
+    code: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -164,7 +196,7 @@ class LogLine:
     text: str
 
 
-EventBody = StateChange | Progress | Evaluation | CheckpointSaved | LogLine
+EventBody = StateChange | Progress | Evaluation | CheckpointSaved | LogLine | Metrics | Warning
 
 
 @dataclass(frozen=True)
@@ -192,8 +224,42 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a job may use; None is no limit. Times in seconds, `cost` in the currency of the service's price."""
+
+    training_seconds: float | None = None
+    cost: float | None = None
+    deadline_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a job runs: whose it is, how urgent, how much it may use."""
+
+    tenant: str = "default"
+    priority: int = 0
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on record."""
+
+    step: int
+    digest: str
+    evaluation_loss: float | None
+    attempt: int
+    create_time: datetime
+    best: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
-    """One fine-tuning."""
+    """One fine-tuning.
+
+    `finishing` is how it will end once its best checkpoint is stored, empty for a job that trains to its end.
+    `used_seconds` is time with a worker, `price` the cost of a rank and hour.
+    """
 
     id: str
     spec: TrainingSpec
@@ -204,10 +270,26 @@ class Job:
     progress: Progress | None = None
     evaluation: Evaluation | None = None
     checkpoint_digest: str = ""
+    best_digest: str = ""
+    best_loss: float | None = None
     model_version: str = ""
+    terms: Terms = Terms()
+    finishing: str = ""
+    micro_batches: int = 1
+    used_seconds: float = 0.0
+    price: float = 0.0
+    estimated_seconds: float | None = None
+    last_event: int = 0
     create_time: datetime = field(default_factory=now)
     start_time: datetime | None = None
     end_time: datetime | None = None
+    # Since when the current attempt runs; None where no worker has it.
+    attempt_time: datetime | None = None
+
+    def training_seconds(self, time: datetime) -> float:
+        """Returns the time with a worker up to `time`, in seconds."""
+        since = (time - self.attempt_time).total_seconds() if self.attempt_time else 0.0
+        return self.used_seconds + max(since, 0.0)
 
 
 @dataclass(frozen=True)
@@ -329,9 +411,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Hello:
-    """The worker is there."""
+    """The worker is there; `instance` is what no other process says."""
 
     pid: int
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -340,7 +423,18 @@ class Heartbeat:
 
 
 Report = (
-    Hello | Heartbeat | Progress | CheckpointSaved | EvaluationStarted | Evaluation | LogLine | Failure | Stopped | Done
+    Hello
+    | Heartbeat
+    | Progress
+    | CheckpointSaved
+    | EvaluationStarted
+    | Evaluation
+    | Metrics
+    | Warning
+    | LogLine
+    | Failure
+    | Stopped
+    | Done
 )
 
 

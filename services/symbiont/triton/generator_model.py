@@ -14,6 +14,8 @@ from tritonclient.grpc.model_config_pb2 import (  # type: ignore[import-untyped]
     ModelInstanceGroup,
 )
 
+from symbiont.common.artifacts import absolute_root
+from symbiont.common.errors import FailedPrecondition
 from symbiont.engine.generation import wire
 from symbiont.engine.generation.settings import GeneratorSettings
 
@@ -92,8 +94,13 @@ def vllm_files(settings: GeneratorSettings, tokenizer_digest: str, engine_args: 
 
     Args:
         engine_args: more of vLLM's AsyncEngineArgs, and changes to those given here.
+
+    Raises:
+        FailedPrecondition: the artifacts lie in no folder that vLLM could read.
     """
-    root = settings.artifact_root.absolute()
+    root = absolute_root(settings.artifact_root)
+    if isinstance(root, str):
+        raise FailedPrecondition(f"vLLM reads from a folder, not from {root}: set host_artifact_root to one")
     own = {
         "model": str(root / "bases" / settings.base_digest),
         "tokenizer": str(root / "tokenizers" / tokenizer_digest),

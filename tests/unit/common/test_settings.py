@@ -1,15 +1,17 @@
 """Settings come from flags, then the environment, then defaults; every problem is told at once."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from symbiont.common.artifacts.cache import open_cache
 from symbiont.common.settings import ServiceSettings, split_address
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ADDRESS", "LOG_LEVEL", "DRAIN_SECONDS", "ARTIFACT_ROOT"):
+    for name in ("ADDRESS", "LOG_LEVEL", "DRAIN_SECONDS", "ARTIFACT_ROOT", "ARTIFACT_CACHE", "ARTIFACT_CACHE_BYTES"):
         monkeypatch.delenv(f"SYMBIONT_{name}", raising=False)
 
 
@@ -35,6 +37,35 @@ def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert caught.value.code == 2
     assert "SYMBIONT_LOG_LEVEL (--log-level)" in told
     assert "SYMBIONT_DRAIN_SECONDS (--drain-seconds)" in told
+
+
+@pytest.mark.parametrize("how", ["flag", "variable"])
+def test_the_root_of_the_artifacts_may_be_a_url(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    if how == "variable":
+        monkeypatch.setenv("SYMBIONT_ARTIFACT_ROOT", "s3://bucket/prefix")
+    settings = read(monkeypatch, *(["--artifact-root=s3://bucket/prefix"] if how == "flag" else []))
+    assert settings.artifact_root == "s3://bucket/prefix"
+
+
+def test_a_root_that_is_no_place_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read(monkeypatch, "--artifact-root=gs://bucket")
+    assert "SYMBIONT_ARTIFACT_ROOT (--artifact-root)" in (told := capsys.readouterr().err)
+    assert "s3://bucket/prefix" in told
+
+
+def test_flags_of_the_cache_reach_every_store_and_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    # To be put back in the end, whatever the settings do.
+    for name in ("SYMBIONT_ARTIFACT_CACHE", "SYMBIONT_ARTIFACT_CACHE_BYTES"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    read(monkeypatch)
+    assert "SYMBIONT_ARTIFACT_CACHE" not in os.environ
+    read(monkeypatch, "--artifact-cache=near", "--artifact-cache-bytes=7")
+    assert os.environ["SYMBIONT_ARTIFACT_CACHE"] == str(tmp_path / "near")
+    assert os.environ["SYMBIONT_ARTIFACT_CACHE_BYTES"] == "7"
+    assert open_cache().folder == tmp_path / "near"
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from support.bundles import random_rows, tiny_base
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.errors import FailedPrecondition, IntegrityError, NotFound, Unavailable
 from symbiont.engine import openvino_convert
 from symbiont.engine.engine import Engine
 from symbiont.engine.openvino_runtime import OpenVinoRuntime
@@ -131,8 +131,9 @@ def _refuse(error: Exception) -> Callable[..., object]:
         ("symbiont.common.artifacts.ArtifactStore.put", OSError(errno.ENOSPC, "No space left on device")),
         ("symbiont.common.artifacts.ArtifactStore.tag", PermissionError(errno.EPERM, "no links here")),
         ("openvino.save_model", RuntimeError("Can't open bin file.")),
+        ("symbiont.common.artifacts.ArtifactStore.put", FailedPrecondition("s3 refuses access")),
     ],
-    ids=["store", "id", "temporary folder"],
+    ids=["store", "id", "temporary folder", "object store"],
 )
 def test_a_graph_that_cannot_be_stored_keeps_no_host_from_serving(
     store, base, conversions, monkeypatch, caplog, what, error
@@ -141,6 +142,13 @@ def test_a_graph_that_cannot_be_stored_keeps_no_host_from_serving(
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(_answers(store, base), _answers(store, base))
     assert "is not stored" in caplog.text
+    assert conversions == [base, base]
+
+
+def test_where_the_graph_cannot_be_asked_for_it_is_made(store, base, conversions, monkeypatch):
+    load_graph(store, base)
+    monkeypatch.setattr(store, "resolve", _refuse(Unavailable("s3 does not answer")))
+    load_graph(store, base)
     assert conversions == [base, base]
 
 

@@ -62,3 +62,11 @@ def test_processes_know_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         str(tmp_path / "artifacts")
     }
     assert [name for name, spec in specs.items() if spec.keep_children] == ["training"]
+
+
+@pytest.mark.parametrize("named", ["/elsewhere", "s3://bucket/prefix"])
+def test_a_home_has_its_own_artifacts_unless_the_environment_names_an_object_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("SYMBIONT_ARTIFACT_ROOT", named)
+    assert Home(tmp_path).artifact_root == (named if "://" in named else str(tmp_path / "artifacts"))

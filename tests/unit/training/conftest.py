@@ -10,7 +10,7 @@ from support.registry import tiny_spec, upload
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training import bases
-from symbiont.training.jobs import resolve
+from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
 from symbiont.training.types import Inputs, Source

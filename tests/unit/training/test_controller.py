@@ -1,8 +1,9 @@
 """The controller: launches, notices what died, recovers, gives up; it keeps nothing that matters in memory."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,13 @@ from support.registry import tiny_spec
 from support.waiting import until
 from symbiont.common import background
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.training import controller as controller_module
+from symbiont.common.errors import Unavailable
 from symbiont.training import types
-from symbiont.training.controller import Controller
-from symbiont.training.executors import WorkerStatus
+from symbiont.training.controller import Controller, Rules
+from symbiont.training.executors import Launch, WorkerName, WorkerSignal, WorkerStatus
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier
-from symbiont.training.store import Store
+from symbiont.training.store import Places, Store
 from symbiont.training.types import JobState, WorkerReport
 
 
@@ -24,46 +25,57 @@ class FakeExecutor:
     """Workers that live until the test says otherwise."""
 
     def __init__(self) -> None:
-        self.status: dict[tuple[str, int], WorkerStatus] = {}
-        self.killed: list[tuple[str, int]] = []
+        self.status: dict[WorkerName, WorkerStatus] = {}
+        self.launched: list[Launch] = []
+        self.killed: list[WorkerName] = []
+        self.adopted: list[WorkerName] = []
+        self.away = False
 
-    def launch(self, job: str, attempt: int, spec_json: str) -> None:
-        self.status[job, attempt] = WorkerStatus.ALIVE
+    def launch(self, launch: Launch) -> None:
+        if self.away:
+            raise Unavailable("the cluster cannot be reached")
+        self.launched.append(launch)
+        self.status[launch.name] = WorkerStatus.ALIVE
 
-    def probe(self, job: str, attempt: int) -> WorkerStatus:
-        return self.status.get((job, attempt), WorkerStatus.UNKNOWN)
+    def probe(self, name: WorkerName) -> WorkerStatus:
+        return self.status.get(name, WorkerStatus.UNKNOWN)
 
-    def kill(self, job: str, attempt: int) -> None:
-        self.killed.append((job, attempt))
-        self.status[job, attempt] = WorkerStatus.EXITED
+    def adopt(self, name: WorkerName) -> WorkerStatus:
+        self.adopted.append(name)
+        return self.status.get(name, WorkerStatus.EXITED)
 
-    def log_path(self, job: str, attempt: int) -> Path:
-        return Path(f"{job}-{attempt}.log")
+    def signal(self, name: WorkerName, signal: WorkerSignal) -> None:
+        assert signal is WorkerSignal.KILL
+        self.killed.append(name)
+        self.status[name] = WorkerStatus.EXITED
+
+    def list(self) -> "list[WorkerName]":
+        return [name for name, status in self.status.items() if status is WorkerStatus.ALIVE]
+
+    def where(self, name: WorkerName) -> str:
+        return f"{name.job}-{name.attempt}.log"
 
 
 class Setting:
     """A controller with what it works on."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, stopping: asyncio.Event, **changes: float) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, **rules: Any) -> None:
         self.store = store
+        store.max_lost = 3
         self.executor = FakeExecutor()
-        self.jobs = Jobs(store, artifacts, Notifier(), stopping)
-        self.settings = {"max_concurrent_jobs": 1, "max_attempts": 3, "heartbeat_timeout": 60.0, **changes}
-        self.controller = self.restarted()
+        self.jobs = Jobs(store, artifacts, Notifier(), price_per_rank_hour=3600.0)
+        self.rules = Rules(poll_seconds=0.01, **rules)
+        self.controller = self.another()
 
-    def restarted(self) -> Controller:
-        return Controller(
-            self.store,
-            self.jobs,
-            Notifier(),
-            self.executor,
-            lambda job: "{}",
-            poll_seconds=0.01,
-            **self.settings,  # type: ignore[arg-type]
-        )
+    def another(self, **changes: Any) -> Controller:
+        rules = replace(self.rules, **changes)
+        return Controller(self.store, self.jobs, Notifier(), self.executor, lambda job: "{}", rules)  # type: ignore[arg-type]
 
-    async def started_job(self) -> str:
-        job = (await self.jobs.create(tiny_spec(), "")).id
+    async def job(self, **terms: Any) -> str:
+        return (await self.jobs.create(tiny_spec(), "", types.Terms(**terms))).id
+
+    async def started_job(self, **terms: Any) -> str:
+        job = await self.job(**terms)
         await self.controller.step()
         await self.jobs.take(WorkerReport(job, 1, 0, types.Hello(1)))
         return job
@@ -73,12 +85,12 @@ class Setting:
 
 
 @pytest.fixture
-def setting(registry: Store, artifacts: ArtifactStore, stopping: asyncio.Event) -> Setting:
-    return Setting(registry, artifacts, stopping)
+def setting(registry: Store, artifacts: ArtifactStore) -> Setting:
+    return Setting(registry, artifacts)
 
 
 async def test_jobs_start_in_order_as_there_is_room(setting: Setting) -> None:
-    first, second = [(await setting.jobs.create(tiny_spec(), "")).id for _ in range(2)]
+    first, second = [await setting.job() for _ in range(2)]
     await setting.controller.step()
     await setting.controller.step()
     assert (setting.state(first), setting.state(second)) == (JobState.STARTING, JobState.QUEUED)
@@ -88,15 +100,16 @@ async def test_jobs_start_in_order_as_there_is_room(setting: Setting) -> None:
     assert setting.state(second) is JobState.STARTING
 
 
-async def test_a_lost_worker_is_replaced_until_the_limit(setting: Setting) -> None:
+async def test_a_lost_worker_is_replaced_until_the_limit(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("symbiont.training.store.reports.timedelta", lambda **_: timedelta(0))
     job = await setting.started_job()
     for attempt in (1, 2):
-        setting.executor.status[job, attempt] = WorkerStatus.EXITED
+        setting.executor.status[WorkerName(job, attempt)] = WorkerStatus.EXITED
         await setting.controller.step()
         assert setting.store.job(job).attempt == attempt + 1
         assert setting.state(job) is JobState.STARTING
-        assert setting.executor.status[job, attempt + 1] is WorkerStatus.ALIVE
-    setting.executor.status[job, 3] = WorkerStatus.EXITED
+        assert setting.executor.status[WorkerName(job, attempt + 1)] is WorkerStatus.ALIVE
+    setting.executor.status[WorkerName(job, 3)] = WorkerStatus.EXITED
     await setting.controller.step()
     failed = setting.store.job(job)
     assert failed.state is JobState.FAILED
@@ -108,60 +121,211 @@ async def test_a_lost_worker_is_replaced_until_the_limit(setting: Setting) -> No
 
 async def test_a_new_controller_adopts_living_workers(setting: Setting) -> None:
     job = await setting.started_job()
-    controller = setting.restarted()
+    controller = setting.another(owner="after the restart")
     await controller.step()
+    assert setting.executor.adopted == [WorkerName(job, 1)]
     assert setting.store.job(job).attempt == 1
     assert setting.state(job) is JobState.RUNNING
-    setting.executor.status[job, 1] = WorkerStatus.EXITED
+    setting.executor.status[WorkerName(job, 1)] = WorkerStatus.EXITED
     await controller.step()
     assert setting.store.job(job).attempt == 2
 
 
-async def test_a_launch_that_never_happened_is_noticed(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = (await setting.jobs.create(tiny_spec(), "")).id
+async def test_a_launch_that_never_happened_is_noticed_at_once_by_the_next_controller(setting: Setting) -> None:
+    job = await setting.job()
     # The controller died between the intent and the launch.
-    setting.store.begin_attempt(job)
+    await setting.jobs.validate(job)
+    assert await setting.jobs.claim("the dead one", 60, Places())
+    await setting.another(owner="the next one").step()
+    assert setting.store.job(job).attempt == 2
+    assert [launch.name for launch in setting.executor.launched] == [WorkerName(job, 2)]
+
+
+async def test_a_worker_that_is_never_seen_is_given_up(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await setting.job()
+    monkeypatch.setattr(setting.executor, "launch", lambda launch: None)
+    await setting.controller.step()
     await setting.controller.step()
     assert setting.store.job(job).attempt == 1
-    monkeypatch.setattr(controller_module, "START_TIMEOUT", timedelta(0))
-    await setting.controller.step()
+    await setting.another(start_timeout=0).step()
     assert setting.store.job(job).attempt == 2
 
 
-async def test_a_silent_worker_is_killed_and_replaced(
-    registry: Store, artifacts: ArtifactStore, stopping: asyncio.Event
-) -> None:
-    setting = Setting(registry, artifacts, stopping, heartbeat_timeout=0.05)
+async def test_one_that_is_out_of_sight_and_reports_is_left_alone(setting: Setting) -> None:
     job = await setting.started_job()
-    setting.controller.heard_from(job, 1)
+    del setting.executor.status[WorkerName(job, 1)]
+    await setting.another(start_timeout=0).step()
+    assert setting.state(job) is JobState.RUNNING
+
+
+async def test_a_silent_worker_is_killed_and_replaced(registry: Store, artifacts: ArtifactStore) -> None:
+    setting = Setting(registry, artifacts, heartbeat_timeout=0.3)
+    job = await setting.started_job()
     await setting.controller.step()
     assert setting.executor.killed == []
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.35)
     await setting.controller.step()
-    assert setting.executor.killed == [(job, 1)]
+    assert setting.executor.killed == [WorkerName(job, 1)]
     assert setting.store.job(job).attempt == 2
+
+
+async def test_silence_while_the_controller_was_deaf_does_not_count(registry: Store, artifacts: ArtifactStore) -> None:
+    setting = Setting(registry, artifacts, heartbeat_timeout=0.3)
+    await setting.started_job()
+    await asyncio.sleep(0.35)
+    # As after an error of the store: `run` begins anew.
+    stopping = asyncio.Event()
+    task = asyncio.create_task(setting.controller.run(stopping))
+    await asyncio.sleep(0.1)
+    stopping.set()
+    await task
+    assert setting.executor.killed == []
 
 
 async def test_a_cancelled_job_whose_worker_died_is_cancelled(setting: Setting) -> None:
     job = await setting.started_job()
     await setting.jobs.cancel(job)
-    setting.executor.status[job, 1] = WorkerStatus.EXITED
+    setting.executor.status[WorkerName(job, 1)] = WorkerStatus.EXITED
     await setting.controller.step()
     assert setting.state(job) is JobState.CANCELLED
 
 
-async def test_the_watch_survives_an_error(
-    setting: Setting, stopping: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = (await setting.jobs.create(tiny_spec(), "")).id
-    working = setting.executor.launch
+async def test_workers_that_were_replaced_are_ended(setting: Setting) -> None:
+    job = await setting.started_job()
+    setting.executor.status |= dict.fromkeys((WorkerName(job, 0), WorkerName("job-gone", 3)), WorkerStatus.ALIVE)
+    await setting.another().step()
+    assert set(setting.executor.killed) == {WorkerName(job, 0), WorkerName("job-gone", 3)}
 
-    def failing(*_: object) -> None:
-        setting.executor.launch = working  # type: ignore[method-assign]
-        setting.executor.status[job, 1] = WorkerStatus.EXITED
+
+async def test_another_controllers_jobs_are_its_own_until_its_lease_runs_out(setting: Setting) -> None:
+    job = await setting.job()
+    await setting.jobs.validate(job)
+    assert await setting.jobs.claim("the other", 0.3, Places())
+    second = setting.another(owner="second", alone=False)
+    await second.step()
+    assert setting.executor.adopted == []
+    await asyncio.sleep(0.35)
+    await second.step()
+    assert setting.executor.adopted == [WorkerName(job, 1)]
+    assert setting.store.job(job).attempt == 2
+
+
+async def test_leases_are_kept_while_a_look_takes_long(setting: Setting) -> None:
+    first = setting.another(owner="first", alone=False, lease_seconds=0.4)
+    await setting.job()
+    await first.step()
+    stopping = asyncio.Event()
+    keeping = asyncio.create_task(first.keep_leases(stopping))
+    await asyncio.sleep(0.6)
+    await setting.another(owner="second", alone=False).step()
+    assert setting.executor.adopted == []
+    stopping.set()
+    await keeping
+
+
+async def test_a_place_that_cannot_be_reached_is_tried_again(setting: Setting) -> None:
+    job = await setting.job()
+    setting.executor.away = True
+    await setting.controller.step()
+    await setting.controller.step()
+    # The attempt is the same: it costs nothing to wait until the place is back.
+    assert (setting.state(job), setting.store.job(job).attempt) == (JobState.STARTING, 1)
+    setting.executor.away = False
+    await setting.controller.step()
+    assert [launch.name for launch in setting.executor.launched] == [WorkerName(job, 1)]
+
+
+async def test_a_place_out_of_reach_costs_no_worker(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await setting.started_job()
+
+    def away(*_: object) -> Any:
+        raise Unavailable("the cluster cannot be reached")
+
+    for call in ("probe", "adopt", "list", "signal"):
+        monkeypatch.setattr(setting.executor, call, away)
+    await setting.another(owner="after the restart").step()
+    assert (setting.state(job), setting.store.job(job).attempt) == (JobState.RUNNING, 1)
+
+
+async def test_a_launch_that_fails_for_good_is_another_attempt(setting: Setting, monkeypatch: Any) -> None:
+    job = await setting.job()
+
+    def refused(launch: Launch) -> None:
         raise OSError("no process could be started")
 
-    setting.executor.launch = failing  # type: ignore[method-assign]
+    monkeypatch.setattr(setting.executor, "launch", refused)
+    await setting.controller.step()
+    # Twice at once, and then it waits.
+    assert (setting.state(job), setting.store.job(job).attempt) == (JobState.RECOVERING, 2)
+    (last,) = setting.store.events(job, 0)[-1:]
+    assert isinstance(last.body, types.StateChange)
+    assert "could not be started: no process could be started" in last.body.reason
+
+
+async def test_a_budget_ends_the_training_and_not_the_work(setting: Setting) -> None:
+    job = await setting.started_job(budget=types.Budget(training_seconds=0.2))
+    await setting.controller.step()
+    assert setting.store.job(job).finishing == ""
+    await asyncio.sleep(0.25)
+    await setting.controller.step()
+    found = setting.store.job(job)
+    assert (found.state, found.finishing) == (JobState.RUNNING, "BUDGET")
+
+
+async def test_a_budget_of_cost_is_one_of_time_and_ranks(setting: Setting) -> None:
+    # 3600 a rank and hour is 1 a rank and second.
+    job = await setting.started_job(budget=types.Budget(cost=0.2))
+    await asyncio.sleep(0.25)
+    await setting.controller.step()
+    assert setting.store.job(job).finishing == "BUDGET"
+
+
+async def test_a_deadline_ends_what_still_waits(setting: Setting) -> None:
+    await setting.started_job()
+    late = await setting.job(budget=types.Budget(deadline_seconds=0.05))
+    await setting.controller.step()
+    await asyncio.sleep(0.1)
+    await setting.controller.step()
+    failure = setting.store.job(late).failure
+    assert failure is not None
+    assert failure.kind is types.FailureKind.TIMEOUT
+    assert failure.message.startswith("the deadline of 0.05 s after its creation has passed")
+
+
+async def test_the_watch_survives_an_error(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await setting.job()
+    working = setting.store.active
+    failures = iter([ValueError("a bug"), ValueError("again")])
+
+    def failing() -> Any:
+        if error := next(failures, None):
+            raise error
+        return working()
+
+    monkeypatch.setattr(setting.store, "active", failing)
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
-    async with background.running("scheduling", lambda: setting.controller.run(stopping)):
-        await until(lambda: setting.store.job(job).attempt == 2)
+    async with background.running("scheduling", lambda: setting.controller.run(asyncio.Event())):
+        await until(lambda: setting.state(job) is JobState.STARTING)
+
+
+async def test_the_last_words_of_a_dead_worker_count(setting: Setting) -> None:
+    job = await setting.started_job()
+    evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
+    await setting.jobs.take(WorkerReport(job, 1, 1, types.EvaluationStarted()))
+    # It had said the first of these already, and was killed before the others were heard.
+    said = [types.EvaluationStarted(), evaluation, types.Done("b" * 64)]
+    left = [WorkerReport(job, 1, seq, report) for seq, report in enumerate(said, start=1)]
+    setting.executor.status[WorkerName(job, 1)] = WorkerStatus.EXITED
+    controller = Controller(
+        setting.store,
+        setting.jobs,
+        Notifier(),
+        setting.executor,
+        lambda job: "{}",
+        setting.rules,
+        lambda name: left,  # type: ignore[arg-type]
+    )
+    await controller.step()
+    assert setting.state(job) is JobState.SUCCEEDED
+    ids = [event.id for event in setting.store.events(job, 0)]
+    assert ids == list(range(1, len(ids) + 1))

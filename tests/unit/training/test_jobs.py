@@ -11,15 +11,26 @@ from support.registry import tiny_spec, upload
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.training import bases, types
-from symbiont.training.jobs import Jobs, resolve
+from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier
-from symbiont.training.store import Store
+from symbiont.training.resolving import resolve
+from symbiont.training.store import Places, Store
 from symbiont.training.types import JobState, WorkerReport
 
 
 @pytest.fixture
-def jobs(registry: Store, artifacts: ArtifactStore, stopping: asyncio.Event) -> Jobs:
-    return Jobs(registry, artifacts, Notifier(), stopping)
+def jobs(registry: Store, artifacts: ArtifactStore) -> Jobs:
+    return Jobs(registry, artifacts, Notifier())
+
+
+async def start(jobs: Jobs) -> str:
+    """A job that has a worker."""
+    job = await jobs.create(tiny_spec(), "")
+    assert (await jobs.validate(job.id)).state is JobState.QUEUED
+    started = await jobs.claim("me", 60, Places(10))
+    assert started is not None
+    await jobs.take(WorkerReport(job.id, 1, 0, types.Hello(1)))
+    return job.id
 
 
 def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
@@ -53,7 +64,7 @@ def test_what_does_not_fit_the_registry_is_refused(
     registry.add_dataset(upload(artifacts, b"text,label\na,good\nb,good\nc,rare\n", "single"))
     with pytest.raises(kind, match=message):
         resolve(tiny_spec(**change), registry)
-    assert registry.waiting(10) == []
+    assert registry.jobs(types.JobQuery(), None, 10) == []
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])
@@ -76,23 +87,25 @@ async def test_watchers_see_every_event_once_and_can_resume(jobs: Jobs, registry
     job = await jobs.create(tiny_spec(), "")
     watchers = [asyncio.create_task(collect(jobs.watch(job.id, after))) for after in (0, 0, 2)]
     await asyncio.sleep(0.05)
-    await jobs.begin_attempt(job.id)
+    await jobs.validate(job.id)
+    await jobs.claim("me", 60, Places())
     reports = [types.Hello(1), types.LogLine("hello"), types.EvaluationStarted()]
     evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
     for seq, report in enumerate([*reports, evaluation, types.Done("b" * 64)]):
         await jobs.take(WorkerReport(job.id, 1, seq, report))
     first, second, resumed = await asyncio.wait_for(asyncio.gather(*watchers), 5)
     assert first == second
-    assert [e.id for e in first] == [1, 2, 3, 4, 5, 6]
+    assert [e.id for e in first] == [1, 2, 3, 4, 5, 6, 7]
     assert resumed == first[2:]
-    assert await collect(jobs.watch(job.id, 6)) == []
+    assert await collect(jobs.watch(job.id, 7)) == []
+    assert await jobs.events(job.id, 2, 3) == first[2:5]
 
 
-async def test_a_watch_ends_when_the_service_stops(jobs: Jobs, stopping: asyncio.Event) -> None:
+async def test_a_watch_ends_when_the_service_stops(jobs: Jobs) -> None:
     job = await jobs.create(tiny_spec(), "")
     watcher = asyncio.create_task(collect(jobs.watch(job.id, 0)))
     await asyncio.sleep(0.05)
-    stopping.set()
+    jobs.feed.stop()
     assert await asyncio.wait_for(watcher, 5) == []
 
 
@@ -108,43 +121,9 @@ async def test_cancelling(jobs: Jobs, registry: Store) -> None:
     assert (await jobs.cancel(waiting.id)).state is JobState.CANCELLED
     with pytest.raises(FailedPrecondition, match="has ended: CANCELLED"):
         await jobs.cancel(waiting.id)
-    training = await jobs.create(tiny_spec(), "")
-    registry.begin_attempt(training.id)
-    assert (await jobs.cancel(training.id)).state is JobState.CANCELLING
+    assert (await jobs.cancel(await start(jobs))).state is JobState.CANCELLING
 
 
 async def test_a_request_id_is_kept_short(jobs: Jobs) -> None:
     with pytest.raises(InvalidArgument, match="request_id"):
         await jobs.create(tiny_spec(), "x" * 129)
-
-
-async def test_checkpoints_that_nobody_needs_go(jobs: Jobs, registry: Store, artifacts: ArtifactStore) -> None:
-    job = await jobs.create(tiny_spec(), "")
-    registry.begin_attempt(job.id)
-    await jobs.take(WorkerReport(job.id, 1, 0, types.Hello(1)))
-    digests = [artifacts.put("checkpoints", {"state": bytes([i])}, {"step": i}) for i in range(3)]
-    for seq, digest in enumerate(digests[:2], start=1):
-        await jobs.take(WorkerReport(job.id, 1, seq, types.CheckpointSaved(seq, digest)))
-    assert artifacts.list("checkpoints") == sorted(digests[1:])
-    # A repetition of the first report must not bring the old one back, nor delete the new one.
-    await jobs.take(WorkerReport(job.id, 1, 1, types.CheckpointSaved(1, digests[0])))
-    assert artifacts.exists("checkpoints", digests[1])
-    await jobs.take(WorkerReport(job.id, 1, 3, types.Failure(types.FailureKind.CODE, "x")))
-    assert artifacts.list("checkpoints") == [digests[2]]
-
-
-async def test_a_job_that_is_given_up_leaves_no_checkpoint(
-    jobs: Jobs, registry: Store, artifacts: ArtifactStore
-) -> None:
-    for ending in ("lost", "cancelled"):
-        job = await jobs.create(tiny_spec(), "")
-        await jobs.begin_attempt(job.id)
-        await jobs.take(WorkerReport(job.id, 1, 0, types.Hello(1)))
-        digest = artifacts.put("checkpoints", {"state": b"x"}, {"job": job.id})
-        await jobs.take(WorkerReport(job.id, 1, 1, types.CheckpointSaved(1, digest)))
-        await jobs.lose_attempt(job.id, 1, "lost", 1 if ending == "lost" else 5)
-        if ending == "cancelled":
-            assert artifacts.exists("checkpoints", digest)
-            await jobs.cancel(job.id)
-        assert registry.job(job.id).state.ended
-        assert artifacts.list("checkpoints") == []

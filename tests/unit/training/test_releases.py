@@ -13,11 +13,11 @@ from sqlalchemy import insert
 from symbiont.bundle import BundleManifest, ClassificationHead, Golden, Lineage, NoMethod, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
-from symbiont.training import tables, types
+from symbiont.training import types
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
 from symbiont.training.releases import NewRelease, ReleaseName, Releases, parse_alias_name, parse_release_name
-from symbiont.training.store import Store
+from symbiont.training.store import Store, tables
 from symbiont.training.types import ReleaseRules, ReleaseState
 
 ALIAS = ReleaseName("mood", "production")

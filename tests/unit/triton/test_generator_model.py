@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf.json_format import Parse
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from symbiont.common.errors import InvalidArgument
+from symbiont.common.errors import FailedPrecondition, InvalidArgument
 from symbiont.engine.generation import wire
 from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.triton.generator_model import (
@@ -42,6 +43,8 @@ def test_json_and_message_are_the_same(make):
 def test_the_settings_travel_as_parameters():
     parameters = {name: value.string_value for name, value in generator_config(SETTINGS).parameters.items()}
     assert GeneratorSettings.from_parameters(parameters) == SETTINGS
+    far = replace(SETTINGS, artifact_root="s3://bucket/prefix")
+    assert GeneratorSettings.from_parameters(far.to_parameters()) == far
     with pytest.raises(InvalidArgument):
         GeneratorSettings.from_parameters({**parameters, "threads": "many"})
 
@@ -62,3 +65,8 @@ def test_vllm_gets_the_artifacts_as_its_model_and_tokenizer():
         "max_num_seqs": 3,
         "dtype": "half",
     }
+
+
+def test_vllm_is_not_sent_to_an_object_store():
+    with pytest.raises(FailedPrecondition, match="host_artifact_root"):
+        vllm_files(replace(SETTINGS, artifact_root="s3://bucket/prefix"), "f" * 64, {})

@@ -47,6 +47,12 @@ def test_settings_survive_the_parameters():
     assert HostSettings.from_parameters(SETTINGS.to_parameters()) == SETTINGS
 
 
+def test_parameters_keep_a_url():
+    settings = HostSettings("s3://bucket/prefix", "")
+    assert settings.to_parameters()["artifact_root"] == "s3://bucket/prefix"
+    assert HostSettings.from_parameters(settings.to_parameters()) == settings
+
+
 def test_parameters_name_an_absolute_folder():
     assert Path(HostSettings(Path("here"), "").to_parameters()["artifact_root"]).is_absolute()
 

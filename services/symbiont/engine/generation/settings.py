@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from symbiont.common.artifacts import absolute_root, parse_root
 from symbiont.common.errors import InvalidArgument
 
 
@@ -11,8 +12,8 @@ from symbiont.common.errors import InvalidArgument
 class GeneratorSettings:
     """One language model."""
 
-    # Root of the artifact store, as the process that runs the engine sees it.
-    artifact_root: Path
+    # Root of the artifact store, a folder or a URL, as the process that runs the engine sees it.
+    artifact_root: Path | str
     # Empty in the settings of a client, which fills it in for each generator that it loads.
     base_digest: str = ""
     # For one operation; 0 leaves the runtime's own choice.
@@ -31,7 +32,7 @@ class GeneratorSettings:
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""
         # Absolute, because Triton works in another folder than whoever fills this in.
-        absolute = replace(self, artifact_root=self.artifact_root.absolute())
+        absolute = replace(self, artifact_root=absolute_root(self.artifact_root))
         return {name: str(value) for name, value in asdict(absolute).items()}
 
     @classmethod
@@ -43,7 +44,7 @@ class GeneratorSettings:
         """
         try:
             return cls(
-                artifact_root=Path(parameters["artifact_root"]),
+                artifact_root=parse_root(parameters["artifact_root"]),
                 base_digest=parameters["base_digest"],
                 threads=int(parameters["threads"]),
                 device=parameters["device"],

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import random
-import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -173,10 +171,8 @@ def _lost(before: Stored, ids: Sequence[str]) -> int:
 
 
 def _write(versions: Versions, before: Stored, layout: Layout, pin: Pin, limits: SizeLimits) -> CatalogueVersion | None:
-    # Beside the versions, because /tmp may be small; what a killed process leaves is swept with the store's own.
-    folder = versions.store.root / COLLECTION / f".{uuid.uuid4().hex}"
-    folder.mkdir(parents=True)
-    try:
+    # Not in /tmp, which may be small.
+    with versions.store.scratch(COLLECTION) as folder:
         entries = len(layout.ids)
         write_matrix(folder / VECTORS, layout.blocks(), entries, pin.dimensions)
         files: dict[str, Path | bytes] = {
@@ -199,8 +195,6 @@ def _write(versions: Versions, before: Stored, layout: Layout, pin: Pin, limits:
             index=index.facts if index else None,
         )
         return versions.commit(files, made)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _index(versions: Versions, before: Stored, layout: Layout, pin: Pin, vectors: Vectors) -> Index:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -25,10 +25,12 @@ from symbiont.inference.catalogues.types import COLLECTION, CatalogueVersion, St
 
 VECTORS, DIGESTS, IDS, INDEX = "vectors.safetensors", "digests.safetensors", "ids.json", "index.faiss"
 _TRIES, _HELD, _DAY = 5, 1024, 86_400
+# How long it is believed which version is current, where each look is a request to an object store.
+_BELIEVED_S = 1.0
 
 
 class Versions:
-    """Every method touches the disk, and may be called from any thread.
+    """Every method touches the disk or an object store, and may be called from any thread.
 
     Args:
         kept: versions of a catalogue that stay, the newest ones.
@@ -38,6 +40,9 @@ class Versions:
         self.store = store
         self._kept = kept
         self._newest: dict[str, int] = {}
+        # By catalogue, with the time until which it is believed.
+        self._current: dict[str, tuple[CatalogueVersion, float]] = {}
+        self._believed_s = _BELIEVED_S if store.remote else 0.0
         # By digest, so that what was read once stays true.
         self._lock = threading.Lock()
         self._writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -52,16 +57,25 @@ class Versions:
             yield
 
     def current(self, catalogue: str, field: str = "name") -> CatalogueVersion:
-        """Returns the newest version; NotFound, about `field`, when there is no such catalogue."""
+        """Returns the newest version; NotFound, about `field`, when there is no such catalogue.
+
+        In an object store, one that another process has just replaced may be returned for a second.
+        """
+        believed, until = self._current.get(catalogue, (None, 0.0))
+        if believed and time.monotonic() < until:
+            return believed
         for _ in range(_TRIES):
             number = self._newest_number(catalogue)
             if not number:
                 break
             try:
-                return self._version(catalogue, number)
+                found = self._version(catalogue, number)
             except NotFound:
                 # Others went on so fast that it was removed between two looks.
                 self._newest.pop(catalogue, None)
+                continue
+            self._current[catalogue] = found, time.monotonic() + self._believed_s
+            return found
         raise NotFound(f"{COLLECTION}/{catalogue} does not exist", field=field)
 
     def at(self, catalogue: str, number: int, field: str = "name") -> CatalogueVersion:
@@ -118,6 +132,9 @@ class Versions:
         except AlreadyExists:
             self.store.delete(COLLECTION, digest)
             return None
+        finally:
+            # Whether it was this or another: there is a newer one.
+            self._current.pop(version.catalogue, None)
         self._newest[version.catalogue] = version.number
         self._prune(version.catalogue)
         return self._version(version.catalogue, version.number)
@@ -129,14 +146,16 @@ class Versions:
         for number in self._numbers(catalogue):
             self._remove(catalogue, number)
         self._newest.pop(catalogue, None)
+        self._current.pop(catalogue, None)
 
     def sweep(self) -> None:
         """Removes versions that a process which died has stored and not named."""
         named = self.store.tags(COLLECTION).keys()
         for digest in self.store.list(COLLECTION):
-            folder = self.store.root / COLLECTION / digest
-            if digest not in named and folder.exists() and time.time() - folder.stat().st_mtime > _DAY:
-                self.store.delete(COLLECTION, digest)
+            # One that somebody else removes in this moment is gone.
+            with suppress(NotFound):
+                if digest not in named and time.time() - self.store.stored_at(COLLECTION, digest) > _DAY:
+                    self.store.delete(COLLECTION, digest)
 
     def _prune(self, catalogue: str) -> None:
         for number in self._numbers(catalogue)[: -self._kept]:
@@ -172,7 +191,11 @@ class Versions:
         return number
 
     def _stands(self, catalogue: str, number: int) -> bool:
-        return (self.store.root / f"{COLLECTION}.ids" / f"{catalogue}.{number}").exists()
+        try:
+            self.store.resolve(COLLECTION, f"{catalogue}.{number}")
+        except NotFound:
+            return False
+        return True
 
     def _numbers(self, catalogue: str) -> list[int]:
         parts = [name.partition(".") for name in self.store.identifiers(COLLECTION)]

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from symbiont.api.inference.v1 import generation_pb2 as pb
 from symbiont.api.inference.v1 import generation_pb2_grpc as pb_grpc
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, absolute_root
 from symbiont.common.server import Registration
 from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.inference.deadline import Deadline
@@ -56,7 +56,7 @@ def generation_service(
     root = settings.host_artifact_root or settings.artifact_root
     own = GeneratorSettings(
         # Triton works in another folder than this process.
-        artifact_root=root.absolute(),
+        artifact_root=absolute_root(root),
         threads=settings.host_threads,
         device=settings.host_device,
         max_sequences=settings.generation_sequences,

@@ -129,6 +129,18 @@ def keep(upload: Upload, store: Store, artifacts: ArtifactStore) -> Dataset:
         raise
 
 
+def remove(identifier: str, store: Store, artifacts: ArtifactStore) -> None:
+    """Deletes a dataset, and its rows unless another one has the same.
+
+    Raises:
+        NotFound: no such dataset.
+        FailedPrecondition: a job that has not ended works on it.
+    """
+    dataset = store.delete_dataset(identifier)
+    if all(other.digest != dataset.digest for other in store.datasets()):
+        artifacts.delete(KIND, dataset.digest)
+
+
 def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[tuple[str, str]]:
     """Yields (text, label) of a stored dataset."""
     with (artifacts.path(KIND, digest) / ROWS).open(encoding="utf-8") as stream:

@@ -3,93 +3,157 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from symbiont.common.threads import QUIET
-from symbiont.training.executors import WorkerStatus
+from symbiont.training.executors import Launch, WorkerName, WorkerSignal, WorkerStatus
 
 SPEC = "spec.json"
-# Written by the worker itself, before it loads anything heavy, so that no crash of the controller can lose track of it.
-MARK = "worker.json"
+# Where the worker keeps what the controller has not acknowledged.
+SPOOL = "spool.bin"
+# Names the file in which the worker says which process it is, before it loads anything heavy.
+MARK_VARIABLE = "SYMBIONT_WORKER_MARK"
+WORKER = (sys.executable, "-m", "symbiont.training.worker")
+_SIGNALS = {WorkerSignal.TERMINATE: signal.SIGTERM, WorkerSignal.KILL: signal.SIGKILL}
 
 
 class LocalExecutor:
-    """Keeps each attempt's spec, log and process mark in `{root}/{job}/attempt-{n}/`."""
+    """Keeps each attempt's spec, and each rank's log and mark, in `{root}/{job}/attempt-{n}/`."""
 
-    def __init__(self, root: Path, threads: int) -> None:
+    def __init__(self, root: Path, threads: int, program: Sequence[str] = WORKER) -> None:
+        """`threads` are a worker's, shared by its ranks; `program` is what gets `--spec` and `--attempt`."""
         self._root = root.absolute()
         self._threads = threads or os.cpu_count() or 1
+        self._program = tuple(program)
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
-    def launch(self, job: str, attempt: int, spec_json: str) -> None:
-        """Starts `python -m symbiont.training.worker`."""
-        folder = self._folder(job, attempt)
+    def launch(self, launch: Launch) -> None:
+        """Starts a process for each rank."""
+        folder = self._folder(launch.name)
+        if self._running(launch.name):
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SPEC).write_text(spec_json)
-        command = [
-            sys.executable,
-            "-m",
-            "symbiont.training.worker",
-            "--spec",
-            str(folder / SPEC),
-            "--attempt",
-            str(attempt),
-        ]
+        temporary = folder / f".{SPEC}"
+        temporary.write_text(launch.spec_json)
+        temporary.rename(folder / SPEC)
+        port = _free_port() if launch.ranks > 1 else 0
+        for rank in range(launch.ranks):
+            self._start(launch, folder, rank, port)
+
+    def _start(self, launch: Launch, folder: Path, rank: int, port: int) -> None:
+        command = [*self._program, "--spec", str(folder / SPEC), "--attempt", str(launch.name.attempt)]
         environment = {
             **QUIET,
             **os.environ,
-            "OMP_NUM_THREADS": str(self._threads),
+            "OMP_NUM_THREADS": str(max(self._threads // launch.ranks, 1)),
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",
+            MARK_VARIABLE: str(_mark(folder, rank)),
         }
-        with (folder / "worker.log").open("ab") as log:
+        if launch.ranks > 1:
+            environment |= {"RANK": str(rank), "WORLD_SIZE": str(launch.ranks)}
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        with _log(folder, rank).open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
         self._children[child.pid] = child
 
-    def probe(self, job: str, attempt: int) -> WorkerStatus:
-        """Looks for the process of the mark; pid and start time must both agree."""
+    def probe(self, name: WorkerName) -> WorkerStatus:
+        """Looks for the processes of the marks; pid and start time must both agree."""
         # Reaping first: a child that has ended would otherwise stay in the process table as a zombie.
         self._children = {pid: child for pid, child in self._children.items() if child.poll() is None}
-        mark = self._mark(job, attempt)
-        if mark is None:
+        marks = [_read_mark(path) for path in sorted(self._folder(name).glob("worker*.json"))]
+        written = [mark for mark in marks if mark is not None]
+        if not written:
             return WorkerStatus.UNKNOWN
-        return WorkerStatus.ALIVE if _process(mark) else WorkerStatus.EXITED
+        return WorkerStatus.ALIVE if all(_process(mark) for mark in written) else WorkerStatus.EXITED
 
-    def kill(self, job: str, attempt: int) -> None:
-        """Sends SIGKILL to the worker."""
-        mark = self._mark(job, attempt)
-        process = mark and _process(mark)
-        if process:
-            process.send_signal(signal.SIGKILL)
+    def signal(self, name: WorkerName, signal: WorkerSignal) -> None:
+        """Signals every process of a worker."""
+        for process in self._running(name):
+            # One that has ended in the meantime needs no signal.
+            try:
+                process.send_signal(_SIGNALS[signal])
+            except psutil.NoSuchProcess:
+                continue
 
-    def log_path(self, job: str, attempt: int) -> Path:
-        """Returns the worker's log."""
-        return self._folder(job, attempt) / "worker.log"
+    def adopt(self, name: WorkerName) -> WorkerStatus:
+        """Finds the worker by its mark, or by its command line before it has left one: here that is certain."""
+        status = self.probe(name)
+        if status is not WorkerStatus.UNKNOWN:
+            return status
+        return WorkerStatus.ALIVE if self._running(name) else WorkerStatus.EXITED
 
-    def _folder(self, job: str, attempt: int) -> Path:
-        return self._root / job / f"attempt-{attempt}"
+    def list(self) -> list[WorkerName]:
+        """Returns the workers under this root that live."""
+        return sorted({name for name, _ in self._workers()}, key=lambda name: (name.job, name.attempt))
 
-    def _mark(self, job: str, attempt: int) -> dict[str, float] | None:
+    def where(self, name: WorkerName) -> str:
+        """Names the log file."""
+        return str(_log(self._folder(name), 0))
+
+    def read_log(self, name: WorkerName, offset: int, limit: int) -> bytes:
+        """Reads the log of rank 0."""
         try:
-            mark: dict[str, float] = json.loads((self._folder(job, attempt) / MARK).read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return mark
+            with _log(self._folder(name), 0).open("rb") as stream:
+                end = stream.seek(0, os.SEEK_END)
+                stream.seek(max(end + offset, 0) if offset < 0 else offset)
+                return stream.read(limit)
+        except FileNotFoundError:
+            return b""
+
+    def spool(self, name: WorkerName) -> Path:
+        """Returns the file in which a worker leaves what the controller has not acknowledged."""
+        return self._folder(name) / SPOOL
+
+    def _folder(self, name: WorkerName) -> Path:
+        return self._root / name.job / f"attempt-{name.attempt}"
+
+    def _running(self, name: WorkerName) -> Sequence[psutil.Process]:
+        return [process for found, process in self._workers() if found == name]
+
+    def _workers(self) -> Iterator[tuple[WorkerName, psutil.Process]]:
+        """Yields the processes whose command line names a spec under this root."""
+        for process in psutil.process_iter(["cmdline", "status"]):
+            command = process.info["cmdline"] or []
+            if "--spec" not in command[:-1] or process.info["status"] == psutil.STATUS_ZOMBIE:
+                continue
+            spec = Path(command[command.index("--spec") + 1])
+            folder = spec.parent
+            if folder.parent.parent == self._root and folder.name.startswith("attempt-"):
+                yield WorkerName(folder.parent.name, int(folder.name.removeprefix("attempt-"))), process
 
 
-def leave_mark(folder: Path) -> None:
+def leave_mark(path: Path) -> None:
     """Writes the mark of the current process; called by the worker."""
     process = psutil.Process()
-    temporary = folder / f".{MARK}"
+    temporary = path.with_name(f".{path.name}")
     temporary.write_text(json.dumps({"pid": process.pid, "create_time": process.create_time()}))
-    temporary.rename(folder / MARK)
+    temporary.rename(path)
+
+
+def _mark(folder: Path, rank: int) -> Path:
+    return folder / (f"worker-{rank}.json" if rank else "worker.json")
+
+
+def _log(folder: Path, rank: int) -> Path:
+    return folder / (f"worker-{rank}.log" if rank else "worker.log")
+
+
+def _read_mark(path: Path) -> dict[str, float] | None:
+    try:
+        mark: dict[str, float] = json.loads(path.read_bytes())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return mark
 
 
 def _process(mark: dict[str, float]) -> psutil.Process | None:
@@ -99,3 +163,9 @@ def _process(mark: dict[str, float]) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -13,7 +13,7 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
 from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
-from symbiont.training.registry import Registry
+from symbiont.training.store.registry import Registry
 from symbiont.training.types import BaseModel, QuantizationStage
 
 LEAST_TEXTS, MOST_TEXTS = 100, 2048

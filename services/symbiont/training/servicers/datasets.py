@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from google.protobuf.empty_pb2 import Empty
 from typing_extensions import override
 
 from symbiont.api.training.v1 import dataset_pb2 as pb
@@ -13,7 +14,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto
-from symbiont.training.data.datasets import Upload, keep
+from symbiont.training.data.datasets import Upload, keep, remove
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.store import Store
 
@@ -60,3 +61,10 @@ class DatasetServicer(rpc.DatasetServiceServicer):
         items = [(dataset.id, dataset) for dataset in await asyncio.to_thread(self._store.datasets)]
         page, token = page_of(items, request.page_size, request.page_token)
         return pb.ListDatasetsResponse(datasets=[dataset_to_proto(d) for d in page], next_page_token=token)
+
+    @override
+    async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Context) -> Empty:
+        identifier = parse_name("name", "datasets", request.name)
+        async with self._keeping:
+            await asyncio.to_thread(remove, identifier, self._store, self._artifacts)
+        return Empty()

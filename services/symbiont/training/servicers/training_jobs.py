@@ -1,6 +1,7 @@
 """TrainingJobService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from typing_extensions import override
 
@@ -10,24 +11,36 @@ from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import decode_token, encode_token, page_size
 from symbiont.common.resources import parse_name
-from symbiont.training.convert import event_to_proto, job_query_from_proto, job_to_proto, spec_from_proto
+from symbiont.training.convert import (
+    event_to_proto,
+    job_query_from_proto,
+    job_to_proto,
+    spec_from_proto,
+    terms_from_proto,
+)
 from symbiont.training.jobs import Jobs
+from symbiont.training.logs import Logs
+from symbiont.training.planning.convert import plan_progress_to_proto
+from symbiont.training.planning.planning import Planning
 
 
 class TrainingJobServicer(rpc.TrainingJobServiceServicer):
-    """Creates, shows, cancels and follows jobs."""
+    """Plans, creates, shows, steers and follows jobs."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, planning: Planning, logs: Logs) -> None:
         self._jobs = jobs
+        self._planning = planning
+        self._logs = logs
 
     @override
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Context) -> pb.TrainingJob:
-        spec = spec_from_proto(request.training_job.spec)
-        return job_to_proto(await self._jobs.create(spec, request.request_id))
+        spec, terms = spec_from_proto(request.training_job.spec), terms_from_proto(request.training_job)
+        return job_to_proto(await self._jobs.create(spec, request.request_id, terms))
 
     @override
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.TrainingJob:
-        return job_to_proto(await self._jobs.get(parse_name("name", "jobs", request.name)))
+        identifier = parse_name("name", "jobs", request.name)
+        return job_to_proto(await self._jobs.get(identifier), await self._jobs.checkpoints(identifier))
 
     @override
     async def ListTrainingJobs(
@@ -44,7 +57,41 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
 
     @override
     async def CancelTrainingJob(self, request: pb.CancelTrainingJobRequest, context: Context) -> pb.TrainingJob:
-        return job_to_proto(await self._jobs.cancel(parse_name("name", "jobs", request.name)))
+        identifier = parse_name("name", "jobs", request.name)
+        return job_to_proto(await self._jobs.cancel(identifier, keep=request.keep_work))
+
+    @override
+    async def PauseTrainingJob(self, request: pb.PauseTrainingJobRequest, context: Context) -> pb.TrainingJob:
+        return job_to_proto(await self._jobs.pause(parse_name("name", "jobs", request.name)))
+
+    @override
+    async def ResumeTrainingJob(self, request: pb.ResumeTrainingJobRequest, context: Context) -> pb.TrainingJob:
+        return job_to_proto(await self._jobs.resume(parse_name("name", "jobs", request.name)))
+
+    @override
+    async def PlanTrainingJob(
+        self, request: pb.PlanTrainingJobRequest, context: Context
+    ) -> AsyncIterator[pb.PlanTrainingJobResponse]:
+        async with aclosing(self._planning.plan(spec_from_proto(request.spec, "spec"))) as plan:
+            async for progress in plan:
+                yield plan_progress_to_proto(progress)
+
+    @override
+    async def ListTrainingEvents(
+        self, request: pb.ListTrainingEventsRequest, context: Context
+    ) -> pb.ListTrainingEventsResponse:
+        size = page_size(request.page_size, default=500)
+        events = await self._jobs.events(parse_name("name", "jobs", request.name), request.after_event_id, size)
+        return pb.ListTrainingEventsResponse(events=[event_to_proto(event) for event in events])
+
+    @override
+    async def ReadTrainingLog(
+        self, request: pb.ReadTrainingLogRequest, context: Context
+    ) -> AsyncIterator[pb.ReadTrainingLogResponse]:
+        identifier = parse_name("name", "jobs", request.name)
+        chunks = self._logs.read(identifier, request.attempt, request.tail_bytes, follow=request.follow)
+        async for attempt, chunk in chunks:
+            yield pb.ReadTrainingLogResponse(attempt=attempt, chunk=chunk)
 
     @override
     async def WatchTrainingJob(

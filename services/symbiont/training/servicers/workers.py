@@ -10,13 +10,29 @@ from symbiont.api.training.v1 import worker_pb2_grpc as rpc
 from symbiont.common.calls import Context
 from symbiont.common.errors import FailedPrecondition
 from symbiont.training import types
-from symbiont.training.controller import Controller
 from symbiont.training.convert import report_from_proto
 from symbiont.training.jobs import Jobs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.notifier import Notifier
 
 GOODBYE_SECONDS = 3.0
+Answer = pb.ControllerMessage | BaseException | None
+WORDS = {
+    "cancel": pb.ControllerMessage(cancel=pb.Cancel()),
+    "preempt": pb.ControllerMessage(preempt=pb.Preempt()),
+    "finish": pb.ControllerMessage(finish=pb.Finish()),
+}
+
+
+def wanted_of(job: types.Job, attempt: int) -> str:
+    """Returns what the worker of an attempt is to be told; empty for nothing."""
+    if job.attempt != attempt:
+        return ""
+    if job.state is types.JobState.PAUSING:
+        return "preempt"
+    if job.finishing:
+        return "finish"
+    return "cancel" if job.state is types.JobState.CANCELLING else ""
 
 
 class WorkerServicer(rpc.WorkerServiceServicer):
@@ -25,13 +41,11 @@ class WorkerServicer(rpc.WorkerServiceServicer):
     def __init__(
         self,
         jobs: Jobs,
-        controller: Controller,
         notifier: Notifier,
         metrics: TrainingMetrics,
         stopping: asyncio.Event,
     ) -> None:
         self._jobs = jobs
-        self._controller = controller
         self._notifier = notifier
         self._metrics = metrics
         self._stopping = stopping
@@ -40,7 +54,7 @@ class WorkerServicer(rpc.WorkerServiceServicer):
     async def Report(
         self, request_iterator: AsyncIterator[pb.WorkerMessage], context: Context
     ) -> AsyncIterator[pb.ControllerMessage]:
-        answers: asyncio.Queue[pb.ControllerMessage | BaseException | None] = asyncio.Queue()
+        answers: asyncio.Queue[Answer] = asyncio.Queue()
         reader = asyncio.create_task(self._read(request_iterator, answers))
         self._metrics.worker_streams.inc()
         try:
@@ -57,16 +71,16 @@ class WorkerServicer(rpc.WorkerServiceServicer):
     async def _read(
         self,
         requests: AsyncIterator[pb.WorkerMessage],
-        answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]",
+        answers: "asyncio.Queue[Answer]",
     ) -> None:
         stop = asyncio.create_task(self._end_when_stopping(answers))
-        cancel: asyncio.Task[None] | None = None
+        telling: asyncio.Task[None] | None = None
         try:
             async for request in requests:
                 report = report_from_proto(request)
                 await self._take(report)
-                if cancel is None:
-                    cancel = asyncio.create_task(self._tell_cancel(report.job, answers))
+                if telling is None:
+                    telling = asyncio.create_task(self._tell(report.job, report.attempt, answers))
                 if report.seq:
                     answers.put_nowait(pb.ControllerMessage(ack=pb.Ack(seq=report.seq)))
             answers.put_nowait(None)
@@ -76,35 +90,36 @@ class WorkerServicer(rpc.WorkerServiceServicer):
             answers.put_nowait(exc)
         finally:
             stop.cancel()
-            if cancel:
-                cancel.cancel()
+            if telling:
+                telling.cancel()
 
     async def _take(self, report: types.WorkerReport) -> None:
         try:
-            await self._jobs.take(report)
+            job = await self._jobs.take(report)
         except FailedPrecondition:
             self._metrics.reports_fenced.inc()
             raise
-        self._controller.heard_from(report.job, report.attempt)
         self._metrics.reports.labels(type(report.report).__name__).inc()
+        if isinstance(report.report, types.Done) and job.state is types.JobState.SUCCEEDED and job.estimated_seconds:
+            self._metrics.estimate_error.observe(abs(job.used_seconds / job.estimated_seconds - 1))
         if isinstance(report.report, types.Progress):
             self._metrics.tokens_per_second.set(report.report.tokens_per_second)
 
-    async def _tell_cancel(
-        self, job: str, answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]"
-    ) -> None:
-        """Sends Cancel once the job is CANCELLING."""
+    async def _tell(self, job: str, attempt: int, answers: "asyncio.Queue[Answer]") -> None:
+        """Tells the worker what the state of the job asks of it, each thing once."""
+        told: set[str] = set()
         while True:
             news = self._notifier.subscribe(job)
             try:
-                if (await self._jobs.get(job)).state is types.JobState.CANCELLING:
-                    answers.put_nowait(pb.ControllerMessage(cancel=pb.Cancel()))
-                    return
+                wanted = wanted_of(await self._jobs.get(job), attempt)
+                if wanted and wanted not in told:
+                    told.add(wanted)
+                    answers.put_nowait(WORDS[wanted])
                 await news.wait()
             finally:
                 self._notifier.forget(job, news)
 
-    async def _end_when_stopping(self, answers: "asyncio.Queue[pb.ControllerMessage | BaseException | None]") -> None:
+    async def _end_when_stopping(self, answers: "asyncio.Queue[Answer]") -> None:
         await self._stopping.wait()
         # When the whole machine stops, the worker stops too: its last checkpoint and its goodbye are worth a moment.
         await asyncio.sleep(GOODBYE_SECONDS)

@@ -1,11 +1,14 @@
 """`python -m symbiont.training.worker --spec FILE --attempt N`: does the work of one attempt and exits."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from google.protobuf import json_format
 
@@ -14,63 +17,130 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.log import configure_logging, get_logger
 from symbiont.training.convert import POOLINGS, spec_from_proto
-from symbiont.training.executors.local import leave_mark
-from symbiont.training.types import Failure, FailureKind, Inputs, Stopped
+from symbiont.training.executors.local import MARK_VARIABLE, SPOOL, leave_mark
+from symbiont.training.executors.packing import unpack_spec
+from symbiont.training.types import Failure, FailureKind, Inputs, Report, Stopped
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
-from symbiont.training.worker.errors import Diverged, StopRequested
+from symbiont.training.worker.commands import Command
+from symbiont.training.worker.errors import Diverged, RankLost, StopRequested
+from symbiont.training.worker.task import Attempt
+
+if TYPE_CHECKING:
+    from symbiont.training.worker.ranks import Ranks
 
 STOP_SECONDS = 5.0
+# A disk that is full or away may not be so later, or elsewhere.
+PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
+# What torch says on GPUs and CPUs: it has an error of its own for the former only.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def main() -> None:
     """Runs the attempt; the exit status is 0 when everything that it has to say was heard."""
     parser = argparse.ArgumentParser(prog="symbiont-worker", description="Does the work of one attempt at a job.")
-    parser.add_argument("--spec", type=Path, required=True, help="file with the JSON form of WorkerSpec")
+    parser.add_argument(
+        "--spec", required=True, help="file with the JSON form of WorkerSpec, or env:NAME of a variable with it, packed"
+    )
     parser.add_argument("--attempt", type=int, required=True, help="number of the attempt")
     arguments = parser.parse_args()
-    leave_mark(arguments.spec.parent)
+    if MARK_VARIABLE in os.environ:
+        leave_mark(Path(os.environ[MARK_VARIABLE]))
     configure_logging("info", "json", "worker")
-    spec = json_format.Parse(arguments.spec.read_bytes(), worker_pb2.WorkerSpec())
+    spec = json_format.Parse(read_spec(arguments.spec), worker_pb2.WorkerSpec())
     if spec.attempt != arguments.attempt:
         parser.error(f"--attempt is {arguments.attempt}, the spec is for attempt {spec.attempt}")
-    sys.exit(work(spec))
-
-
-def work(spec: worker_pb2.WorkerSpec) -> int:
-    """Runs the attempt that a spec describes; returns the exit status."""
-    job = spec.job.removeprefix("jobs/")
-    link = ControllerLink(spec.controller_address, job, spec.attempt)
-    tokenization = TokenizationClient(spec.tokenization_address)
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    if int(os.environ.get("RANK", "0")):
+        sys.exit(follow(spec))
+    sys.exit(work(spec, spool_of(arguments.spec), terminated))
+
+
+def read_spec(where: str) -> str:
+    """Returns the JSON form of the spec, from a file or a variable."""
+    if where.startswith("env:"):
+        return unpack_spec(os.environ[where.removeprefix("env:")])
+    return Path(where).read_text()
+
+
+def spool_of(where: str) -> Path | None:
+    """Returns where reports wait: beside the spec, where the controller finds what a dead worker has left."""
+    return None if where.startswith("env:") else Path(where).parent / SPOOL
+
+
+def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.Event) -> int:
+    """Runs the attempt that a spec describes, as rank 0; returns the exit status."""
+    link = ControllerLink(spec.controller_address, spec.job.removeprefix("jobs/"), spec.attempt, spool)
+    tokenization = TokenizationClient(spec.tokenization_address)
     # An attempt that was replaced must not go on for a moment longer than it takes to notice.
     threading.Thread(target=_exit_when_fenced, args=(link,), daemon=True).start()
-    pooling = next(name for name, value in POOLINGS.items() if value == spec.pooling)
+
+    def command() -> Command:
+        return max(link.command, Command.STOP if terminated.is_set() else Command.GO)
+
+    ranks = None
+    try:
+        ranks = _run(spec, tokenization, link.send, command)
+    except Exception as exc:  # noqa: BLE001, whatever it is, the job must hear of it
+        link.send(last_word(exc))
+    # A machine that shuts down does not wait for a controller that may be gone already.
+    heard = link.drain(STOP_SECONDS if terminated.is_set() else None)
+    if ranks:
+        ranks.end_together()
+    link.close()
+    tokenization.close()
+    return 0 if heard else 1
+
+
+def follow(spec: worker_pb2.WorkerSpec) -> int:
+    """Does the same steps as rank 0, which speaks for all; returns the exit status."""
+    tokenization = TokenizationClient(spec.tokenization_address)
+    try:
+        _run(spec, tokenization, lambda report: None, lambda: Command.GO).end_together()
+    except Exception as exc:  # noqa: BLE001, rank 0 reports what it sees of it
+        get_logger().error("this rank has failed", rank=os.environ["RANK"], exc_info=exc)
+        # The exchange with the others would wait for this rank if it went quietly.
+        os._exit(1)
+    tokenization.close()
+    return 0
+
+
+def _run(
+    spec: worker_pb2.WorkerSpec,
+    tokenization: TokenizationClient,
+    send: Callable[[Report], None],
+    command: Callable[[], Command],
+) -> "Ranks":
+    # This loads torch: the controller has heard of this process by then.
+    from symbiont.training.worker.attempt import run_attempt
+    from symbiont.training.worker.ranks import join
+
+    ranks = join()
+    artifacts = ArtifactStore(spec.artifact_root)
+    run_attempt(attempt_from_proto(spec), artifacts, tokenization.tokenize, send, command, ranks)
+    return ranks
+
+
+def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:
+    """What the attempt is asked to do."""
     inputs = Inputs(
         spec.base_digest,
         spec.tokenizer_digest,
         spec.dataset_digest,
         spec.evaluation_dataset_digest,
-        pooling,
+        next(name for name, value in POOLINGS.items() if value == spec.pooling),
         spec.quantized_digest,
     )
-
-    def stop_requested() -> bool:
-        return terminated.is_set() or link.cancelled.is_set()
-
-    try:
-        # This loads torch: the controller has heard of this process by then.
-        from symbiont.training.worker.attempt import Attempt, run_attempt
-
-        attempt = Attempt(job, spec_from_proto(spec.spec), inputs, spec.checkpoint_digest)
-        run_attempt(attempt, ArtifactStore(spec.artifact_root), tokenization.tokenize, link.send, stop_requested)
-    except Exception as exc:  # noqa: BLE001, whatever it is, the job must hear of it
-        link.send(last_word(exc))
-    # A machine that shuts down does not wait for a controller that may be gone already.
-    heard = link.drain(STOP_SECONDS if terminated.is_set() else None)
-    link.close()
-    tokenization.close()
-    return 0 if heard else 1
+    return Attempt(
+        spec.job.removeprefix("jobs/"),
+        spec_from_proto(spec.spec),
+        inputs,
+        spec.checkpoint_digest,
+        spec.best_checkpoint_digest,
+        spec.best_evaluation_loss if spec.HasField("best_evaluation_loss") else None,
+        spec.micro_batches,
+        spec.finish,
+    )
 
 
 def last_word(error: Exception) -> Failure | Stopped:
@@ -82,9 +152,11 @@ def last_word(error: Exception) -> Failure | Stopped:
             return Failure(FailureKind.CONFIG, str(error))
         case InvalidArgument():
             return Failure(FailureKind.DATA, str(error))
-        case SymbiontError():
+        case SymbiontError() | RankLost():
             return Failure(FailureKind.INFRA, str(error))
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        case OSError() if error.errno in PASSING:
+            return Failure(FailureKind.INFRA, f"{error.strerror}: make room, or wait until the disk is back")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return Failure(FailureKind.OOM, "out of memory: lower batch_size or max_tokens")
     get_logger().error("the attempt failed", exc_info=error)
     return Failure(FailureKind.CODE, f"{type(error).__name__}; the worker's log has the trace")

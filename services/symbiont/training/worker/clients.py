@@ -3,8 +3,10 @@
 import os
 import threading
 import time
-from collections import deque
+import uuid
 from collections.abc import Iterator, Sequence
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,7 +17,9 @@ from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.channel import OPTIONS
 from symbiont.common.errors import IntegrityError, Unavailable
 from symbiont.training.convert import report_to_proto
+from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
+from symbiont.training.worker.commands import Command
 
 HEARTBEAT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
@@ -29,57 +33,68 @@ REFUSALS = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 )
+COMMANDS = {"preempt": Command.STOP, "finish": Command.FINISH, "cancel": Command.DROP}
 # The service is away, or has more to do than it can: it passes.
 BUSY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class ControllerLink:
-    """Sends every report at least once, in order, whatever happens to the controller in between.
+    """Sends every report at least once, in order, whatever happens to the controllers in between.
 
-    Reports wait in memory until they are acknowledged: while the link is down training goes on and they pile up; when
-    the worker itself dies they are of no use, because its attempt is over.
+    Reports wait in a spool until they are acknowledged: while the link is down training goes on and they pile up there.
     """
 
-    def __init__(self, address: str, job: str, attempt: int) -> None:
+    def __init__(self, addresses: str, job: str, attempt: int, spool: Path | None = None) -> None:
+        """`addresses` are those of the controllers, `host:port` with commas between; any of them will do."""
         self._job = job
         self._attempt = attempt
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
-        self._stub = worker_pb2_grpc.WorkerServiceStub(self._channel)
-        self._pending: deque[WorkerReport] = deque()
+        self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses.split(",")]
+        self._spool = Spool(spool)
         self._seq = 0
         self._changed = threading.Condition()
         self._closing = False
-        self.cancelled = threading.Event()
-        # Set when the controller refuses this attempt: another one has taken its place.
+        self._asked = Command.GO
+        self._instance = uuid.uuid4().hex
+        # Set when a controller refuses this attempt: another one has taken its place.
         self.fenced = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller-link", daemon=True)
         self._thread.start()
+
+    @property
+    def command(self) -> Command:
+        """What the controller asks for."""
+        return self._asked
 
     def send(self, report: Report) -> None:
         """Queues a report; returns at once."""
         with self._changed:
             self._seq += 1
-            self._pending.append(WorkerReport(self._job, self._attempt, self._seq, report))
+            message = report_to_proto(WorkerReport(self._job, self._attempt, self._seq, report))
+            self._spool.append(self._seq, message.SerializeToString())
             self._changed.notify_all()
 
     def drain(self, seconds: float | None = None) -> bool:
         """Waits until every report is acknowledged; False if the attempt is refused, or the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending or self.fenced.is_set(), seconds)
-            return not self._pending
+            self._changed.wait_for(lambda: not self._spool or self.fenced.is_set(), seconds)
+            return not self._spool
 
     def close(self) -> None:
-        """Ends the stream; what is not acknowledged is dropped."""
+        """Ends the stream; what is not acknowledged stays in the spool."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout=5)
-        self._channel.close()
+        for channel in self._channels:
+            channel.close()
+        self._spool.close()
 
     def _run(self) -> None:
-        while not self._closing and not self.fenced.is_set():
+        for channel in cycle(self._channels):
+            if self._closing or self.fenced.is_set():
+                return
             try:
-                for answer in self._stub.Report(self._messages()):
+                for answer in worker_pb2_grpc.WorkerServiceStub(channel).Report(self._messages()):
                     self._take(answer)
             except grpc.RpcError as exc:
                 self._judge(exc)
@@ -95,39 +110,36 @@ class ControllerLink:
 
     def _messages(self) -> Iterator[worker_pb2.WorkerMessage]:
         """Yields Hello, then everything not acknowledged, then what comes, with heartbeats in between."""
-        yield self._unnumbered(Hello(os.getpid()))
+        yield self._unnumbered(Hello(os.getpid(), self._instance))
         sent = 0
         while True:
             with self._changed:
-                report = self._wait_after(sent)
+                waiting = self._wait_after(sent)
                 if self._closing:
                     return
-            if report is None:
+            if waiting is None:
                 yield self._unnumbered(Heartbeat())
             else:
-                sent = report.seq
-                yield report_to_proto(report)
+                sent, record = waiting
+                yield worker_pb2.WorkerMessage.FromString(record)
 
-    def _wait_after(self, seq: int) -> WorkerReport | None:
+    def _wait_after(self, seq: int) -> tuple[int, bytes] | None:
         """Returns the first report after a number, or None when it is time for a heartbeat, or to end."""
-
-        def after() -> WorkerReport | None:
-            return next((report for report in self._pending if report.seq > seq), None)
-
-        self._changed.wait_for(lambda: self._closing or after() is not None, HEARTBEAT_SECONDS)
-        return after()
+        has_next = lambda: self._closing or self._spool.last > seq  # noqa: E731
+        self._changed.wait_for(has_next, HEARTBEAT_SECONDS)
+        return self._spool.first_after(seq)
 
     def _unnumbered(self, report: Report) -> worker_pb2.WorkerMessage:
         return report_to_proto(WorkerReport(self._job, self._attempt, 0, report))
 
     def _take(self, answer: worker_pb2.ControllerMessage) -> None:
-        if answer.WhichOneof("message") == "cancel":
-            self.cancelled.set()
-            return
-        with self._changed:
-            while self._pending and self._pending[0].seq <= answer.ack.seq:
-                self._pending.popleft()
-            self._changed.notify_all()
+        kind = answer.WhichOneof("message")
+        if kind == "ack":
+            with self._changed:
+                self._spool.drop(answer.ack.seq)
+                self._changed.notify_all()
+        elif kind in COMMANDS:
+            self._asked = max(self._asked, COMMANDS[kind])
 
 
 def parts(texts: Sequence[str]) -> Iterator[list[str]]:

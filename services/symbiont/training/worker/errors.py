@@ -6,4 +6,8 @@ class Diverged(Exception):
 
 
 class StopRequested(Exception):
-    """The worker was asked to stop; the state is that after the last whole step."""
+    """The worker was asked to stop; unless it was to drop everything, a checkpoint of the last whole step is stored."""
+
+
+class RankLost(Exception):
+    """Another rank of this attempt cannot be reached any more."""

@@ -4,9 +4,11 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,8 +16,10 @@ from symbiont.training.heads import Head
 from symbiont.training.spec import Hyperparameters
 from symbiont.training.types import Progress
 from symbiont.training.worker.batches import epoch_batches
+from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.network import Network, pad
+from symbiont.training.worker.ranks import Ranks, translated
 
 # A person sees movement at this rate, and the controller is not busy with it.
 REPORT_SECONDS = 0.5
@@ -43,9 +47,16 @@ class Loop:
         hyper: Hyperparameters,
         report: Callable[[Progress], None],
         checkpoint: Callable[[int], None],
-        stop_requested: Callable[[], bool],
+        command: Callable[[], Command],
+        *,
+        micro_batches: int = 0,
+        ranks: Ranks | None = None,
     ) -> None:
-        """`rows` are arrays of token ids; `report` and `checkpoint` are called after whole steps."""
+        """`rows` are arrays of token ids; `report` and `checkpoint` are called after whole steps.
+
+        The rows of a step are computed in `micro_batches` parts, of each of which every rank has its share; 0 stands
+        for as many as the hyperparameters say.
+        """
         self.network = network
         self.head = head
         self.rows = rows
@@ -53,57 +64,83 @@ class Loop:
         self.hyper = hyper
         self.report = report
         self.checkpoint = checkpoint
-        self.stop_requested = stop_requested
+        self.command = command
+        self.micro_batches = micro_batches or hyper.accumulation_steps
+        self.ranks = ranks or Ranks()
+        self._wrapped = self.ranks.wrap(network)
         parameters = list(network.trainable().values())
         self.optimizer = torch.optim.AdamW(parameters, lr=hyper.learning_rate, weight_decay=hyper.weight_decay)
         self.lengths = [len(row) for row in rows]
-        self.steps_per_epoch = math.ceil(len(rows) / hyper.batch_size)
+        self.steps_per_epoch = math.ceil(len(rows) / hyper.rows_per_step)
         self.total_steps = self.steps_per_epoch * hyper.epochs
 
-    def run(self, first_step: int = 0) -> None:
-        """Trains from a step to the end.
+    def run(self, first_step: int = 0) -> int:
+        """Trains from a step to the end, or until it is to finish; returns the steps done.
 
         Raises:
             Diverged: a number is not finite.
-            StopRequested: a checkpoint of the last whole step has been made.
+            RankLost: another rank is gone.
+            StopRequested: it was asked to stop, after a checkpoint of the last whole step or to drop everything.
         """
         since, started = Since(), time.monotonic()
         epoch, batches = -1, [torch.empty(0).numpy()]
         for step in range(first_step, self.total_steps):
             if epoch != step // self.steps_per_epoch:
                 epoch = step // self.steps_per_epoch
-                batches = epoch_batches(self.lengths, self.hyper.batch_size, self.hyper.seed, epoch)
+                batches = epoch_batches(self.lengths, self.hyper.rows_per_step, self.hyper.seed, epoch)
             batch = batches[step % self.steps_per_epoch]
-            loss, norm = self._step(step, batch)
+            with translated():
+                command, loss, norm = self._step(step, batch)
             since.steps, since.loss = since.steps + 1, since.loss + loss
             since.tokens += sum(self.lengths[i] for i in batch)
             done = step + 1
-            stop = self.stop_requested()
-            if stop or done % self.hyper.checkpoint_interval == 0:
-                self.checkpoint(done)
-            if stop:
+            over = done == self.total_steps
+            if command is Command.DROP:
                 raise StopRequested
-            if time.monotonic() - since.time > REPORT_SECONDS or done == self.total_steps:
+            if time.monotonic() - since.time > REPORT_SECONDS or over or command:
                 self.report(self._progress(done, first_step, norm, since, started))
                 since = Since()
+            if command or over or done % self.hyper.checkpoint_interval == 0:
+                self.checkpoint(done)
+            if command is Command.STOP and not over:
+                raise StopRequested
+            if command is Command.FINISH:
+                return done
+        return self.total_steps
 
-    def _step(self, step: int, batch: Any) -> tuple[float, float]:
+    def _step(self, step: int, batch: Any) -> tuple[Command, float, float]:
         self.network.train()
         # Dropout's numbers belong to the step, not to the process: a resumed training draws the same ones.
-        torch.manual_seed(_step_seed(self.hyper.seed, step))
-        logits = self.network(*pad([self.rows[i] for i in batch]))
-        loss = self.head.loss(logits, self.targets[batch])
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.manual_seed(_step_seed(self.hyper.seed, step, self.ranks.rank))
+        command, loss = self.ranks.agree(self.command(), self._backward(batch))
         norm = nn.utils.clip_grad_norm_(list(self.network.trainable().values()), self.hyper.max_gradient_norm)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise Diverged(
-                f"loss {loss.item()}, gradient norm {norm.item()} at step {step + 1}: lower the learning rate"
-            )
+        if not (math.isfinite(loss) and math.isfinite(norm.item())):
+            raise Diverged(f"loss {loss}, gradient norm {norm.item()} at step {step + 1}: lower the learning rate")
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return loss.item(), norm.item()
+        return command, loss, norm.item()
+
+    def _backward(self, batch: Any) -> float:
+        """Computes the gradients of a step's rows, part by part; returns this rank's part of their mean loss."""
+        total = 0.0
+        parts = np.array_split(batch, min(self.micro_batches, len(batch)))
+        for number, part in enumerate(parts, start=1):
+            last = number == len(parts)
+            with nullcontext() if last else self.ranks.without_exchange(self._wrapped):
+                total += self._backward_part(part, len(batch))
+        return total
+
+    def _backward_part(self, part: Any, row_count: int) -> float:
+        rows = self.ranks.share(part)
+        # A rank without a row of its own computes one that counts nothing: all must exchange gradients alike.
+        chosen = rows if len(rows) else part[:1]
+        logits = self._wrapped(*pad([self.rows[i] for i in chosen]))
+        loss = self.head.loss(logits, self.targets[chosen]) * (len(rows) / row_count)
+        # The exchange makes the mean over the ranks, and the sum is wanted.
+        (loss * self.ranks.count).backward()  # type: ignore[no-untyped-call]
+        return float(loss.item())
 
     def learning_rate(self, step: int) -> float:
         """Rises linearly over the warm-up, then falls linearly to 0 after the last step."""
@@ -126,5 +163,6 @@ class Loop:
         )
 
 
-def _step_seed(seed: int, step: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}:{step}".encode()).digest()[:8]) >> 1
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    text = f"{seed}:{step}:{rank}" if rank else f"{seed}:{step}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1

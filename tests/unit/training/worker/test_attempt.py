@@ -16,9 +16,10 @@ from symbiont.bundle import load_bundle, read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine import openvino_stored
 from symbiont.training import types
-from symbiont.training.jobs import resolve
+from symbiont.training.resolving import resolve
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt, run_attempt
+from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.network import Network
 
@@ -42,8 +43,8 @@ class Run:
         tokenizer = Tokenizer.from_file(str(path))
         return [np.array(e.ids[:max_tokens], np.int64) for e in tokenizer.encode_batch(list(texts))]
 
-    def __call__(self, attempt: Attempt, stop: Callable[[], bool] = lambda: False) -> str:
-        run_attempt(attempt, self.artifacts, self.tokenize, self.reports.append, stop)
+    def __call__(self, attempt: Attempt, command: Callable[[], Command] = lambda: Command.GO) -> str:
+        run_attempt(attempt, self.artifacts, self.tokenize, self.reports.append, command)
         done = self.reports[-1]
         assert isinstance(done, types.Done)
         return done.bundle_digest
@@ -67,7 +68,7 @@ def test_it_learns_and_stores_a_bundle(run: Run, method: dict[str, Any]) -> None
     assert evaluation.row_count == sum(map(sum, evaluation.confusion_matrix)) == 8
     progress = run.of(types.Progress)
     assert progress[-1].step == progress[-1].total_steps == 24
-    assert [c.step for c in run.of(types.CheckpointSaved)] == [5, 10, 15, 20]
+    assert [c.step for c in run.of(types.CheckpointSaved)] == [5, 10, 15, 20, 24]
 
 
 def test_a_quantised_form_that_cannot_be_used_costs_no_training(run: Run) -> None:
@@ -94,7 +95,7 @@ def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, stop_aft
     whole = run(attempt)
     steps = iter(range(1, 100))
     with pytest.raises(StopRequested):
-        run(attempt, lambda: next(steps) == stop_after)
+        run(attempt, lambda: Command.STOP if next(steps) == stop_after else Command.GO)
     checkpoint = run.reports[-1]
     assert isinstance(checkpoint, types.CheckpointSaved)
     assert checkpoint.step == stop_after
@@ -111,14 +112,17 @@ def test_a_damaged_checkpoint_means_starting_over(run: Run, artifacts: ArtifactS
     artifacts = ArtifactStore(artifacts.root)
     run.artifacts = artifacts
     assert run(replace(attempt, checkpoint_digest=digest)) == whole
-    assert any(line.text.startswith("starting over: ") for line in run.of(types.LogLine))
+    assert any(line.text == "starting over" for line in run.of(types.LogLine))
+    (warning,) = run.of(types.Warning)
+    assert warning.code == "CHECKPOINT_LOST"
+    assert "differs from its digest" in warning.text
 
 
 def test_another_networks_checkpoint_is_not_taken(run: Run) -> None:
     run(run.attempt(head_only={}))
     digest = run.of(types.CheckpointSaved)[-1].digest
     run(replace(run.attempt(), checkpoint_digest=digest))
-    assert any("another network" in line.text for line in run.of(types.LogLine))
+    assert any("another network" in warning.text for warning in run.of(types.Warning))
 
 
 def test_seeds_matter(run: Run) -> None:

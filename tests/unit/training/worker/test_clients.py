@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,9 +13,11 @@ from support.waiting import until_sync
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
 from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.training.spooling import read_records
 from symbiont.training.types import LogLine
 from symbiont.training.worker import clients
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
+from symbiont.training.worker.commands import Command
 
 
 class FakeController(worker_pb2_grpc.WorkerServiceServicer):
@@ -24,11 +27,10 @@ class FakeController(worker_pb2_grpc.WorkerServiceServicer):
         self.seen: list[tuple[str, int]] = []
         self.acknowledges = True
         self.refuses: grpc.StatusCode | None = None
-        self.cancels = False
+        self.says: list[worker_pb2.ControllerMessage] = []
 
     def Report(self, request_iterator: Iterator[worker_pb2.WorkerMessage], context: Any) -> Iterator[Any]:
-        if self.cancels:
-            yield worker_pb2.ControllerMessage(cancel=worker_pb2.Cancel())
+        yield from self.says
         for message in request_iterator:
             if self.refuses:
                 context.abort(self.refuses, "not taken")
@@ -105,12 +107,48 @@ def test_a_refused_attempt_knows_it(start: Start) -> None:
     link.close()
 
 
-def test_a_cancellation_is_heard(start: Start) -> None:
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ([{"preempt": worker_pb2.Preempt()}], Command.STOP),
+        ([{"preempt": worker_pb2.Preempt()}, {"finish": worker_pb2.Finish()}], Command.FINISH),
+        ([{"cancel": worker_pb2.Cancel()}, {"finish": worker_pb2.Finish()}], Command.DROP),
+    ],
+)
+def test_what_the_controller_asks_for_is_heard(start: Start, said: list[dict[str, Any]], heard: Command) -> None:
     controller = FakeController()
-    controller.cancels = True
+    controller.says = [worker_pb2.ControllerMessage(**message) for message in said]
     link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
-    assert link.cancelled.wait(10)
+    assert link.command is Command.GO or link.command is heard
+    until_sync(lambda: link.command is heard)
     link.close()
+
+
+def test_any_of_several_controllers_will_do(start: Start) -> None:
+    first, second = FakeController(), FakeController()
+    server, port = start(first)
+    link = ControllerLink(f"127.0.0.1:{port},127.0.0.1:{start(second)[1]}", "job-x", 1)
+    link.send(LogLine("to the first"))
+    assert link.drain()
+    server.stop(0).wait()
+    link.send(LogLine("to the second"))
+    assert link.drain(30)
+    link.close()
+    assert ("log_line", 2) in second.seen
+
+
+def test_what_was_not_acknowledged_is_left_beside_the_spec(start: Start, tmp_path: Path) -> None:
+    controller = FakeController()
+    controller.acknowledges = False
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 7, tmp_path / "spool")
+    for i in range(3):
+        link.send(LogLine(str(i)))
+    until_sync(lambda: ("log_line", 3) in controller.seen)
+    link.close()
+    left = [worker_pb2.WorkerMessage.FromString(record) for record in read_records(tmp_path / "spool")]
+    assert [(m.job, m.attempt, m.seq, m.log_line.text) for m in left] == [
+        ("jobs/job-x", 7, i + 1, str(i)) for i in range(3)
+    ]
 
 
 class FakeTokenization(tokenization_pb2_grpc.TokenizationServiceServicer):

@@ -13,10 +13,11 @@ from symbiont.engine.engine import Engine
 from symbiont.engine.row import Row
 from symbiont.engine.torch_runtime import TorchRuntime
 from symbiont.training import bases, types
-from symbiont.training.jobs import resolve
+from symbiont.training.resolving import resolve
 from symbiont.training.store import Store
 from symbiont.training.types import Source
 from symbiont.training.worker.attempt import Attempt, run_attempt
+from symbiont.training.worker.commands import Command
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import infer
 
@@ -40,7 +41,7 @@ def test_a_family_is_trained_and_served(
     run = Loop.run
     monkeypatch.setattr(Loop, "run", lambda loop, first=0: (networks.append(loop.network), run(loop, first))[1])
     attempt = Attempt("job-test", spec, inputs, "")
-    run_attempt(attempt, artifacts, lambda digest, texts, limit: rows(list(texts)), reports.append, lambda: False)
+    run_attempt(attempt, artifacts, lambda digest, texts, limit: rows(list(texts)), reports.append, lambda: Command.GO)
     done = reports[-1]
     assert isinstance(done, types.Done)
     engine = Engine(TorchRuntime(artifacts, base.digest), artifacts)

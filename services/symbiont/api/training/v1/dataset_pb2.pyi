@@ -261,3 +261,22 @@ class ListDatasetsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ListDatasetsResponse: typing_extensions.TypeAlias = ListDatasetsResponse
+
+@typing.final
+class DeleteDatasetRequest(google.protobuf.message.Message):
+    """Request of DeleteDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `datasets/{dataset}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeleteDatasetRequest: typing_extensions.TypeAlias = DeleteDatasetRequest

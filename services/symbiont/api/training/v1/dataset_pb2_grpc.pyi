@@ -5,6 +5,7 @@ Datasets: labelled text, checked on the way in and never changed after."""
 
 import abc
 import collections.abc
+import google.protobuf.empty_pb2
 import grpc
 import grpc.aio
 import symbiont.api.training.v1.dataset_pb2
@@ -39,6 +40,8 @@ class DatasetServiceStub:
     """Returns one dataset."""
     ListDatasets: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.ListDatasetsRequest, symbiont.api.training.v1.dataset_pb2.ListDatasetsResponse]
     """Lists datasets, ordered by name."""
+    DeleteDataset: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.DeleteDatasetRequest, google.protobuf.empty_pb2.Empty]
+    """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
 
 @typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -57,6 +60,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Returns one dataset."""
     ListDatasets: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.ListDatasetsRequest, symbiont.api.training.v1.dataset_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     """Lists datasets, ordered by name."""
+    DeleteDataset: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.DeleteDatasetRequest, google.protobuf.empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
 
 class DatasetServiceServicer(metaclass=abc.ABCMeta):
     """Keeps the registry of datasets."""
@@ -90,5 +95,13 @@ class DatasetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.dataset_pb2.ListDatasetsResponse, collections.abc.Awaitable[symbiont.api.training.v1.dataset_pb2.ListDatasetsResponse]]:
         """Lists datasets, ordered by name."""
+
+    @abc.abstractmethod
+    def DeleteDataset(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.DeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
+        """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

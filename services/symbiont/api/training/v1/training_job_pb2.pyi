@@ -46,7 +46,13 @@ class _JobStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     JOB_STATE_CANCELLED: _JobState.ValueType  # 8
     """Ended: cancelled by a caller."""
     JOB_STATE_FAILED: _JobState.ValueType  # 9
-    """Ended: see `failure`."""
+    """Ended: see `failure`. After BUDGET or TIMEOUT a model version may have been made all the same."""
+    JOB_STATE_VALIDATING: _JobState.ValueType  # 10
+    """New: what it works on is being checked."""
+    JOB_STATE_PAUSING: _JobState.ValueType  # 11
+    """The worker was asked to stop after a checkpoint."""
+    JOB_STATE_PAUSED: _JobState.ValueType  # 12
+    """Waits for a caller to resume it; no worker."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job stands."""
@@ -70,7 +76,13 @@ JOB_STATE_SUCCEEDED: JobState.ValueType  # 7
 JOB_STATE_CANCELLED: JobState.ValueType  # 8
 """Ended: cancelled by a caller."""
 JOB_STATE_FAILED: JobState.ValueType  # 9
-"""Ended: see `failure`."""
+"""Ended: see `failure`. After BUDGET or TIMEOUT a model version may have been made all the same."""
+JOB_STATE_VALIDATING: JobState.ValueType  # 10
+"""New: what it works on is being checked."""
+JOB_STATE_PAUSING: JobState.ValueType  # 11
+"""The worker was asked to stop after a checkpoint."""
+JOB_STATE_PAUSED: JobState.ValueType  # 12
+"""Waits for a caller to resume it; no worker."""
 Global___JobState: typing_extensions.TypeAlias = JobState
 
 class _FailureKind:
@@ -91,6 +103,10 @@ class _FailureKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """Workers were lost too often, or a part that they need stayed away."""
     FAILURE_KIND_CODE: _FailureKind.ValueType  # 5
     """An error in the code."""
+    FAILURE_KIND_BUDGET: _FailureKind.ValueType  # 6
+    """The budget of training time or cost is used up."""
+    FAILURE_KIND_TIMEOUT: _FailureKind.ValueType  # 7
+    """The deadline has passed."""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """What kind of failure ended a job."""
@@ -107,7 +123,47 @@ FAILURE_KIND_INFRA: FailureKind.ValueType  # 4
 """Workers were lost too often, or a part that they need stayed away."""
 FAILURE_KIND_CODE: FailureKind.ValueType  # 5
 """An error in the code."""
+FAILURE_KIND_BUDGET: FailureKind.ValueType  # 6
+"""The budget of training time or cost is used up."""
+FAILURE_KIND_TIMEOUT: FailureKind.ValueType  # 7
+"""The deadline has passed."""
 Global___FailureKind: typing_extensions.TypeAlias = FailureKind
+
+class _PlanStage:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PlanStageEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PlanStage.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PLAN_STAGE_UNSPECIFIED: _PlanStage.ValueType  # 0
+    """Not set."""
+    PLAN_STAGE_WAITING: _PlanStage.ValueType  # 1
+    """Waits for a free worker."""
+    PLAN_STAGE_READING: _PlanStage.ValueType  # 2
+    """Reads and tokenizes the rows."""
+    PLAN_STAGE_LOADING: _PlanStage.ValueType  # 3
+    """Loads the base model."""
+    PLAN_STAGE_TRAINING: _PlanStage.ValueType  # 4
+    """Trains a few steps."""
+    PLAN_STAGE_JUDGING: _PlanStage.ValueType  # 5
+    """Judges a few rows."""
+
+class PlanStage(_PlanStage, metaclass=_PlanStageEnumTypeWrapper):
+    """What a plan is at."""
+
+PLAN_STAGE_UNSPECIFIED: PlanStage.ValueType  # 0
+"""Not set."""
+PLAN_STAGE_WAITING: PlanStage.ValueType  # 1
+"""Waits for a free worker."""
+PLAN_STAGE_READING: PlanStage.ValueType  # 2
+"""Reads and tokenizes the rows."""
+PLAN_STAGE_LOADING: PlanStage.ValueType  # 3
+"""Loads the base model."""
+PLAN_STAGE_TRAINING: PlanStage.ValueType  # 4
+"""Trains a few steps."""
+PLAN_STAGE_JUDGING: PlanStage.ValueType  # 5
+"""Judges a few rows."""
+Global___PlanStage: typing_extensions.TypeAlias = PlanStage
 
 @typing.final
 class TrainingJob(google.protobuf.message.Message):
@@ -126,6 +182,14 @@ class TrainingJob(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    TENANT_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    BUDGET_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
+    CHECKPOINTS_FIELD_NUMBER: builtins.int
+    LAST_EVENT_ID_FIELD_NUMBER: builtins.int
+    ESTIMATED_TIME_FIELD_NUMBER: builtins.int
+    MICRO_BATCHES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `jobs/{job}`."""
     state: Global___JobState.ValueType
@@ -134,6 +198,18 @@ class TrainingJob(google.protobuf.message.Message):
     """Output only. Number of the current attempt, from 1; 0 before the first."""
     model_version: builtins.str
     """Output only. What the job made: `models/{model}/versions/{version}`, once SUCCEEDED."""
+    tenant: builtins.str
+    """Optional. Whose job it is, `a-z0-9-`, beginning with a letter. Each tenant may train so many jobs at a time, as the
+    service is set. Default `default`.
+    """
+    priority: builtins.int
+    """Optional. Of jobs that wait the one with the higher priority goes first, -100 to 100. Default 0."""
+    last_event_id: builtins.int
+    """Output only. Number of its latest event."""
+    micro_batches: builtins.int
+    """Output only. Parts in which the rows of a step are computed one after another: `accumulation_steps`, and twice that
+    after a worker ran out of memory.
+    """
     @property
     def spec(self) -> Global___TrainingSpec:
         """Required. What to train."""
@@ -162,6 +238,22 @@ class TrainingJob(google.protobuf.message.Message):
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Output only. When it ended."""
 
+    @property
+    def budget(self) -> Global___Budget:
+        """Optional. What the job may use. Default: without limit."""
+
+    @property
+    def usage(self) -> Global___Usage:
+        """Output only. What it has used so far."""
+
+    @property
+    def checkpoints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
+        """Output only. Its checkpoints that are kept, by step. Lists leave them out."""
+
+    @property
+    def estimated_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Output only. The training time that the latest plan of the same spec foretold, when there was one."""
+
     def __init__(
         self,
         *,
@@ -176,13 +268,134 @@ class TrainingJob(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        tenant: builtins.str = ...,
+        priority: builtins.int = ...,
+        budget: Global___Budget | None = ...,
+        usage: Global___Usage | None = ...,
+        checkpoints: collections.abc.Iterable[Global___Checkpoint] | None = ...,
+        last_event_id: builtins.int = ...,
+        estimated_time: google.protobuf.duration_pb2.Duration | None = ...,
+        micro_batches: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "evaluation", b"evaluation", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["budget", b"budget", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "usage", b"usage"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "evaluation", b"evaluation", "failure", b"failure", "model_version", b"model_version", "name", b"name", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "budget", b"budget", "checkpoints", b"checkpoints", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "last_event_id", b"last_event_id", "micro_batches", b"micro_batches", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "usage", b"usage"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___TrainingJob: typing_extensions.TypeAlias = TrainingJob
+
+@typing.final
+class Budget(google.protobuf.message.Message):
+    """What a job may use. A job that has used it up stops: a model version is made of its best checkpoint, if it has one,
+    and it ends as FAILED with the kind BUDGET, or TIMEOUT after `deadline`.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRAINING_TIME_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
+    DEADLINE_FIELD_NUMBER: builtins.int
+    cost: builtins.float
+    """Optional. Most that the training may cost, above 0, in the currency of the service's price; FAILED_PRECONDITION
+    when the service has no price.
+    """
+    @property
+    def training_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Optional. Time with a worker, all attempts together; above 0."""
+
+    @property
+    def deadline(self) -> google.protobuf.duration_pb2.Duration:
+        """Optional. Time from creation to the end, waiting included; above 0."""
+
+    def __init__(
+        self,
+        *,
+        training_time: google.protobuf.duration_pb2.Duration | None = ...,
+        cost: builtins.float | None = ...,
+        deadline: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_cost", b"_cost", "cost", b"cost", "deadline", b"deadline", "training_time", b"training_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_cost", b"_cost", "cost", b"cost", "deadline", b"deadline", "training_time", b"training_time"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost: typing_extensions.TypeAlias = typing.Literal["cost"]
+    _WhichOneofArgType__cost: typing_extensions.TypeAlias = typing.Literal["_cost", b"_cost"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+
+Global___Budget: typing_extensions.TypeAlias = Budget
+
+@typing.final
+class Usage(google.protobuf.message.Message):
+    """What a job has used."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRAINING_TIME_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
+    cost: builtins.float
+    """Output only. That time by the ranks and the service's price; 0 when the service has no price."""
+    @property
+    def training_time(self) -> google.protobuf.duration_pb2.Duration:
+        """Output only. Time with a worker, all attempts together."""
+
+    def __init__(
+        self,
+        *,
+        training_time: google.protobuf.duration_pb2.Duration | None = ...,
+        cost: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["training_time", b"training_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["cost", b"cost", "training_time", b"training_time"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Usage: typing_extensions.TypeAlias = Usage
+
+@typing.final
+class Checkpoint(google.protobuf.message.Message):
+    """A checkpoint that is kept."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    EVALUATION_LOSS_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    BEST_FIELD_NUMBER: builtins.int
+    step: builtins.int
+    """Output only. Steps done."""
+    digest: builtins.str
+    """Output only. SHA-256."""
+    evaluation_loss: builtins.float
+    """Output only. Mean negative log likelihood of the held-out rows, when it was judged."""
+    attempt: builtins.int
+    """Output only. Attempt that made it."""
+    best: builtins.bool
+    """Output only. Whether it is the best so far."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Output only. When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        step: builtins.int = ...,
+        digest: builtins.str = ...,
+        evaluation_loss: builtins.float | None = ...,
+        attempt: builtins.int = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        best: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss", "create_time", b"create_time", "evaluation_loss", b"evaluation_loss"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss", "attempt", b"attempt", "best", b"best", "create_time", b"create_time", "digest", b"digest", "evaluation_loss", b"evaluation_loss", "step", b"step"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__evaluation_loss: typing_extensions.TypeAlias = typing.Literal["evaluation_loss"]
+    _WhichOneofArgType__evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluation_loss) -> _WhichOneofReturnType__evaluation_loss | None: ...
+
+Global___Checkpoint: typing_extensions.TypeAlias = Checkpoint
 
 @typing.final
 class TrainingSpec(google.protobuf.message.Message):
@@ -199,6 +412,7 @@ class TrainingSpec(google.protobuf.message.Message):
     LORA_FIELD_NUMBER: builtins.int
     CLASSIFICATION_FIELD_NUMBER: builtins.int
     HYPERPARAMETERS_FIELD_NUMBER: builtins.int
+    RANKS_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -211,6 +425,8 @@ class TrainingSpec(google.protobuf.message.Message):
     """Required. The model that gets a new version: `models/{model}`; created if it does not exist. 1 to 63 of
     `a-z0-9-` after the slash, beginning with a letter.
     """
+    ranks: builtins.int
+    """Optional. Processes that train data-parallel, each on its share of every step's rows, 1 to 64. Default 1."""
     @property
     def head_only(self) -> Global___HeadOnlyMethod:
         """Nothing."""
@@ -239,17 +455,22 @@ class TrainingSpec(google.protobuf.message.Message):
         lora: Global___LoraMethod | None = ...,
         classification: Global___ClassificationHead | None = ...,
         hyperparameters: Global___Hyperparameters | None = ...,
+        ranks: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["classification", b"classification", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "classification", b"classification", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "ranks", b"ranks"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "ranks", b"ranks"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
+    _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
     _WhichOneofReturnType_evaluation: typing_extensions.TypeAlias = typing.Literal["holdout_fraction", "evaluation_dataset"]
     _WhichOneofArgType_evaluation: typing_extensions.TypeAlias = typing.Literal["evaluation", b"evaluation"]
     _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification"]
     _WhichOneofArgType_head: typing_extensions.TypeAlias = typing.Literal["head", b"head"]
     _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora"]
     _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ranks) -> _WhichOneofReturnType__ranks | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_evaluation) -> _WhichOneofReturnType_evaluation | None: ...
     @typing.overload
@@ -354,10 +575,12 @@ class Hyperparameters(google.protobuf.message.Message):
     MAX_TOKENS_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
     CHECKPOINT_INTERVAL_FIELD_NUMBER: builtins.int
+    ACCUMULATION_STEPS_FIELD_NUMBER: builtins.int
+    EVALUATE_CHECKPOINTS_FIELD_NUMBER: builtins.int
     epochs: builtins.int
     """Optional. Passes over the rows, 1 to 1000. Default 3."""
     batch_size: builtins.int
-    """Optional. Rows a step, 1 to 4096. Default 16."""
+    """Optional. Rows computed at a time, 1 to 4096. Default 16."""
     learning_rate: builtins.float
     """Optional. Peak learning rate of AdamW, above 0, at most 1. Default 0.001."""
     weight_decay: builtins.float
@@ -376,6 +599,14 @@ class Hyperparameters(google.protobuf.message.Message):
     """Optional. Seed of everything random. Default 0."""
     checkpoint_interval: builtins.int
     """Optional. Steps between checkpoints, 1 to 1000000. Default 50."""
+    accumulation_steps: builtins.int
+    """Optional. Batches whose gradients make one step, 1 to 1024: a step learns from `batch_size` times this many rows.
+    Default 1.
+    """
+    evaluate_checkpoints: builtins.bool
+    """Optional. Whether each checkpoint is judged on the held-out rows, so that the best is known. Default: yes for a job
+    with a budget, else no.
+    """
     def __init__(
         self,
         *,
@@ -388,17 +619,23 @@ class Hyperparameters(google.protobuf.message.Message):
         max_tokens: builtins.int | None = ...,
         seed: builtins.int | None = ...,
         checkpoint_interval: builtins.int | None = ...,
+        accumulation_steps: builtins.int | None = ...,
+        evaluate_checkpoints: builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["accumulation_steps"]
+    _WhichOneofArgType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps"]
     _WhichOneofReturnType__batch_size: typing_extensions.TypeAlias = typing.Literal["batch_size"]
     _WhichOneofArgType__batch_size: typing_extensions.TypeAlias = typing.Literal["_batch_size", b"_batch_size"]
     _WhichOneofReturnType__checkpoint_interval: typing_extensions.TypeAlias = typing.Literal["checkpoint_interval"]
     _WhichOneofArgType__checkpoint_interval: typing_extensions.TypeAlias = typing.Literal["_checkpoint_interval", b"_checkpoint_interval"]
     _WhichOneofReturnType__epochs: typing_extensions.TypeAlias = typing.Literal["epochs"]
     _WhichOneofArgType__epochs: typing_extensions.TypeAlias = typing.Literal["_epochs", b"_epochs"]
+    _WhichOneofReturnType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["evaluate_checkpoints"]
+    _WhichOneofArgType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["_evaluate_checkpoints", b"_evaluate_checkpoints"]
     _WhichOneofReturnType__learning_rate: typing_extensions.TypeAlias = typing.Literal["learning_rate"]
     _WhichOneofArgType__learning_rate: typing_extensions.TypeAlias = typing.Literal["_learning_rate", b"_learning_rate"]
     _WhichOneofReturnType__max_gradient_norm: typing_extensions.TypeAlias = typing.Literal["max_gradient_norm"]
@@ -412,11 +649,15 @@ class Hyperparameters(google.protobuf.message.Message):
     _WhichOneofReturnType__weight_decay: typing_extensions.TypeAlias = typing.Literal["weight_decay"]
     _WhichOneofArgType__weight_decay: typing_extensions.TypeAlias = typing.Literal["_weight_decay", b"_weight_decay"]
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accumulation_steps) -> _WhichOneofReturnType__accumulation_steps | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__checkpoint_interval) -> _WhichOneofReturnType__checkpoint_interval | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluate_checkpoints) -> _WhichOneofReturnType__evaluate_checkpoints | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @typing.overload
@@ -454,6 +695,73 @@ class JobFailure(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___JobFailure: typing_extensions.TypeAlias = JobFailure
+
+@typing.final
+class Metrics(google.protobuf.message.Message):
+    """Numbers that were measured after a step."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ValuesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    STEP_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    step: builtins.int
+    """Output only. Steps done."""
+    @property
+    def values(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """Output only. Values by name: `evaluation_loss`, `evaluation_accuracy`, `evaluation_macro_f1`, `peak_memory_bytes`."""
+
+    def __init__(
+        self,
+        *,
+        step: builtins.int = ...,
+        values: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["step", b"step", "values", b"values"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Metrics: typing_extensions.TypeAlias = Metrics
+
+@typing.final
+class Warning(google.protobuf.message.Message):
+    """Something that does not stop the training and should be looked at."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    """Output only. What kind: `GRADIENT_SPIKE`, `LOSS_RISING`, `TEXTS_CUT`, `CLASS_IMBALANCE`, `HALVED_BATCH`,
+    `CHECKPOINT_LOST`.
+    """
+    text: builtins.str
+    """Output only. What was seen and what to do."""
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "text", b"text"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Warning: typing_extensions.TypeAlias = Warning
 
 @typing.final
 class Progress(google.protobuf.message.Message):
@@ -564,6 +872,8 @@ class TrainingEvent(google.protobuf.message.Message):
     EVALUATION_FIELD_NUMBER: builtins.int
     CHECKPOINT_SAVED_FIELD_NUMBER: builtins.int
     LOG_LINE_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    WARNING_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Output only. The job: `jobs/{job}`."""
     event_id: builtins.int
@@ -594,6 +904,14 @@ class TrainingEvent(google.protobuf.message.Message):
     def log_line(self) -> Global___LogLine:
         """The worker has something to say."""
 
+    @property
+    def metrics(self) -> Global___Metrics:
+        """Numbers were measured."""
+
+    @property
+    def warning(self) -> Global___Warning:
+        """Something should be looked at."""
+
     def __init__(
         self,
         *,
@@ -606,12 +924,14 @@ class TrainingEvent(google.protobuf.message.Message):
         evaluation: Global___Evaluation | None = ...,
         checkpoint_saved: Global___CheckpointSaved | None = ...,
         log_line: Global___LogLine | None = ...,
+        metrics: Global___Metrics | None = ...,
+        warning: Global___Warning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint_saved", b"checkpoint_saved", "evaluation", b"evaluation", "event", b"event", "log_line", b"log_line", "progress", b"progress", "state_change", b"state_change", "time", b"time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint_saved", b"checkpoint_saved", "evaluation", b"evaluation", "event", b"event", "log_line", b"log_line", "metrics", b"metrics", "progress", b"progress", "state_change", b"state_change", "time", b"time", "warning", b"warning"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "checkpoint_saved", b"checkpoint_saved", "evaluation", b"evaluation", "event", b"event", "event_id", b"event_id", "job", b"job", "log_line", b"log_line", "progress", b"progress", "state_change", b"state_change", "time", b"time"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "checkpoint_saved", b"checkpoint_saved", "evaluation", b"evaluation", "event", b"event", "event_id", b"event_id", "job", b"job", "log_line", b"log_line", "metrics", b"metrics", "progress", b"progress", "state_change", b"state_change", "time", b"time", "warning", b"warning"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: typing_extensions.TypeAlias = typing.Literal["state_change", "progress", "evaluation", "checkpoint_saved", "log_line"]
+    _WhichOneofReturnType_event: typing_extensions.TypeAlias = typing.Literal["state_change", "progress", "evaluation", "checkpoint_saved", "log_line", "metrics", "warning"]
     _WhichOneofArgType_event: typing_extensions.TypeAlias = typing.Literal["event", b"event"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -656,18 +976,27 @@ class CheckpointSaved(google.protobuf.message.Message):
 
     STEP_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    EVALUATION_LOSS_FIELD_NUMBER: builtins.int
     step: builtins.int
     """Output only. Steps done."""
     digest: builtins.str
     """Output only. SHA-256 of the checkpoint."""
+    evaluation_loss: builtins.float
+    """Output only. Mean negative log likelihood of the held-out rows, when the checkpoint was judged."""
     def __init__(
         self,
         *,
         step: builtins.int = ...,
         digest: builtins.str = ...,
+        evaluation_loss: builtins.float | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["digest", b"digest", "step", b"step"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss", "evaluation_loss", b"evaluation_loss"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss", "digest", b"digest", "evaluation_loss", b"evaluation_loss", "step", b"step"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__evaluation_loss: typing_extensions.TypeAlias = typing.Literal["evaluation_loss"]
+    _WhichOneofArgType__evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_evaluation_loss", b"_evaluation_loss"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluation_loss) -> _WhichOneofReturnType__evaluation_loss | None: ...
 
 Global___CheckpointSaved: typing_extensions.TypeAlias = CheckpointSaved
 
@@ -702,7 +1031,7 @@ class CreateTrainingJobRequest(google.protobuf.message.Message):
     """Optional. A string of the caller's own, at most 128 characters, that makes a retry safe. UUIDs are good."""
     @property
     def training_job(self) -> Global___TrainingJob:
-        """Required. The job; only `spec` is read."""
+        """Required. The job; `spec`, `tenant`, `priority` and `budget` are read."""
 
     def __init__(
         self,
@@ -805,6 +1134,31 @@ class CancelTrainingJobRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    KEEP_WORK_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `jobs/{job}`."""
+    keep_work: builtins.bool
+    """Optional. Make a model version of the best checkpoint before the job ends. A job that has none yet, and no worker
+    that could make one, ends without. Default: what was learned is dropped.
+    """
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        keep_work: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["keep_work", b"keep_work", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CancelTrainingJobRequest: typing_extensions.TypeAlias = CancelTrainingJobRequest
+
+@typing.final
+class PauseTrainingJobRequest(google.protobuf.message.Message):
+    """Request of PauseTrainingJob."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Resource name: `jobs/{job}`."""
     def __init__(
@@ -815,7 +1169,447 @@ class CancelTrainingJobRequest(google.protobuf.message.Message):
     _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-Global___CancelTrainingJobRequest: typing_extensions.TypeAlias = CancelTrainingJobRequest
+Global___PauseTrainingJobRequest: typing_extensions.TypeAlias = PauseTrainingJobRequest
+
+@typing.final
+class ResumeTrainingJobRequest(google.protobuf.message.Message):
+    """Request of ResumeTrainingJob."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `jobs/{job}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ResumeTrainingJobRequest: typing_extensions.TypeAlias = ResumeTrainingJobRequest
+
+@typing.final
+class PlanTrainingJobRequest(google.protobuf.message.Message):
+    """Request of PlanTrainingJob."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: builtins.int
+    @property
+    def spec(self) -> Global___TrainingSpec:
+        """Required. What would be trained, as in CreateTrainingJob."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___TrainingSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["spec", b"spec"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["spec", b"spec"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PlanTrainingJobRequest: typing_extensions.TypeAlias = PlanTrainingJobRequest
+
+@typing.final
+class PlanTrainingJobResponse(google.protobuf.message.Message):
+    """Response of PlanTrainingJob: stages as they begin, then the plan."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: builtins.int
+    PLAN_FIELD_NUMBER: builtins.int
+    stage: Global___PlanStage.ValueType
+    """A stage begins."""
+    @property
+    def plan(self) -> Global___TrainingPlan:
+        """The plan; nothing follows."""
+
+    def __init__(
+        self,
+        *,
+        stage: Global___PlanStage.ValueType = ...,
+        plan: Global___TrainingPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["plan", b"plan", "progress", b"progress", "stage", b"stage"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["plan", b"plan", "progress", b"progress", "stage", b"stage"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_progress: typing_extensions.TypeAlias = typing.Literal["stage", "plan"]
+    _WhichOneofArgType_progress: typing_extensions.TypeAlias = typing.Literal["progress", b"progress"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_progress) -> _WhichOneofReturnType_progress | None: ...
+
+Global___PlanTrainingJobResponse: typing_extensions.TypeAlias = PlanTrainingJobResponse
+
+@typing.final
+class TrainingPlan(google.protobuf.message.Message):
+    """What a job would take and what its rows are like."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class SecondsByPartEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    SPEC_FIELD_NUMBER: builtins.int
+    TRAINING_TIME_SECONDS_FIELD_NUMBER: builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
+    TEXTS_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    ADVICE_FIELD_NUMBER: builtins.int
+    TOTAL_STEPS_FIELD_NUMBER: builtins.int
+    SECONDS_BY_PART_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    total_steps: builtins.int
+    """Output only. Steps of the job."""
+    @property
+    def spec(self) -> Global___TrainingSpec:
+        """Output only. The spec with every default filled in."""
+
+    @property
+    def training_time_seconds(self) -> Global___Estimate:
+        """Output only. Time with a worker, from its launch to the stored bundle."""
+
+    @property
+    def memory_bytes(self) -> Global___Estimate:
+        """Output only. Most memory that the worker will have, in bytes."""
+
+    @property
+    def cost(self) -> Global___Estimate:
+        """Output only. What that time costs; not set when the service has no price."""
+
+    @property
+    def texts(self) -> Global___TextReport:
+        """Output only. What the texts are like."""
+
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelShare]:
+        """Output only. Rows by label."""
+
+    @property
+    def advice(self) -> Global___MethodAdvice:
+        """Output only. What to train beside the head."""
+
+    @property
+    def seconds_by_part(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """Output only. Where the time goes, in seconds, by part: `start`, `tokenize`, `train`, `checkpoints`, `evaluate`,
+        `store`.
+        """
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """Output only. Things to look at before this is trained."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___TrainingSpec | None = ...,
+        training_time_seconds: Global___Estimate | None = ...,
+        memory_bytes: Global___Estimate | None = ...,
+        cost: Global___Estimate | None = ...,
+        texts: Global___TextReport | None = ...,
+        labels: collections.abc.Iterable[Global___LabelShare] | None = ...,
+        advice: Global___MethodAdvice | None = ...,
+        total_steps: builtins.int = ...,
+        seconds_by_part: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        warnings: collections.abc.Iterable[Global___Warning] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["advice", b"advice", "cost", b"cost", "memory_bytes", b"memory_bytes", "spec", b"spec", "texts", b"texts", "training_time_seconds", b"training_time_seconds"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["advice", b"advice", "cost", b"cost", "labels", b"labels", "memory_bytes", b"memory_bytes", "seconds_by_part", b"seconds_by_part", "spec", b"spec", "texts", b"texts", "total_steps", b"total_steps", "training_time_seconds", b"training_time_seconds", "warnings", b"warnings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TrainingPlan: typing_extensions.TypeAlias = TrainingPlan
+
+@typing.final
+class Estimate(google.protobuf.message.Message):
+    """A number that is not known for sure."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: builtins.int
+    LOW_FIELD_NUMBER: builtins.int
+    HIGH_FIELD_NUMBER: builtins.int
+    value: builtins.float
+    """Output only. The most likely value."""
+    low: builtins.float
+    """Output only. Nine of ten are above this."""
+    high: builtins.float
+    """Output only. Nine of ten are below this."""
+    def __init__(
+        self,
+        *,
+        value: builtins.float = ...,
+        low: builtins.float = ...,
+        high: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["high", b"high", "low", b"low", "value", b"value"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Estimate: typing_extensions.TypeAlias = Estimate
+
+@typing.final
+class TextReport(google.protobuf.message.Message):
+    """What the texts of a dataset are like."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_COUNT_FIELD_NUMBER: builtins.int
+    MEAN_TOKENS_FIELD_NUMBER: builtins.int
+    MEDIAN_TOKENS_FIELD_NUMBER: builtins.int
+    P95_TOKENS_FIELD_NUMBER: builtins.int
+    MAX_TOKENS_FIELD_NUMBER: builtins.int
+    CUT_FRACTION_FIELD_NUMBER: builtins.int
+    DUPLICATE_FRACTION_FIELD_NUMBER: builtins.int
+    CONTRADICTORY_COUNT_FIELD_NUMBER: builtins.int
+    UNKNOWN_FRACTION_FIELD_NUMBER: builtins.int
+    LANGUAGES_FIELD_NUMBER: builtins.int
+    row_count: builtins.int
+    """Output only. Rows."""
+    mean_tokens: builtins.float
+    """Output only. Tokens of a text, special ones included, not cut: the mean."""
+    median_tokens: builtins.int
+    """Output only. The median."""
+    p95_tokens: builtins.int
+    """Output only. 95 of 100 texts have no more."""
+    max_tokens: builtins.int
+    """Output only. The longest."""
+    cut_fraction: builtins.float
+    """Output only. Share of texts that are cut at the spec's `max_tokens`, 0 to 1."""
+    duplicate_fraction: builtins.float
+    """Output only. Share of texts that occur more than once, 0 to 1."""
+    contradictory_count: builtins.int
+    """Output only. Texts that occur with more than one label."""
+    unknown_fraction: builtins.float
+    """Output only. Share of tokens that are the tokenizer's unknown token, 0 to 1."""
+    @property
+    def languages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LanguageShare]:
+        """Output only. Share of texts by language (ISO 639-1), the most frequent first, at most five."""
+
+    def __init__(
+        self,
+        *,
+        row_count: builtins.int = ...,
+        mean_tokens: builtins.float = ...,
+        median_tokens: builtins.int = ...,
+        p95_tokens: builtins.int = ...,
+        max_tokens: builtins.int = ...,
+        cut_fraction: builtins.float = ...,
+        duplicate_fraction: builtins.float = ...,
+        contradictory_count: builtins.int = ...,
+        unknown_fraction: builtins.float = ...,
+        languages: collections.abc.Iterable[Global___LanguageShare] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["contradictory_count", b"contradictory_count", "cut_fraction", b"cut_fraction", "duplicate_fraction", b"duplicate_fraction", "languages", b"languages", "max_tokens", b"max_tokens", "mean_tokens", b"mean_tokens", "median_tokens", b"median_tokens", "p95_tokens", b"p95_tokens", "row_count", b"row_count", "unknown_fraction", b"unknown_fraction"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TextReport: typing_extensions.TypeAlias = TextReport
+
+@typing.final
+class LanguageShare(google.protobuf.message.Message):
+    """How many texts are of a language."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: builtins.int
+    FRACTION_FIELD_NUMBER: builtins.int
+    language: builtins.str
+    """Output only. ISO 639-1 code."""
+    fraction: builtins.float
+    """Output only. Share of the texts, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        language: builtins.str = ...,
+        fraction: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fraction", b"fraction", "language", b"language"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LanguageShare: typing_extensions.TypeAlias = LanguageShare
+
+@typing.final
+class LabelShare(google.protobuf.message.Message):
+    """How many rows have a label."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    FRACTION_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Output only. The label."""
+    count: builtins.int
+    """Output only. Rows with it."""
+    fraction: builtins.float
+    """Output only. Share of the rows, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        count: builtins.int = ...,
+        fraction: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["count", b"count", "fraction", b"fraction", "label", b"label"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LabelShare: typing_extensions.TypeAlias = LabelShare
+
+@typing.final
+class MethodAdvice(google.protobuf.message.Message):
+    """What to train beside the head."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEAD_ONLY_FIELD_NUMBER: builtins.int
+    LORA_FIELD_NUMBER: builtins.int
+    REASONS_FIELD_NUMBER: builtins.int
+    @property
+    def head_only(self) -> Global___HeadOnlyMethod:
+        """Nothing."""
+
+    @property
+    def lora(self) -> Global___LoraMethod:
+        """Low-rank updates of linear layers."""
+
+    @property
+    def reasons(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Output only. Why, a sentence each."""
+
+    def __init__(
+        self,
+        *,
+        head_only: Global___HeadOnlyMethod | None = ...,
+        lora: Global___LoraMethod | None = ...,
+        reasons: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["head_only", b"head_only", "lora", b"lora", "method", b"method"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["head_only", b"head_only", "lora", b"lora", "method", b"method", "reasons", b"reasons"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora"]
+    _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
+
+Global___MethodAdvice: typing_extensions.TypeAlias = MethodAdvice
+
+@typing.final
+class ListTrainingEventsRequest(google.protobuf.message.Message):
+    """Request of ListTrainingEvents."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    AFTER_EVENT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `jobs/{job}`."""
+    after_event_id: builtins.int
+    """Optional. Only events after this one. Default 0: from the first."""
+    page_size: builtins.int
+    """Optional. Most events to return, 1 to 1000. Default 500."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        after_event_id: builtins.int = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after_event_id", b"after_event_id", "name", b"name", "page_size", b"page_size"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListTrainingEventsRequest: typing_extensions.TypeAlias = ListTrainingEventsRequest
+
+@typing.final
+class ListTrainingEventsResponse(google.protobuf.message.Message):
+    """Response of ListTrainingEvents."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TrainingEvent]:
+        """Output only. The events, in order; fewer than asked for are the last ones so far."""
+
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[Global___TrainingEvent] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["events", b"events"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListTrainingEventsResponse: typing_extensions.TypeAlias = ListTrainingEventsResponse
+
+@typing.final
+class ReadTrainingLogRequest(google.protobuf.message.Message):
+    """Request of ReadTrainingLog."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    TAIL_BYTES_FIELD_NUMBER: builtins.int
+    FOLLOW_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Resource name: `jobs/{job}`."""
+    attempt: builtins.int
+    """Optional. Number of the attempt. Default: the current one."""
+    tail_bytes: builtins.int
+    """Optional. Only the last so many bytes. Default 0: from the beginning."""
+    follow: builtins.bool
+    """Optional. Go on until the attempt is over. Default: end with what is there."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        attempt: builtins.int = ...,
+        tail_bytes: builtins.int = ...,
+        follow: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "tail_bytes", b"tail_bytes"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReadTrainingLogRequest: typing_extensions.TypeAlias = ReadTrainingLogRequest
+
+@typing.final
+class ReadTrainingLogResponse(google.protobuf.message.Message):
+    """Response of ReadTrainingLog."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    attempt: builtins.int
+    """Output only. Attempt that it is from."""
+    chunk: builtins.bytes
+    """Output only. Bytes of the log, in order."""
+    def __init__(
+        self,
+        *,
+        attempt: builtins.int = ...,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "chunk", b"chunk"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReadTrainingLogResponse: typing_extensions.TypeAlias = ReadTrainingLogResponse
 
 @typing.final
 class WatchTrainingJobRequest(google.protobuf.message.Message):

@@ -55,6 +55,31 @@ class TrainingJobServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.CancelTrainingJobRequest.SerializeToString,
                 response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
                 _registered_method=True)
+        self.PauseTrainingJob = channel.unary_unary(
+                '/symbiont.training.v1.TrainingJobService/PauseTrainingJob',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PauseTrainingJobRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+                _registered_method=True)
+        self.ResumeTrainingJob = channel.unary_unary(
+                '/symbiont.training.v1.TrainingJobService/ResumeTrainingJob',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ResumeTrainingJobRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+                _registered_method=True)
+        self.PlanTrainingJob = channel.unary_stream(
+                '/symbiont.training.v1.TrainingJobService/PlanTrainingJob',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobResponse.FromString,
+                _registered_method=True)
+        self.ListTrainingEvents = channel.unary_unary(
+                '/symbiont.training.v1.TrainingJobService/ListTrainingEvents',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsResponse.FromString,
+                _registered_method=True)
+        self.ReadTrainingLog = channel.unary_stream(
+                '/symbiont.training.v1.TrainingJobService/ReadTrainingLog',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogResponse.FromString,
+                _registered_method=True)
         self.WatchTrainingJob = channel.unary_stream(
                 '/symbiont.training.v1.TrainingJobService/WatchTrainingJob',
                 request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.WatchTrainingJobRequest.SerializeToString,
@@ -93,6 +118,47 @@ class TrainingJobServiceServicer:
 
     def CancelTrainingJob(self, request, context):
         """Cancels a training job. FAILED_PRECONDITION when it has already ended.
+
+        With `keep_work` the job first makes a model version of the best of what it has learned; without, nothing stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseTrainingJob(self, request, context):
+        """Pauses a training job: its worker stops after a checkpoint of the step it is at, and frees its place.
+
+        FAILED_PRECONDITION when it has ended or is being cancelled. Pausing a paused job changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTrainingJob(self, request, context):
+        """Queues a paused training job again; it goes on after its last checkpoint. FAILED_PRECONDITION when it is not paused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanTrainingJob(self, request, context):
+        """Says what a job would take, before anything is queued: a probe trains a few steps on the real rows and hardware.
+
+        Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrainingEvents(self, request, context):
+        """Lists the events of a job so far, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadTrainingLog(self, request, context):
+        """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +195,31 @@ def add_TrainingJobServiceServicer_to_server(servicer, server):
                     servicer.CancelTrainingJob,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.CancelTrainingJobRequest.FromString,
                     response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.SerializeToString,
+            ),
+            'PauseTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTrainingJob,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PauseTrainingJobRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.SerializeToString,
+            ),
+            'ResumeTrainingJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTrainingJob,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ResumeTrainingJobRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.SerializeToString,
+            ),
+            'PlanTrainingJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.PlanTrainingJob,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobResponse.SerializeToString,
+            ),
+            'ListTrainingEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrainingEvents,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsResponse.SerializeToString,
+            ),
+            'ReadTrainingLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadTrainingLog,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogResponse.SerializeToString,
             ),
             'WatchTrainingJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTrainingJob,
@@ -245,6 +336,141 @@ class TrainingJobService:
             '/symbiont.training.v1.TrainingJobService/CancelTrainingJob',
             symbiont_dot_training_dot_v1_dot_training__job__pb2.CancelTrainingJobRequest.SerializeToString,
             symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/PauseTrainingJob',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.PauseTrainingJobRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/ResumeTrainingJob',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ResumeTrainingJobRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanTrainingJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/PlanTrainingJob',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.PlanTrainingJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrainingEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/ListTrainingEvents',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ListTrainingEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadTrainingLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/ReadTrainingLog',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ReadTrainingLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

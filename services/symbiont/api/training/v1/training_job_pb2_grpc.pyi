@@ -39,7 +39,26 @@ class TrainingJobServiceStub:
     ListTrainingJobs: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]
     """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model."""
     CancelTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.CancelTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
-    """Cancels a training job. FAILED_PRECONDITION when it has already ended."""
+    """Cancels a training job. FAILED_PRECONDITION when it has already ended.
+
+    With `keep_work` the job first makes a model version of the best of what it has learned; without, nothing stays.
+    """
+    PauseTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.PauseTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
+    """Pauses a training job: its worker stops after a checkpoint of the step it is at, and frees its place.
+
+    FAILED_PRECONDITION when it has ended or is being cancelled. Pausing a paused job changes nothing.
+    """
+    ResumeTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ResumeTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
+    """Queues a paused training job again; it goes on after its last checkpoint. FAILED_PRECONDITION when it is not paused."""
+    PlanTrainingJob: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.PlanTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.PlanTrainingJobResponse]
+    """Says what a job would take, before anything is queued: a probe trains a few steps on the real rows and hardware.
+
+    Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob.
+    """
+    ListTrainingEvents: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse]
+    """Lists the events of a job so far, in order."""
+    ReadTrainingLog: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest, symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]
+    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
     WatchTrainingJob: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]
     """Streams the events of a job, past ones first, until the job has ended.
 
@@ -63,7 +82,26 @@ class TrainingJobServiceAsyncStub(TrainingJobServiceStub):
     ListTrainingJobs: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]  # type: ignore[assignment]
     """Lists training jobs, newest first unless told otherwise, all of them or those of some states or one model."""
     CancelTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.CancelTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
-    """Cancels a training job. FAILED_PRECONDITION when it has already ended."""
+    """Cancels a training job. FAILED_PRECONDITION when it has already ended.
+
+    With `keep_work` the job first makes a model version of the best of what it has learned; without, nothing stays.
+    """
+    PauseTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.PauseTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
+    """Pauses a training job: its worker stops after a checkpoint of the step it is at, and frees its place.
+
+    FAILED_PRECONDITION when it has ended or is being cancelled. Pausing a paused job changes nothing.
+    """
+    ResumeTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ResumeTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
+    """Queues a paused training job again; it goes on after its last checkpoint. FAILED_PRECONDITION when it is not paused."""
+    PlanTrainingJob: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.PlanTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.PlanTrainingJobResponse]  # type: ignore[assignment]
+    """Says what a job would take, before anything is queued: a probe trains a few steps on the real rows and hardware.
+
+    Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob.
+    """
+    ListTrainingEvents: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse]  # type: ignore[assignment]
+    """Lists the events of a job so far, in order."""
+    ReadTrainingLog: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest, symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]  # type: ignore[assignment]
+    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
     WatchTrainingJob: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]  # type: ignore[assignment]
     """Streams the events of a job, past ones first, until the job has ended.
 
@@ -108,7 +146,56 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.training.v1.training_job_pb2.CancelTrainingJobRequest,
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.TrainingJob, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.TrainingJob]]:
-        """Cancels a training job. FAILED_PRECONDITION when it has already ended."""
+        """Cancels a training job. FAILED_PRECONDITION when it has already ended.
+
+        With `keep_work` the job first makes a model version of the best of what it has learned; without, nothing stays.
+        """
+
+    @abc.abstractmethod
+    def PauseTrainingJob(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.PauseTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.TrainingJob, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.TrainingJob]]:
+        """Pauses a training job: its worker stops after a checkpoint of the step it is at, and frees its place.
+
+        FAILED_PRECONDITION when it has ended or is being cancelled. Pausing a paused job changes nothing.
+        """
+
+    @abc.abstractmethod
+    def ResumeTrainingJob(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.ResumeTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.TrainingJob, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.TrainingJob]]:
+        """Queues a paused training job again; it goes on after its last checkpoint. FAILED_PRECONDITION when it is not paused."""
+
+    @abc.abstractmethod
+    def PlanTrainingJob(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.PlanTrainingJobRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.training_job_pb2.PlanTrainingJobResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.training_job_pb2.PlanTrainingJobResponse]]:
+        """Says what a job would take, before anything is queued: a probe trains a few steps on the real rows and hardware.
+
+        Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob.
+        """
+
+    @abc.abstractmethod
+    def ListTrainingEvents(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.ListTrainingEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse]]:
+        """Lists the events of a job so far, in order."""
+
+    @abc.abstractmethod
+    def ReadTrainingLog(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]]:
+        """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
 
     @abc.abstractmethod
     def WatchTrainingJob(

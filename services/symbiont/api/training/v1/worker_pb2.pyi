@@ -38,6 +38,10 @@ class WorkerSpec(google.protobuf.message.Message):
     TOKENIZATION_ADDRESS_FIELD_NUMBER: builtins.int
     POOLING_FIELD_NUMBER: builtins.int
     QUANTIZED_DIGEST_FIELD_NUMBER: builtins.int
+    MICRO_BATCHES_FIELD_NUMBER: builtins.int
+    FINISH_FIELD_NUMBER: builtins.int
+    BEST_CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
+    BEST_EVALUATION_LOSS_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -62,6 +66,14 @@ class WorkerSpec(google.protobuf.message.Message):
     """Required. How hidden states become one vector."""
     quantized_digest: builtins.str
     """Optional. SHA-256 of the base's quantised form, against which the bundle is checked."""
+    micro_batches: builtins.int
+    """Optional. Parts in which the rows of a step are computed one after another. Default: `accumulation_steps`."""
+    finish: builtins.bool
+    """Optional. Do not train on: judge the checkpoint and store its bundle."""
+    best_checkpoint_digest: builtins.str
+    """Optional. SHA-256 of the best checkpoint, to finish with."""
+    best_evaluation_loss: builtins.float
+    """Optional. Loss of the best checkpoint on the held-out rows, when it was judged."""
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -82,11 +94,18 @@ class WorkerSpec(google.protobuf.message.Message):
         tokenization_address: builtins.str = ...,
         pooling: symbiont.api.training.v1.base_model_pb2.Pooling.ValueType = ...,
         quantized_digest: builtins.str = ...,
+        micro_batches: builtins.int = ...,
+        finish: builtins.bool = ...,
+        best_checkpoint_digest: builtins.str = ...,
+        best_evaluation_loss: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["spec", b"spec"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "job", b"job", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
+    _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best_evaluation_loss) -> _WhichOneofReturnType__best_evaluation_loss | None: ...
 
 Global___WorkerSpec: typing_extensions.TypeAlias = WorkerSpec
 
@@ -110,6 +129,8 @@ class WorkerMessage(google.protobuf.message.Message):
     FAILURE_FIELD_NUMBER: builtins.int
     STOPPED_FIELD_NUMBER: builtins.int
     DONE_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    WARNING_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -160,6 +181,14 @@ class WorkerMessage(google.protobuf.message.Message):
     def done(self) -> Global___Done:
         """The bundle is stored."""
 
+    @property
+    def metrics(self) -> symbiont.api.training.v1.training_job_pb2.Metrics:
+        """Numbers were measured."""
+
+    @property
+    def warning(self) -> symbiont.api.training.v1.training_job_pb2.Warning:
+        """Something should be looked at."""
+
     def __init__(
         self,
         *,
@@ -177,12 +206,14 @@ class WorkerMessage(google.protobuf.message.Message):
         failure: symbiont.api.training.v1.training_job_pb2.JobFailure | None = ...,
         stopped: Global___Stopped | None = ...,
         done: Global___Done | None = ...,
+        metrics: symbiont.api.training.v1.training_job_pb2.Metrics | None = ...,
+        warning: symbiont.api.training.v1.training_job_pb2.Warning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint_saved", b"checkpoint_saved", "done", b"done", "evaluation", b"evaluation", "evaluation_started", b"evaluation_started", "failure", b"failure", "heartbeat", b"heartbeat", "hello", b"hello", "log_line", b"log_line", "message", b"message", "progress", b"progress", "stopped", b"stopped", "time", b"time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoint_saved", b"checkpoint_saved", "done", b"done", "evaluation", b"evaluation", "evaluation_started", b"evaluation_started", "failure", b"failure", "heartbeat", b"heartbeat", "hello", b"hello", "log_line", b"log_line", "message", b"message", "metrics", b"metrics", "progress", b"progress", "stopped", b"stopped", "time", b"time", "warning", b"warning"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "checkpoint_saved", b"checkpoint_saved", "done", b"done", "evaluation", b"evaluation", "evaluation_started", b"evaluation_started", "failure", b"failure", "heartbeat", b"heartbeat", "hello", b"hello", "job", b"job", "log_line", b"log_line", "message", b"message", "progress", b"progress", "seq", b"seq", "stopped", b"stopped", "time", b"time"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "checkpoint_saved", b"checkpoint_saved", "done", b"done", "evaluation", b"evaluation", "evaluation_started", b"evaluation_started", "failure", b"failure", "heartbeat", b"heartbeat", "hello", b"hello", "job", b"job", "log_line", b"log_line", "message", b"message", "metrics", b"metrics", "progress", b"progress", "seq", b"seq", "stopped", b"stopped", "time", b"time", "warning", b"warning"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["hello", "heartbeat", "progress", "checkpoint_saved", "evaluation_started", "evaluation", "log_line", "failure", "stopped", "done"]
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["hello", "heartbeat", "progress", "checkpoint_saved", "evaluation_started", "evaluation", "log_line", "failure", "stopped", "done", "metrics", "warning"]
     _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -195,14 +226,18 @@ class Hello(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PID_FIELD_NUMBER: builtins.int
+    INSTANCE_FIELD_NUMBER: builtins.int
     pid: builtins.int
     """Required. Process id of the worker on its machine."""
+    instance: builtins.str
+    """Required. A string that no other process has: of two that say they are the same attempt, the second is refused."""
     def __init__(
         self,
         *,
         pid: builtins.int = ...,
+        instance: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["pid", b"pid"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["instance", b"instance", "pid", b"pid"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
@@ -270,6 +305,8 @@ class ControllerMessage(google.protobuf.message.Message):
 
     ACK_FIELD_NUMBER: builtins.int
     CANCEL_FIELD_NUMBER: builtins.int
+    PREEMPT_FIELD_NUMBER: builtins.int
+    FINISH_FIELD_NUMBER: builtins.int
     @property
     def ack(self) -> Global___Ack:
         """Messages up to a number are stored."""
@@ -278,21 +315,55 @@ class ControllerMessage(google.protobuf.message.Message):
     def cancel(self) -> Global___Cancel:
         """Stop, the job is cancelled."""
 
+    @property
+    def preempt(self) -> Global___Preempt:
+        """Stop after a checkpoint; the job goes on later."""
+
+    @property
+    def finish(self) -> Global___Finish:
+        """Train no more: judge the best checkpoint and store its bundle."""
+
     def __init__(
         self,
         *,
         ack: Global___Ack | None = ...,
         cancel: Global___Cancel | None = ...,
+        preempt: Global___Preempt | None = ...,
+        finish: Global___Finish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["ack", b"ack", "cancel", b"cancel", "message", b"message"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["ack", b"ack", "cancel", b"cancel", "finish", b"finish", "message", b"message", "preempt", b"preempt"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ack", b"ack", "cancel", b"cancel", "message", b"message"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["ack", b"ack", "cancel", b"cancel", "finish", b"finish", "message", b"message", "preempt", b"preempt"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["ack", "cancel"]
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["ack", "cancel", "preempt", "finish"]
     _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___ControllerMessage: typing_extensions.TypeAlias = ControllerMessage
+
+@typing.final
+class Preempt(google.protobuf.message.Message):
+    """Tells the worker to stop after a checkpoint."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___Preempt: typing_extensions.TypeAlias = Preempt
+
+@typing.final
+class Finish(google.protobuf.message.Message):
+    """Tells the worker to train no more and to store the best that it has."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___Finish: typing_extensions.TypeAlias = Finish
 
 @typing.final
 class Ack(google.protobuf.message.Message):

@@ -1,0 +1,113 @@
+"""The options that say what is trained: those of `symbiont train` and `symbiont plan`."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
+from symbiont.client import Client, training_spec
+
+P = ParamSpec("P")
+_METHOD, _LOOP, _JUDGING = "Method", "Training loop", "Judging"
+
+
+class Method(StrEnum):
+    """What is trained beside the head."""
+
+    LORA = "lora"
+    HEAD_ONLY = "head-only"
+
+
+def option(panel: str, text: str, *names: str) -> Any:
+    """Returns an option of a panel; its default is the service's, which the text says."""
+    return typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
+
+
+def spec_of(
+    model: Annotated[str, typer.Argument(help="Model that gets a new version; made if it does not exist.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Rows to learn from.")],
+    base: Annotated[str, typer.Option("--base", "-b", help="Base model to train on.")],
+    evaluation_dataset: Annotated[str | None, option(_JUDGING, "Dataset to judge by.")] = None,
+    holdout_fraction: Annotated[
+        float | None, option(_JUDGING, "Share of the dataset kept apart to judge by (default: 0.2).")
+    ] = None,
+    method: Annotated[Method | None, option(_METHOD, "What is trained beside the head (default: lora).")] = None,
+    rank: Annotated[int | None, option(_METHOD, "LoRA rank (default: 8).")] = None,
+    alpha: Annotated[float | None, option(_METHOD, "LoRA scale (default: twice the rank).")] = None,
+    dropout: Annotated[float | None, option(_METHOD, "LoRA dropout (default: 0.05).")] = None,
+    target_modules: Annotated[
+        list[str] | None,
+        option(_METHOD, "Linear layer to update; repeat for more (default: query, value).", "--target-module"),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, option(_METHOD, "Label, in order; repeat (default: those of the dataset).", "--label")
+    ] = None,
+    epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
+    batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
+    learning_rate: Annotated[float | None, option(_LOOP, "Peak learning rate (default: 0.001).")] = None,
+    weight_decay: Annotated[float | None, option(_LOOP, "Weight decay (default: 0.01).")] = None,
+    warmup_fraction: Annotated[float | None, option(_LOOP, "Share of steps that warm up (default: 0.06).")] = None,
+    max_gradient_norm: Annotated[float | None, option(_LOOP, "Largest norm of the gradient (default: 1).")] = None,
+    max_tokens: Annotated[int | None, option(_LOOP, "Longest text in tokens (default: 256 or the base's).")] = None,
+    seed: Annotated[int | None, option(_LOOP, "Seed of everything random (default: 0).")] = None,
+    checkpoint_interval: Annotated[int | None, option(_LOOP, "Steps between checkpoints (default: 50).")] = None,
+    accumulation_steps: Annotated[
+        int | None, option(_LOOP, "Batches whose gradients make one step (default: 1).")
+    ] = None,
+    evaluate_checkpoints: Annotated[
+        bool | None,
+        option(
+            _JUDGING,
+            "Judge each checkpoint on the held-out rows, so that the best is known (default: with a budget).",
+            "--evaluate-checkpoints/--no-evaluate-checkpoints",
+        ),
+    ] = None,
+    ranks: Annotated[int | None, option(_LOOP, "Processes that train data-parallel (default: 1).")] = None,
+) -> TrainingSpec:
+    """Returns the spec that the options describe."""
+    return training_spec(
+        base_model=base,
+        dataset=dataset,
+        model=model,
+        evaluation_dataset=evaluation_dataset,
+        holdout_fraction=holdout_fraction,
+        method=method.value if method else None,
+        rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        target_modules=target_modules,
+        labels=labels,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        warmup_fraction=warmup_fraction,
+        max_gradient_norm=max_gradient_norm,
+        max_tokens=max_tokens,
+        seed=seed,
+        checkpoint_interval=checkpoint_interval,
+        accumulation_steps=accumulation_steps,
+        evaluate_checkpoints=evaluate_checkpoints,
+        ranks=ranks,
+    )
+
+
+def with_spec(
+    command: Callable[Concatenate[Client, TrainingSpec, P], None],
+) -> Callable[Concatenate[Client, ...], None]:
+    """Gives a command the options of `spec_of` in place of its second parameter, which becomes what they describe."""
+    named = inspect.signature(spec_of).parameters
+
+    @functools.wraps(command)
+    def run(client: Client, *args: Any, **kwargs: Any) -> None:
+        spec = spec_of(**{name: kwargs.pop(name) for name in named})
+        command(client, spec, *args, **kwargs)
+
+    first, _, *own = inspect.signature(command).parameters.values()
+    # What `with_client` and typer read.
+    run.__signature__ = inspect.Signature([first, *named.values(), *own])  # type: ignore[attr-defined]
+    return run

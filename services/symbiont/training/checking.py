@@ -1,0 +1,63 @@
+"""What can be said of a job before a worker is started for it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+
+from symbiont.common.artifacts import ArtifactStore, canonical_json
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound
+from symbiont.common.resources import check_id
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.types import Failure, FailureKind, Inputs, Job, Terms
+
+
+def check_terms(terms: Terms, price: float) -> None:
+    """Checks on what terms a job is to run; InvalidArgument names the field."""
+    check_id("training_job.tenant", terms.tenant)
+    if not -100 <= terms.priority <= 100:
+        raise InvalidArgument("training_job.priority", f"{terms.priority} is not from -100 to 100")
+    budget, field = terms.budget, "training_job.budget"
+    limits = {"training_time": budget.training_seconds, "cost": budget.cost, "deadline": budget.deadline_seconds}
+    for name, value in limits.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise InvalidArgument(f"{field}.{name}", f"{value:g} is not above 0: leave it out for no limit")
+    if budget.cost is not None and not price:
+        problem = "this service has no price, so that no cost is known: set price_per_rank_hour, or give training_time"
+        raise FailedPrecondition(problem, field=f"{field}.cost", reason="NO_PRICE")
+
+
+def plan_key(spec: TrainingSpec, inputs: Inputs) -> str:
+    """Returns the digest by which a job finds the plan that was made of the same work."""
+    work = {"spec": spec.model_dump(mode="json", exclude={"model"}), "inputs": asdict(inputs)}
+    return hashlib.sha256(canonical_json(work)).hexdigest()
+
+
+def missing(artifacts: ArtifactStore, job: Job) -> Failure | None:
+    """Says what a job works on and is not there any more."""
+    return _first_failure(job, lambda kind, digest: None if artifacts.exists(kind, digest) else "it is gone")
+
+
+def whole(artifacts: ArtifactStore, job: Job) -> Failure | None:
+    """Says what a job works on and is missing or damaged; reads every byte."""
+
+    def problem(kind: str, digest: str) -> str | None:
+        try:
+            artifacts.path(kind, digest)
+        except (NotFound, IntegrityError) as exc:
+            return str(exc)
+        return None
+
+    return _first_failure(job, problem)
+
+
+def _first_failure(job: Job, problem: Callable[[str, str], str | None]) -> Failure | None:
+    spec, inputs = job.spec, job.inputs
+    works_on = [
+        (FailureKind.CONFIG, spec.base_model, "bases", inputs.base_digest),
+        (FailureKind.DATA, spec.dataset, "datasets", inputs.dataset_digest),
+        (FailureKind.DATA, spec.evaluation_dataset or "", "datasets", inputs.evaluation_dataset_digest),
+    ]
+    for failure, name, kind, digest in works_on:
+        if digest and (found := problem(kind, digest)):
+            return Failure(failure, f"{name} cannot be used: {found}; store it again, and submit the job again")
+    return None

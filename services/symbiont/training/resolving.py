@@ -1,0 +1,93 @@
+"""A spec held against the base model and the datasets that it names."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from symbiont.common.errors import InvalidArgument, NotFound
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.store import Store
+from symbiont.training.types import BaseModel, Dataset, Inputs
+
+SPEC = "training_job.spec"
+DEFAULT_MAX_TOKENS = 256
+# What LoRA changes unless told otherwise: the query and value projections, by the names that each family gives them.
+DEFAULT_TARGETS = ("query", "value", "q_lin", "v_lin")
+T = TypeVar("T")
+
+
+def resolve(
+    spec: TrainingSpec, store: Store, *, judged: bool = False, under: str = SPEC
+) -> tuple[TrainingSpec, Inputs]:
+    """Checks a spec against the base model and the datasets that it names, and fills in what depends on them.
+
+    Args:
+        judged: whether checkpoints are judged unless the spec says otherwise.
+        under: path of the spec in the request, for the fields that errors name.
+    """
+    base = _find(store.base, f"{under}.base_model", spec.base_model)
+    if base.kind != "encoder":
+        problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
+        raise InvalidArgument(f"{under}.base_model", problem, reason="NOT_AN_ENCODER")
+    dataset = _find(store.dataset, f"{under}.dataset", spec.dataset)
+    judged_by = spec.evaluation_dataset and _find(store.dataset, f"{under}.evaluation_dataset", spec.evaluation_dataset)
+    labels = _labels(spec, dataset, judged_by or None, under)
+    hyper = spec.hyperparameters
+    if hyper.max_tokens is not None and hyper.max_tokens > base.max_tokens:
+        field = f"{under}.hyperparameters.max_tokens"
+        raise InvalidArgument(field, f"{hyper.max_tokens} is over the {base.max_tokens} tokens of {spec.base_model}")
+    if spec.ranks > hyper.rows_per_step:
+        problem = f"{spec.ranks} are more than the {hyper.rows_per_step} rows of a step: some would have nothing to do"
+        raise InvalidArgument(f"{under}.ranks", problem)
+    max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, base.max_tokens)
+    evaluate = judged if hyper.evaluate_checkpoints is None else hyper.evaluate_checkpoints
+    resolved = spec.model_copy(
+        update={
+            "hyperparameters": hyper.model_copy(update={"max_tokens": max_tokens, "evaluate_checkpoints": evaluate}),
+            "classification": spec.classification and spec.classification.model_copy(update={"labels": labels}),
+            "lora": _lora(spec, base, under),
+        }
+    )
+    evaluation_digest = judged_by.digest if judged_by else ""
+    digests = base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest
+    return resolved, Inputs(*digests, base.pooling, base.quantized_digest)
+
+
+def _find(get: Callable[[str], T], field: str, name: str) -> T:
+    try:
+        return get(name.partition("/")[2])
+    except NotFound as exc:
+        raise NotFound(f"{name} does not exist", field=field) from exc
+
+
+def _labels(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, under: str) -> tuple[str, ...]:
+    given = spec.classification.labels if spec.classification else ()
+    labels = given or dataset.labels
+    if unknown := sorted(set(dataset.labels) - set(labels)):
+        raise InvalidArgument(
+            f"{under}.classification.labels", f"{spec.dataset} has the label {unknown[0]!r}, which is not among them"
+        )
+    if judged_by and (unknown := sorted(set(judged_by.labels) - set(labels))):
+        raise InvalidArgument(
+            f"{under}.evaluation_dataset",
+            f"{spec.evaluation_dataset} has the label {unknown[0]!r}, unknown to the model",
+        )
+    if not judged_by and (rare := [label for label, count in dataset.label_counts if count < 2]):
+        raise InvalidArgument(
+            f"{under}.holdout_fraction",
+            f"the label {rare[0]!r} of {spec.dataset} has one row: it cannot be held out too",
+        )
+    return labels
+
+
+def _lora(spec: TrainingSpec, base: BaseModel, under: str) -> Any:
+    if spec.lora is None:
+        return None
+    field = f"{under}.lora.target_modules"
+    targets = spec.lora.target_modules or tuple(m for m in DEFAULT_TARGETS if m in base.modules)
+    known = ", ".join(base.modules)
+    if not targets:
+        raise InvalidArgument(field, f"{spec.base_model} has no usual target; name some of: {known}")
+    if unknown := [m for m in targets if m not in base.modules]:
+        raise InvalidArgument(field, f"{spec.base_model} has no linear layers named {unknown[0]!r}; it has {known}")
+    alpha = spec.lora.alpha if spec.lora.alpha is not None else 2.0 * spec.lora.rank
+    return spec.lora.model_copy(update={"target_modules": targets, "alpha": alpha})

@@ -1,0 +1,128 @@
+"""Access to the database that every part of the store shares.
+
+SQLite (WAL, synchronous=FULL) is the default, for one controller: every write takes its one write lock first.
+PostgreSQL serves several controllers: writes that count something across rows (revisions, version numbers, places in
+use) take one advisory lock, those of a job lock its row, and `NOTIFY` tells the other controllers what is new.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError
+
+from symbiont.common.errors import FailedPrecondition, NotFound
+from symbiont.training.store.migrations import migrate
+
+POSTGRESQL = "postgresql"
+# Names of advisory locks, of NOTIFY's channel.
+REGISTRY_LOCK, MIGRATION_LOCK = 0x53594D01, 0x53594D02
+CHANNEL = "symbiont"
+# The topic of news of aliases; all others are ids of jobs.
+ALIASES = "aliases"
+
+
+class Database:
+    """Transactions and plain reads. Methods block: the service calls them from threads."""
+
+    def __init__(self, url: str) -> None:
+        """Opens a database and brings its tables up to date.
+
+        Raises:
+            FailedPrecondition: it is of a kind that is not supported, newer than this release, or too old.
+        """
+        self.url = _with_driver(url)
+        self._engine = _engine(self.url)
+        with self._engine.begin() as db:
+            if self.shared:
+                db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
+            migrate(db)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other controllers may write at the same time."""
+        return self.url.get_backend_name() == POSTGRESQL
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """A transaction that no other of its kind runs beside: it may count across rows."""
+        with self._engine.begin() as connection:
+            self._lock_registry(connection)
+            yield connection
+
+    @contextmanager
+    def _write_row(self) -> Iterator[Connection]:
+        """A transaction that locks the rows it reads to change them, by `with_for_update`."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def _lock_registry(self, db: Connection) -> None:
+        """Takes the lock of `_write` within `_write_row`; never the other way round: two could wait for each other."""
+        if self.shared:
+            db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": REGISTRY_LOCK})
+
+    def _tell(self, db: Connection, topic: str) -> None:
+        """Tells other controllers that a topic has news, when the transaction commits."""
+        if self.shared:
+            db.execute(text("SELECT pg_notify(:channel, :topic)"), {"channel": CHANNEL, "topic": topic})
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self._read() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
+    def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
+        rows = self._all(select(table).where(table.c.id == identifier))
+        if not rows:
+            raise NotFound(f"{collection}/{identifier} does not exist", field="name")
+        return rows[0]
+
+
+def _with_driver(url: str) -> URL:
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", POSTGRESQL):
+        return parsed.set(drivername=f"{POSTGRESQL}+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", POSTGRESQL):
+        name = parsed.get_backend_name()
+        raise FailedPrecondition(f"database_url: {name} is not supported: use sqlite:///file or postgresql://host/name")
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url)
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    try:
+        # A server that was restarted is noticed before a statement fails on it.
+        return create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=16)
+    except (ModuleNotFoundError, NoSuchModuleError) as exc:
+        message = "PostgreSQL needs its driver: pip install 'symbiont[postgresql]'"
+        raise FailedPrecondition(message, reason="DRIVER_MISSING") from exc
+
+
+def _configure_sqlite(connection: Any, record: object) -> None:
+    # The driver must not open transactions by itself: `_begin_immediate` does.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails under a concurrent writer; this one waits instead.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,141 @@
+"""Jobs and their events: a change of state and its event are one transaction."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from symbiont.common.errors import AlreadyExists, NotFound
+from symbiont.training import types
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.store import records, tables
+from symbiont.training.store.change import Change
+from symbiont.training.store.registry import Registry
+from symbiont.training.types import JobState, now
+
+_J = tables.jobs.c
+_ENDED = [state.value for state in JobState if state.ended]
+
+
+class JobTable(Registry):
+    """Jobs as they are created, read and listed; `_change` is how everything else changes one."""
+
+    def add_job(
+        self,
+        spec: TrainingSpec,
+        inputs: types.Inputs,
+        request_id: str,
+        request_digest: str,
+        terms: types.Terms = types.Terms(),  # noqa: B008, frozen
+        *,
+        price: float = 0.0,
+        estimated_seconds: float | None = None,
+    ) -> tuple[types.Job, bool]:
+        """Adds a job, or returns the one that the same request made before; the flag says whether it is new."""
+        with self._write() as db:
+            made = self._made_before(db, request_id, request_digest)
+            if made:
+                return made, False
+            identifier = f"job-{uuid.uuid4().hex[:12]}"
+            values = {
+                "id": identifier,
+                "request_id": request_id or None,
+                "request_digest": request_digest,
+                "state": JobState.VALIDATING.value,
+                "attempt": 0,
+                "last_seq": 0,
+                "last_event": 0,
+                "lost_in_a_row": 0,
+                "spec": spec.model_dump(mode="json", exclude_none=True),
+                "inputs": records.body(inputs),
+                "checkpoint_digest": "",
+                "model_version": "",
+                "micro_batches": spec.hyperparameters.accumulation_steps,
+                "price": price,
+                "create_time": now(),
+                "estimated_seconds": estimated_seconds,
+                **records.terms_columns(terms, spec.ranks, price),
+            }
+            db.execute(insert(tables.jobs).values(values))
+            return records.job_of(self._job_row(db, identifier)), True
+
+    def _made_before(self, db: Connection, request_id: str, digest: str) -> types.Job | None:
+        if not request_id:
+            return None
+        row = db.execute(select(tables.jobs).where(_J.request_id == request_id)).mappings().first()
+        if row is not None and row["request_digest"] != digest:
+            raise AlreadyExists(
+                f"request id {request_id!r} was used for another job: jobs/{row['id']}",
+                field="request_id",
+                reason="REQUEST_ID_REUSED",
+            )
+        return records.job_of(dict(row)) if row is not None else None
+
+    def job(self, identifier: str) -> types.Job:
+        """Returns a job."""
+        with self._read() as db:
+            return records.job_of(self._job_row(db, identifier))
+
+    def jobs(self, query: types.JobQuery, after: int | None, limit: int) -> list[tuple[int, types.Job]]:
+        """Returns jobs in the order of the query, each with its number; `after` is the number of the last one seen."""
+        c = _J
+        select_jobs = select(tables.jobs).order_by(c.number if query.oldest_first else c.number.desc()).limit(limit)
+        if after is not None:
+            select_jobs = select_jobs.where(c.number > after if query.oldest_first else c.number < after)
+        if query.states:
+            select_jobs = select_jobs.where(c.state.in_([state.value for state in query.states]))
+        if query.model:
+            select_jobs = select_jobs.where(c.spec["model"].as_string() == f"models/{query.model}")
+        return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]
+
+    def count_by_state(self) -> dict[JobState, int]:
+        """Returns how many jobs are in each state."""
+        query = select(_J.state, func.count().label("count")).group_by(_J.state)
+        counted = {row["state"]: row["count"] for row in self._all(query)}
+        return {state: counted.get(state.value, 0) for state in JobState}
+
+    def events(self, job: str, after: int, limit: int = 500) -> list[types.Event]:
+        """Returns events of a job after an id, in order."""
+        c = tables.events.c
+        query = select(tables.events).where(c.job == job, c.id > after).order_by(c.id).limit(limit)
+        return [records.event_of(row) for row in self._all(query)]
+
+    def delete_dataset(self, identifier: str) -> types.Dataset:
+        """Removes a dataset from the registry.
+
+        Raises:
+            NotFound: no such dataset.
+            FailedPrecondition: a job that has not ended works on it.
+        """
+        with self._write() as db:
+            dataset = self.dataset(identifier)
+            query = select(_J.id, _J.inputs).where(_J.state.not_in(_ENDED))
+            rows = db.execute(query).mappings()
+            users = [row["id"] for row in rows if dataset.digest in _datasets_of(row["inputs"])]
+            self._remove_dataset(db, dataset, users)
+            return dataset
+
+    @contextmanager
+    def _change(self, identifier: str) -> Iterator[Change]:
+        """Locks a job, and writes what the block has changed when it ends; an error in it leaves all as it was."""
+        with self._write_row() as db:
+            change = Change(db, self._job_row(db, identifier, lock=True))
+            yield change
+            self._flush(change)
+
+    def _flush(self, change: Change) -> None:
+        if change.flush():
+            self._tell(change.db, change.id)
+
+    def _job_row(self, db: Connection, identifier: str, *, lock: bool = False) -> dict[str, Any]:
+        query = select(tables.jobs).where(_J.id == identifier)
+        row = db.execute(query.with_for_update() if lock else query).mappings().first()
+        if row is None:
+            raise NotFound(f"jobs/{identifier} does not exist", field="name")
+        return dict(row)
+
+
+def _datasets_of(inputs: dict[str, Any]) -> set[str]:
+    return {inputs["dataset_digest"], inputs["evaluation_dataset_digest"]}

@@ -1,0 +1,187 @@
+"""What workers report, and what their loss, means for a job: a report and what it changes are one transaction."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, insert, select
+
+from symbiont.common.errors import FailedPrecondition
+from symbiont.training import types
+from symbiont.training.retries import judge
+from symbiont.training.states import ACTIVE
+from symbiont.training.store import records, tables
+from symbiont.training.store.change import Change
+from symbiont.training.store.checkpoints import Checkpoints
+from symbiont.training.types import FailureKind, JobState
+
+
+class Reports(Checkpoints):
+    """Takes reports, each once, and only of the current attempt."""
+
+    # Attempts in a row that may end without a checkpoint.
+    max_lost = 5
+
+    def take(self, message: types.WorkerReport) -> types.Job:
+        """Applies one report of a worker, once.
+
+        Raises:
+            FailedPrecondition: the attempt is not the current one any more (the fence).
+        """
+        with self._change(message.job) as change:
+            row = change.row
+            if message.attempt != row["attempt"] or (change.state not in ACTIVE and message.seq > row["last_seq"]):
+                raise FailedPrecondition(
+                    f"attempt {message.attempt} of jobs/{message.job} is over (the job is {change.state}, "
+                    f"attempt {row['attempt']})",
+                    reason="ATTEMPT_FENCED",
+                )
+            if message.seq and message.seq <= row["last_seq"]:
+                return change.job
+            if change.state in ACTIVE:
+                change.set(heard_time=change.time)
+            if message.seq:
+                change.set(last_seq=message.seq)
+            self._apply(change, message.report)
+            return change.job
+
+    def lose_attempt(self, identifier: str, attempt: int, reason: str) -> types.Job | None:
+        """Records that the worker of an attempt is gone: tried again, or the end of the job.
+
+        Returns None when the attempt's last report came first, so that there is nothing to recover.
+        """
+        with self._change(identifier) as change:
+            if change.row["attempt"] != attempt or change.state not in ACTIVE:
+                return None
+            self._failed(change, types.Failure(FailureKind.INFRA, reason))
+            return change.job
+
+    def _apply(self, change: Change, report: types.Report) -> None:
+        match report:
+            case types.Hello():
+                self._recognise(change, report)
+                if change.state is JobState.STARTING:
+                    change.move(JobState.RUNNING, f"worker process {report.pid} reports")
+            case types.Progress():
+                change.set(progress=records.body(report))
+                change.record(report)
+            case types.CheckpointSaved():
+                self._add_checkpoint(change, report)
+            case types.EvaluationStarted():
+                if change.state is not JobState.CANCELLING:
+                    change.move(JobState.EVALUATING, _why_evaluating(change))
+            case types.Evaluation():
+                change.set(evaluation=records.body(report))
+                change.record(report)
+            case types.LogLine() | types.Metrics() | types.Warning():
+                change.record(report)
+            case types.Failure():
+                self._failed(change, report)
+            case types.Stopped():
+                self._go_on_later(change, "the worker stopped as asked")
+            case types.Done():
+                self._finish(change, report)
+
+    def _recognise(self, change: Change, hello: types.Hello) -> None:
+        """Binds the attempt to the first process that speaks for it: one that was launched twice must not run twice."""
+        known = change.row["worker"]
+        if known and hello.instance != known:
+            raise FailedPrecondition(
+                f"attempt {change.row['attempt']} of jobs/{change.id} is another process's: this one must stop",
+                reason="ATTEMPT_FENCED",
+            )
+        change.set(worker=hello.instance)
+
+    def _failed(self, change: Change, failure: types.Failure) -> None:
+        row = change.row
+        if change.state is JobState.CANCELLING and not row["finishing"]:
+            change.move(JobState.CANCELLED, failure.message)
+            return
+        verdict = judge(failure, row, self.max_lost)
+        if verdict.failure:
+            change.fail(verdict.failure.kind, verdict.failure.message)
+            return
+        if verdict.micro_batches != row["micro_batches"]:
+            text = f"{failure.message}; each step is computed in {verdict.micro_batches} parts from now on"
+            change.record(types.Warning("HALVED_BATCH", text))
+        lost = row["lost_in_a_row"] + (failure.kind is FailureKind.INFRA)
+        change.set(micro_batches=verdict.micro_batches, lost_in_a_row=lost)
+        self._go_on_later(change, failure.message, verdict.delay_seconds)
+
+    def _go_on_later(self, change: Change, reason: str, delay: float = 0.0) -> None:
+        """Puts a job whose worker is gone where it belongs now."""
+        finishing = change.row["finishing"]
+        if change.state is JobState.CANCELLING and not finishing:
+            change.move(JobState.CANCELLED, reason)
+        elif finishing and not change.has_checkpoint:
+            self._end_without_version(change)
+        elif change.state is JobState.PAUSING:
+            change.move(JobState.PAUSED, reason)
+        else:
+            change.set(retry_time=change.time + timedelta(seconds=delay) if delay else None)
+            change.move(JobState.RECOVERING, reason)
+
+    def _end_without_version(self, change: Change) -> None:
+        finishing = change.row["finishing"]
+        if finishing == JobState.CANCELLED:
+            change.move(JobState.CANCELLED, "there was no checkpoint yet to make a version of")
+        else:
+            why = f"{why_over(change)}, before the first checkpoint: nothing came of it"
+            change.fail(FailureKind(finishing), why)
+
+    def _finish(self, change: Change, done: types.Done) -> None:
+        finishing = change.row["finishing"]
+        if change.state is JobState.CANCELLING and not finishing:
+            change.move(JobState.CANCELLED, "the work was done already, and is dropped")
+            return
+        name = self._add_version(change, done)
+        change.set(model_version=name)
+        if not finishing:
+            change.move(JobState.SUCCEEDED, f"made {name}", name)
+        elif finishing == JobState.CANCELLED:
+            change.move(JobState.CANCELLED, f"made {name} of what was learned", name)
+        else:
+            text = f"{why_over(change)}: {name} was made of the best checkpoint"
+            change.set(failure=records.body(types.Failure(FailureKind(finishing), text)))
+            change.move(JobState.FAILED, text, name)
+
+    def _add_version(self, change: Change, done: types.Done) -> str:
+        db, row = change.db, change.row
+        # Two jobs of one model that end at once must not make the same number.
+        self._lock_registry(db)
+        model = row["spec"]["model"].removeprefix("models/")
+        if db.execute(select(tables.models).where(tables.models.c.id == model)).first() is None:
+            db.execute(insert(tables.models).values(id=model, create_time=change.time))
+        c = tables.versions.c
+        number = (db.execute(select(func.max(c.number)).where(c.model == model)).scalar() or 0) + 1
+        values = {
+            "model": model,
+            "number": number,
+            "bundle_digest": done.bundle_digest,
+            "base_model": row["spec"]["base_model"].removeprefix("bases/"),
+            "base_digest": row["inputs"]["base_digest"],
+            "tokenizer_digest": row["inputs"]["tokenizer_digest"],
+            "job": change.id,
+            "evaluation": row["evaluation"],
+            "create_time": change.time,
+        }
+        db.execute(insert(tables.versions).values(values))
+        return f"models/{model}/versions/{number}"
+
+
+def _why_evaluating(change: Change) -> str:
+    match change.row["finishing"]:
+        case "":
+            pausing = change.state is JobState.PAUSING
+            return "all steps are done" + (": there is nothing left to pause" if pausing else "")
+        case _:
+            return "the best checkpoint is judged and stored"
+
+
+def why_over(change: Change) -> str:
+    """Says why a job that may train no more may not."""
+    row = change.row
+    if row["finishing"] == FailureKind.TIMEOUT:
+        return f"the deadline of {row['budget']['deadline_seconds']:g} s after its creation has passed"
+    budget, used = row["budget"] or {}, change.job.training_seconds(change.time)
+    by_cost = budget.get("training_seconds") is None or row["max_seconds"] < budget["training_seconds"]
+    what = f"cost {budget.get('cost')}" if by_cost else f"{budget['training_seconds']:g} s of training"
+    return f"the budget of {what} is used up after {used:.0f} s with a worker"

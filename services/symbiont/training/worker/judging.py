@@ -1,0 +1,50 @@
+"""Quality on the held-out rows, at checkpoints and at the end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from symbiont.training.heads import head_for
+from symbiont.training.types import Evaluation, Metrics
+from symbiont.training.worker.network import Network, infer
+from symbiont.training.worker.task import Attempt
+
+ROWS_AT_A_TIME = 64
+
+
+class Judge:
+    """Judges the network as it is, and knows which checkpoint was the best."""
+
+    def __init__(self, network: Network, attempt: Attempt, rows: Sequence[Any], targets: Any) -> None:
+        """`rows` are arrays of token ids, `targets` what the head makes of their labels."""
+        self._network = network
+        self._head, self._settings = head_for(attempt.spec)
+        self._rows = rows
+        self._targets = targets
+        asked = attempt.spec.hyperparameters.accumulation_steps
+        # Where a worker ran out of memory, judging takes less at a time too.
+        self._rows_at_a_time = max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
+        self._latest: Evaluation | None = None
+        self.latest_digest = ""
+        self.best_digest = attempt.best_digest if attempt.best_loss is not None else ""
+        self.best_loss = attempt.best_loss
+
+    def evaluate(self) -> Evaluation:
+        """Returns the quality of the network as it is."""
+        logits = infer(self._network, self._rows, self._rows_at_a_time)
+        return self._head.evaluate(self._settings, logits, self._targets)
+
+    def judge(self, digest: str) -> float:
+        """Returns the loss of the network, which the checkpoint of this digest holds."""
+        self._latest, self.latest_digest = self.evaluate(), digest
+        loss = self._latest.loss
+        if self.best_loss is None or loss < self.best_loss:
+            self.best_digest, self.best_loss = digest, loss
+        return loss
+
+    def metrics(self, step: int) -> Metrics:
+        """Returns what the last judgement found, after a step."""
+        if self._latest is None:
+            return Metrics(step, ())
+        found = self._latest
+        values = {"accuracy": found.accuracy, "loss": found.loss, "macro_f1": found.macro_f1}
+        return Metrics(step, tuple((f"evaluation_{name}", value) for name, value in values.items()))
