@@ -144,8 +144,13 @@ class Bench:
         plan_seconds = time.monotonic() - started
         job = self._client.create_training_job(spec)
         peak = Peak(self._folder / "jobs", job)
-        with watched(peak.look) as during:
-            list(self._client.watch_training_job(job.name))
+        try:
+            with watched(peak.look) as during:
+                list(self._client.watch_training_job(job.name))
+        except KeyboardInterrupt:
+            # A worker outlives its service.
+            self._client.cancel_training_job(job.name)
+            raise
         done = self._client.get_training_job(job.name)
         assert done.model_version, done
         real = done.usage.training_time.ToMilliseconds() / 1000

@@ -84,24 +84,22 @@ class Drill:
         # Of a whole run, and of its steps alone, in seconds.
         self.duration = self.training = 0.0
 
-    def start(self) -> None:
-        """Starts everything and trains twice undisturbed."""
+    def start(self, undisturbed: int = 2) -> None:
+        """Starts everything and trains a few times undisturbed."""
         self.suite.tokenization.start()
         self.suite.training.start()
         self.suite.register(save_base(self.suite.folder / "tiny"))
         self.suite.upload("rows", csv_of(labelled_rows(64)))
         # The first makes the graph of the base too, and takes longer than any other.
         digests = set()
-        for _ in range(2):
+        for _ in range(undisturbed):
             began = time.monotonic()
             job = self._submit()
             assert self.suite.states(job)[-1] == "SUCCEEDED", self.suite.get(job).failure
             self.duration = time.monotonic() - began
             digests.add(self.suite.weights_digest(job))
-            times = [
-                e.time.ToNanoseconds() / 1e9 for e in self.suite.events(job) if e.WhichOneof("event") == "progress"
-            ]
-            self.training = times[-1] - times[0]
+            steps = [e for e in self.suite.events(job) if e.WhichOneof("event") == "progress"]
+            self.training = (steps[-1].time.ToNanoseconds() - steps[0].time.ToNanoseconds()) / 1e9
         (self.reference,) = digests
 
     def stop(self) -> None:

@@ -167,3 +167,56 @@ def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.Mo
     assert run(attempt) == plain
     (said,) = [line.text for line in run.of(types.LogLine) if "convert the base" in line.text]
     assert said.startswith("hosts will convert the base themselves: ")
+
+
+@pytest.mark.parametrize(("batch", "accumulation", "parts"), [(8, 1, 2), (4, 2, 2), (4, 2, 8), (2, 4, 3)])
+def test_a_step_in_parts_learns_what_a_step_at_once_does(run: Run, batch: int, accumulation: int, parts: int) -> None:
+    plain = {**HYPER, "learning_rate": 0.01}
+    lora = {"dropout": 0.0}
+    whole = load_bundle(run.artifacts, run(run.attempt(hyperparameters=plain, lora=lora)), expected_base=None)
+    hyper = {**plain, "batch_size": batch, "accumulation_steps": accumulation}
+    attempt = replace(run.attempt(hyperparameters=hyper, lora=lora), micro_batches=parts)
+    progress = len(run.of(types.Progress))
+    parted = load_bundle(run.artifacts, run(attempt), expected_base=None)
+    last = run.of(types.Progress)
+    assert len(last) > progress
+    assert (last[-1].step, last[-1].total_steps) == (24, 24)
+    # The head's own dropout draws other numbers for parts, which moves the weights a little.
+    assert set(parted.adapter) == set(whole.adapter)
+    assert last[-1].loss == pytest.approx(last[progress - 1].loss, abs=0.2)
+
+
+def test_checkpoints_are_judged_and_the_best_is_finished_with(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 40, "learning_rate": 0.3, "evaluate_checkpoints": True, "checkpoint_interval": 2}
+    attempt = run.attempt(hyperparameters=hyper)
+    steps = iter(range(1, 1000))
+    digest = run(attempt, lambda: Command.FINISH if next(steps) == 31 else Command.GO)
+    saved = run.of(types.CheckpointSaved)
+    assert saved[-1].step == 31
+    best = min(saved, key=lambda s: s.evaluation_loss)
+    (evaluation,) = run.of(types.Evaluation)
+    assert evaluation.loss == pytest.approx(best.evaluation_loss)
+    metrics = [dict(m.values) for m in run.of(types.Metrics) if "evaluation_loss" in dict(m.values)]
+    assert [m["evaluation_loss"] for m in metrics] == [s.evaluation_loss for s in saved]
+    # Another worker that is only to finish makes the same bundle of it.
+    run.reports.clear()
+    later = replace(attempt, checkpoint_digest=saved[-1].digest, best_digest=best.digest, finish=True)
+    assert run(later) == digest
+    assert run.of(types.Progress) == []
+    assert any(line.text == f"finishing with step {best.step}" for line in run.of(types.LogLine))
+
+
+def test_what_is_to_be_dropped_makes_no_checkpoint(run: Run) -> None:
+    steps = iter(range(1, 100))
+    with pytest.raises(StopRequested):
+        run(run.attempt(), lambda: Command.DROP if next(steps) == 3 else Command.GO)
+    assert run.of(types.CheckpointSaved) == []
+
+
+def test_a_latest_checkpoint_that_is_damaged_gives_way_to_the_best(run: Run, artifacts: ArtifactStore) -> None:
+    attempt = run.attempt()
+    whole = run(attempt)
+    first, *_, last = run.of(types.CheckpointSaved)
+    artifacts.delete("checkpoints", last.digest)
+    assert run(replace(attempt, checkpoint_digest=last.digest, best_digest=first.digest)) == whole
+    assert any(line.text == f"resuming after step {first.step}" for line in run.of(types.LogLine))
