@@ -211,7 +211,7 @@ def peak_so_far(pid: int) -> float:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
+def bench(plan_seconds: float) -> Iterator[Bench]:
     """Starts tokenization and training on a folder of their own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -224,6 +224,7 @@ def bench() -> Iterator[Bench]:
             database_url=f"sqlite:///{folder}/symbiont.db",
             state_root=folder / "jobs",
             tokenization_address=tokenization.address,
+            plan_seconds=plan_seconds,
         )
         tokenization.start()
         training.start()
@@ -277,7 +278,7 @@ def main() -> None:
     console, cases = Console(width=160), SMALL if asked.small else CASES
     chosen = [int(number) - 1 for number in asked.jobs.split(",") if number] or range(len(cases))
     outcomes: list[tuple[str, Outcome]] = []
-    with bench() as made:
+    with bench(2 if asked.small else 20) as made:
         for _ in range(asked.rounds):
             for number in chosen:
                 name = list(cases)[number]

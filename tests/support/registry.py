@@ -1,7 +1,8 @@
 """Shortcuts to what a registry holds."""
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.training.data.datasets import Header, Upload
+from symbiont.training.data.datasets import Upload
+from symbiont.training.data.header import Header
 from symbiont.training.spec import TrainingSpec, parse_spec
 from symbiont.training.types import Dataset
 

@@ -7,7 +7,6 @@ see the store read-only, uses what is there and converts in memory where nothing
 import logging
 import tempfile
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +18,9 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound, SymbiontError, Unavailable
 from symbiont.engine.inputs import InputForm
 from symbiont.engine.openvino_encoder import GraphEncoder, LinearEnd, Probe, places
+from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.engine.runtime import HostFacts
 
-KIND = "graphs"
 # Files of an artifact.
 GRAPH, WEIGHTS, PROBES = "encoder.xml", "encoder.bin", "probes.safetensors"
 _LOG = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ def read_graph(
 
 def _find(store: ArtifactStore, base_digest: str) -> GraphEncoder | None:
     try:
-        digest = store.resolve(KIND, _identifier(base_digest))
+        digest = store.resolve(KIND, graph_id(base_digest))
     except NotFound:
         return None
     except Unavailable as exc:
@@ -149,7 +148,7 @@ def _put(store: ArtifactStore, encoder: GraphEncoder) -> None:
     }
     digest = put_graph(store, KIND, encoder.model, fields, {PROBES: save(arrays)})
     try:
-        store.tag(KIND, _identifier(encoder.facts.digest), digest)
+        store.tag(KIND, graph_id(encoder.facts.digest), digest)
     except AlreadyExists:
         # Another was faster; its graph does the same.
         store.delete(KIND, digest)
@@ -157,7 +156,3 @@ def _put(store: ArtifactStore, encoder: GraphEncoder) -> None:
 
 def _probes(arrays: dict[str, Any], starts: tuple[int, ...]) -> tuple[Probe, ...]:
     return tuple(Probe(arrays[f"{n}.ids"], start, arrays[f"{n}.hidden"]) for n, start in enumerate(starts))
-
-
-def _identifier(base_digest: str) -> str:
-    return f"{base_digest}.{version('openvino')}"

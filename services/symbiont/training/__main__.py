@@ -96,7 +96,12 @@ async def run(settings: TrainingSettings) -> None:
         settings.state_root / "quantization",
         settings.worker_threads,
     )
-    terms = PlanTerms(settings.max_concurrent_jobs, settings.worker_threads, settings.price_per_rank_hour)
+    terms = PlanTerms(
+        settings.max_concurrent_jobs,
+        settings.worker_threads,
+        settings.price_per_rank_hour,
+        settings.plan_seconds,
+    )
     planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms)
     services = [
         Registration(

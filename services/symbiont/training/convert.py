@@ -12,8 +12,7 @@ from symbiont.api.training.v1 import base_model_pb2, dataset_pb2, model_pb2, tra
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training import types
-from symbiont.training.data.datasets import Header
-from symbiont.training.releases import NewRelease
+from symbiont.training.data.header import Header
 from symbiont.training.spec import TrainingSpec, parse_spec
 
 TUNING_METHODS = (base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA)
@@ -412,7 +411,7 @@ def release_to_proto(release: types.Release) -> model_pb2.Release:
     )
 
 
-def new_release_from_proto(message: model_pb2.Release) -> NewRelease:
+def new_release_from_proto(message: model_pb2.Release) -> types.NewRelease:
     """What a caller asks to try; raises InvalidArgument when the candidate is no version's name."""
     given = message.rules
     rules = types.ReleaseRules(
@@ -422,7 +421,7 @@ def new_release_from_proto(message: model_pb2.Release) -> NewRelease:
         min_samples=given.min_samples or types.ReleaseRules.min_samples,
     )
     candidate = parse_version_name("release.candidate", message.candidate)
-    return NewRelease(candidate, message.weight, message.shadow, rules)
+    return types.NewRelease(candidate, message.weight, message.shadow, rules)
 
 
 def release_changes_from_proto(request: model_pb2.UpdateReleaseRequest) -> tuple[int | None, bool | None]:

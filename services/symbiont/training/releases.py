@@ -11,7 +11,7 @@ from symbiont.common.resources import check_id, parse_version_name
 from symbiont.training.models import check_bundle
 from symbiont.training.notifier import Notifier
 from symbiont.training.store import Store
-from symbiont.training.types import Release, ReleaseRules, ReleaseState
+from symbiont.training.types import NewRelease, Release, ReleaseRules, ReleaseState
 
 T = TypeVar("T")
 MIN_SAMPLES = range(10, 1_000_001)
@@ -25,16 +25,6 @@ class ReleaseName:
     model: str
     alias: str
     id: str = ""
-
-
-@dataclass(frozen=True)
-class NewRelease:
-    """What a caller asks to try on an alias. `candidate` is a model and the number of its version."""
-
-    candidate: tuple[str, int]
-    weight: int
-    shadow: bool
-    rules: ReleaseRules
 
 
 def parse_alias_name(field: str, name: str, *, wildcard: bool = False) -> ReleaseName:

@@ -56,6 +56,7 @@ class TrainingSettings(ServiceSettings):
         86_400, ge=0, description="how long the checkpoints of a job that has ended are kept"
     )
     collect_seconds: float = Field(30, gt=0, description="time between two collections of checkpoints of no more use")
+    plan_seconds: float = Field(20.0, gt=0, description="most time that the trial of a plan trains for")
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
 
     @model_validator(mode="after")

@@ -342,6 +342,16 @@ class ReleaseRules:
 
 
 @dataclass(frozen=True)
+class NewRelease:
+    """What a caller asks to try on an alias. `candidate` is a model and the number of its version."""
+
+    candidate: tuple[str, int]
+    weight: int
+    shadow: bool
+    rules: ReleaseRules
+
+
+@dataclass(frozen=True)
 class Release:
     """A version that is tried beside the one that an alias points at; `weight` is in percent."""
 

@@ -16,9 +16,9 @@ from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.training import types
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
-from symbiont.training.releases import NewRelease, ReleaseName, Releases, parse_alias_name, parse_release_name
+from symbiont.training.releases import ReleaseName, Releases, parse_alias_name, parse_release_name
 from symbiont.training.store import Store, tables
-from symbiont.training.types import ReleaseRules, ReleaseState
+from symbiont.training.types import NewRelease, ReleaseRules, ReleaseState
 
 ALIAS = ReleaseName("mood", "production")
 RULES = ReleaseRules(max_error_rate_increase=0.1, min_samples=50)

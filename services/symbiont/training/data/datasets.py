@@ -4,51 +4,23 @@ The stored form is `rows.jsonl`, one `{"label":...,"text":...}` a line in the or
 same digest, whatever format they came in.
 """
 
-import json
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from symbiont.common.artifacts import ArtifactStore, canonical_json
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from symbiont.common.resources import check_id
+from symbiont.training.data.header import Header
 from symbiont.training.data.readers import FILE, READERS
+from symbiont.training.data.rows import KIND, ROWS
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
-KIND = "datasets"
-ROWS = "rows.jsonl"
 MAX_TEXT_BYTES = 1 << 18
 MAX_LABELS = 1_000
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an upload says about itself."""
-
-    id: str
-    format: str
-    text_column: str
-    label_column: str
-    # Of the whole file, by which one that was cut short is told; 0 where the caller does not say.
-    byte_count: int = 0
-
-    def checked(self) -> "Header":
-        """Returns the header with its defaults filled in, or raises InvalidArgument."""
-        check_id("header.dataset_id", self.id)
-        if self.format not in READERS:
-            raise InvalidArgument("header.dataset.format", f"it must be one of {', '.join(READERS)}")
-        text, label = self.text_column or "text", self.label_column or "label"
-        if text == label:
-            raise InvalidArgument("header.dataset.label_column", f"{label!r} is the text column too")
-        if self.byte_count < 0:
-            raise InvalidArgument("header.byte_count", f"{self.byte_count} is negative")
-        return replace(self, text_column=text, label_column=label)
 
 
 class Upload:
@@ -139,14 +111,6 @@ def remove(identifier: str, store: Store, artifacts: ArtifactStore) -> None:
     dataset = store.delete_dataset(identifier)
     if all(other.digest != dataset.digest for other in store.datasets()):
         artifacts.delete(KIND, dataset.digest)
-
-
-def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[tuple[str, str]]:
-    """Yields (text, label) of a stored dataset."""
-    with (artifacts.path(KIND, digest) / ROWS).open(encoding="utf-8") as stream:
-        for line in stream:
-            row = json.loads(line)
-            yield row["text"], row["label"]
 
 
 def _text(number: int, value: Any) -> str:

@@ -13,9 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
 from symbiont.common.errors import InvalidArgument
 
 FILE = "chunk"
@@ -54,6 +51,10 @@ def read_jsonl(path: Path, text_column: str, label_column: str) -> Generator[Row
 
 def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[Row]:
     """Reads Apache Parquet, a batch of rows at a time."""
+    # A quarter of a second that only those spend who send Parquet.
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
     try:
         with pq.ParquetFile(path) as file:
             _require_columns(file.schema_arrow.names, text_column, label_column, "the file")

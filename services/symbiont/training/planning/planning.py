@@ -116,7 +116,8 @@ class Planning:
         self._folder.mkdir(parents=True, exist_ok=True)
         name = uuid.uuid4().hex[:12]
         file, log = self._folder / f"{name}.json", self._folder / f"{name}.log"
-        file.write_text(self._make_spec(Job(name, spec, inputs, JobState.QUEUED)))
+        parts = spec.hyperparameters.accumulation_steps
+        file.write_text(self._make_spec(Job(name, spec, inputs, JobState.QUEUED, micro_batches=parts)))
         failed = False
         try:
             async with aclosing(self._process(file, log, spec.ranks, company)) as process:

@@ -14,7 +14,8 @@ from symbiont.training.worker.attempt import peak_memory_bytes
 from symbiont.training.worker.network import Network
 from symbiont.training.worker.task import Attempt
 
-MOST_STEPS = 150
+# Speed is a matter of time, so this is for what would be too many numbers only.
+MOST_STEPS = 5000
 # Of one step of the trial: of larger ones it would see too few.
 STEP_SECONDS = 2.0
 # Of the one largest batch, which is computed for its memory only.

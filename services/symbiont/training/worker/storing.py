@@ -10,6 +10,7 @@ import numpy as np
 from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.training.heads import head_for
 from symbiont.training.methods import method_for
 from symbiont.training.types import Evaluation, LogLine, Report
@@ -49,6 +50,9 @@ def leave_graph(artifacts: ArtifactStore, base_digest: str, send: Send) -> None:
     Whatever goes wrong here must not cost the training that is done; a host converts the base itself then.
     """
     try:
+        if graph_id(base_digest) in artifacts.identifiers(KIND):
+            return
+        # This loads OpenVINO, which takes a second and is seldom needed.
         from symbiont.engine.openvino_stored import load_graph
 
         load_graph(artifacts, base_digest)

@@ -6,7 +6,7 @@ from typing import Any
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
-from symbiont.training.data.datasets import read_rows
+from symbiont.training.data.rows import read_rows
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Inputs
 from symbiont.training.worker.batches import split_holdout

@@ -14,7 +14,9 @@ import pytest
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
-from symbiont.training.data.datasets import KIND, Header, Upload, keep, read_rows
+from symbiont.training.data.datasets import Upload, keep
+from symbiont.training.data.header import Header
+from symbiont.training.data.rows import KIND, read_rows
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 

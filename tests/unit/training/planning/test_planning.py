@@ -1,6 +1,7 @@
 """Planning for a caller: what is refused before any work, whose turn it is, and nothing that outlives its caller."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import aclosing
@@ -96,6 +97,13 @@ async def test_one_at_a_time_and_none_without_its_caller(planning: Planning, reg
     assert list((tmp_path / "plans").iterdir()) == []
     for spec in (tiny_spec(), tiny_spec(head_only={})):
         assert registry.planned_seconds(plan_key(*resolve(spec, registry))) is None
+
+
+async def test_a_trial_computes_steps_in_as_many_parts_as_the_job(planning: Planning, tmp_path: Path) -> None:
+    async with aclosing(planning.plan(tiny_spec(hyperparameters={"batch_size": 4, "accumulation_steps": 3}))) as plan:
+        assert await anext(plan) is READING
+        (file,) = (tmp_path / "plans").glob("*.json")
+        assert json.loads(file.read_text())["micro_batches"] == 3
 
 
 async def test_where_jobs_take_every_place_it_waits_a_while_and_then_stands_back(

@@ -143,7 +143,7 @@ def test_no_text_of_the_dataset_is_in_the_bundle(run: Run) -> None:
 
 
 def _rows(run: Run, attempt: Attempt) -> list[tuple[str, str]]:
-    from symbiont.training.data.datasets import read_rows
+    from symbiont.training.data.rows import read_rows
 
     return list(read_rows(run.artifacts, attempt.inputs.dataset_digest))
 
@@ -159,11 +159,19 @@ def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.Mo
     def count(*_: object) -> None:
         networks.append(sum(type(thing) is Network for thing in gc.get_objects()))
 
+    for digest in run.artifacts.list("graphs"):
+        run.artifacts.delete("graphs", digest)
     with monkeypatch.context() as patched:
         patched.setattr(openvino_stored, "load_graph", count)
         assert run(attempt) == plain
     assert networks == [0]
+    assert run(attempt) == plain
+    # What is there is not looked at, and OpenVINO not loaded.
     monkeypatch.setitem(sys.modules, "symbiont.engine.openvino_stored", None)
+    assert run(attempt) == plain
+    assert not [line.text for line in run.of(types.LogLine) if "convert the base" in line.text]
+    for digest in run.artifacts.list("graphs"):
+        run.artifacts.delete("graphs", digest)
     assert run(attempt) == plain
     (said,) = [line.text for line in run.of(types.LogLine) if "convert the base" in line.text]
     assert said.startswith("hosts will convert the base themselves: ")
