@@ -97,7 +97,13 @@ def test_a_plan_says_what_the_job_will_take(suite: Suite) -> None:
     assert list(suite.client.list_training_jobs()) == []
     assert [suite.store.list(kind) for kind in ("checkpoints", "bundles", "graphs")] == [[], [], []]
     assert list((suite.folder / "jobs" / "planning").iterdir()) == []
+    assert left_over(suite) == []
     assert suite.probes() == []
+
+
+def left_over(suite: Suite) -> list[Path]:
+    """Returns what is in the store and is no artifact: what a trial stores goes with it."""
+    return [path for path in Path(suite.store.root).glob("*/.*") if not path.parent.name.endswith(".ids")]
 
 
 def check_texts(plan: TrainingPlan) -> None:
@@ -172,7 +178,7 @@ def test_a_caller_that_leaves_takes_the_process_along(suite: Suite) -> None:
     async def leave() -> None:
         reached = asyncio.Event()
         async with AsyncClient(suite.endpoints) as client:
-            call = client.plan_training_job(spec, progress=lambda stage: reached.set() if stage == "loading" else None)
+            call = client.plan_training_job(spec, progress=lambda stage: reached.set() if stage == "training" else None)
             task = asyncio.ensure_future(call)
             await reached.wait()
             assert len(suite.probes()) == 1
@@ -182,6 +188,7 @@ def test_a_caller_that_leaves_takes_the_process_along(suite: Suite) -> None:
 
     asyncio.run(leave())
     until_sync(lambda: suite.probes() == [])
+    assert left_over(suite) == []
     job = suite.client.create_training_job(spec)
     assert not job.HasField("estimated_time")
     suite.client.cancel_training_job(job.name)

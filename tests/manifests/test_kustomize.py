@@ -112,7 +112,8 @@ def test_every_manifest_is_reached(render: Callable[[Path], list[Document]]) -> 
     for folder in folders:
         kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
         listed |= {(folder / resource).resolve() for resource in kustomization["resources"]}
-        listed |= {(folder / e).resolve() for g in kustomization.get("configMapGenerator", ()) for e in g["envs"]}
+        for generator in kustomization.get("configMapGenerator", ()):
+            listed |= {(folder / e).resolve() for e in (*generator.get("envs", ()), *generator.get("files", ()))}
     files = {p for p in ROOT.glob("k8s/**/*") if p.is_file() and p.name not in ("kustomization.yaml", "README.md")}
     assert files <= listed
 

@@ -61,6 +61,8 @@ class SimulatedApi:
     def __init__(self) -> None:
         self.address = ""
         self.cluster = Cluster()
+        # Held while a request is answered: by whoever else changes the cluster at the same time, too.
+        self.lock = threading.RLock()
         self.requests: list[Request] = []
         # The operators whose kinds the server knows.
         self.operators = {"jobset.x-k8s.io", "kubeflow.org"}
@@ -200,7 +202,6 @@ def missing(found: re.Match[str]) -> Answer:
 def simulated_api() -> Iterator[SimulatedApi]:
     """Serves on a free port of the loopback address."""
     api = SimulatedApi()
-    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -210,7 +211,7 @@ def simulated_api() -> Iterator[SimulatedApi]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             request = Request(self.command, url.path, query, json.loads(body) if body else None)
-            with lock:
+            with api.lock:
                 self._reply(api.answer(request, self.headers.get("Authorization")))
 
         do_POST = do_DELETE = do_GET

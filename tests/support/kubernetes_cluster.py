@@ -4,6 +4,7 @@ It runs nothing: a test says what becomes of a pod. Every status is checked agai
 """
 
 import itertools
+import json
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -13,6 +14,7 @@ from support.kubernetes_schemas import Object, validate
 INDEX = "batch.kubernetes.io/job-completion-index"
 TIME = "2026-11-28T12:00:{:02}Z"
 FINISHED = ("Succeeded", "Failed")
+CHECKED: set[tuple[str, str]] = set()
 
 
 class Cluster:
@@ -47,11 +49,26 @@ class Cluster:
             self.look()
         return document
 
+    def resolve(self, address: str) -> str:
+        """Returns the pod that has an address in the DNS of the namespace."""
+        host, _, subdomain = address.partition(".")
+        service = self.objects["Service", subdomain or host]["spec"]
+        assert service["clusterIP"] == "None"
+        found = [
+            pod["metadata"]["name"]
+            for pod in self.pods()
+            if service["selector"].items() <= pod["metadata"]["labels"].items()
+            and (not subdomain or (pod["spec"]["hostname"], pod["spec"]["subdomain"]) == (host, subdomain))
+        ]
+        assert len(found) == 1, found
+        return str(found[0])
+
     # What tests say of pods.
 
     def start(self, *names: str) -> None:
-        """Has pods run, all of them by default; only those whose Secret is there can."""
-        for pod in self._chosen(names):
+        """Has pods run, by default all that wait; only those whose Secret is there can."""
+        waiting = [pod for pod in self.pods() if pod["status"]["phase"] == "Pending"]
+        for pod in self._chosen(names) if names else waiting:
             secret = next(v["secret"]["secretName"] for v in pod["spec"]["volumes"] if v["name"] == "spec")
             assert ("Secret", secret) in self.objects, f"{pod['metadata']['name']} waits for its Secret"
             self._set(pod, "Running", {"running": {}})
@@ -112,6 +129,7 @@ class Cluster:
         elif "deletionTimestamp" not in pod["metadata"]:
             seconds = pod["spec"]["terminationGracePeriodSeconds"]
             pod["metadata"] |= {"deletionTimestamp": TIME.format(58), "deletionGracePeriodSeconds": seconds}
+            # What is mounted stays, though its Secret may go before it.
             self.signals.append((pod["metadata"]["name"], "SIGTERM"))
 
     def _owned(self, owner: Object) -> list[Object]:
@@ -191,9 +209,8 @@ class Cluster:
             jobset["status"] = _jobset_status(jobset, self._owned(jobset))
         for job in self.kinds("PyTorchJob"):
             job["status"] = _pytorchjob_status(job, self._owned(job))
-        for kind in ("Job", "JobSet", "PyTorchJob"):
-            for found in self.kinds(kind):
-                validate(_plain(found))
+        for found in (*self.kinds("Job"), *self.kinds("JobSet"), *self.kinds("PyTorchJob")):
+            _check_status(found)
 
     def _judge_job(self, job: Object) -> None:
         pods = [found for found in self._owned(job) if found["kind"] == "Pod"]
@@ -206,14 +223,29 @@ class Cluster:
             job["status"] = _job_status(job, pods, status)
 
 
+def variables_of(pod: Object) -> dict[str, str]:
+    """Returns the variables of a pod's container as a node sets them: of two with one name the later one stands."""
+    found = {}
+    for entry in pod["spec"]["containers"][0]["env"]:
+        found[entry["name"]] = entry.get("value")
+        if "valueFrom" in entry:
+            path = entry["valueFrom"]["fieldRef"]["fieldPath"]
+            key = path.removeprefix("metadata.annotations['").removesuffix("']")
+            found[entry["name"]] = pod["metadata"]["annotations"][key]
+    return found
+
+
 def _blocks(owned: Object, owner: Object) -> bool:
     references = owned["metadata"]["ownerReferences"]
     return any(r["uid"] == owner["metadata"]["uid"] and r.get("blockOwnerDeletion") for r in references)
 
 
-def _plain(document: Object) -> Object:
-    """Returns a copy whose metadata fits any schema."""
-    return {**document, "metadata": {**document["metadata"], "ownerReferences": []}}
+def _check_status(document: Object) -> None:
+    """Checks a status against the schema of its kind; each once, since that takes a tenth of a second."""
+    found = document["kind"], json.dumps(document["status"])
+    if found not in CHECKED:
+        validate(document)
+        CHECKED.add(found)
 
 
 def _job_status(job: Object, pods: list[Object], before: Object) -> Object:

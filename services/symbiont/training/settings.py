@@ -28,8 +28,8 @@ class TrainingSettings(ServiceSettings):
     )
     max_attempts: int = Field(5, ge=1, description="workers lost without a checkpoint in between that end a job")
     worker_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: as many as there are cores")
-    executor: Literal["local", "ray"] = Field(
-        "local", description="where workers run: processes of this machine, or jobs of a Ray cluster"
+    executor: Literal["local", "ray", "kubernetes"] = Field(
+        "local", description="where workers run: processes of this machine, jobs of a Ray cluster, or of Kubernetes"
     )
     suite_name: str = Field(
         "symbiont", pattern="^[a-z][a-z0-9-]{0,30}$", description="begins the names of workers on a shared cluster"
@@ -39,6 +39,18 @@ class TrainingSettings(ServiceSettings):
         SecretStr(""), description="the cluster's RAY_AUTH_TOKEN; empty where it asks for none"
     )
     ray_python: str = Field("python", description="interpreter on the machines of the Ray cluster")
+    kubernetes_image: str = Field("", description="image of the workers' pods, with the same code as this service")
+    kubernetes_namespace: str = Field("", description="namespace of the workers; empty: that of this pod or kubeconfig")
+    kubernetes_context: str = Field("", description="context of the kubeconfig; empty: this pod's, or the current one")
+    kubernetes_ranks: Literal["job", "jobset", "pytorchjob"] = Field(
+        "job", description="what several ranks are: an Indexed Job, which needs no operator, a JobSet or a PyTorchJob"
+    )
+    kubernetes_secrets: list[str] = Field([], description="Secrets whose keys become variables of the workers, as JSON")
+    kubernetes_pod_template: Path | None = Field(None, description="YAML merged into each worker's pod template")
+    kubernetes_grace_seconds: int = Field(120, gt=0, description="time between SIGTERM and SIGKILL of a worker's pod")
+    kubernetes_keep_seconds: int = Field(86_400, ge=0, description="how long ended Jobs stay, their logs with them")
+    memory_per_rank: str = Field("4Gi", description="memory that a worker's pod asks for, as Kubernetes writes it")
+    gpus_per_rank: int = Field(0, ge=0, description="GPUs that a worker's pod asks for")
     cpus_per_rank: float = Field(1, gt=0, description="CPUs that a cluster sets aside for each worker process")
     worker_program: str = Field(
         "",
@@ -63,4 +75,6 @@ class TrainingSettings(ServiceSettings):
     def _workers_can_dial(self) -> Self:
         if not self.controller_address and self.address.endswith(":0"):
             raise ValueError("address takes a free port, so controller_address must say where workers reach it")
+        if self.executor == "kubernetes" and not self.kubernetes_image:
+            raise ValueError("executor is kubernetes, so kubernetes_image must name the image of the workers")
         return self

@@ -3,9 +3,37 @@
 import shlex
 
 from symbiont.training.executors import Executor
+from symbiont.training.executors.kubernetes import KubernetesExecutor
+from symbiont.training.executors.kubernetes_api import KubernetesApi
+from symbiont.training.executors.kubernetes_kinds import GANGS
+from symbiont.training.executors.kubernetes_pod import PodSettings
+from symbiont.training.executors.kubernetes_template import read_template
 from symbiont.training.executors.local import WORKER, LocalExecutor
 from symbiont.training.executors.ray import RayExecutor
 from symbiont.training.settings import TrainingSettings
+
+
+def pod_settings(settings: TrainingSettings, program: list[str]) -> PodSettings:
+    """Returns what the pods of all workers have in common."""
+    template = settings.kubernetes_pod_template
+    remote = str(settings.artifact_root).startswith("s3:")
+    return PodSettings(
+        image=settings.kubernetes_image,
+        suite=settings.suite_name,
+        program=program or PodSettings.program,
+        threads=settings.worker_threads,
+        cpus=settings.cpus_per_rank,
+        memory=settings.memory_per_rank,
+        gpus=settings.gpus_per_rank,
+        # Of a store elsewhere a pod has a cache where others have the volume.
+        artifacts=PodSettings.artifacts if remote else str(settings.artifact_root),
+        claim="" if remote else PodSettings.claim,
+        environment={"SYMBIONT_ARTIFACT_CACHE": PodSettings.artifacts} if remote else {},
+        secrets=settings.kubernetes_secrets,
+        grace_seconds=settings.kubernetes_grace_seconds,
+        keep_seconds=settings.kubernetes_keep_seconds,
+        template=read_template(template) if template else {},
+    )
 
 
 def make_executor(settings: TrainingSettings) -> Executor:
@@ -20,5 +48,11 @@ def make_executor(settings: TrainingSettings) -> Executor:
             python=settings.ray_python,
             cpus=settings.cpus_per_rank,
             program=program or None,
+        )
+    if settings.executor == "kubernetes":
+        return KubernetesExecutor(
+            KubernetesApi(context=settings.kubernetes_context, namespace=settings.kubernetes_namespace),
+            pod_settings(settings, program),
+            GANGS[settings.kubernetes_ranks],
         )
     return LocalExecutor(settings.state_root, settings.worker_threads, program or WORKER)

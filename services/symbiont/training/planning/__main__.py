@@ -8,6 +8,7 @@ ends with whoever asked for it.
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="most time to train for")
     parser.add_argument("--company", type=int, default=0, help="running jobs that leave this one no place")
     asked = parser.parse_args()
+    # What was stored for the trial is removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if asked.company:
         os.nice(BESIDE)
     # Whatever a library prints goes where the log does.

@@ -7,8 +7,9 @@ import psutil
 from symbiont.training.planning.types import Estimate
 from symbiont.training.types import Warning
 
-# Peaks of one and the same job differ by so much, relative and in bytes: where buffers end up is up to the allocator.
-SCATTER, SCATTER_BYTES = 0.06, 64 << 20
+# Peaks of one and the same job differ by so much, relative and in bytes: where buffers end up is up to the allocator,
+# and a job does more steps than a trial.
+SCATTER, SCATTER_BYTES = 0.08, 64 << 20
 CONTAINER = Path("/sys/fs/cgroup")
 GIB = 1 << 30
 

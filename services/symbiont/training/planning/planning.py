@@ -29,6 +29,8 @@ FIELD = "spec"
 PROGRAM = (sys.executable, "-m", "symbiont.training.planning")
 # Between two looks at the jobs that run, where nobody tells of their end.
 LOOK_SECONDS = 1.0
+# More than a step of a trial takes, as a rule.
+STOP_SECONDS = 3.0
 _PLANS = TypeAdapter(TrainingPlan)
 
 
@@ -165,9 +167,18 @@ class Planning:
             if not planned:
                 raise FailedPrecondition(f"the trial ended without a result ({status}); its log: {log}")
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ends a process, which is given a moment to remove what it has stored."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 def _read(said: dict[str, Any]) -> PlanStage | TrainingPlan:

@@ -158,7 +158,7 @@ async def test_a_trial_that_ends_without_a_word_is_no_plan(planning: Planning) -
         assert await anext(plan) is READING
         (child,) = children()
         child.terminate()
-        with pytest.raises(FailedPrecondition, match=r"without a result \(-15\); its log: .*\.log"):
+        with pytest.raises(FailedPrecondition, match=r"without a result \(143\); its log: .*\.log"):
             await anext(plan)
 
 
