@@ -234,6 +234,9 @@ def simulated_api() -> Iterator[SimulatedApi]:
         daemon_threads = True
         block_on_close = False
 
+        def handle_error(self, *_: object) -> None:
+            """Keeps quiet: a client that was killed resets its connections."""
+
     with Server(("127.0.0.1", 0), Handler) as server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         serving.start()

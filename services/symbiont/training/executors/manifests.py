@@ -91,7 +91,10 @@ def workload(kind: Kind, launch: Launch, settings: PodSettings) -> dict[str, Any
 
 
 def companions(kind: Kind, launch: Launch, settings: PodSettings, uid: str) -> list[dict[str, Any]]:
-    """Returns what a worker needs besides; Kubernetes removes it with the object of that uid, whose it is."""
+    """Returns what a worker needs besides, in the order in which to create it.
+
+    Kubernetes removes it with the object of that uid, to which it belongs.
+    """
     name = object_name(settings.suite, launch.name)
     # Without blockOwnerDeletion, which some clusters let only those ask for who may update the owner.
     owner = {"apiVersion": kind.api_version, "kind": kind.name, "name": name, "uid": uid}
@@ -107,7 +110,8 @@ def companions(kind: Kind, launch: Launch, settings: PodSettings, uid: str) -> l
     }
     if launch.ranks == 1 or kind in (JOBSET, PYTORCH_JOB):
         return [secret]
-    return [secret, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": _service(labels)}]
+    # The Secret last: no rank starts without it, so that each finds the Service.
+    return [{"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": _service(labels)}, secret]
 
 
 def _service(labels: Mapping[str, str]) -> dict[str, Any]:

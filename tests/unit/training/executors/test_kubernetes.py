@@ -87,6 +87,12 @@ def test_ranks_find_each_other(api: SimulatedApi, make: MakeExecutor, kind: Kind
     assert api.cluster.resolve(address) == first["metadata"]["name"] == FIRST[kind]
 
 
+def test_ranks_start_when_all_is_there(api: SimulatedApi, executor: KubernetesExecutor) -> None:
+    launch(executor, ranks=2)
+    # No pod starts without its Secret.
+    assert verbs(api) == ["POST jobs", "POST services", "POST secrets"]
+
+
 @pytest.mark.parametrize("kind", GANGS.values(), ids=GANGS)
 def test_launching_twice_changes_nothing(api: SimulatedApi, make: MakeExecutor, kind: Kind) -> None:
     launch(make(kind), ranks=2)
@@ -106,8 +112,8 @@ def test_one_that_has_ended_is_not_launched_again(api: SimulatedApi, executor: K
 
 
 def test_a_launch_that_was_cut_short_is_completed(api: SimulatedApi, executor: KubernetesExecutor) -> None:
-    api.broken["POST .*/services"] = status(500, "InternalError", "etcd has no leader")
-    with pytest.raises(Unavailable, match="answers 500 when asked to create services: etcd has no leader"):
+    api.broken["POST .*/secrets"] = status(500, "InternalError", "etcd has no leader")
+    with pytest.raises(Unavailable, match="answers 500 when asked to create secrets: etcd has no leader"):
         launch(executor, ranks=2)
     api.broken.clear()
     launch(executor, ranks=2)
