@@ -245,19 +245,8 @@ def bench(plan_seconds: float) -> Iterator[Bench]:
 
 def show(console: Console, outcomes: Sequence[tuple[str, Outcome]]) -> None:
     """Prints the table."""
-    columns = (
-        "job",
-        "steps",
-        "foretold",
-        "low to high",
-        "real",
-        "error",
-        "memory: foretold",
-        "real",
-        "plan took",
-        "load",
-    )
-    table = Table(*columns)
+    times = "foretold", "low to high", "real", "error", "foretold after"
+    table = Table("job", "steps", *times, "memory: foretold", "real", "plan took", "load of plan, job")
     for name, found in outcomes:
         seconds, memory = found.plan.training_time_seconds, found.plan.memory_bytes
         table.add_row(
@@ -291,7 +280,7 @@ def main() -> None:
             for number in chosen:
                 name = list(cases)[number]
                 outcomes.append((name, made.run(cases[name])))
-                print(f"{name}: {outcomes[-1][1].error:+.1%}", file=sys.stderr, flush=True)
+                show(Console(width=160, file=sys.stderr), outcomes[-1:])
     show(console, outcomes)
     within = sum(found.within for _, found in outcomes)
     console.print(f"{within} of {len(outcomes)} real times are in their interval, made for 8 of 10")

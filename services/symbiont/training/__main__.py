@@ -45,6 +45,9 @@ from symbiont.training.settings import TrainingSettings
 from symbiont.training.spooling import read_records
 from symbiont.training.store import Places, Store
 from symbiont.training.store.lock import ControllerLock
+from symbiont.training.tracking import Options, make_trackers
+from symbiont.training.tracking.follower import Telling
+from symbiont.training.tracking.tracking import Tracking
 from symbiont.training.types import Job, WorkerReport
 
 PACKAGE = "symbiont.training.v1"
@@ -101,8 +104,24 @@ async def run(settings: TrainingSettings) -> None:
         settings.worker_threads,
         settings.price_per_rank_hour,
         settings.plan_seconds,
+        elsewhere=settings.executor != "local",
     )
     planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms)
+    tracking = Tracking(
+        store,
+        make_trackers(
+            settings.trackers,
+            Options(
+                settings.state_root.parent,
+                settings.wandb_mode,
+                settings.wandb_project,
+                settings.mlflow_tracking_uri,
+                settings.mlflow_experiment,
+            ),
+        ),
+        Telling(owner, not store.shared),
+        lambda name: metrics.tracker_failures.labels(name).inc(),
+    )
     services = [
         Registration(
             f"{PACKAGE}.BaseModelService",
@@ -136,6 +155,7 @@ async def run(settings: TrainingSettings) -> None:
             running("scheduling", partial(controller.run, lifecycle.stopping)),
             running("leases", partial(controller.keep_leases, lifecycle.stopping)),
             running("collecting", partial(collector.run, lifecycle.stopping)),
+            running("tracking", partial(tracking.run, lifecycle.stopping)),
             running("watchers", partial(_send_home, jobs, lifecycle.stopping)),
         ]
         if store.shared:

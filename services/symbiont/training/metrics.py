@@ -12,7 +12,8 @@ from symbiont.training.types import JobState, ReleaseState
 
 
 class TrainingMetrics(ServiceMetrics):
-    """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report."""
+    """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report,
+    `tracker` an experiment tracker."""
 
     def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
         super().__init__("training")
@@ -42,6 +43,12 @@ class TrainingMetrics(ServiceMetrics):
         )
         self.attempts_lost = Counter(
             "symbiont_training_attempts_lost", "Workers lost before they had ended their job.", registry=self.registry
+        )
+        self.tracker_failures = Counter(
+            "symbiont_training_tracker_failures",
+            "Failures of experiment trackers.",
+            ["tracker"],
+            registry=self.registry,
         )
         self.dataset_rows = Counter(
             "symbiont_training_dataset_rows", "Rows of datasets stored.", registry=self.registry

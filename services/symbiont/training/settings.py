@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from symbiont.common.settings import ServiceSettings
+from symbiont.training.tracking import parse_trackers
 
 
 class TrainingSettings(ServiceSettings):
@@ -70,6 +71,21 @@ class TrainingSettings(ServiceSettings):
     collect_seconds: float = Field(30, gt=0, description="time between two collections of checkpoints of no more use")
     plan_seconds: float = Field(20.0, gt=0, description="most time that the trial of a plan trains for")
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
+    trackers: str = Field("", description="who is told of jobs besides TensorBoard, with commas between: wandb, mlflow")
+    wandb_mode: Literal["offline", "online"] = Field(
+        "offline", description="offline: into files, for `wandb sync`; online takes WANDB_API_KEY"
+    )
+    wandb_project: str = Field("symbiont", min_length=1, description="project of the runs in Weights & Biases")
+    mlflow_tracking_uri: str = Field(
+        "sqlite:///.symbiont/mlflow.db", min_length=1, description="MLflow's server, database or folder"
+    )
+    mlflow_experiment: str = Field("symbiont", min_length=1, description="experiment of the runs in MLflow")
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_are_here(cls, words: str) -> str:
+        parse_trackers(words)
+        return words
 
     @model_validator(mode="after")
     def _workers_can_dial(self) -> Self:

@@ -19,6 +19,7 @@ from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 from symbiont.training.checking import plan_key
 from symbiont.training.notifier import Notifier, first_of
+from symbiont.training.planning import remarks
 from symbiont.training.planning.types import TrainingPlan
 from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
@@ -40,6 +41,7 @@ class Terms:
 
     `places` are those of jobs, `threads` a worker's (0: as many as there are cores), `price` is that of a rank and
     hour (0: none). A trial trains for at most `seconds`, and waits for a place for at most `patience` seconds.
+    `elsewhere`: workers run on other machines than the service, where a trial runs.
     """
 
     places: int = 1
@@ -47,6 +49,7 @@ class Terms:
     price: float = 0.0
     seconds: float = 20.0
     patience: float = 20.0
+    elsewhere: bool = False
 
 
 class Planning:
@@ -92,10 +95,13 @@ class Planning:
         await asyncio.to_thread(self._store.add_plan, plan_key(spec, inputs), seconds.value)
         get_logger().info("planned", seconds=seconds.value, low=seconds.low, high=seconds.high)
         price = self._terms.price * spec.ranks / 3600
-        return replace(plan, cost=seconds.times(price)) if price else plan
+        warnings = (*plan.warnings, *remarks.of_place(elsewhere=self._terms.elsewhere))
+        return replace(plan, cost=seconds.times(price) if price else None, warnings=warnings)
 
     async def _company(self) -> int:
-        """Returns how many jobs run, when they leave no place; else 0."""
+        """Returns how many jobs run here, when they leave no place; else 0."""
+        if self._terms.elsewhere:
+            return 0
         running = len(await asyncio.to_thread(self._store.active))
         return running if running >= self._terms.places else 0
 

@@ -65,3 +65,10 @@ def of_company(jobs: int) -> Iterator[Warning]:
             f"measured beside {jobs} running job{'s' if jobs > 1 else ''}, by processor time: how well it spreads over "
             "the threads of a free machine is a guess, hence the wide interval",
         )
+
+
+def of_place(*, elsewhere: bool) -> Iterator[Warning]:
+    """Says when what was tried is not the machine that will train."""
+    if elsewhere:
+        text = "tried on the machine of the training service, and workers run elsewhere: a faster machine takes less"
+        yield Warning("TRIED_ELSEWHERE", text)

@@ -1,12 +1,12 @@
-"""The durable state of the training service: registry, queue, jobs with their events, checkpoints, plans."""
+"""The durable state of training: registry, queue, jobs with their events, checkpoints, plans, what is tracked."""
 
-from symbiont.training.store.plans import Plans
 from symbiont.training.store.queue import ActiveJob, Places
+from symbiont.training.store.tracked import News, Tracked
 
-__all__ = ["ActiveJob", "Places", "Store"]
+__all__ = ["ActiveJob", "News", "Places", "Store"]
 
 
-class Store(Plans):
+class Store(Tracked):
     """All of it. Each of the classes that it is made of holds one part and has a file of its own."""
 
     def __init__(self, url: str, max_lost: int = 5) -> None:

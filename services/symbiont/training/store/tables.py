@@ -138,6 +138,22 @@ events = _table(
     C("body", JSON, nullable=False),
 )
 
+# Jobs that a tracker has still something to hear of; a row goes when its job has ended and all is told.
+tracked = _table(
+    "tracked",
+    C("tracker", String(32), primary_key=True),
+    # No foreign key: rows are added under the registry's lock, where no lock of a job may be waited for.
+    C("job", _ID, primary_key=True),
+    # Its last event that was told.
+    C("event", Integer, nullable=False),
+    # The controller that tells it, and until when the others leave it to it.
+    C("owner", String(128), nullable=False),
+    C("lease_time", Utc),
+)
+
+# The number of the newest job that each tracker has, or had, a row for.
+trackers = _table("trackers", C("name", String(32), primary_key=True), C("number", Integer, nullable=False))
+
 models = _table("models", C("id", _ID, primary_key=True), C("create_time", Utc, nullable=False))
 
 versions = _table(

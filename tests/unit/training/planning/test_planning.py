@@ -124,6 +124,12 @@ async def test_where_jobs_take_every_place_it_waits_a_while_and_then_stands_back
         assert child.nice() == psutil.Process().nice()
 
 
+async def test_jobs_elsewhere_take_no_place_here(make: Callable[..., Planning], registry: Store) -> None:
+    start_job(registry)
+    async with aclosing(make(elsewhere=True).plan(tiny_spec())) as plan:
+        assert await anext(plan) is READING
+
+
 async def test_a_place_that_becomes_free_is_taken(
     make: Callable[..., Planning], registry: Store, notifier: Notifier
 ) -> None:

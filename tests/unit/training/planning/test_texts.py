@@ -69,5 +69,7 @@ def test_what_is_said_of_the_rows() -> None:
 
 def test_what_is_said_of_the_plan_itself() -> None:
     said = [*remarks.of_sample(10, 100), *remarks.of_ranks(4, 2), *remarks.of_company(1)]
-    assert [warning.code for warning in said] == ["SAMPLED", "RANKS_ASSUMED", "BESIDE_JOBS"]
+    said += remarks.of_place(elsewhere=True)
+    assert [warning.code for warning in said] == ["SAMPLED", "RANKS_ASSUMED", "BESIDE_JOBS", "TRIED_ELSEWHERE"]
     assert [*remarks.of_sample(10, 10), *remarks.of_ranks(1, 2), *remarks.of_company(0)] == []
+    assert [*remarks.of_place(elsewhere=False)] == []
