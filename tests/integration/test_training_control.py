@@ -83,25 +83,40 @@ def test_a_job_that_was_paused_learns_the_same(suite: Suite, client: Client, who
     assert suite.weights_digest(job) == whole
 
 
-def test_two_ranks_pause_on_the_same_step_lose_one_and_learn_the_same(suite: Suite, client: Client, whole: str) -> None:
-    alone = suite.create(hyperparameters=LONG, model="models/ranks", ranks=2).name
-    assert suite.states(alone)[-1] == "SUCCEEDED", suite.get(alone).failure
+@pytest.fixture(scope="module")
+def two_ranks(suite: Suite) -> str:
+    """A run of two ranks that nobody disturbed."""
+    job = suite.create(hyperparameters=LONG, model="models/ranks", ranks=2).name
+    assert suite.states(job)[-1] == "SUCCEEDED", suite.get(job).failure
+    return job
+
+
+def test_two_ranks_pause_on_the_same_step_and_learn_the_same(
+    suite: Suite, client: Client, whole: str, two_ranks: str
+) -> None:
     job = suite.create(hyperparameters=LONG, model="models/ranks", ranks=2).name
     suite.worker(job, 1)
     client.pause_training_job(job)
     until_sync(lambda: state(suite, job) == "PAUSED")
     client.resume_training_job(job)
-    suite.worker(job, 2)
-    mark = suite.folder / "jobs" / job.removeprefix("jobs/") / "attempt-2/worker-1.json"
+    assert suite.states(job)[-4:] == ["STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"], suite.get(job).failure
+    assert suite.weights_digest(job) == suite.weights_digest(two_ranks)
+    # As many rows a step, in another order of addition: the losses follow each other.
+    reference = next(j for j in client.list_training_jobs(model="whole"))
+    one, two = (last_progress(suite, name) for name in (reference.name, two_ranks))
+    assert two.step == one.step
+    assert two.loss == pytest.approx(one.loss, rel=0.25, abs=0.05)
+
+
+@pytest.mark.drill
+def test_two_ranks_lose_one_and_learn_the_same(suite: Suite, two_ranks: str) -> None:
+    job = suite.create(hyperparameters=LONG, model="models/ranks", ranks=2).name
+    suite.worker(job, 1)
+    mark = suite.folder / "jobs" / job.removeprefix("jobs/") / "attempt-1/worker-1.json"
     psutil.Process(int(json.loads(mark.read_text())["pid"])).kill()
     states = suite.states(job)
     assert states[-5:] == ["RECOVERING", "STARTING", "RUNNING", "EVALUATING", "SUCCEEDED"], suite.get(job).failure
-    assert suite.weights_digest(job) == suite.weights_digest(alone)
-    # As many rows a step, in another order of addition: the losses follow each other.
-    reference = next(j for j in client.list_training_jobs(model="whole"))
-    one, two = (last_progress(suite, name) for name in (reference.name, alone))
-    assert two.step == one.step
-    assert two.loss == pytest.approx(one.loss, rel=0.25, abs=0.05)
+    assert suite.weights_digest(job) == suite.weights_digest(two_ranks)
 
 
 def last_progress(suite: Suite, job: str) -> pb.Progress:
@@ -169,6 +184,7 @@ def test_a_tenant_has_its_own_places_and_priorities_decide(suite: Suite, client:
     assert suite.get(first).model_version == ""
     until_sync(lambda: not suite.get(first).checkpoints)
     assert state(suite, low) == "QUEUED"
+    # Before the other two, so that no place becomes free for it.
     for job in (low, high, other):
         client.cancel_training_job(job)
     for job in (first, low, high, other):
@@ -188,6 +204,7 @@ def test_what_a_worker_printed_is_read(suite: Suite, client: Client) -> None:
     assert list(client.list_training_events(job, after_event_id=3)) == events[3:]
 
 
+@pytest.mark.drill
 def test_a_worker_that_was_cut_off_is_refused_when_it_returns(tmp_path: Path, suite: Suite, whole: str) -> None:
     # Trained anew for each folder, tokenizers differ; the same base gives the same weights.
     base = suite.folder / "tiny"

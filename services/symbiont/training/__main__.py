@@ -59,7 +59,14 @@ async def run(settings: TrainingSettings) -> None:
     lock = ControllerLock(settings.database_url)
     store, artifacts = Store(settings.database_url, settings.max_attempts), ArtifactStore(settings.artifact_root)
     metrics = TrainingMetrics(store.count_by_state)
-    jobs = Jobs(store, artifacts, notifier, price_per_rank_hour=settings.price_per_rank_hour)
+    jobs = Jobs(
+        store,
+        artifacts,
+        notifier,
+        price_per_rank_hour=settings.price_per_rank_hour,
+        succeeded=metrics.compare_with_plan,
+        lost=metrics.attempts_lost.inc,
+    )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 
     def make_spec(job: Job) -> str:

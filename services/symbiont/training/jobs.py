@@ -26,6 +26,7 @@ from symbiont.training.types import (
     FailureKind,
     Job,
     JobQuery,
+    JobState,
     Stopped,
     Terms,
     WorkerReport,
@@ -41,8 +42,18 @@ class Jobs:
     """The jobs of the registry. Database work runs in threads, notifications on the event loop."""
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, notifier: Notifier, *, price_per_rank_hour: float = 0.0
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        notifier: Notifier,
+        *,
+        price_per_rank_hour: float = 0.0,
+        succeeded: Callable[[Job], None] = lambda job: None,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """`succeeded` is called once for each job that does, `lost` for each worker that is."""
+        self._succeeded = succeeded
+        self._lost = lost
         self._store = store
         self._artifacts = artifacts
         self._notifier = notifier
@@ -107,7 +118,12 @@ class Jobs:
 
     async def take(self, message: WorkerReport) -> Job:
         """Applies a worker's report."""
-        return await self._change_job(message.job, partial(self._store.take, message), wake=_changes_much(message))
+        before = (await self.get(message.job)).state if isinstance(message.report, Done) else None
+        job = await self._change_job(message.job, partial(self._store.take, message), wake=_changes_much(message))
+        # A last word that is said again changes nothing.
+        if before not in (None, job.state) and job.state is JobState.SUCCEEDED:
+            self._succeeded(job)
+        return job
 
     async def claim(self, owner: str, lease_seconds: float, places: Places) -> Job | None:
         """Gives the next job that waits a place, and commits the intent to launch it; None where there is none.
@@ -125,7 +141,10 @@ class Jobs:
 
     async def lose_attempt(self, identifier: str, attempt: int, reason: str) -> Job | None:
         """Records that a worker is gone; None when its last report came first."""
-        return await self._change_job(identifier, partial(self._store.lose_attempt, identifier, attempt, reason))
+        job = await self._change_job(identifier, partial(self._store.lose_attempt, identifier, attempt, reason))
+        if job:
+            self._lost()
+        return job
 
     async def is_stray(self, identifier: str, attempt: int) -> bool:
         """Whether a worker is of an older attempt, or of a job that ended so long ago that it should be gone."""

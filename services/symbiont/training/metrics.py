@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.training.types import JobState, ReleaseState
+from symbiont.training.types import Job, JobState, ReleaseState
 
 
 class TrainingMetrics(ServiceMetrics):
@@ -65,6 +65,11 @@ class TrainingMetrics(ServiceMetrics):
         for state in ReleaseState:
             self.releases.labels(state.value)
         self.promotions = Counter("symbiont_training_promotions", "Aliases set.", registry=self.registry)
+
+    def compare_with_plan(self, job: Job) -> None:
+        """Counts how far the time of a job that succeeded was from its plan, where it had one."""
+        if job.estimated_seconds:
+            self.estimate_error.observe(abs(job.used_seconds / job.estimated_seconds - 1))
 
 
 class _JobsByState(Collector):

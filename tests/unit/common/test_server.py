@@ -1,11 +1,11 @@
 """A service begins as NOT_SERVING and stops by draining."""
 
 import asyncio
-import os
-import signal
 import socket
-from contextlib import asynccontextmanager
-from typing import Any
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -19,14 +19,37 @@ from symbiont.common.settings import ServiceSettings
 NAME = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 
-class Slow(model_pb2_grpc.ModelServiceServicer):
-    def __init__(self) -> None:
-        self.entered, self.leave = asyncio.Event(), asyncio.Event()
+# Signals go to a process of its own: one that went wrong here would end the tests. It says what happens, and its one
+# call is answered when a line comes in.
+SERVICE = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
+from symbiont.common.log import configure_logging
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.server import Lifecycle, Registration, run_server
+from symbiont.common.settings import ServiceSettings
 
-    async def GetModel(self, request: Any, context: Any) -> Any:
-        self.entered.set()
-        await self.leave.wait()
+configure_logging("info", "json", "training")
+
+class Slow(model_pb2_grpc.ModelServiceServicer):
+    async def GetModel(self, request, context):
+        print("called", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         return model_pb2.Model(name="drained")
+
+@asynccontextmanager
+async def part():
+    print("entered", flush=True)
+    yield
+    print("left", flush=True)
+
+settings = ServiceSettings(address=sys.argv[1], metrics_address="127.0.0.1:0", drain_seconds=30)
+name = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+service = Registration(name, Slow(), model_pb2_grpc.add_ModelServiceServicer_to_server)
+asyncio.run(run_server(settings, ServiceMetrics("training"), Lifecycle(), [service], [part()]))
+print("ended", flush=True)
+"""
 
 
 def free_port() -> int:
@@ -35,38 +58,54 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def registration(servicer: Slow) -> Registration:
+def registration() -> Registration:
+    servicer = model_pb2_grpc.ModelServiceServicer()
     return Registration(NAME, servicer, model_pb2_grpc.add_ModelServiceServicer_to_server)
 
 
-async def test_sigterm_turns_health_then_drains_then_leaves_the_background() -> None:
-    servicer, lifecycle, order = Slow(), Lifecycle(), []
-    settings = ServiceSettings(address=f"127.0.0.1:{free_port()}", drain_seconds=30)
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A service in a process, and its address."""
+    address = f"127.0.0.1:{free_port()}"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVICE, address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    yield address, process
+    process.kill()
+    process.communicate()
 
-    @asynccontextmanager
-    async def part() -> Any:
-        order.append("entered")
-        yield
-        order.append("left")
 
-    running = asyncio.create_task(
-        run_server(settings, ServiceMetrics("training"), lifecycle, [registration(servicer)], [part()])
-    )
-    async with grpc.aio.insecure_channel(settings.address) as channel:
+async def test_sigterm_turns_health_then_drains_then_leaves_the_background(
+    service: tuple[str, subprocess.Popen[str]],
+) -> None:
+    address, process = service
+    assert process.stdin
+    assert process.stdout
+
+    async def said() -> str:
+        return str(await asyncio.to_thread(process.stdout.readline))
+
+    async with grpc.aio.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME), wait_for_ready=True)
         while (await watch.read()).status != SERVING:
             pass
+        assert await said() == "entered\n"
         call = model_pb2_grpc.ModelServiceStub(channel).GetModel(model_pb2.GetModelRequest(name="models/x"))
         answer = asyncio.ensure_future(call)
-        await servicer.entered.wait()
-        os.kill(os.getpid(), signal.SIGTERM)
+        assert await said() == "called\n"
+        process.terminate()
         assert (await watch.read()).status != SERVING
-        assert order == ["entered"]
-        servicer.leave.set()
+        process.stdin.write("\n")
+        process.stdin.flush()
         assert (await answer).name == "drained"
-        await asyncio.wait_for(running, 5)
-    assert order == ["entered", "left"]
+    assert [await said(), await said()] == ["left\n", "ended\n"]
+    assert await asyncio.to_thread(process.wait, 10) == 0
 
 
 async def test_two_services_cannot_share_a_port() -> None:
@@ -75,4 +114,4 @@ async def test_two_services_cannot_share_a_port() -> None:
         taken.listen()
         settings = ServiceSettings(address=f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(RuntimeError, match="bind"):
-            await run_server(settings, ServiceMetrics("training"), Lifecycle(), [registration(Slow())])
+            await run_server(settings, ServiceMetrics("training"), Lifecycle(), [registration()])

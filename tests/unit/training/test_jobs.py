@@ -101,6 +101,23 @@ async def test_watchers_see_every_event_once_and_can_resume(jobs: Jobs, registry
     assert await jobs.events(job.id, 2, 3) == first[2:5]
 
 
+async def test_a_success_and_a_lost_worker_are_counted_once(registry: Store, artifacts: ArtifactStore) -> None:
+    said: list[object] = []
+    jobs = Jobs(
+        registry, artifacts, Notifier(), succeeded=lambda job: said.append(job.state), lost=lambda: said.append("lost")
+    )
+    job = await start(jobs)
+    for _ in range(2):
+        await jobs.lose_attempt(job, 1, "its process is gone")
+    assert said == ["lost"]
+    await jobs.claim("me", 60, Places(10))
+    evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
+    reports = [types.Hello(2), types.EvaluationStarted(), evaluation, types.Done("b" * 64), types.Done("b" * 64)]
+    for seq, report in zip((0, 1, 2, 3, 3), reports, strict=True):
+        await jobs.take(WorkerReport(job, 2, seq, report))
+    assert said == ["lost", JobState.SUCCEEDED]
+
+
 async def test_a_watch_ends_when_the_service_stops(jobs: Jobs) -> None:
     job = await jobs.create(tiny_spec(), "")
     watcher = asyncio.create_task(collect(jobs.watch(job.id, 0)))

@@ -95,13 +95,11 @@ class WorkerServicer(rpc.WorkerServiceServicer):
 
     async def _take(self, report: types.WorkerReport) -> None:
         try:
-            job = await self._jobs.take(report)
+            await self._jobs.take(report)
         except FailedPrecondition:
             self._metrics.reports_fenced.inc()
             raise
         self._metrics.reports.labels(type(report.report).__name__).inc()
-        if isinstance(report.report, types.Done) and job.state is types.JobState.SUCCEEDED and job.estimated_seconds:
-            self._metrics.estimate_error.observe(abs(job.used_seconds / job.estimated_seconds - 1))
         if isinstance(report.report, types.Progress):
             self._metrics.tokens_per_second.set(report.report.tokens_per_second)
 

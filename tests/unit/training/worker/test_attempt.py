@@ -89,7 +89,7 @@ def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
     assert evaluation.accuracy >= 0.8
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4, 7, 23])
+@pytest.mark.parametrize("stop_after", [1, 7, 23])
 def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, stop_after: int) -> None:
     attempt = run.attempt()
     whole = run(attempt)
