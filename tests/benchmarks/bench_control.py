@@ -105,15 +105,19 @@ def creating(suite: Suite, measures: Measures, count: int) -> None:
     measures.add("create p99", *(create(i) for i in range(count)))
     with ThreadPoolExecutor(8) as pool:
         measures.add("create, 8 callers p99", *pool.map(create, range(count)))
-    for job in suite.jobs.ListTrainingJobs(pb.ListTrainingJobsRequest(page_size=1000)).training_jobs:
-        if job.state not in (pb.JOB_STATE_CANCELLED, pb.JOB_STATE_FAILED, pb.JOB_STATE_SUCCEEDED):
+    for job in open_jobs(suite):
+        try:
             suite.jobs.CancelTrainingJob(pb.CancelTrainingJobRequest(name=job.name))
+        except grpc.RpcError as exc:
+            # Those that have a worker may have been ended by it.
+            if exc.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
     until_sync(lambda: not open_jobs(suite), 120)
 
 
 def open_jobs(suite: Suite) -> list[pb.TrainingJob]:
     states = [pb.JobState.Value(f"JOB_STATE_{state}") for state in JobState if not state.ended]
-    return list(suite.jobs.ListTrainingJobs(pb.ListTrainingJobsRequest(states=states)).training_jobs)
+    return list(suite.jobs.ListTrainingJobs(pb.ListTrainingJobsRequest(states=states, page_size=1000)).training_jobs)
 
 
 def starting_and_recovering(suite: Suite, measures: Measures, rounds: int) -> None:
@@ -170,10 +174,15 @@ async def main():
                 told = True
                 ready.release()
     tasks = [asyncio.create_task(watch(i)) for i in range(each)]
+    everyone = asyncio.gather(*tasks)
     for _ in range(each):
-        await ready.acquire()
-    print("ready", flush=True)
-    await asyncio.gather(*tasks)
+        waiting = asyncio.ensure_future(ready.acquire())
+        await asyncio.wait([waiting, everyone], return_when=asyncio.FIRST_COMPLETED)
+        if everyone.done():
+            break
+    else:
+        print("ready", flush=True)
+    await everyone
     print(*late, flush=True)
 asyncio.run(main())
 """

@@ -54,6 +54,9 @@ def build_server(
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             # Each service bounds its answers by what it takes on, and says so by the field at fault.
             ("grpc.max_send_message_length", -1),
+            # By itself gRPC refuses, by lot, calls of a burst of more than a thousand.
+            ("grpc.server.max_pending_requests", settings.max_concurrent_calls),
+            ("grpc.server.max_pending_requests_hard_limit", settings.max_concurrent_calls),
             # Two processes on one port would each get half of the calls: an address in use is an error instead.
             ("grpc.so_reuseport", 0),
             # Callers keep idle connections alive with pings; be as patient as they are.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.server import SERVING, Lifecycle, Registration, run_server
+from symbiont.common.server import SERVING, Lifecycle, Registration, build_server, run_server
 from symbiont.common.settings import ServiceSettings
 
 NAME = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -106,6 +107,30 @@ async def test_sigterm_turns_health_then_drains_then_leaves_the_background(
         assert (await answer).name == "drained"
     assert [await said(), await said()] == ["left\n", "ended\n"]
     assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+class Quick(model_pb2_grpc.ModelServiceServicer):
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        return model_pb2.Model(name=request.name)
+
+
+async def test_of_a_burst_no_call_is_refused() -> None:
+    settings, lifecycle = ServiceSettings(address=f"127.0.0.1:{free_port()}", max_concurrent_calls=4096), Lifecycle()
+    service = Registration(NAME, Quick(), model_pb2_grpc.add_ModelServiceServicer_to_server)
+    server = build_server(settings, ServiceMetrics("training"), lifecycle, [service])
+    server.add_insecure_port(settings.address)
+    await server.start()
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(settings.address, options=options) for _ in range(20)]
+    try:
+        await asyncio.gather(*(channel.channel_ready() for channel in channels))
+        request = model_pb2.GetModelRequest(name="models/x")
+        calls = [model_pb2_grpc.ModelServiceStub(channels[i % 20]).GetModel(request) for i in range(3000)]
+        assert {answer.name for answer in await asyncio.gather(*calls)} == {"models/x"}
+    finally:
+        for channel in channels:
+            await channel.close()
+        await server.stop(None)
 
 
 async def test_two_services_cannot_share_a_port() -> None:
