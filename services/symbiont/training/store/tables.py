@@ -106,7 +106,9 @@ jobs = _table(
     # When the worker was last heard of, and which process it is.
     C("heard_time", Utc),
     C("worker", String(64), nullable=False, server_default=""),
-    Index("jobs_in_queue", "state", "priority", "number"),
+    # With all that a look asks of jobs that wait, so that it reads no rows.
+    Index("jobs_in_queue", "state", "priority", "number", "tenant", "retry_time"),
+    Index("jobs_by_deadline", "state", "finishing", "deadline"),
 )
 
 checkpoints = _table(
