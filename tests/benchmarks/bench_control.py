@@ -7,6 +7,7 @@ those that the service puts into them: on one machine they share a clock with th
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -214,10 +215,12 @@ class Speaker:
             self._changed.notify_all()
 
     def _messages(self) -> Iterator[worker_pb2.WorkerMessage]:
-        sent = 0
+        # Real workers begin at different times, and so do their heartbeats.
+        sent, patience = 0, 5 * random.random()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda sent=sent: len(self._said) > sent, 5)
+                self._changed.wait_for(lambda sent=sent: len(self._said) > sent, patience)
+                patience = 5
                 new, sent = self._said[sent:], len(self._said)
             yield from new or [worker_pb2.WorkerMessage(job=self._job, attempt=1, heartbeat=worker_pb2.Heartbeat())]
 

@@ -36,7 +36,8 @@ class LocalExecutor:
     def launch(self, launch: Launch) -> None:
         """Starts a process for each rank."""
         folder = self._folder(launch.name)
-        if self._running(launch.name):
+        # Looking through all processes is for what may have been launched before.
+        if (folder / SPEC).exists() and self._running(launch.name):
             return
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{SPEC}"

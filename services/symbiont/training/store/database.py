@@ -6,8 +6,9 @@ use) take one advisory lock, those of a job lock its row, and `NOTIFY` tells the
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select, text
@@ -36,6 +37,8 @@ class Database:
         """
         self.url = _with_driver(url)
         self._engine = _engine(self.url)
+        # SQLite lets a writer try again and again, later each time: of many threads the unlucky wait for a second.
+        self._turn: AbstractContextManager[object] = nullcontext() if self.shared else Lock()
         with self._engine.begin() as db:
             if self.shared:
                 db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
@@ -53,14 +56,14 @@ class Database:
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         """A transaction that no other of its kind runs beside: it may count across rows."""
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             self._lock_registry(connection)
             yield connection
 
     @contextmanager
     def _write_row(self) -> Iterator[Connection]:
         """A transaction that locks the rows it reads to change them, by `with_for_update`."""
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             yield connection
 
     def _lock_registry(self, db: Connection) -> None:
