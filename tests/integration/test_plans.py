@@ -1,6 +1,7 @@
 """Plans by the real services: what they say of known rows, and what they leave behind."""
 
 import asyncio
+import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.service import ServiceProcess
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1.training_job_pb2 import TrainingPlan
+from symbiont.cli.app import main
 from symbiont.client import AsyncClient, Client, InvalidArgumentError, NotFoundError, training_spec
 from symbiont.client.channels import Endpoints
 from symbiont.common.artifacts import ArtifactStore
@@ -191,3 +193,18 @@ def test_a_caller_that_leaves_takes_the_process_along(suite: Suite) -> None:
     assert not job.HasField("estimated_time")
     suite.client.cancel_training_job(job.name)
     until_sync(lambda: list((suite.folder / "jobs" / "planning").iterdir()) == [])
+
+
+def test_the_command_prints_it(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--training-address", suite.training.address]
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "mood", "--dataset", "rows", "--base", "tiny", "--epochs", "1", *where])
+    assert not ended.value.code
+    out = capsys.readouterr().out
+    assert out.splitlines()[:4] == STAGES
+    for word in ("training time", "memory", "cost", "steps", "recommended", "123", "LABELS_CONTRADICT"):
+        assert word in out
+    with pytest.raises(SystemExit):
+        main(["plan", "mood", "--dataset", "rows", "--base", "tiny", "--epochs", "0", *where])
+    assert "--epochs: " in capsys.readouterr().err
+    assert all(text not in json.dumps(suite.training.events()) for text, _ in ROWS)

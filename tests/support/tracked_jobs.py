@@ -8,6 +8,8 @@ from typing import Any
 from support.registry import tiny_spec
 from symbiont.training import types
 from symbiont.training.store import Store
+from symbiont.training.tracking import Run
+from symbiont.training.tracking.reading import Steps
 from symbiont.training.types import Event, EventBody, Inputs, Job, JobState, StateChange, WorkerReport
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,3 +128,13 @@ def accumulator(folder: Path) -> Any:
         warnings.simplefilter("ignore")
         accumulated.Reload()
     return accumulated
+
+
+def tell(run: Run, events: list[Event]) -> None:
+    """Tells a run what it has not recorded yet."""
+    steps = Steps()
+    for event in events:
+        step = steps.after(event)
+        if event.id > run.position:
+            run.record(event, step)
+    run.flush()

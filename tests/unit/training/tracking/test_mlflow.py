@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 
-from support.tracked_jobs import LABELS, START, evaluation, job, judged, numbered, progress, state
+from support.tracked_jobs import LABELS, START, evaluation, job, judged, numbered, progress, state, tell
 from symbiont.training import types
-from symbiont.training.tracking import Run
 from symbiont.training.tracking.mlflow import EVENT, JOB, METRICS, MLflow
-from symbiont.training.tracking.reading import Steps
-from symbiont.training.types import Event, JobState
+from symbiont.training.types import JobState
 
 EVENTS = numbered(
     state(JobState.STARTING),
@@ -31,15 +29,6 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     # Where its artifacts would be.
     monkeypatch.chdir(tmp_path)
     return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-def tell(run: Run, events: list[Event]) -> None:
-    steps = Steps()
-    for event in events:
-        step = steps.after(event)
-        if event.id > run.position:
-            run.record(event, step)
-    run.flush()
 
 
 def client(uri: str) -> Any:

@@ -10,13 +10,11 @@ import psutil
 import pytest
 
 from support import wandb_history
-from support.tracked_jobs import LABELS, START, evaluation, job, numbered, progress, state
+from support.tracked_jobs import LABELS, START, evaluation, job, numbered, progress, state, tell
 from symbiont.training import types
-from symbiont.training.tracking import Run
-from symbiont.training.tracking.reading import Steps
 from symbiont.training.tracking.wandb import STEP, WandB
 from symbiont.training.tracking.wandb_files import BLOCK, HEADER, position, records
-from symbiont.training.types import Event, JobState
+from symbiont.training.types import JobState
 
 TESTS = Path(__file__).parents[3]
 EVENTS = numbered(
@@ -36,14 +34,6 @@ def wandb(tmp_path: Path) -> Iterator[WandB]:
     yield tracker
     tracker.close()
     assert not [child for child in psutil.Process().children(recursive=True) if "wandb" in child.name()]
-
-
-def tell(run: Run, events: list[Event]) -> None:
-    steps = Steps()
-    for event in events:
-        step = steps.after(event)
-        if event.id > run.position:
-            run.record(event, step)
 
 
 def test_a_run_is_written_and_can_be_read(wandb: WandB, tmp_path: Path) -> None:
