@@ -192,6 +192,8 @@ def test_a_caller_that_leaves_takes_the_process_along(suite: Suite) -> None:
     job = suite.client.create_training_job(spec)
     assert not job.HasField("estimated_time")
     suite.client.cancel_training_job(job.name)
+    # A job that runs would have the next plan wait.
+    until_sync(lambda: suite.client.get_training_job(job.name).HasField("end_time"))
     until_sync(lambda: list((suite.folder / "jobs" / "planning").iterdir()) == [])
 
 

@@ -193,7 +193,8 @@ def test_two_ranks_meet_on_two_nodes_and_stop_together(cluster: RayCluster, work
 
 def test_when_a_rank_fails_the_other_is_ended(cluster: RayCluster, workers: Workers) -> None:
     executor, name = workers.executor(cpus=1, grace_seconds=1), WorkerName("job-one-fails", 1)
-    spec = {"seconds": [FOREVER, 0], "status": [0, 7], "stubborn": True}
+    # They meet first: a rank that is ended before it could tell of itself would be waited for in vain.
+    spec = {"seconds": [FOREVER, 0], "status": [0, 7], "stubborn": True, "all_reduce": True}
     folder = workers.launch(executor, name, ranks=2, **spec)
     told = workers.begun(folder, ranks=2)
     assert "rank 1 has ended with status 7" in workers.ended(executor, name)
