@@ -3,10 +3,13 @@
 `make drill` runs this in full: python -m drill --runs 30 --seed 0
 """
 
+import os
 import random
+import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +25,7 @@ from support.training_suite import Suite
 from support.waiting import until_sync
 from symbiont.api.training.v1 import training_job_pb2
 from symbiont.client import Client, Endpoints, Limits
+from symbiont.training.fork_server import SINGLE, ForkServer
 
 TESTS = Path(__file__).parents[1]
 HYPER = training_job_pb2.Hyperparameters(epochs=24, batch_size=4, checkpoint_interval=20, learning_rate=0.01)
@@ -76,8 +80,8 @@ class Drill:
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = random.Random(seed)
         self.plan = folder / "plan"
-        program = f"{sys.executable} -m drill.worker"
-        self.suite = Suite(folder, DrilledController, worker_program=program, drill_plan=self.plan)
+        self.fork_server = ForkServer(f"symbiont-drill-{uuid.uuid4().hex}")
+        self.suite = Suite(folder, DrilledController, fork_server=self.fork_server.name, drill_plan=self.plan)
         self.client = Client(Endpoints(training=self.suite.training.address), Limits(patience=60))
         self.count = 0
         self.reference = ""
@@ -86,6 +90,12 @@ class Drill:
 
     def start(self, undisturbed: int = 2) -> None:
         """Starts everything and trains a few times undisturbed."""
+        self.forking = subprocess.Popen(
+            [sys.executable, "-m", "drill.worker", self.fork_server.name],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **SINGLE, "PYTHONPATH": str(TESTS)},
+        )
+        until_sync(self.fork_server.ready, 60)
         self.suite.tokenization.start()
         self.suite.training.start()
         self.suite.register(save_base(self.suite.folder / "tiny"))
@@ -108,6 +118,8 @@ class Drill:
         self.suite.channel.close()
         for service in (self.suite.training, self.suite.tokenization):
             service.stop()
+        with self.forking:
+            self.forking.terminate()
 
     def run(self, fault: str) -> Outcome:
         """Trains while a fault happens, and looks at what came of it."""
@@ -194,8 +206,8 @@ class Drill:
         part = f"/{job.removeprefix('jobs/')}/attempt-"
         found = []
         for process in psutil.process_iter(["cmdline"]):
-            command = process.info["cmdline"] or []
-            if "--spec" in command and any(part in argument for argument in command):
+            command = " ".join(process.info["cmdline"] or [])
+            if "--spec" in command and part in command:
                 found.append(process)
         return found
 

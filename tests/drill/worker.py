@@ -1,10 +1,11 @@
-"""The real worker, with points at which a fault may be planned."""
+"""The real worker, with points at which a fault may be planned; as a program, the fork server of such workers."""
 
 from pathlib import Path
 from typing import Any
 
 from drill.faults import Point, after, before
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.training.fork_server import __main__ as forking
 from symbiont.training.worker import __main__ as worker
 from symbiont.training.worker.clients import ControllerLink
 
@@ -39,4 +40,7 @@ def put(self: ArtifactStore, kind: str, *args: Any, **kwargs: Any) -> str:
 ArtifactStore.put = put  # type: ignore[method-assign]
 ControllerLink.send = after(Point("worker-report-spooled"), send)  # type: ignore[method-assign]
 worker.last_word = before(Point("worker-last-word"), worker.last_word)
-worker.main()
+
+if __name__ == "__main__":
+    # The points are there before the first fork, and each fork passes them for itself.
+    forking.main()

@@ -50,10 +50,8 @@ class Suite:
 
     def probes(self) -> list[psutil.Process]:
         """Returns the processes that try jobs out."""
-        children = psutil.Process(self.training.process.pid).children()
-        # Workers that have ended are nobody until the service looks at them.
-        living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-        return [child for child in living if "symbiont.training.planning" in child.cmdline()]
+        commands = [(process, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
+        return [process for process, command in commands if "planning --spec " + str(self.folder) in command]
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from support.waiting import until_sync
 from symbiont.api.training.v1 import dataset_pb2
 from symbiont.api.training.v1 import training_job_pb2 as pb
 from symbiont.client import Client, Endpoints, job_budget
+from symbiont.training.fork_server import ForkServer
 
 TESTS = Path(__file__).parents[1]
 HYPER = pb.Hyperparameters
@@ -396,3 +397,29 @@ def test_a_dataset_that_goes_while_a_job_waits(suite: Suite, client: Client) -> 
     assert "datasets/passing cannot be used: it is gone; store it again" in failure.message
     client.delete_dataset("passing")
     assert [d.name for d in client.list_datasets()] == ["datasets/rows"]
+
+
+def test_the_forks_of_a_service_learn_what_its_programs_do(tmp_path: Path) -> None:
+    suite = Suite(tmp_path, warm_workers=True)
+    suite.tokenization.start()
+    suite.training.start()
+    (own,) = psutil.Process(suite.training.process.pid).children()
+    server = ForkServer(own.cmdline()[-1])
+    suite.register(save_base(tmp_path / "tiny"))
+    suite.upload("rows", csv_of(labelled_rows(64)))
+    # At first there is nothing to fork from yet: the job need not wait for it.
+    jobs = [suite.create(model="models/cold").name]
+    parents = [suite.worker(jobs[0], 1).ppid()]
+    assert suite.states(jobs[0])[-1] == "SUCCEEDED"
+    until_sync(server.ready, 60)
+    jobs.append(suite.create(model="models/warm", hyperparameters=HYPER(epochs=300)).name)
+    parents.append(suite.worker(jobs[1], 1).ppid())
+    suite.jobs.CancelTrainingJob(pb.CancelTrainingJobRequest(name=jobs[1]))
+    assert parents == [suite.training.process.pid, own.pid]
+    jobs[1] = suite.create(model="models/warm").name
+    assert suite.states(jobs[1])[-1] == "SUCCEEDED"
+    assert len({suite.weights_digest(job) for job in jobs}) == 1
+    suite.channel.close()
+    assert suite.training.stop() == 0
+    assert suite.tokenization.stop() == 0
+    assert not own.is_running()

@@ -5,6 +5,7 @@
 
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,14 +14,17 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
 
 from support.postgres import postgres
 from support.service import ServiceProcess
 from support.tiny import csv_of, labelled_rows, save_base
+from support.tracked_jobs import StoredJob
 from support.training_suite import Suite
 from support.waiting import until_sync
 from symbiont.api.training.v1 import model_pb2, training_job_pb2, training_job_pb2_grpc
 from symbiont.training.store import Store
+from symbiont.training.types import Inputs
 
 TESTS = Path(__file__).parents[1]
 JOBS = 200 if os.environ.get("SYMBIONT_PROOFS") == "whole" else 24
@@ -97,6 +101,8 @@ def test_every_job_runs_once_though_a_controller_is_killed(tmp_path: Path, url: 
         suite.tokenization.stop()
         suite.channel.close()
     examine(url, names, tmp_path / "runs")
+    said = {event["event"] for service in (suite.training, second) for event in service.events()}
+    assert said & {"unexpected error", "background work failed and begins again"} == set()
 
 
 def examine(url: str, names: list[str], runs: Path) -> None:
@@ -117,6 +123,23 @@ def examine(url: str, names: list[str], runs: Path) -> None:
     print(f"{len(jobs)} jobs, each one version; {owners} attempts, {len(through)} of their workers heard the end")
     assert owners <= len(jobs) + PLACES
     assert all(job.owner == "" for job in store.active())
+    store.close()
+
+
+def test_the_end_of_a_job_waits_for_counting_before_it_locks_the_job(url: str) -> None:
+    """Whoever counts may touch the job: two that wait for each other would be ended by the database."""
+    store = Store(url)
+    job = StoredJob(store, Inputs("a" * 64, "b" * 64, "c" * 64, "", "mean")).start()
+    with store._write() as db:
+        taking = threading.Thread(target=job.finish)
+        taking.start()
+        waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        until_sync(lambda: db.execute(waiting).scalar() == 1)
+        update = text("UPDATE jobs SET heard_time = heard_time WHERE id = :id")
+        db.execute(text("SET LOCAL lock_timeout = '5s'"))
+        assert db.execute(update, {"id": job.id}).rowcount == 1
+    taking.join()
+    assert store.job(job.id).model_version
     store.close()
 
 

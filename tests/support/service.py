@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from support.waiting import until_sync
+from symbiont.training.fork_server import ForkServer
 
 
 def free_port() -> int:
@@ -16,6 +18,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@cache
+def fork_server() -> ForkServer:
+    """Returns that of which all workers are forks, unless a test says otherwise; ends with this process."""
+    started = ForkServer()
+    until_sync(started.ready, 60)
+    return started
 
 
 class ServiceProcess:
@@ -26,6 +36,8 @@ class ServiceProcess:
         self.address = f"127.0.0.1:{free_port()}"
         self.metrics_address = f"127.0.0.1:{free_port()}"
         self.log = folder / f"{name}.log"
+        if name == "training" and not {"fork_server", "worker_program", "warm_workers"} & settings.keys():
+            settings["fork_server"] = fork_server().name
         values = {"address": self.address, "metrics_address": self.metrics_address, **settings}
         self._environment = os.environ | {f"SYMBIONT_{key.upper()}": str(value) for key, value in values.items()}
         self._command = [sys.executable, "-m", f"symbiont.{name}"]

@@ -23,7 +23,7 @@ from symbiont.training.collector import Collector
 from symbiont.training.controller import Controller, Rules
 from symbiont.training.convert import reports_from_records, worker_spec_to_json
 from symbiont.training.executors import WorkerName
-from symbiont.training.executors.choosing import make_executor
+from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
 from symbiont.training.jobs import Jobs
 from symbiont.training.listening import listen
@@ -83,7 +83,8 @@ async def run(settings: TrainingSettings) -> None:
         settings.poll_seconds,
         settings.lease_seconds,
     )
-    executor = make_executor(settings)
+    fork_server = make_fork_server(settings)
+    executor = make_executor(settings, fork_server)
 
     def left_behind(name: WorkerName) -> Sequence[WorkerReport]:
         # Elsewhere, what a worker has left is out of sight.
@@ -113,7 +114,7 @@ async def run(settings: TrainingSettings) -> None:
         settings.plan_seconds,
         elsewhere=settings.executor != "local",
     )
-    planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms)
+    planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
     tracking = Tracking(
         store,
         make_trackers(
@@ -170,6 +171,8 @@ async def run(settings: TrainingSettings) -> None:
         await run_server(settings, metrics, lifecycle, services, background)
     finally:
         await tokenization.close()
+        if fork_server:
+            fork_server.close()
         store.close()
         lock.release()
 

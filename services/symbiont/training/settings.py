@@ -57,6 +57,12 @@ class TrainingSettings(ServiceSettings):
         "",
         description="command that gets --spec and --attempt in place of this Python's symbiont worker, as in a shell",
     )
+    warm_workers: bool = Field(
+        True, description="keep a process with torch loaded, to fork local workers from: a step 7 s sooner, for 470 MB"
+    )
+    fork_server: str = Field(
+        "", description="name of such a process that several services share (python -m symbiont.training.fork_server)"
+    )
     start_timeout_seconds: float = Field(
         30, gt=0, description="time for a worker to report first; more where it may have to wait for room, as on ray"
     )

@@ -1,6 +1,7 @@
 """The executor that the settings choose."""
 
 import shlex
+import sys
 
 from symbiont.training.executors import Executor
 from symbiont.training.executors.kubernetes import KubernetesExecutor
@@ -10,6 +11,7 @@ from symbiont.training.executors.kubernetes_pod import PodSettings
 from symbiont.training.executors.kubernetes_template import read_template
 from symbiont.training.executors.local import WORKER, LocalExecutor
 from symbiont.training.executors.ray import RayExecutor
+from symbiont.training.fork_server import ForkServer
 from symbiont.training.settings import TrainingSettings
 
 
@@ -36,7 +38,14 @@ def pod_settings(settings: TrainingSettings, program: list[str]) -> PodSettings:
     )
 
 
-def make_executor(settings: TrainingSettings) -> Executor:
+def make_fork_server(settings: TrainingSettings) -> ForkServer | None:
+    """Returns that from which workers and plans are forked, which is started here unless it runs already."""
+    if not settings.warm_workers or settings.executor != "local" or sys.platform != "linux":
+        return None
+    return ForkServer(settings.fork_server)
+
+
+def make_executor(settings: TrainingSettings, fork_server: ForkServer | None = None) -> Executor:
     """Returns where workers run; nothing is called yet."""
     program = shlex.split(settings.worker_program)
     if settings.executor == "ray":
@@ -55,4 +64,7 @@ def make_executor(settings: TrainingSettings) -> Executor:
             pod_settings(settings, program),
             GANGS[settings.kubernetes_ranks],
         )
-    return LocalExecutor(settings.state_root, settings.worker_threads, program or WORKER)
+    # A program of somebody else's is started as it is.
+    return LocalExecutor(
+        settings.state_root, settings.worker_threads, program or WORKER, None if program else fork_server
+    )

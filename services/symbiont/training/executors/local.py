@@ -2,23 +2,27 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
+from symbiont.common.errors import Unavailable
 from symbiont.common.threads import QUIET
 from symbiont.training.executors import Launch, WorkerName, WorkerSignal, WorkerStatus
+from symbiont.training.fork_server import ForkServer
 
 SPEC = "spec.json"
 # Where the worker keeps what the controller has not acknowledged.
 SPOOL = "spool.bin"
 # Names the file in which the worker says which process it is, before it loads anything heavy.
 MARK_VARIABLE = "SYMBIONT_WORKER_MARK"
+_SPEC = re.compile(rf" --spec (/.*/([^/]+)/attempt-(\d+)/{re.escape(SPEC)}) --attempt")
 WORKER = (sys.executable, "-m", "symbiont.training.worker")
 _SIGNALS = {WorkerSignal.TERMINATE: signal.SIGTERM, WorkerSignal.KILL: signal.SIGKILL}
 
@@ -26,15 +30,24 @@ _SIGNALS = {WorkerSignal.TERMINATE: signal.SIGTERM, WorkerSignal.KILL: signal.SI
 class LocalExecutor:
     """Keeps each attempt's spec, and each rank's log and mark, in `{root}/{job}/attempt-{n}/`."""
 
-    def __init__(self, root: Path, threads: int, program: Sequence[str] = WORKER) -> None:
-        """`threads` are a worker's, shared by its ranks; `program` is what gets `--spec` and `--attempt`."""
+    def __init__(
+        self, root: Path, threads: int, program: Sequence[str] = WORKER, fork_server: ForkServer | None = None
+    ) -> None:
+        """`threads` are a worker's, shared by its ranks; `program` is what gets `--spec` and `--attempt`.
+
+        With a `fork_server` workers are its forks whenever it can fork, and else, the `program`.
+        """
         self._root = root.absolute()
         self._threads = threads or os.cpu_count() or 1
         self._program = tuple(program)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._fork_server = fork_server
+        # Those that this one has started itself.
+        self._children: dict[WorkerName, list[subprocess.Popen[bytes]]] = {}
 
     def launch(self, launch: Launch) -> None:
         """Starts a process for each rank."""
+        # Nobody asks again for those that have done their work.
+        self._reap(list(self._children))
         folder = self._folder(launch.name)
         # Looking through all processes is for what may have been launched before.
         if (folder / SPEC).exists() and self._running(launch.name):
@@ -44,11 +57,16 @@ class LocalExecutor:
         temporary.write_text(launch.spec_json)
         temporary.rename(folder / SPEC)
         port = _free_port() if launch.ranks > 1 else 0
-        for rank in range(launch.ranks):
-            self._start(launch, folder, rank, port)
+        try:
+            for rank in range(launch.ranks):
+                self._start(launch, folder, rank, port)
+        except Unavailable:
+            # Some ranks without the others would wait for ever.
+            self.signal(launch.name, WorkerSignal.KILL)
+            raise
 
     def _start(self, launch: Launch, folder: Path, rank: int, port: int) -> None:
-        command = [*self._program, "--spec", str(folder / SPEC), "--attempt", str(launch.name.attempt)]
+        arguments = ["--spec", str(folder / SPEC), "--attempt", str(launch.name.attempt)]
         environment = {
             **QUIET,
             **os.environ,
@@ -62,15 +80,25 @@ class LocalExecutor:
             environment |= {"RANK": str(rank), "WORLD_SIZE": str(launch.ranks)}
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         with _log(folder, rank).open("ab") as log:
+            if self._fork_server:
+                forked = self._fork_server.fork("worker", arguments, environment, log.fileno(), log.fileno())
+                if forked:
+                    # How it ends is told by its mark, as of a worker that was adopted.
+                    forked.connection.close()
+                    return
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                [*self._program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
-        self._children[child.pid] = child
+        self._children.setdefault(launch.name, []).append(child)
 
     def probe(self, name: WorkerName) -> WorkerStatus:
         """Looks for the processes of the marks; pid and start time must both agree."""
-        # Reaping first: a child that has ended would otherwise stay in the process table as a zombie.
-        self._children = {pid: child for pid, child in self._children.items() if child.poll() is None}
+        self._reap([name])
         marks = [_read_mark(path) for path in sorted(self._folder(name).glob("worker*.json"))]
         written = [mark for mark in marks if mark is not None]
         if not written:
@@ -115,6 +143,13 @@ class LocalExecutor:
         """Returns the file in which a worker leaves what the controller has not acknowledged."""
         return self._folder(name) / SPOOL
 
+    def _reap(self, names: Iterable[WorkerName]) -> None:
+        """Looks after children that have ended: they would stay in the process table as zombies."""
+        for name in names:
+            living = [child for child in self._children.pop(name, []) if child.poll() is None]
+            if living:
+                self._children[name] = living
+
     def _folder(self, name: WorkerName) -> Path:
         return self._root / name.job / f"attempt-{name.attempt}"
 
@@ -124,13 +159,13 @@ class LocalExecutor:
     def _workers(self) -> Iterator[tuple[WorkerName, psutil.Process]]:
         """Yields the processes whose command line names a spec under this root."""
         for process in psutil.process_iter(["cmdline", "status"]):
-            command = process.info["cmdline"] or []
-            if "--spec" not in command[:-1] or process.info["status"] == psutil.STATUS_ZOMBIE:
-                continue
-            spec = Path(command[command.index("--spec") + 1])
-            folder = spec.parent
-            if folder.parent.parent == self._root and folder.name.startswith("attempt-"):
-                yield WorkerName(folder.parent.name, int(folder.name.removeprefix("attempt-"))), process
+            # That of a fork is one string, whatever spaces the path may have.
+            named = _SPEC.search(" ".join(process.info["cmdline"] or []))
+            if named and process.info["status"] != psutil.STATUS_ZOMBIE:
+                spec, job, attempt = named.groups()
+                name = WorkerName(job, int(attempt))
+                if Path(spec) == self._folder(name) / SPEC:
+                    yield name, process
 
 
 def leave_mark(path: Path) -> None:

@@ -1,13 +1,11 @@
 """Plans a job for a caller: checks, a place, a process that tries the job out, and a note of what it foretold."""
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailabl
 from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 from symbiont.training.checking import plan_key
+from symbiont.training.fork_server import ForkServer
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.planning import remarks
+from symbiont.training.planning.process import start
 from symbiont.training.planning.types import TrainingPlan
 from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
@@ -27,11 +27,8 @@ from symbiont.training.store import Store
 from symbiont.training.types import Inputs, Job, JobState, PlanStage
 
 FIELD = "spec"
-PROGRAM = (sys.executable, "-m", "symbiont.training.planning")
 # Between two looks at the jobs that run, where nobody tells of their end.
 LOOK_SECONDS = 1.0
-# More than a step of a trial takes, as a rule.
-STOP_SECONDS = 3.0
 _PLANS = TypeAdapter(TrainingPlan)
 
 
@@ -61,14 +58,24 @@ class Planning:
     """
 
     def __init__(
-        self, store: Store, notifier: Notifier, make_spec: Callable[[Job], str], folder: Path, terms: Terms
+        self,
+        store: Store,
+        notifier: Notifier,
+        make_spec: Callable[[Job], str],
+        folder: Path,
+        terms: Terms,
+        fork_server: ForkServer | None = None,
     ) -> None:
-        """`make_spec` renders what a worker is told; spec and log of the process go to `folder`."""
+        """`make_spec` renders what a worker is told; spec and log of the process go to `folder`.
+
+        With a `fork_server` the process is a fork, as the job's would be.
+        """
         self._store = store
         self._notifier = notifier
         self._make_spec = make_spec
         self._folder = folder.absolute()
         self._terms = terms
+        self._fork_server = fork_server
         self._busy = asyncio.Lock()
 
     async def plan(self, spec: TrainingSpec) -> AsyncGenerator[PlanStage | TrainingPlan]:
@@ -140,7 +147,7 @@ class Planning:
                 log.unlink(missing_ok=True)
 
     async def _process(self, file: Path, log: Path, ranks: int, company: int) -> AsyncGenerator[dict[str, Any]]:
-        command = [*PROGRAM, "--spec", str(file), "--seconds", str(self._terms.seconds), "--company", str(company)]
+        arguments = ["--spec", str(file), "--seconds", str(self._terms.seconds), "--company", str(company)]
         threads = max((self._terms.threads or os.cpu_count() or 1) // ranks, 1)
         environment = {
             **QUIET,
@@ -150,41 +157,19 @@ class Planning:
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",
         }
-        with log.open("wb") as stream:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stream,
-                env=environment,
-                # A plan is one line.
-                limit=1 << 24,
-            )
-        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        process = await start(self._fork_server, arguments, environment, log)
         try:
             planned = False
-            async for line in process.stdout:
-                said = json.loads(line)
+            async for said in process.said():
                 planned = "plan" in said
                 yield said
-            status = await process.wait()
+            status = await process.status()
             if status == -signal.SIGKILL:
                 raise FailedPrecondition("the trial was killed, likely for its memory: lower batch_size or max_tokens")
             if not planned:
                 raise FailedPrecondition(f"the trial ended without a result ({status}); its log: {log}")
         finally:
-            await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ends a process, which is given a moment to remove what it has stored."""
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+            await process.end()
 
 
 def _read(said: dict[str, Any]) -> PlanStage | TrainingPlan:

@@ -55,9 +55,13 @@ class Database:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        """A transaction that no other of its kind runs beside: it may count across rows."""
+        """A transaction that no other of its kind runs beside: it may count across rows, and lock them.
+
+        The lock comes before those of rows. A transaction that took it later would wait for one that waits for its row.
+        """
         with self._turn, self._engine.begin() as connection:
-            self._lock_registry(connection)
+            if self.shared:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": REGISTRY_LOCK})
             yield connection
 
     @contextmanager
@@ -65,11 +69,6 @@ class Database:
         """A transaction that locks the rows it reads to change them, by `with_for_update`."""
         with self._turn, self._engine.begin() as connection:
             yield connection
-
-    def _lock_registry(self, db: Connection) -> None:
-        """Takes the lock of `_write` within `_write_row`; never the other way round: two could wait for each other."""
-        if self.shared:
-            db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": REGISTRY_LOCK})
 
     def _tell(self, db: Connection, topic: str) -> None:
         """Tells other controllers that a topic has news, when the transaction commits."""

@@ -118,9 +118,12 @@ class JobTable(Registry):
             return dataset
 
     @contextmanager
-    def _change(self, identifier: str) -> Iterator[Change]:
-        """Locks a job, and writes what the block has changed when it ends; an error in it leaves all as it was."""
-        with self._write_row() as db:
+    def _change(self, identifier: str, *, alone: bool = False) -> Iterator[Change]:
+        """Locks a job, and writes what the block has changed when it ends; an error in it leaves all as it was.
+
+        `alone` is for a change that also counts across rows.
+        """
+        with self._write() if alone else self._write_row() as db:
             change = Change(db, self._job_row(db, identifier, lock=True))
             yield change
             self._flush(change)

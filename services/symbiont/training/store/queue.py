@@ -109,7 +109,7 @@ class Queue(Steering):
 
     def renew(self, owner: str, lease_seconds: float) -> None:
         """Prolongs the leases of a controller."""
-        with self._write() as db:
+        with self._write_row() as db:
             mine = _IS_ACTIVE & (_J.owner == owner)
             db.execute(update(tables.jobs).where(mine).values(lease_time=self._lease_time(db, lease_seconds)))
 

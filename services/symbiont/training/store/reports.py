@@ -26,7 +26,8 @@ class Reports(Checkpoints):
         Raises:
             FailedPrecondition: the attempt is not the current one any more (the fence).
         """
-        with self._change(message.job) as change:
+        # Two jobs of one model that end at once must not make versions of the same number.
+        with self._change(message.job, alone=isinstance(message.report, types.Done)) as change:
             row = change.row
             if message.attempt != row["attempt"] or (change.state not in ACTIVE and message.seq > row["last_seq"]):
                 raise FailedPrecondition(
@@ -145,8 +146,6 @@ class Reports(Checkpoints):
 
     def _add_version(self, change: Change, done: types.Done) -> str:
         db, row = change.db, change.row
-        # Two jobs of one model that end at once must not make the same number.
-        self._lock_registry(db)
         model = row["spec"]["model"].removeprefix("models/")
         if db.execute(select(tables.models).where(tables.models.c.id == model)).first() is None:
             db.execute(insert(tables.models).values(id=model, create_time=change.time))

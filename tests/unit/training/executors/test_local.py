@@ -1,16 +1,24 @@
 """Workers as processes: launched once, found by name, signalled, read; none is left behind."""
 
+import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+from google.protobuf import json_format
 
+from support.service import fork_server
 from support.waiting import until_sync
+from symbiont.api.training.v1 import worker_pb2
+from symbiont.common.errors import Unavailable
 from symbiont.training.executors import Launch, WorkerName, WorkerSignal, WorkerStatus
 from symbiont.training.executors.local import LocalExecutor
+from symbiont.training.fork_server import ForkServer
 
 NAME = WorkerName("job-x", 1)
 PROGRAM = """
@@ -35,7 +43,7 @@ MADE: list[LocalExecutor] = []
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     for made in MADE:
-        for child in made._children.values():
+        for child in itertools.chain(*made._children.values()):
             child.kill()
             child.wait()
     MADE.clear()
@@ -103,3 +111,68 @@ def test_a_pid_that_is_somebody_elses_now_is_not_it(folder: Path) -> None:
     (attempt / "worker.json").write_text(f'{{"pid": {os.getpid()}, "create_time": {time.time() - 9e6}}}')
     assert ended(made)
     made.signal(NAME, WorkerSignal.KILL)
+
+
+def forking(folder: Path) -> LocalExecutor:
+    """Returns one whose program would fail: its workers can only be forks."""
+    made = LocalExecutor(folder / "jobs of all", 2, ("false",), fork_server())
+    MADE.append(made)
+    return made
+
+
+def waiting_spec() -> str:
+    """Returns what has a real worker wait: nobody answers where it asks."""
+    spec = worker_pb2.WorkerSpec(
+        job="jobs/job-x", attempt=1, controller_address="127.0.0.1:9", tokenization_address="127.0.0.1:9"
+    )
+    return json_format.MessageToJson(spec)
+
+
+def test_forks_are_found_as_programs_are(folder: Path) -> None:
+    made, other = forking(folder), forking(folder)
+    for _ in range(2):
+        made.launch(Launch(NAME, waiting_spec()))
+    # Found at once: what is launched again in the same moment is not launched twice.
+    assert made.list() == [NAME]
+    assert len(other._running(NAME)) == 1
+    until_sync(lambda: other.probe(NAME) is WorkerStatus.ALIVE)
+    assert other.adopt(NAME) is WorkerStatus.ALIVE
+    other.signal(NAME, WorkerSignal.KILL)
+    until_sync(lambda: made.probe(NAME) is WorkerStatus.EXITED)
+    assert made.list() == []
+
+
+def test_where_a_fork_is_in_doubt_no_rank_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = forking(folder)
+    fork = ForkServer.fork
+
+    def first_only(self: ForkServer, program: str, arguments: Sequence[str], environment: Any, *files: int) -> Any:
+        if environment["RANK"] == "1":
+            # The first has its name by then.
+            until_sync(lambda: made.list() == [NAME])
+            raise Unavailable("the fork server has ended while it was asked")
+        return fork(self, program, arguments, environment, *files)
+
+    monkeypatch.setattr(ForkServer, "fork", first_only)
+    with pytest.raises(Unavailable):
+        made.launch(Launch(NAME, waiting_spec(), ranks=2))
+    until_sync(lambda: made.list() == [])
+
+
+def test_without_a_fork_server_that_answers_the_program_runs(folder: Path) -> None:
+    made = LocalExecutor(folder, 2, (sys.executable, "-c", PROGRAM), ForkServer("symbiont-absent"))
+    MADE.append(made)
+    made.launch(Launch(NAME, "{}"))
+    until_sync(lambda: made.probe(NAME) is WorkerStatus.ALIVE)
+    assert made.read_log(NAME, 0, 100) == b"rank 0 of 1\n"
+
+
+def test_children_that_have_ended_are_looked_after(folder: Path) -> None:
+    made = LocalExecutor(folder, 2, ("true",))
+    MADE.append(made)
+    for n in range(3):
+        made.launch(Launch(WorkerName(f"job-{n}", 1), "{}"))
+    children = [child.pid for each in made._children.values() for child in each]
+    until_sync(lambda: all(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in children))
+    made.launch(Launch(WorkerName("job-last", 1), "{}"))
+    assert not any(psutil.pid_exists(pid) for pid in children)
