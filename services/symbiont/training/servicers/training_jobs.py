@@ -22,6 +22,7 @@ from symbiont.training.jobs import Jobs
 from symbiont.training.logs import Logs
 from symbiont.training.planning.convert import plan_progress_to_proto
 from symbiont.training.planning.planning import Planning
+from symbiont.training.types import Event
 
 
 class TrainingJobServicer(rpc.TrainingJobServiceServicer):
@@ -31,6 +32,7 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         self._jobs = jobs
         self._planning = planning
         self._logs = logs
+        self._latest: tuple[Event | None, pb.TrainingEvent] = None, pb.TrainingEvent()
 
     @override
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Context) -> pb.TrainingJob:
@@ -98,4 +100,12 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         self, request: pb.WatchTrainingJobRequest, context: Context
     ) -> AsyncIterator[pb.TrainingEvent]:
         async for event in self._jobs.watch(parse_name("name", "jobs", request.name), request.after_event_id):
-            yield event_to_proto(event)
+            yield self._message_of(event)
+
+    def _message_of(self, event: Event) -> pb.TrainingEvent:
+        """Returns an event's message: made once, though thousands watch the job, who get it one after another."""
+        known, message = self._latest
+        if event is not known:
+            message = event_to_proto(event)
+            self._latest = event, message
+        return message

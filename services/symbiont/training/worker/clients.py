@@ -1,6 +1,7 @@
 """The worker's two lines out: reports to the controller, texts to the tokenization service."""
 
 import os
+import random
 import threading
 import time
 import uuid
@@ -21,7 +22,8 @@ from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
 from symbiont.training.worker.commands import Command
 
-HEARTBEAT_SECONDS = 5.0
+# Between two heartbeats, at random: workers that begin together, as after a restart of the controller, drift apart.
+HEARTBEAT_SECONDS = (3.0, 5.0)
 RETRY_SECONDS = 0.5
 TEXTS_PER_CALL = 512
 # Well under what a service takes in one message.
@@ -57,6 +59,8 @@ class ControllerLink:
         self._instance = uuid.uuid4().hex
         # Set when a controller refuses this attempt: another one has taken its place.
         self.fenced = threading.Event()
+        # Its own: what the training draws must not depend on it.
+        self._chance = random.Random()  # noqa: S311
         self._thread = threading.Thread(target=self._run, name="controller-link", daemon=True)
         self._thread.start()
 
@@ -126,7 +130,7 @@ class ControllerLink:
     def _wait_after(self, seq: int) -> tuple[int, bytes] | None:
         """Returns the first report after a number, or None when it is time for a heartbeat, or to end."""
         has_next = lambda: self._closing or self._spool.last > seq  # noqa: E731
-        self._changed.wait_for(has_next, HEARTBEAT_SECONDS)
+        self._changed.wait_for(has_next, self._chance.uniform(*HEARTBEAT_SECONDS))
         return self._spool.first_after(seq)
 
     def _unnumbered(self, report: Report) -> worker_pb2.WorkerMessage:

@@ -65,7 +65,7 @@ def start() -> Iterator[Start]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(clients, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(clients, "HEARTBEAT_SECONDS", (0.05, 0.06))
 
 
 def test_reports_arrive_in_order_with_heartbeats_between(start: Start) -> None:
