@@ -19,6 +19,9 @@ class Method(StrEnum):
     """What is trained beside the head."""
 
     LORA = "lora"
+    ADALORA = "adalora"
+    HOULSBY = "houlsby"
+    PREFIX = "prefix"
     HEAD_ONLY = "head-only"
 
 
@@ -36,12 +39,34 @@ def spec_of(
         float | None, option(_JUDGING, "Share of the dataset kept apart to judge by (default: 0.2).")
     ] = None,
     method: Annotated[Method | None, option(_METHOD, "What is trained beside the head (default: lora).")] = None,
-    rank: Annotated[int | None, option(_METHOD, "LoRA rank (default: 8).")] = None,
-    alpha: Annotated[float | None, option(_METHOD, "LoRA scale (default: twice the rank).")] = None,
-    dropout: Annotated[float | None, option(_METHOD, "LoRA dropout (default: 0.05).")] = None,
+    rank: Annotated[int | None, option(_METHOD, "lora, adalora: rank, of AdaLoRA the average (default: 8).")] = None,
+    alpha: Annotated[float | None, option(_METHOD, "lora, adalora: scale (default: twice the first rank).")] = None,
+    dropout: Annotated[float | None, option(_METHOD, "lora, adalora: dropout (default: 0.05).")] = None,
     target_modules: Annotated[
         list[str] | None,
-        option(_METHOD, "Linear layer to update; repeat for more (default: query, value).", "--target-module"),
+        option(
+            _METHOD,
+            "lora, adalora, houlsby: end of the names of the linear layers to change; repeat for more (default: query "
+            "and value, of houlsby the last of attention and feed-forward).",
+            "--target-module",
+        ),
+    ] = None,
+    rank_stabilized: Annotated[
+        bool | None, option(_METHOD, "lora: scale by the root of the rank (rsLoRA).", "--rank-stabilized")
+    ] = None,
+    b_learning_rate_ratio: Annotated[
+        float | None, option(_METHOD, "lora: how many times faster B learns than A (LoRA+, default: 1).")
+    ] = None,
+    initial_rank: Annotated[
+        int | None, option(_METHOD, "adalora: rank before pruning (default: one and a half times the rank).")
+    ] = None,
+    orthogonality: Annotated[
+        float | None, option(_METHOD, "adalora: weight of the term that keeps P and Q orthogonal (default: 0.1).")
+    ] = None,
+    size: Annotated[int | None, option(_METHOD, "houlsby: width of the bottleneck (default: 32).")] = None,
+    virtual_tokens: Annotated[int | None, option(_METHOD, "prefix: how many (default: 16).")] = None,
+    projection_size: Annotated[
+        int | None, option(_METHOD, "prefix: width of the network it comes out of in training (default: none).")
     ] = None,
     labels: Annotated[
         list[str] | None, option(_METHOD, "Label, in order; repeat (default: those of the dataset).", "--label")
@@ -80,6 +105,13 @@ def spec_of(
         alpha=alpha,
         dropout=dropout,
         target_modules=target_modules,
+        rank_stabilized=rank_stabilized,
+        b_learning_rate_ratio=b_learning_rate_ratio,
+        initial_rank=initial_rank,
+        orthogonality=orthogonality,
+        size=size,
+        virtual_tokens=virtual_tokens,
+        projection_size=projection_size,
         labels=labels,
         epochs=epochs,
         batch_size=batch_size,

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal, Required, TypedDict, Unpack
 
-from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, LoraMethod, TrainingSpec
+from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, TrainingSpec
 from symbiont.client.names import full_name
 
-Method = Literal["lora", "head-only"]
+Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only"]
+# Field of the spec, and the options that say more: their names are those of the method's message.
+_METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
+    "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
+    "adalora": ("adalora", ("rank", "initial_rank", "alpha", "dropout", "target_modules", "orthogonality")),
+    "houlsby": ("houlsby", ("size", "target_modules")),
+    "prefix": ("prefix", ("virtual_tokens", "projection_size")),
+    "head-only": ("head_only", ()),
+}
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -26,6 +34,13 @@ class TrainingOptions(TypedDict, total=False):
     alpha: float | None
     dropout: float | None
     target_modules: Sequence[str] | None
+    rank_stabilized: bool | None
+    b_learning_rate_ratio: float | None
+    initial_rank: int | None
+    orthogonality: float | None
+    size: int | None
+    virtual_tokens: int | None
+    projection_size: int | None
     labels: Sequence[str] | None
     epochs: int | None
     batch_size: int | None
@@ -83,18 +98,21 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:
-    lora = LoraMethod(
-        rank=options.get("rank"),
-        alpha=options.get("alpha"),
-        dropout=options.get("dropout"),
-        target_modules=options.get("target_modules") or (),
-    )
-    method = options.get("method")
-    if method not in (None, "lora", "head-only"):
-        raise ValueError(f"there is no method {method!r}: lora or head-only")
-    if method == "head-only":
-        if lora != LoraMethod():
-            raise ValueError("rank, alpha, dropout and target_modules belong to the method lora, not to head-only")
-        spec.head_only.SetInParent()
-    elif method == "lora" or lora != LoraMethod():
-        spec.lora.CopyFrom(lora)
+    everything = {name for _, names in _METHODS.values() for name in names}
+    given = {name: value for name, value in options.items() if name in everything and value is not None}
+    method = options.get("method") or ("lora" if given else None)
+    if method is None:
+        return
+    if method not in _METHODS:
+        raise ValueError(f"there is no method {method!r}: {', '.join(_METHODS)}")
+    field, names = _METHODS[method]
+    if strange := sorted(given.keys() - set(names)):
+        takes = ", ".join(names) if names else "no options"
+        raise ValueError(f"{strange[0]} does not belong to the method {method}, which takes {takes}")
+    message = getattr(spec, field)
+    message.SetInParent()
+    for name, value in given.items():
+        if name == "target_modules":
+            message.target_modules.extend(value)
+        else:
+            setattr(message, name, value)

@@ -15,7 +15,6 @@ from symbiont.training import types
 from symbiont.training.data.header import Header
 from symbiont.training.spec import TrainingSpec, parse_spec
 
-TUNING_METHODS = (base_model_pb2.TUNING_METHOD_HEAD_ONLY, base_model_pb2.TUNING_METHOD_LORA)
 RELEASE_STATES = {
     types.ReleaseState.ACTIVE: model_pb2.RELEASE_STATE_ACTIVE,
     types.ReleaseState.PROMOTED: model_pb2.RELEASE_STATE_PROMOTED,
@@ -97,8 +96,7 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         parameter_count=base.parameter_count,
         max_tokens=base.max_tokens,
         pooling=POOLINGS[base.pooling],
-        # An adapter needs a linear layer to sit on.
-        tuning_methods=(TUNING_METHODS if base.modules else TUNING_METHODS[:1]) if encoder else (),
+        tuning_methods=[base_model_pb2.TuningMethod.Value(f"TUNING_METHOD_{method}") for method in base.methods],
         task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION] if encoder else (),
         kind=KINDS[base.kind],
         quantized_digest=base.quantized_digest,

@@ -1,17 +1,21 @@
 """A spec held against the base model and the datasets that it names."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.spec import TrainingSpec
+from symbiont.training.spec import AdaLoraMethod, HoulsbyMethod, LoraMethod, TrainingSpec
 from symbiont.training.store import Store
 from symbiont.training.types import BaseModel, Dataset, Inputs
 
 SPEC = "training_job.spec"
 DEFAULT_MAX_TOKENS = 256
-# What LoRA changes unless told otherwise: the query and value projections, by the names that each family gives them.
-DEFAULT_TARGETS = ("query", "value", "q_lin", "v_lin")
+# What a text has room for at least.
+MIN_TOKENS = 8
+# What is changed unless told otherwise, by the names that each family of encoders gives it: of LoRA and AdaLoRA, the
+# query and value projections; of Houlsby, the last layers of attention and of the feed-forward network.
+PROJECTIONS = (("query", "value"), ("q_lin", "v_lin"))
+LAST_LAYERS = (("output.dense",), ("out_lin", "lin2"))
 T = TypeVar("T")
 
 
@@ -38,13 +42,22 @@ def resolve(
     if spec.ranks > hyper.rows_per_step:
         problem = f"{spec.ranks} are more than the {hyper.rows_per_step} rows of a step: some would have nothing to do"
         raise InvalidArgument(f"{under}.ranks", problem)
-    max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, base.max_tokens)
+    if spec.prefix and "PREFIX" not in base.methods:
+        problem = f"{spec.base_model} is a {base.architecture}, whose attention takes no prefix"
+        raise InvalidArgument(f"{under}.prefix", problem)
+    room = base.max_tokens - (spec.prefix.virtual_tokens if spec.prefix else 0)
+    if room < max(hyper.max_tokens or 0, MIN_TOKENS):
+        problem = f"a base of {base.max_tokens} tokens has room for {room} beside the virtual ones"
+        raise InvalidArgument(f"{under}.prefix.virtual_tokens", problem)
+    max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, room)
     evaluate = judged if hyper.evaluate_checkpoints is None else hyper.evaluate_checkpoints
     resolved = spec.model_copy(
         update={
             "hyperparameters": hyper.model_copy(update={"max_tokens": max_tokens, "evaluate_checkpoints": evaluate}),
             "classification": spec.classification and spec.classification.model_copy(update={"labels": labels}),
             "lora": _lora(spec, base, under),
+            "adalora": _adalora(spec, base, under),
+            "houlsby": _houlsby(spec, base, under),
         }
     )
     evaluation_digest = judged_by.digest if judged_by else ""
@@ -79,15 +92,40 @@ def _labels(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, und
     return labels
 
 
-def _lora(spec: TrainingSpec, base: BaseModel, under: str) -> Any:
+def _lora(spec: TrainingSpec, base: BaseModel, under: str) -> LoraMethod | None:
     if spec.lora is None:
         return None
-    field = f"{under}.lora.target_modules"
-    targets = spec.lora.target_modules or tuple(m for m in DEFAULT_TARGETS if m in base.modules)
-    known = ", ".join(base.modules)
-    if not targets:
-        raise InvalidArgument(field, f"{spec.base_model} has no usual target; name some of: {known}")
-    if unknown := [m for m in targets if m not in base.modules]:
-        raise InvalidArgument(field, f"{spec.base_model} has no linear layers named {unknown[0]!r}; it has {known}")
+    targets = _targets(spec.lora.target_modules, PROJECTIONS, base, spec.base_model, f"{under}.lora")
     alpha = spec.lora.alpha if spec.lora.alpha is not None else 2.0 * spec.lora.rank
     return spec.lora.model_copy(update={"target_modules": targets, "alpha": alpha})
+
+
+def _adalora(spec: TrainingSpec, base: BaseModel, under: str) -> AdaLoraMethod | None:
+    method = spec.adalora
+    if method is None:
+        return None
+    targets = _targets(method.target_modules, PROJECTIONS, base, spec.base_model, f"{under}.adalora")
+    # As in the paper, one and a half times what is to be left.
+    initial = method.initial_rank or max(method.rank + 1, (3 * method.rank + 1) // 2)
+    alpha = method.alpha if method.alpha is not None else 2.0 * initial
+    return method.model_copy(update={"target_modules": targets, "initial_rank": initial, "alpha": alpha})
+
+
+def _houlsby(spec: TrainingSpec, base: BaseModel, under: str) -> HoulsbyMethod | None:
+    if spec.houlsby is None:
+        return None
+    targets = _targets(spec.houlsby.target_modules, LAST_LAYERS, base, spec.base_model, f"{under}.houlsby")
+    return spec.houlsby.model_copy(update={"target_modules": targets})
+
+
+def _targets(
+    given: Sequence[str], usual: Sequence[Sequence[str]], base: BaseModel, name: str, method: str
+) -> tuple[str, ...]:
+    """Returns the ends of the names of the layers that a method changes: those given, else what is usual there."""
+    field, known = f"{method}.target_modules", ", ".join(base.modules)
+    found = tuple(given) or next((tuple(names) for names in usual if all(map(base.has_module, names))), ())
+    if not found:
+        raise InvalidArgument(field, f"{name} has no usual target; name some of: {known}")
+    if unknown := [target for target in found if not base.has_module(target)]:
+        raise InvalidArgument(field, f"{name} has no linear layers named {unknown[0]!r}; it has {known}")
+    return found

@@ -29,6 +29,39 @@ class LoraMethod(_Message):
     alpha: Finite | None = Field(None, gt=0)
     dropout: Finite = Field(0.05, ge=0, lt=1)
     target_modules: tuple[str, ...] = ()
+    rank_stabilized: bool = False
+    b_learning_rate_ratio: Finite = Field(1.0, ge=1, le=100)
+
+
+class AdaLoraMethod(_Message):
+    """AdaLoRA (Zhang et al. 2023, arXiv 2303.10512)."""
+
+    rank: int = Field(8, ge=1, le=256)
+    initial_rank: int | None = Field(None, ge=1, le=512)
+    alpha: Finite | None = Field(None, gt=0)
+    dropout: Finite = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ()
+    orthogonality: Finite = Field(0.1, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _ranks_fall(self) -> Self:
+        if self.initial_rank is not None and self.initial_rank < self.rank:
+            raise ValueError(f"initial_rank {self.initial_rank} is below the rank {self.rank} that is to be left")
+        return self
+
+
+class HoulsbyMethod(_Message):
+    """Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
+
+    size: int = Field(32, ge=1, le=1024)
+    target_modules: tuple[str, ...] = ()
+
+
+class PrefixMethod(_Message):
+    """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
+
+    virtual_tokens: int = Field(16, ge=1, le=256)
+    projection_size: int | None = Field(None, ge=1, le=4096)
 
 
 class ClassificationHead(_Message):
@@ -66,6 +99,10 @@ class Hyperparameters(_Message):
         return self.batch_size * self.accumulation_steps
 
 
+# The fields of a spec of which one is set.
+METHODS = {"head_only", "lora", "adalora", "houlsby", "prefix"}
+
+
 class TrainingSpec(_Message):
     """What to train, on what, and how. Exactly one method, one head and one evaluation are set."""
 
@@ -76,6 +113,9 @@ class TrainingSpec(_Message):
     model: str = Field(pattern="^models" + _NAME)
     head_only: HeadOnlyMethod | None = None
     lora: LoraMethod | None = None
+    adalora: AdaLoraMethod | None = None
+    houlsby: HoulsbyMethod | None = None
+    prefix: PrefixMethod | None = None
     classification: ClassificationHead | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     ranks: int = Field(1, ge=1, le=64)
@@ -86,7 +126,7 @@ class TrainingSpec(_Message):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
-        if "head_only" not in filled and "lora" not in filled:
+        if not METHODS & filled.keys():
             filled["lora"] = {}
         if "holdout_fraction" not in filled and "evaluation_dataset" not in filled:
             filled["holdout_fraction"] = 0.2

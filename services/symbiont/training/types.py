@@ -1,5 +1,6 @@
 """The resources of the training service as plain values."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -56,6 +57,10 @@ class Source:
     detail: str = ""
 
 
+# Families of encoders of transformers that take keys and values of earlier tokens.
+WITH_PAST = {"bert", "camembert", "electra", "ernie", "roberta", "xlmroberta", "xlm-roberta"}
+
+
 @dataclass(frozen=True)
 class BaseModel:
     """A registered model. `modules` are the leaf names of its linear layers, which adapters may target.
@@ -79,6 +84,24 @@ class BaseModel:
     # Of its newest quantised form; empty for none.
     quantized_digest: str = ""
     create_time: datetime = field(default_factory=now)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What may be trained on it, by the names of the proto without their prefix."""
+        if self.kind != "encoder":
+            return ()
+        # An adapter needs a linear layer to sit on, a prefix an attention that takes keys and values from before.
+        on_layers = ("LORA", "ADALORA", "HOULSBY") if self.modules else ()
+        return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()))
+
+    @property
+    def _family(self) -> str:
+        """`bert` of BertModel, of BertForMaskedLM, and of a bare model type."""
+        return re.split(r"Model$|For[A-Z]", self.architecture)[0].lower()
+
+    def has_module(self, end: str) -> bool:
+        """Whether a linear layer's name may end so: its last part is known."""
+        return end.rpartition(".")[2] in self.modules
 
 
 class QuantizationStage(StrEnum):

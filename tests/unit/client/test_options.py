@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, LoraMethod, TrainingSpec
+from symbiont.api.training.v1.training_job_pb2 import (
+    AdaLoraMethod,
+    HoulsbyMethod,
+    Hyperparameters,
+    LoraMethod,
+    PrefixMethod,
+    TrainingSpec,
+)
 from symbiont.client.options import training_spec
 
 NAMES: Any = {"base_model": "b", "dataset": "d", "model": "m"}
@@ -63,6 +70,18 @@ def test_methods() -> None:
         training_spec(**NAMES, method="head-only", rank=4)
     with pytest.raises(ValueError, match="head_only"):
         training_spec(**NAMES, method="head_only")  # type: ignore[typeddict-item]
+    with pytest.raises(ValueError, match="rank does not belong to the method houlsby, which takes size, target_mod"):
+        training_spec(**NAMES, method="houlsby", rank=4)
+    assert training_spec(**NAMES, rank=4).lora.rank == 4
+    adalora = training_spec(**NAMES, method="adalora", rank=4, initial_rank=9, alpha=2, orthogonality=0).adalora
+    assert adalora == AdaLoraMethod(rank=4, initial_rank=9, alpha=2, orthogonality=0)
+    houlsby = training_spec(**NAMES, method="houlsby", size=16, target_modules=["lin2"]).houlsby
+    assert houlsby == HoulsbyMethod(size=16, target_modules=["lin2"])
+    prefix = training_spec(**NAMES, method="prefix", virtual_tokens=5, projection_size=64).prefix
+    assert prefix == PrefixMethod(virtual_tokens=5, projection_size=64)
+    assert training_spec(**NAMES, method="prefix").prefix == PrefixMethod()
+    plus = training_spec(**NAMES, rank_stabilized=True, b_learning_rate_ratio=16).lora
+    assert plus == LoraMethod(rank_stabilized=True, b_learning_rate_ratio=16)
 
 
 def test_one_way_to_judge() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from symbiont.training import bases, types
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier
 from symbiont.training.resolving import resolve
+from symbiont.training.spec import AdaLoraMethod, HoulsbyMethod
 from symbiont.training.store import Places, Store
 from symbiont.training.types import JobState, WorkerReport
 
@@ -42,6 +44,21 @@ def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
     assert spec.hyperparameters.max_tokens == 64
     assert inputs.base_digest == registry.base("tiny").digest
     assert resolve(tiny_spec(head_only={}), registry)[0].lora is None
+    adalora = resolve(tiny_spec(adalora={"rank": 5}), registry)[0].adalora
+    assert adalora == AdaLoraMethod(rank=5, initial_rank=8, alpha=16, target_modules=("query", "value"))
+    houlsby = resolve(tiny_spec(houlsby={}), registry)[0].houlsby
+    assert houlsby == HoulsbyMethod(size=32, target_modules=("output.dense",))
+    # The virtual tokens are some of those that the base takes.
+    assert resolve(tiny_spec(prefix={}), registry)[0].hyperparameters.max_tokens == 48
+
+
+def test_what_may_be_trained_on_a_base(registry: Store) -> None:
+    base = registry.base("tiny")
+    assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "PREFIX")
+    assert replace(base, architecture="XLMRobertaForMaskedLM").methods == base.methods
+    assert replace(base, architecture="DistilBertModel").methods == base.methods[:-1]
+    assert replace(base, architecture="bert", modules=()).methods == ("HEAD_ONLY", "PREFIX")
+    assert replace(base, kind="causal").methods == ()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +69,10 @@ def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
         ({"evaluation_dataset": "datasets/other"}, NotFound, "datasets/other does not exist"),
         ({"hyperparameters": {"max_tokens": 65}}, InvalidArgument, r"max_tokens: 65 is over the 64 tokens"),
         ({"lora": {"target_modules": ["q_proj"]}}, InvalidArgument, r"target_modules: .*'q_proj'; it has dense, key"),
+        ({"adalora": {"target_modules": ["q_proj"]}}, InvalidArgument, r"adalora\.target_modules: .*'q_proj'"),
+        ({"houlsby": {"target_modules": ["output.lin"]}}, InvalidArgument, r"houlsby\.target_modules: .*'output\.lin'"),
+        ({"prefix": {"virtual_tokens": 57}}, InvalidArgument, r"virtual_tokens: a base of 64 tokens has room for 7"),
+        ({"prefix": {}, "hyperparameters": {"max_tokens": 49}}, InvalidArgument, r"virtual_tokens: .* room for 48"),
         ({"classification": {"labels": ["good", "ugly"]}}, InvalidArgument, r"labels: .* has the label 'bad'"),
         ({"evaluation_dataset": "datasets/alien"}, InvalidArgument, r"evaluation_dataset: .*the label 'ugly', unknown"),
         ({"dataset": "datasets/single"}, InvalidArgument, r"holdout_fraction: the label 'rare' .* has one row"),

@@ -4,7 +4,7 @@ A method is one file with one `register` call. The key is the field of `Training
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from symbiont.bundle import Method as MethodEntry
 
@@ -12,17 +12,46 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Method(Protocol):
-    """How a method changes the base, and what of it goes into a bundle."""
+class Method:
+    """How a method changes the base, and what of it goes into a bundle. `settings` are its field of the spec."""
 
     def apply(self, base: "nn.Module", settings: Any) -> "nn.Module":
         """Returns the base with the method's own parameters in it; only these require gradients."""
+        raise NotImplementedError
 
     def adapter(self, model: "nn.Module") -> Mapping[str, "Tensor"]:
         """Returns the tensors of `adapter.safetensors`."""
+        raise NotImplementedError
 
     def entry(self, settings: Any) -> MethodEntry:
         """Returns what the bundle's manifest says of the method."""
+        raise NotImplementedError
+
+    # Whether the base gives for a text what it gave before: then it is computed once.
+    leaves_base = False
+
+    # What follows is for methods that do more than learn by gradient.
+
+    def begin(self, model: "nn.Module", settings: Any, total_steps: int) -> None:
+        """Is told how long the training is, before its first step and before `restore`."""
+
+    def learning_rate_ratio(self, name: str, settings: Any) -> float:
+        """Returns how many times faster a parameter learns than others."""
+        return 1.0
+
+    def penalty(self, model: "nn.Module", settings: Any) -> "Tensor | None":
+        """Returns a term that is added to the loss of each step."""
+        return None
+
+    def after_step(self, model: "nn.Module", step: int) -> None:
+        """Is called when the optimizer has made a step, from 1, while the gradients are still there."""
+
+    def state(self, model: "nn.Module") -> Mapping[str, "Tensor"]:
+        """Returns what the next step depends on beside weights, gradients and the step's number."""
+        return {}
+
+    def restore(self, model: "nn.Module", state: Mapping[str, "Tensor"], step: int) -> None:
+        """Takes a state back, as it was after a step."""
 
 
 _METHODS: dict[str, Method] = {}
@@ -37,7 +66,8 @@ def register(key: str, method: Method) -> None:
 
 def method_for(spec: Any) -> tuple[Method, Any]:
     """Returns the method that a TrainingSpec chooses, and its settings there."""
-    from symbiont.training.methods import head_only, lora  # noqa: F401, importing registers them
+    # Importing registers them.
+    from symbiont.training.methods import adalora, head_only, houlsby, lora, prefix  # noqa: F401
 
     chosen = [(method, getattr(spec, key)) for key, method in _METHODS.items() if getattr(spec, key) is not None]
     if len(chosen) != 1:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from symbiont.bundle import NoMethod
-from symbiont.training.methods import register
+from symbiont.training.methods import Method, register
 from symbiont.training.spec import HeadOnlyMethod
 
 
-class HeadOnly:
+class HeadOnly(Method):
     """Freezes the base as it is."""
+
+    leaves_base = True
 
     def apply(self, base: nn.Module, settings: HeadOnlyMethod) -> nn.Module:
         """Returns the frozen base."""

@@ -5,13 +5,14 @@ from typing import Any
 
 import peft
 from torch import Tensor, nn
+from typing_extensions import override
 
 from symbiont.bundle import LoraMethod as LoraEntry
-from symbiont.training.methods import register
+from symbiont.training.methods import Method, register
 from symbiont.training.spec import LoraMethod
 
 
-class Lora:
+class Lora(Method):
     """Low-rank updates of linear layers (Hu et al. 2021, arXiv 2106.09685)."""
 
     def apply(self, base: Any, settings: LoraMethod) -> nn.Module:
@@ -22,6 +23,7 @@ class Lora:
             lora_alpha=settings.alpha,  # type: ignore[arg-type]  # PEFT computes with any number
             lora_dropout=settings.dropout,
             target_modules=list(settings.target_modules),
+            use_rslora=settings.rank_stabilized,
         )
         return peft.get_peft_model(base, config)
 
@@ -33,7 +35,16 @@ class Lora:
     def entry(self, settings: LoraMethod) -> LoraEntry:
         """Returns the manifest's `lora`."""
         alpha = settings.alpha if settings.alpha is not None else 2.0 * settings.rank
-        return LoraEntry(rank=settings.rank, alpha=alpha, target_modules=settings.target_modules)
+        return LoraEntry(
+            rank=settings.rank,
+            alpha=alpha,
+            target_modules=settings.target_modules,
+            rslora=settings.rank_stabilized,
+        )
+
+    @override
+    def learning_rate_ratio(self, name: str, settings: LoraMethod) -> float:
+        return settings.b_learning_rate_ratio if ".lora_B." in name else 1.0
 
 
 register("lora", Lora())

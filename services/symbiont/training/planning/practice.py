@@ -1,5 +1,8 @@
 """The training of a probe: how fast the job's steps are, and how much memory the largest of them takes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import psutil
 import torch
@@ -10,8 +13,9 @@ from symbiont.training.planning.estimating import EXCHANGE, EXCHANGE_DEVIATION, 
 from symbiont.training.planning.limits import Limits
 from symbiont.training.planning.material import Side
 from symbiont.training.planning.trial import Trial
+from symbiont.training.spec import Hyperparameters
 from symbiont.training.worker.attempt import peak_memory_bytes
-from symbiont.training.worker.network import Network
+from symbiont.training.worker.network import Join, Network, OnFeatures, pad, stack
 from symbiont.training.worker.task import Attempt
 
 # Speed is a matter of time, so this is for what would be too many numbers only.
@@ -27,12 +31,17 @@ class Practice:
     """Trains a network on rows of the sample, in several goes."""
 
     def __init__(self, network: Network, attempt: Attempt, kept: Side, limits: Limits) -> None:
-        self._network = network
+        # Where the base is left as it is, a step computes the head alone, whatever the base gave.
+        base: Any = network.base
+        width = base.config.hidden_size if network.leaves_base else 0
+        self._network: Network = OnFeatures(network) if width else network
+        self._join: Join = stack if width else pad
         self._limits = limits
         self._hyper = attempt.spec.hyperparameters
         self._ranks = attempt.spec.ranks
         self._head, settings = head_for(attempt.spec)
-        self._rows = list(kept.rows)
+        self._lengths = [len(row) for row in kept.rows]
+        self._rows = [np.zeros(width, np.float32)] * len(kept.rows) if width else list(kept.rows)
         self._targets = self._head.targets(settings, kept.labels())
         micro_batches = attempt.micro_batches or self._hyper.accumulation_steps
         self.work = workload.of_training(kept.lengths, self._hyper, micro_batches, self._ranks)
@@ -53,11 +62,10 @@ class Practice:
         seconds = float(self._limits.pace(self._trial.timed()).seconds(one)[0])
         before = psutil.Process().memory_info().rss
         tried = max(min(rows, int(rows * LARGEST_SECONDS / max(seconds, 1e-9))), 1)
-        by_length = sorted(range(len(self._rows)), key=lambda row: -len(self._rows[row]))
+        by_length = sorted(range(len(self._rows)), key=lambda row: -self._lengths[row])
         chosen = [by_length[place % len(by_length)] for place in range(tried)]
         hyper = self._hyper.model_copy(update={"batch_size": tried})
-        rows_of_it = [self._rows[row] for row in chosen]
-        Trial(self._network, self._head, rows_of_it, self._targets[chosen], hyper).run(0.0, 1)
+        self._trial_of(chosen, hyper).run(0.0, 1)
         self.beyond = max(peak_memory_bytes() - before, 0.0) * (rows / tried - 1)
 
     def restore(self) -> None:
@@ -83,7 +91,11 @@ class Practice:
 
     def _make(self, batch_size: int) -> Trial:
         hyper = self._hyper.model_copy(update={"batch_size": batch_size})
-        return Trial(self._network, self._head, self._rows, self._targets, hyper)
+        return self._trial_of(range(len(self._rows)), hyper)
+
+    def _trial_of(self, chosen: Sequence[int], hyper: Hyperparameters) -> Trial:
+        rows, lengths = [self._rows[row] for row in chosen], [self._lengths[row] for row in chosen]
+        return Trial(self._network, self._head, rows, self._targets[list(chosen)], hyper, self._join, lengths)
 
     def _affordable(self, rows: int) -> int:
         """Returns how many rows a step of the trial can have: all of a part's, unless that took too long."""

@@ -30,6 +30,7 @@ from symbiont.training.planning.workload import Workload
 from symbiont.training.types import PlanStage, Warning
 from symbiont.training.worker.attempt import peak_memory_bytes
 from symbiont.training.worker.checkpoint import save_checkpoint
+from symbiont.training.worker.features import features_bytes
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.network import Network, build_network, infer
 from symbiont.training.worker.storing import make_bundle
@@ -119,12 +120,18 @@ def _try(
     practice.go(LATER)
     stored = _store(attempt, network, practice, material.held, storing)
     practice.go(LATER)
-    once = judging.total(pace.seconds)
-    times = _evaluations(attempt, practice.steps)
-    evaluate = Part("evaluate", times * once, limits.deviation(pace), shared=True)
+    # What the base takes to see every row once: all that the head alone needs of it.
+    seen = workload.of_judging(material.kept.lengths, ROWS_AT_A_TIME).total(pace.seconds)
+    times = 1 if network.leaves_base else _evaluations(attempt, practice.steps)
+    parts = [load, practice.part(), *stored]
+    parts.append(Part("evaluate", times * judging.total(pace.seconds), limits.deviation(pace), shared=True))
+    beyond = practice.beyond
+    if network.leaves_base:
+        parts.append(Part("train", seen, limits.deviation(pace), shared=True))
+        beyond += features_bytes(network, len(material.kept.lengths) + len(material.held.lengths))
     row_count, label_count = len(material.kept.lengths), len(material.labels)
-    advice = advise(attempt.spec, row_count, label_count, compared, practice.work.total(pace.seconds))
-    return Findings((load, practice.part(), *stored, evaluate), practice.steps, practice.beyond, advice)
+    advice = advise(attempt.spec, row_count, label_count, compared, seen)
+    return Findings(tuple(parts), practice.steps, beyond, advice)
 
 
 def _evaluations(attempt: Attempt, steps: int) -> int:

@@ -16,7 +16,7 @@ from symbiont.training.worker.batches import epoch_batches
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import StopRequested
 from symbiont.training.worker.loop import Loop
-from symbiont.training.worker.network import Network
+from symbiont.training.worker.network import Join, Network, pad
 
 if TYPE_CHECKING:
     import torch
@@ -52,12 +52,21 @@ class Trial:
     """Trains on rows of the sample for as long as it is told to, and goes on later."""
 
     def __init__(
-        self, network: Network, head: Head, rows: Sequence[Any], targets: "Tensor", hyper: Hyperparameters
+        self,
+        network: Network,
+        head: Head,
+        rows: Sequence[Any],
+        targets: "Tensor",
+        hyper: Hyperparameters,
+        join: Join = pad,
+        lengths: Sequence[int] = (),
     ) -> None:
-        """`hyper.batch_size` rows make a step here: a part of a step of the job."""
+        """`hyper.batch_size` rows make a step here: a part of a step of the job; the rest is the loop's."""
         asked = {"epochs": EPOCHS, "accumulation_steps": 1, "checkpoint_interval": 1_000_000}
         self._hyper = hyper.model_copy(update=asked)
-        self._loop = Loop(network, head, rows, targets, self._hyper, _nothing, _nothing, self._command)
+        self._loop = Loop(
+            network, head, rows, targets, self._hyper, _nothing, _nothing, self._command, join=join, lengths=lengths
+        )
         self._done = 0
         self._until, self._most = 0.0, 0
         self._marks: list[tuple[float, float]] = []

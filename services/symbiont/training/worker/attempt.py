@@ -25,9 +25,10 @@ from symbiont.training.types import (
 )
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
-from symbiont.training.worker.network import Network, build_network
+from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, with_int8
@@ -92,8 +93,9 @@ class _Run:
         truth = head.targets(settings, held.labels)
         network = build_network(attempt.spec, self.artifacts.path("bases", inputs.base_digest), inputs.pooling)
         self.send(LogLine(_size(network)))
-        judge = Judge(network, attempt, held_rows, truth)
-        loop = self._loop(network, rows, head.targets(settings, kept.labels), judge)
+        seen = self._see(network, rows, held_rows)
+        judge = Judge(seen.network, attempt, seen.held, truth, seen.join)
+        loop = self._loop(seen, [len(row) for row in rows], head.targets(settings, kept.labels), judge)
         self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
@@ -107,7 +109,15 @@ class _Run:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, held_rows, labels, self.send)
         return bundle
 
-    def _loop(self, network: Network, rows: Sequence[Any], targets: Any, judge: Judge) -> Loop:
+    def _see(self, network: Network, rows: Sequence[Any], held: Sequence[Any]) -> "_Seen":
+        """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
+        if not network.leaves_base:
+            return _Seen(network, rows, held, pad)
+        made = features(network, [*rows, *held], self.send, self.command)
+        return _Seen(OnFeatures(network), made[: len(rows)], made[len(rows) :], stack)
+
+    def _loop(self, seen: "_Seen", lengths: Sequence[int], targets: Any, judge: Judge) -> Loop:
+        network = seen.network
         attempt, signs = self.attempt, Signs()
         head, _ = head_for(attempt.spec)
 
@@ -131,7 +141,7 @@ class _Run:
         loop = Loop(
             network,
             head,
-            rows,
+            seen.rows,
             targets,
             attempt.spec.hyperparameters,
             report,
@@ -139,6 +149,8 @@ class _Run:
             self.command,
             micro_batches=attempt.micro_batches,
             ranks=self.ranks,
+            join=seen.join,
+            lengths=lengths,
         )
         return loop
 
@@ -165,6 +177,16 @@ class _Run:
         if any(digests):
             self.send(LogLine("starting over"))
         return 0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is trained, the rows that it learns from, and those that it is judged by."""
+
+    network: Network
+    rows: Sequence[Any]
+    held: Sequence[Any]
+    join: Join
 
 
 def _size(network: Network) -> str:

@@ -1,7 +1,7 @@
 """Checkpoints: everything that the next step depends on, as safetensors in the artifact store.
 
 The learning rate, the batches and the random numbers are functions of spec and step number, so a checkpoint is the
-trained weights, the optimizer's moments, and one number.
+trained weights, the optimizer's moments, what the tuning method keeps beside them, and one number.
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ def save_checkpoint(
         tensors[f"weight:{name}"] = parameter.detach().contiguous()
         state = optimizer.state.get(parameter, {})
         tensors.update({f"{moment}:{name}": state[moment].contiguous() for moment in MOMENTS if moment in state})
+    tensors.update({f"method:{name}": tensor.contiguous() for name, tensor in network.method_state().items()})
     return artifacts.put(
         KIND, {STATE: save(tensors)}, {"kind": "checkpoint", "format_version": 1, "job": job, "step": step}
     )
@@ -50,4 +51,7 @@ def load_checkpoint(artifacts: ArtifactStore, digest: str, network: Network, opt
         state: dict[str, Any] = {m: tensors[f"{m}:{name}"] for m in MOMENTS if f"{m}:{name}" in tensors}
         if state:
             optimizer.state[parameter] = state
-    return int(artifacts.manifest(KIND, digest)["step"])
+    step = int(artifacts.manifest(KIND, digest)["step"])
+    kept = {name: tensor for name, tensor in tensors.items() if name.startswith("method:")}
+    network.restore_method({name.removeprefix("method:"): tensor for name, tensor in kept.items()}, step)
+    return step

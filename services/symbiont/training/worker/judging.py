@@ -5,7 +5,7 @@ from typing import Any
 
 from symbiont.training.heads import head_for
 from symbiont.training.types import Evaluation, Metrics
-from symbiont.training.worker.network import Network, infer
+from symbiont.training.worker.network import Join, Network, infer, pad
 from symbiont.training.worker.task import Attempt
 
 ROWS_AT_A_TIME = 64
@@ -14,12 +14,13 @@ ROWS_AT_A_TIME = 64
 class Judge:
     """Judges the network as it is, and knows which checkpoint was the best."""
 
-    def __init__(self, network: Network, attempt: Attempt, rows: Sequence[Any], targets: Any) -> None:
-        """`rows` are arrays of token ids, `targets` what the head makes of their labels."""
+    def __init__(self, network: Network, attempt: Attempt, rows: Sequence[Any], targets: Any, join: Join = pad) -> None:
+        """`rows` are what `join` makes the network's inputs of, `targets` what the head makes of their labels."""
         self._network = network
         self._head, self._settings = head_for(attempt.spec)
         self._rows = rows
         self._targets = targets
+        self._join = join
         asked = attempt.spec.hyperparameters.accumulation_steps
         # Where a worker ran out of memory, judging takes less at a time too.
         self._rows_at_a_time = max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
@@ -30,7 +31,7 @@ class Judge:
 
     def evaluate(self) -> Evaluation:
         """Returns the quality of the network as it is."""
-        logits = infer(self._network, self._rows, self._rows_at_a_time)
+        logits = infer(self._network, self._rows, self._rows_at_a_time, self._join)
         return self._head.evaluate(self._settings, logits, self._targets)
 
     def judge(self, digest: str) -> float:

@@ -18,7 +18,7 @@ from symbiont.training.types import Progress
 from symbiont.training.worker.batches import epoch_batches
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
-from symbiont.training.worker.network import Network, pad
+from symbiont.training.worker.network import Join, Network, pad
 from symbiont.training.worker.ranks import Ranks, translated
 
 # A person sees movement at this rate, and the controller is not busy with it.
@@ -51,8 +51,11 @@ class Loop:
         *,
         micro_batches: int = 0,
         ranks: Ranks | None = None,
+        join: Join = pad,
+        lengths: Sequence[int] = (),
     ) -> None:
-        """`rows` are arrays of token ids; `report` and `checkpoint` are called after whole steps.
+        """`rows` are what `join` makes the network's inputs of: arrays of token ids, unless `lengths` says how many
+        tokens they were made of. `report` and `checkpoint` are called after whole steps.
 
         The rows of a step are computed in `micro_batches` parts, of each of which every rank has its share; 0 stands
         for as many as the hyperparameters say.
@@ -68,11 +71,12 @@ class Loop:
         self.micro_batches = micro_batches or hyper.accumulation_steps
         self.ranks = ranks or Ranks()
         self._wrapped = self.ranks.wrap(network)
-        parameters = list(network.trainable().values())
-        self.optimizer = torch.optim.AdamW(parameters, lr=hyper.learning_rate, weight_decay=hyper.weight_decay)
-        self.lengths = [len(row) for row in rows]
+        self.optimizer = torch.optim.AdamW(_groups(network), lr=hyper.learning_rate, weight_decay=hyper.weight_decay)
+        self.join = join
+        self.lengths = list(lengths) or [len(row) for row in rows]
         self.steps_per_epoch = math.ceil(len(rows) / hyper.rows_per_step)
         self.total_steps = self.steps_per_epoch * hyper.epochs
+        network.begin(self.total_steps)
 
     def run(self, first_step: int = 0) -> int:
         """Trains from a step to the end, or until it is to finish; returns the steps done.
@@ -117,8 +121,9 @@ class Loop:
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             raise Diverged(f"loss {loss}, gradient norm {norm.item()} at step {step + 1}: lower the learning rate")
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(step)
+            group["lr"] = self.learning_rate(step) * group["ratio"]
         self.optimizer.step()
+        self.network.after_step(step + 1)
         self.optimizer.zero_grad()
         return command, loss, norm.item()
 
@@ -129,17 +134,18 @@ class Loop:
         for number, part in enumerate(parts, start=1):
             last = number == len(parts)
             with nullcontext() if last else self.ranks.without_exchange(self._wrapped):
-                total += self._backward_part(part, len(batch))
+                total += self._backward_part(part, len(batch), self.network.penalty() if last else None)
         return total
 
-    def _backward_part(self, part: Any, row_count: int) -> float:
+    def _backward_part(self, part: Any, row_count: int, penalty: Tensor | None) -> float:
         rows = self.ranks.share(part)
         # A rank without a row of its own computes one that counts nothing: all must exchange gradients alike.
         chosen = rows if len(rows) else part[:1]
-        logits = self._wrapped(*pad([self.rows[i] for i in chosen]))
+        logits = self._wrapped(*self.join([self.rows[i] for i in chosen]))
         loss = self.head.loss(logits, self.targets[chosen]) * (len(rows) / row_count)
-        # The exchange makes the mean over the ranks, and the sum is wanted.
-        (loss * self.ranks.count).backward()  # type: ignore[no-untyped-call]
+        # The exchange makes the mean over the ranks, and the sum is wanted; every rank has the same penalty.
+        whole = loss * self.ranks.count if penalty is None else loss * self.ranks.count + penalty
+        whole.backward()  # type: ignore[no-untyped-call]
         return float(loss.item())
 
     def learning_rate(self, step: int) -> float:
@@ -161,6 +167,15 @@ class Loop:
             tokens_per_second=since.tokens / max(time.monotonic() - since.time, 1e-9),
             eta_seconds=elapsed / (done - first_step) * (self.total_steps - done),
         )
+
+
+def _groups(network: Network) -> list[dict[str, Any]]:
+    """Returns the parameters, those that learn equally fast together."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    ratios = network.learning_rate_ratios()
+    for name, parameter in network.trainable().items():
+        groups.setdefault(ratios[name], []).append(parameter)
+    return [{"params": parameters, "ratio": ratio} for ratio, parameters in groups.items()]
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:

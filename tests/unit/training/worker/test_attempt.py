@@ -2,55 +2,27 @@
 
 import gc
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
-from support.registry import tiny_spec, upload
+from support.attempts import HYPER, METHODS, Run
+from support.registry import upload
 from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import load_bundle, read_manifest
+from symbiont.bundle.tensors import adalora_triples
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine import openvino_stored
 from symbiont.training import types
-from symbiont.training.resolving import resolve
+from symbiont.training.heads import head_for
 from symbiont.training.store import Store
-from symbiont.training.worker.attempt import Attempt, run_attempt
+from symbiont.training.worker.attempt import Attempt
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
-from symbiont.training.worker.network import Network
-
-HYPER = {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "checkpoint_interval": 5}
-
-
-class Run:
-    """Runs attempts on the registry's rows and keeps what they report."""
-
-    def __init__(self, registry: Store, artifacts: ArtifactStore) -> None:
-        self.registry = registry
-        self.artifacts = artifacts
-        self.reports: list[types.Report] = []
-
-    def attempt(self, **changes: Any) -> Attempt:
-        spec, inputs = resolve(tiny_spec(**{"hyperparameters": HYPER, **changes}), self.registry)
-        return Attempt("job-test", spec, inputs, "")
-
-    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
-        path = self.artifacts.path("tokenizers", digest) / "tokenizer.json"
-        tokenizer = Tokenizer.from_file(str(path))
-        return [np.array(e.ids[:max_tokens], np.int64) for e in tokenizer.encode_batch(list(texts))]
-
-    def __call__(self, attempt: Attempt, command: Callable[[], Command] = lambda: Command.GO) -> str:
-        run_attempt(attempt, self.artifacts, self.tokenize, self.reports.append, command)
-        done = self.reports[-1]
-        assert isinstance(done, types.Done)
-        return done.bundle_digest
-
-    def of(self, kind: type) -> list[Any]:
-        return [report for report in self.reports if isinstance(report, kind)]
+from symbiont.training.worker.loop import Loop
+from symbiont.training.worker.network import Network, build_network
+from symbiont.training.worker.task import read_texts
 
 
 @pytest.fixture
@@ -58,9 +30,9 @@ def run(registry: Store, artifacts: ArtifactStore) -> Run:
     return Run(registry, artifacts)
 
 
-@pytest.mark.parametrize("method", [{"lora": {"target_modules": ["query", "value", "dense"]}}, {"head_only": {}}])
-def test_it_learns_and_stores_a_bundle(run: Run, method: dict[str, Any]) -> None:
-    attempt = run.attempt(**method)
+@pytest.mark.parametrize("method", METHODS)
+def test_it_learns_and_stores_a_bundle(run: Run, method: str) -> None:
+    attempt = run.attempt(**METHODS[method])
     bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
     assert bundle.manifest.labels == ("bad", "good")
     assert bundle.manifest.lineage.job == "jobs/job-test"
@@ -89,16 +61,14 @@ def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
     assert evaluation.accuracy >= 0.8
 
 
-@pytest.mark.parametrize("stop_after", [1, 7, 23])
-def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, stop_after: int) -> None:
-    attempt = run.attempt()
+@pytest.mark.parametrize(
+    ("method", "stop_after"),
+    [("lora", 1), ("lora", 7), ("lora", 23), *((method, 7) for method in METHODS if method != "lora"), ("adalora", 20)],
+)
+def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, method: str, stop_after: int) -> None:
+    attempt = run.attempt(**METHODS[method])
     whole = run(attempt)
-    steps = iter(range(1, 100))
-    with pytest.raises(StopRequested):
-        run(attempt, lambda: Command.STOP if next(steps) == stop_after else Command.GO)
-    checkpoint = run.reports[-1]
-    assert isinstance(checkpoint, types.CheckpointSaved)
-    assert checkpoint.step == stop_after
+    checkpoint = run.until(stop_after, attempt)
     assert run(replace(attempt, checkpoint_digest=checkpoint.digest)) == whole
     assert any(f"resuming after step {stop_after}" == line.text for line in run.of(types.LogLine))
 
@@ -228,3 +198,29 @@ def test_a_latest_checkpoint_that_is_damaged_gives_way_to_the_best(run: Run, art
     artifacts.delete("checkpoints", last.digest)
     assert run(replace(attempt, checkpoint_digest=last.digest, best_digest=first.digest)) == whole
     assert any(line.text == f"resuming after step {first.step}" for line in run.of(types.LogLine))
+
+
+def test_adalora_prunes_to_the_rank_that_was_asked_for(run: Run) -> None:
+    bundle = load_bundle(run.artifacts, run(run.attempt(adalora={"rank": 2, "initial_rank": 4})))
+    ranks = [len(triple.e) for triple in adalora_triples(bundle.adapter).values()]
+    # Two layers with a query and a value each; which of them keep what is up to the training.
+    assert len(ranks) == 4
+    assert sum(ranks) == 2 * 4
+    assert max(ranks) <= 4
+
+
+def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts: ArtifactStore) -> None:
+    """What the head alone learns from cached features is what it would learn from the base at every step."""
+    attempt = run.attempt(head_only={})
+    bundle = load_bundle(run.artifacts, run(attempt))
+    network = build_network(attempt.spec, artifacts.path("bases", attempt.inputs.base_digest), "mean")
+    # Dropout of the base is off, as in the features.
+    network.base.eval()
+    network.base.train = lambda mode=True: network.base  # type: ignore[method-assign]
+    kept, _ = read_texts(artifacts, attempt.spec, attempt.inputs)
+    rows = run.tokenize(attempt.inputs.tokenizer_digest, kept.texts, attempt.max_tokens)
+    head, settings = head_for(attempt.spec)
+    targets, hyper = head.targets(settings, kept.labels), attempt.spec.hyperparameters
+    Loop(network, head, rows, targets, hyper, lambda _: None, lambda _: None, lambda: Command.GO).run()
+    for name, tensor in head.tensors(network.head).items():
+        np.testing.assert_allclose(bundle.head[name], tensor.detach().numpy(), rtol=0, atol=1e-5)

@@ -84,6 +84,12 @@ class _TuningMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """No adapter: the head alone."""
     TUNING_METHOD_LORA: _TuningMethod.ValueType  # 2
     """LoRA (Hu et al. 2021, arXiv 2106.09685)."""
+    TUNING_METHOD_ADALORA: _TuningMethod.ValueType  # 3
+    """AdaLoRA (Zhang et al. 2023, arXiv 2303.10512)."""
+    TUNING_METHOD_HOULSBY: _TuningMethod.ValueType  # 4
+    """Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
+    TUNING_METHOD_PREFIX: _TuningMethod.ValueType  # 5
+    """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
 
 class TuningMethod(_TuningMethod, metaclass=_TuningMethodEnumTypeWrapper):
     """What may be trained on a frozen base."""
@@ -94,6 +100,12 @@ TUNING_METHOD_HEAD_ONLY: TuningMethod.ValueType  # 1
 """No adapter: the head alone."""
 TUNING_METHOD_LORA: TuningMethod.ValueType  # 2
 """LoRA (Hu et al. 2021, arXiv 2106.09685)."""
+TUNING_METHOD_ADALORA: TuningMethod.ValueType  # 3
+"""AdaLoRA (Zhang et al. 2023, arXiv 2303.10512)."""
+TUNING_METHOD_HOULSBY: TuningMethod.ValueType  # 4
+"""Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
+TUNING_METHOD_PREFIX: TuningMethod.ValueType  # 5
+"""Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
 Global___TuningMethod: typing_extensions.TypeAlias = TuningMethod
 
 class _TaskHead:

@@ -410,6 +410,9 @@ class TrainingSpec(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     HEAD_ONLY_FIELD_NUMBER: builtins.int
     LORA_FIELD_NUMBER: builtins.int
+    ADALORA_FIELD_NUMBER: builtins.int
+    HOULSBY_FIELD_NUMBER: builtins.int
+    PREFIX_FIELD_NUMBER: builtins.int
     CLASSIFICATION_FIELD_NUMBER: builtins.int
     HYPERPARAMETERS_FIELD_NUMBER: builtins.int
     RANKS_FIELD_NUMBER: builtins.int
@@ -436,6 +439,18 @@ class TrainingSpec(google.protobuf.message.Message):
         """Low-rank updates of linear layers."""
 
     @property
+    def adalora(self) -> Global___AdaLoraMethod:
+        """Low-rank updates whose ranks are given to the layers that need them."""
+
+    @property
+    def houlsby(self) -> Global___HoulsbyMethod:
+        """Bottlenecks behind linear layers."""
+
+    @property
+    def prefix(self) -> Global___PrefixMethod:
+        """Virtual tokens before those of a text, in every layer."""
+
+    @property
     def classification(self) -> Global___ClassificationHead:
         """One class out of several."""
 
@@ -453,13 +468,16 @@ class TrainingSpec(google.protobuf.message.Message):
         model: builtins.str = ...,
         head_only: Global___HeadOnlyMethod | None = ...,
         lora: Global___LoraMethod | None = ...,
+        adalora: Global___AdaLoraMethod | None = ...,
+        houlsby: Global___HoulsbyMethod | None = ...,
+        prefix: Global___PrefixMethod | None = ...,
         classification: Global___ClassificationHead | None = ...,
         hyperparameters: Global___Hyperparameters | None = ...,
         ranks: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "classification", b"classification", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "ranks", b"ranks"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "classification", b"classification", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "prefix", b"prefix", "ranks", b"ranks"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "ranks", b"ranks"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "prefix", b"prefix", "ranks", b"ranks"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -467,7 +485,7 @@ class TrainingSpec(google.protobuf.message.Message):
     _WhichOneofArgType_evaluation: typing_extensions.TypeAlias = typing.Literal["evaluation", b"evaluation"]
     _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification"]
     _WhichOneofArgType_head: typing_extensions.TypeAlias = typing.Literal["head", b"head"]
-    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora"]
+    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix"]
     _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ranks) -> _WhichOneofReturnType__ranks | None: ...
@@ -502,12 +520,20 @@ class LoraMethod(google.protobuf.message.Message):
     ALPHA_FIELD_NUMBER: builtins.int
     DROPOUT_FIELD_NUMBER: builtins.int
     TARGET_MODULES_FIELD_NUMBER: builtins.int
+    RANK_STABILIZED_FIELD_NUMBER: builtins.int
+    B_LEARNING_RATE_RATIO_FIELD_NUMBER: builtins.int
     rank: builtins.int
     """Optional. Rank of the update, 1 to 256. Default 8."""
     alpha: builtins.float
     """Optional. Scale of the update, above 0. Default: twice the rank."""
     dropout: builtins.float
     """Optional. Dropout before A, 0 to below 1. Default 0.05."""
+    rank_stabilized: builtins.bool
+    """Optional. Scale by alpha / sqrt(rank), so that high ranks learn as fast as low ones (rsLoRA, Kalajdzievski 2023,
+    arXiv 2312.03732). Default false.
+    """
+    b_learning_rate_ratio: builtins.float
+    """Optional. How many times faster B learns than A (LoRA+, Hayou et al. 2024, arXiv 2402.12354), 1 to 100. Default 1."""
     @property
     def target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. Ends of the names of the linear layers to update. Default: query and value of every layer."""
@@ -519,15 +545,86 @@ class LoraMethod(google.protobuf.message.Message):
         alpha: builtins.float | None = ...,
         dropout: builtins.float | None = ...,
         target_modules: collections.abc.Iterable[builtins.str] | None = ...,
+        rank_stabilized: builtins.bool | None = ...,
+        b_learning_rate_ratio: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_b_learning_rate_ratio", b"_b_learning_rate_ratio", "_dropout", b"_dropout", "_rank", b"_rank", "_rank_stabilized", b"_rank_stabilized", "alpha", b"alpha", "b_learning_rate_ratio", b"b_learning_rate_ratio", "dropout", b"dropout", "rank", b"rank", "rank_stabilized", b"rank_stabilized"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "rank", b"rank", "target_modules", b"target_modules"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_b_learning_rate_ratio", b"_b_learning_rate_ratio", "_dropout", b"_dropout", "_rank", b"_rank", "_rank_stabilized", b"_rank_stabilized", "alpha", b"alpha", "b_learning_rate_ratio", b"b_learning_rate_ratio", "dropout", b"dropout", "rank", b"rank", "rank_stabilized", b"rank_stabilized", "target_modules", b"target_modules"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__alpha: typing_extensions.TypeAlias = typing.Literal["alpha"]
+    _WhichOneofArgType__alpha: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha"]
+    _WhichOneofReturnType__b_learning_rate_ratio: typing_extensions.TypeAlias = typing.Literal["b_learning_rate_ratio"]
+    _WhichOneofArgType__b_learning_rate_ratio: typing_extensions.TypeAlias = typing.Literal["_b_learning_rate_ratio", b"_b_learning_rate_ratio"]
+    _WhichOneofReturnType__dropout: typing_extensions.TypeAlias = typing.Literal["dropout"]
+    _WhichOneofArgType__dropout: typing_extensions.TypeAlias = typing.Literal["_dropout", b"_dropout"]
+    _WhichOneofReturnType__rank: typing_extensions.TypeAlias = typing.Literal["rank"]
+    _WhichOneofArgType__rank: typing_extensions.TypeAlias = typing.Literal["_rank", b"_rank"]
+    _WhichOneofReturnType__rank_stabilized: typing_extensions.TypeAlias = typing.Literal["rank_stabilized"]
+    _WhichOneofArgType__rank_stabilized: typing_extensions.TypeAlias = typing.Literal["_rank_stabilized", b"_rank_stabilized"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__alpha) -> _WhichOneofReturnType__alpha | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__b_learning_rate_ratio) -> _WhichOneofReturnType__b_learning_rate_ratio | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank_stabilized) -> _WhichOneofReturnType__rank_stabilized | None: ...
+
+Global___LoraMethod: typing_extensions.TypeAlias = LoraMethod
+
+@typing.final
+class AdaLoraMethod(google.protobuf.message.Message):
+    """AdaLoRA (Zhang et al. 2023, arXiv 2303.10512): W + (alpha / initial_rank) P diag(E) Q; during the training singular
+    values E that matter little are pruned, over all layers together, until `rank` a layer are left on average.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: builtins.int
+    INITIAL_RANK_FIELD_NUMBER: builtins.int
+    ALPHA_FIELD_NUMBER: builtins.int
+    DROPOUT_FIELD_NUMBER: builtins.int
+    TARGET_MODULES_FIELD_NUMBER: builtins.int
+    ORTHOGONALITY_FIELD_NUMBER: builtins.int
+    rank: builtins.int
+    """Optional. Average rank at the end, 1 to 256. Default 8."""
+    initial_rank: builtins.int
+    """Optional. Rank of every layer at the start, from `rank` to 512. Default: one and a half times `rank`."""
+    alpha: builtins.float
+    """Optional. Scale of the update, above 0. Default: twice the initial rank."""
+    dropout: builtins.float
+    """Optional. Dropout before Q, 0 to below 1. Default 0.05."""
+    orthogonality: builtins.float
+    """Optional. Weight of the loss term that keeps P and Q orthogonal, 0 to 10. Default 0.1."""
+    @property
+    def target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Ends of the names of the linear layers to update. Default: query and value of every layer."""
+
+    def __init__(
+        self,
+        *,
+        rank: builtins.int | None = ...,
+        initial_rank: builtins.int | None = ...,
+        alpha: builtins.float | None = ...,
+        dropout: builtins.float | None = ...,
+        target_modules: collections.abc.Iterable[builtins.str] | None = ...,
+        orthogonality: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_initial_rank", b"_initial_rank", "_orthogonality", b"_orthogonality", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "initial_rank", b"initial_rank", "orthogonality", b"orthogonality", "rank", b"rank"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha", "_dropout", b"_dropout", "_initial_rank", b"_initial_rank", "_orthogonality", b"_orthogonality", "_rank", b"_rank", "alpha", b"alpha", "dropout", b"dropout", "initial_rank", b"initial_rank", "orthogonality", b"orthogonality", "rank", b"rank", "target_modules", b"target_modules"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alpha: typing_extensions.TypeAlias = typing.Literal["alpha"]
     _WhichOneofArgType__alpha: typing_extensions.TypeAlias = typing.Literal["_alpha", b"_alpha"]
     _WhichOneofReturnType__dropout: typing_extensions.TypeAlias = typing.Literal["dropout"]
     _WhichOneofArgType__dropout: typing_extensions.TypeAlias = typing.Literal["_dropout", b"_dropout"]
+    _WhichOneofReturnType__initial_rank: typing_extensions.TypeAlias = typing.Literal["initial_rank"]
+    _WhichOneofArgType__initial_rank: typing_extensions.TypeAlias = typing.Literal["_initial_rank", b"_initial_rank"]
+    _WhichOneofReturnType__orthogonality: typing_extensions.TypeAlias = typing.Literal["orthogonality"]
+    _WhichOneofArgType__orthogonality: typing_extensions.TypeAlias = typing.Literal["_orthogonality", b"_orthogonality"]
     _WhichOneofReturnType__rank: typing_extensions.TypeAlias = typing.Literal["rank"]
     _WhichOneofArgType__rank: typing_extensions.TypeAlias = typing.Literal["_rank", b"_rank"]
     @typing.overload
@@ -535,9 +632,80 @@ class LoraMethod(google.protobuf.message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial_rank) -> _WhichOneofReturnType__initial_rank | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__orthogonality) -> _WhichOneofReturnType__orthogonality | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank) -> _WhichOneofReturnType__rank | None: ...
 
-Global___LoraMethod: typing_extensions.TypeAlias = LoraMethod
+Global___AdaLoraMethod: typing_extensions.TypeAlias = AdaLoraMethod
+
+@typing.final
+class HoulsbyMethod(google.protobuf.message.Message):
+    """Adapters (Houlsby et al. 2019, arXiv 1902.00751): y + up(gelu(down(y))) behind linear layers."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: builtins.int
+    TARGET_MODULES_FIELD_NUMBER: builtins.int
+    size: builtins.int
+    """Optional. Width of the bottleneck, 1 to 1024. Default 32."""
+    @property
+    def target_modules(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Ends of the names of the linear layers. Default: the last of attention and the last of the feed-forward
+        network of every layer.
+        """
+
+    def __init__(
+        self,
+        *,
+        size: builtins.int | None = ...,
+        target_modules: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_size", b"_size", "size", b"size"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_size", b"_size", "size", b"size", "target_modules", b"target_modules"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__size: typing_extensions.TypeAlias = typing.Literal["size"]
+    _WhichOneofArgType__size: typing_extensions.TypeAlias = typing.Literal["_size", b"_size"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+
+Global___HoulsbyMethod: typing_extensions.TypeAlias = HoulsbyMethod
+
+@typing.final
+class PrefixMethod(google.protobuf.message.Message):
+    """Prefix tuning (Li and Liang 2021, arXiv 2101.00190): keys and values of virtual tokens before those of a text."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VIRTUAL_TOKENS_FIELD_NUMBER: builtins.int
+    PROJECTION_SIZE_FIELD_NUMBER: builtins.int
+    virtual_tokens: builtins.int
+    """Optional. How many, 1 to 256; they count among the tokens that the base takes. Default 16."""
+    projection_size: builtins.int
+    """Optional. Width of the network that the keys and values come out of while they are trained, as in the paper, 1 to
+    4096; it is not part of what is made. Default: none, they are trained themselves.
+    """
+    def __init__(
+        self,
+        *,
+        virtual_tokens: builtins.int | None = ...,
+        projection_size: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_projection_size", b"_projection_size", "_virtual_tokens", b"_virtual_tokens", "projection_size", b"projection_size", "virtual_tokens", b"virtual_tokens"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_projection_size", b"_projection_size", "_virtual_tokens", b"_virtual_tokens", "projection_size", b"projection_size", "virtual_tokens", b"virtual_tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__projection_size: typing_extensions.TypeAlias = typing.Literal["projection_size"]
+    _WhichOneofArgType__projection_size: typing_extensions.TypeAlias = typing.Literal["_projection_size", b"_projection_size"]
+    _WhichOneofReturnType__virtual_tokens: typing_extensions.TypeAlias = typing.Literal["virtual_tokens"]
+    _WhichOneofArgType__virtual_tokens: typing_extensions.TypeAlias = typing.Literal["_virtual_tokens", b"_virtual_tokens"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__projection_size) -> _WhichOneofReturnType__projection_size | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__virtual_tokens) -> _WhichOneofReturnType__virtual_tokens | None: ...
+
+Global___PrefixMethod: typing_extensions.TypeAlias = PrefixMethod
 
 @typing.final
 class ClassificationHead(google.protobuf.message.Message):
