@@ -44,7 +44,7 @@ SOURCES := services tests protos
 BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control proofs ray mlflow drill clean
+  bench-control bench-training proofs ray mlflow drill clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -133,9 +133,12 @@ bench-int8: setup ## Run the comparison of int8 and bf16 with fp32 on real texts
 bench-catalogues: setup ## Run the benchmark of searching catalogues alone
 	@$(BIN)/python tests/benchmarks/bench_catalogues.py
 
-bench-control: setup ## Run the benchmarks of training control: figures of the service, and plans against what came (40 minutes)
+bench-control: setup ## Run the benchmarks of training control: figures of the service, and plans against what came (15 minutes)
 	@$(BIN)/python tests/benchmarks/bench_control.py
 	@$(BIN)/python tests/benchmarks/bench_plan.py
+
+bench-training: setup ## Run the comparison of training with HF Trainer and peft, on real texts (10 minutes)
+	@$(BIN)/python tests/benchmarks/bench_training.py
 
 proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
 	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
@@ -146,7 +149,7 @@ ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it in
 mlflow: setup $(MLFLOW)/.installed ## Run the tests on a real MLflow server, which it installs (1 minute)
 	@$(BIN)/pytest -m mlflow
 
-drill: setup ## Kill workers and controllers in 30 trainings, and a controller under 200 jobs (15 minutes)
+drill: setup ## Kill workers and controllers in 30 trainings, and a controller under 200 jobs (6 minutes)
 	@cd tests && ../$(BIN)/python -m drill
 	@$(BIN)/pytest -m drill
 	@SYMBIONT_PROOFS=whole $(BIN)/pytest tests/integration/test_two_controllers.py -m proof -rP --timeout 1800
