@@ -59,7 +59,6 @@ def bundles(registry: Store, artifacts: ArtifactStore) -> dict[str, str]:
 async def client(tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore) -> AsyncIterator[HostClient]:
     triton = find_triton(start=Path(__file__).parent)
     async with TritonServer(triton, tmp_path_factory.mktemp("triton")) as server:
-        await server.start()
         async with HostClient(server.url, HostSettings(artifacts.root, threads=1, precision="fp32")) as client:
             yield client
 
