@@ -58,9 +58,11 @@ def bundles(registry: Store, artifacts: ArtifactStore) -> dict[str, str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore) -> AsyncIterator[HostClient]:
     triton = find_triton(start=Path(__file__).parent)
-    async with TritonServer(triton, tmp_path_factory.mktemp("triton")) as server:
-        async with HostClient(server.url, HostSettings(artifacts.root, threads=1, precision="fp32")) as client:
-            yield client
+    async with (
+        TritonServer(triton, tmp_path_factory.mktemp("triton")) as server,
+        HostClient(server.url, HostSettings(artifacts.root, threads=1, precision="fp32")) as client,
+    ):
+        yield client
 
 
 async def test_served_beside_each_other_they_answer_as_in_training(

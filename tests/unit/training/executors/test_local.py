@@ -43,6 +43,9 @@ MADE: list[LocalExecutor] = []
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     for made in MADE:
+        # Forks are not its children.
+        for name in made.list():
+            made.signal(name, WorkerSignal.KILL)
         for child in itertools.chain(*made._children.values()):
             child.kill()
             child.wait()
