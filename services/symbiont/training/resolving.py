@@ -46,7 +46,7 @@ def resolve(
         problem = f"{spec.base_model} is a {base.architecture}, whose attention takes no prefix"
         raise InvalidArgument(f"{under}.prefix", problem)
     room = base.max_tokens - (spec.prefix.virtual_tokens if spec.prefix else 0)
-    if room < max(hyper.max_tokens or 0, MIN_TOKENS):
+    if spec.prefix and room < max(hyper.max_tokens or 0, MIN_TOKENS):
         problem = f"a base of {base.max_tokens} tokens has room for {room} beside the virtual ones"
         raise InvalidArgument(f"{under}.prefix.virtual_tokens", problem)
     max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, room)

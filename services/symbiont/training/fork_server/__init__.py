@@ -6,12 +6,14 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from symbiont.common.errors import Unavailable
+from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 
 # What a forked process may run: the `main` of these modules.
@@ -48,6 +50,8 @@ class ForkServer:
         It answers after some seconds. Only Linux has what it needs.
         """
         self.name = name or f"symbiont-{uuid.uuid4().hex}"
+        self._lock = threading.Lock()
+        self._closed = False
         self._process = None if name else start(self.name)
 
     def ready(self) -> bool:
@@ -105,6 +109,8 @@ class ForkServer:
 
     def close(self) -> None:
         """Ends the process, where it is this one's own; what was forked goes on."""
+        with self._lock:
+            self._closed = True
         if self._process:
             # It may be loading still, and not look whether its stdin has ended.
             with self._process:
@@ -117,11 +123,21 @@ class ForkServer:
             connection.connect(address(self.name))
         except OSError:
             connection.close()
+            self._revive()
             return None
         if not of_this_user(connection):
             connection.close()
             return None
         return connection
+
+    def _revive(self) -> None:
+        """Starts the own process again, where it has died: killed for its memory, as it may be."""
+        with self._lock:
+            if self._process and not self._closed and self._process.poll() is not None:
+                get_logger().warning("the fork server has died, and is started again", status=self._process.returncode)
+                with self._process:
+                    # Closes the pipe to it.
+                    self._process = start(self.name)
 
 
 def address(name: str) -> str:

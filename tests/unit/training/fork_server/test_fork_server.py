@@ -175,8 +175,13 @@ def test_whether_one_that_ends_has_forked_is_not_known() -> None:
         ending.join()
 
 
-def test_its_own_ends_with_it() -> None:
+def test_its_own_is_started_again_when_it_dies_and_ends_with_it() -> None:
     own = ForkServer()
-    assert not own.ready()
+    (first,) = [child for child in psutil.Process().children() if own.name in child.cmdline()]
+    first.kill()
+    until_sync(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    assert own.fork("worker", [], {}, 1, 2) is None
+    until_sync(own.ready, 60)
+    assert not first.is_running()
     own.close()
     assert not own.ready()
