@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
-from symbiont.common.artifacts import ArtifactStore, canonical_json
+from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from symbiont.training.data.header import Header
 from symbiont.training.data.readers import FILE, READERS
-from symbiont.training.data.rows import KIND, ROWS
+from symbiont.training.data.rows import KIND, ROWS, Row, row_to_line
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
@@ -55,7 +55,7 @@ class Upload:
         with self._rows.open("wb") as out, reading as rows:
             for number, text, label in rows:
                 name = _label(number, label)
-                out.write(canonical_json({"label": name, "text": _text(number, text)}) + b"\n")
+                out.write(row_to_line(Row(_text(number, text), name)))
                 labels[name] += 1
         _check_labels(labels)
 

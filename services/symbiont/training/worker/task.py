@@ -51,10 +51,10 @@ def read_texts(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> 
     if inputs.evaluation_dataset_digest:
         held = list(read_rows(artifacts, inputs.evaluation_dataset_digest))
     else:
-        kept, out = split_holdout([label for _, label in rows], spec.holdout_fraction or 0.2, spec.hyperparameters.seed)
+        kept, out = split_holdout([row.label for row in rows], spec.holdout_fraction or 0.2, spec.hyperparameters.seed)
         rows, held = [rows[i] for i in kept], [rows[i] for i in out]
     return _texts(rows), _texts(held)
 
 
-def _texts(rows: Sequence[tuple[str, str]]) -> Texts:
-    return Texts([text for text, _ in rows], [label for _, label in rows])
+def _texts(rows: Sequence[Any]) -> Texts:
+    return Texts([row.text for row in rows], [row.label for row in rows])

@@ -37,6 +37,10 @@ def upload(
         pending.close()
 
 
+def stored(artifacts: ArtifactStore, digest: str) -> list[tuple[str, Any]]:
+    return [(row.text, row.label) for row in read_rows(artifacts, digest)]
+
+
 def delimited(delimiter: str) -> bytes:
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter).writerows([("label", "text"), *((label, text) for text, label in ROWS)])
@@ -59,7 +63,7 @@ FILES = {"CSV": delimited(","), "TSV": delimited("\t"), "JSONL": jsonl(), "PARQU
 @pytest.mark.parametrize("format", FILES)
 def test_every_format_gives_the_same_rows_and_digest(artifacts: ArtifactStore, format: str) -> None:
     dataset = upload(artifacts, FILES[format], format)
-    assert list(read_rows(artifacts, dataset.digest)) == ROWS
+    assert stored(artifacts, dataset.digest) == ROWS
     assert dataset.label_counts == (("0", 2), ("1", 2))
     assert (dataset.row_count, dataset.byte_count) == (4, len(FILES[format]))
     assert dataset.digest == upload(artifacts, FILES["CSV"]).digest
@@ -68,7 +72,7 @@ def test_every_format_gives_the_same_rows_and_digest(artifacts: ArtifactStore, f
 def test_a_byte_order_mark_and_other_columns_are_fine(artifacts: ArtifactStore) -> None:
     content = "\ufefftext,id,sentiment\na b,1,x\nc d,2,y\n".encode()
     dataset = upload(artifacts, content, label_column="sentiment")
-    assert list(read_rows(artifacts, dataset.digest)) == [("a b", "x"), ("c d", "y")]
+    assert stored(artifacts, dataset.digest) == [("a b", "x"), ("c d", "y")]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_two_uploads_of_the_same_rows_do_not_take_them_from_each_other(artifacts
         with pytest.raises(AlreadyExists) if taken else nullcontext():
             keep(pending, store, artifacts)
         pending.close()
-    assert list(read_rows(artifacts, store.dataset("mine").digest)) == [("a", "1"), ("b", "0")]
+    assert stored(artifacts, store.dataset("mine").digest) == [("a", "1"), ("b", "0")]
     assert len(artifacts.list(KIND)) == 2
 
 

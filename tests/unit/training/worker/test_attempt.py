@@ -107,15 +107,15 @@ def test_numbers_that_run_away_are_noticed(run: Run) -> None:
 def test_no_text_of_the_dataset_is_in_the_bundle(run: Run) -> None:
     attempt = run.attempt()
     bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
-    rows = run.tokenize(attempt.inputs.tokenizer_digest, [t for t, _ in _rows(run, attempt)], 64)
+    rows = run.tokenize(attempt.inputs.tokenizer_digest, _texts(run, attempt), 64)
     trained = {tuple(row.tolist()) for row in rows}
     assert trained.isdisjoint(bundle.manifest.golden.input_ids)
 
 
-def _rows(run: Run, attempt: Attempt) -> list[tuple[str, str]]:
+def _texts(run: Run, attempt: Attempt) -> list[str]:
     from symbiont.training.data.rows import read_rows
 
-    return list(read_rows(run.artifacts, attempt.inputs.dataset_digest))
+    return [row.text for row in read_rows(run.artifacts, attempt.inputs.dataset_digest)]
 
 
 def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
