@@ -1,0 +1,168 @@
+"""The held-out rows that were answered: which they are and what kinds of row, but not what they say."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+
+from symbiont.common.errors import InvalidArgument
+from symbiont.evaluation.arrays import Bytes, Ints, codes_of
+
+ID_BYTES = 16
+# A slice is to be read by people; what is rarer goes into `OTHER`.
+MOST_VALUES = 50
+# What is longer is a text, and texts are not kept.
+MOST_LETTERS = 64
+OTHER = "(other)"
+# Numbers with more different values than this are cut at their quartiles.
+MOST_NUMBERS = 8
+# Upper ends of the buckets of lengths, in tokens: fixed, so that versions can be compared.
+LENGTHS = (16, 32, 64, 128, 256, 512)
+SliceValue = str | float | bool | None
+
+
+def _no_ints() -> Ints:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Splits rows by one property. `codes` [rows] are places in `values`, -1 for a row that lacks the property."""
+
+    name: str
+    values: tuple[str, ...]
+    codes: Ints
+
+    def take(self, index: Ints) -> "Slice":
+        """Returns the slice of some rows."""
+        return replace(self, codes=self.codes[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows by digest.
+
+    Attributes:
+        ids: the first bytes of the SHA-256 of each row's texts, [rows, 16].
+        tokens: how long each is, [rows]; empty where that is not known.
+        groups: rows of one number belong together, [rows]; empty where there are no groups.
+        slices: by name, each once.
+    """
+
+    ids: Bytes
+    tokens: Ints = field(default_factory=_no_ints)
+    groups: Ints = field(default_factory=_no_ints)
+    slices: tuple[Slice, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = (self.tokens, self.groups, *(part.codes for part in self.slices))
+        if self.ids.shape != (len(self.ids), ID_BYTES) or any(len(part) not in (0, len(self)) for part in parts):
+            raise InvalidArgument("rows", "needs ids [rows, 16], and tokens, groups and slices one per row")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, index: Ints) -> Self:
+        """Returns some rows, in the order of `index`."""
+        return replace(
+            self,
+            ids=self.ids[index],
+            tokens=self.tokens[index] if len(self.tokens) else self.tokens,
+            groups=self.groups[index] if len(self.groups) else self.groups,
+            slices=tuple(part.take(index) for part in self.slices),
+        )
+
+    def keys(self) -> list[bytes]:
+        """Returns what tells each row from every other: its id, and how many of the same came before."""
+        seen: Counter[bytes] = Counter()
+        keys = []
+        for id in map(bytes, self.ids):
+            keys.append(id + seen[id].to_bytes(4, "big"))
+            seen[id] += 1
+        return keys
+
+
+def rows_of(
+    texts: Sequence[str],
+    pairs: Sequence[str] = (),
+    *,
+    tokens: Sequence[int] = (),
+    groups: Sequence[str] = (),
+    slices: Mapping[str, Sequence[SliceValue]] | None = None,
+) -> Rows:
+    """Returns rows without their texts.
+
+    Args:
+        texts: of each row.
+        pairs: the second texts; none, or one per row.
+        tokens: lengths; with them there is a slice `length`.
+        groups: rows of one name belong together; an empty name stands for a group of its own.
+        slices: by name a value per row, None where a row lacks it. Numbers are cut at their quartiles; names that are
+            rare or too long to be names become `(other)`.
+
+    Raises:
+        InvalidArgument: something has not one value per row.
+    """
+    for name, part in (("pairs", pairs), ("tokens", tokens), ("groups", groups), *(slices or {}).items()):
+        if len(part) not in (0, len(texts)):
+            raise InvalidArgument(name, f"has {len(part)} values for {len(texts)} rows")
+    seconds = pairs or [""] * len(texts)
+    ids = b"".join(row_id(text, pair) for text, pair in zip(texts, seconds, strict=True))
+    lengths = np.asarray(tokens, np.int64)
+    found = [slice_of(name, values) for name, values in (slices or {}).items()]
+    if len(lengths) and "length" not in (slices or {}):
+        found.append(length_slice(lengths))
+    return Rows(
+        ids=np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES),
+        tokens=lengths,
+        groups=codes_of([name or index for index, name in enumerate(groups)])[0],
+        slices=tuple(found),
+    )
+
+
+def row_id(text: str, pair: str = "") -> bytes:
+    """Returns 16 bytes that stand for a row: the same texts have the same ones."""
+    first = text.encode("utf-8", "surrogatepass")
+    second = pair.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(len(first).to_bytes(8, "big") + first + second).digest()[:ID_BYTES]
+
+
+def length_slice(tokens: Ints) -> Slice:
+    """Returns the slice of rows by length, in tokens."""
+    names = [f"{low + 1}-{high}" for low, high in pairwise((0, *LENGTHS))]
+    return Slice("length", (*names, f"over {LENGTHS[-1]}"), np.searchsorted(LENGTHS, tokens).astype(np.int64))
+
+
+def slice_of(name: str, values: Sequence[SliceValue]) -> Slice:
+    """Returns the slice of rows by a property of each."""
+    there = [value for value in values if value is not None]
+    numbers = {float(value) for value in there if not isinstance(value, str | bool)}
+    if len(numbers) > MOST_NUMBERS and not any(isinstance(value, str | bool) for value in there):
+        return _by_quartile(name, values)
+    words = [None if value is None else _word(value) for value in values]
+    counted = Counter(word for word in words if word is not None)
+    kept = sorted(word for word, _ in counted.most_common(MOST_VALUES) if word != OTHER)
+    names = (*kept, OTHER) if len(kept) < len(counted) else tuple(kept)
+    place = {word: index for index, word in enumerate(names)}
+    codes = [-1 if word is None else place.get(word, len(kept)) for word in words]
+    return Slice(name, names, np.asarray(codes, np.int64))
+
+
+def _word(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    word = value if isinstance(value, str) else f"{value:g}"
+    return word if len(word) <= MOST_LETTERS else OTHER
+
+
+def _by_quartile(name: str, values: Sequence[SliceValue]) -> Slice:
+    numbers = np.array([np.nan if value is None else float(value) for value in values])
+    there = ~np.isnan(numbers)
+    edges = np.unique(np.quantile(numbers[there], (0, 0.25, 0.5, 0.75, 1)))
+    codes = np.where(there, np.searchsorted(edges[1:-1], numbers, side="left"), -1)
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    return Slice(name, tuple(names), codes.astype(np.int64))

@@ -1,0 +1,54 @@
+import io
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from support.outcomes import EVERY
+from symbiont.common.errors import IntegrityError
+from symbiont.evaluation.outcomes import Outcome, Ragged
+from symbiont.evaluation.storing import outcome_from_bytes, outcome_to_bytes
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray):
+        assert isinstance(other, np.ndarray)
+        return one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, Ragged):
+        assert isinstance(other, Ragged)
+        return same(one.offsets, other.offsets) and same(one.values, other.values)
+    return one == other
+
+
+@pytest.mark.parametrize("outcome", EVERY.values(), ids=EVERY)
+def test_what_is_stored_comes_back(outcome: Outcome) -> None:
+    back = outcome_from_bytes(outcome_to_bytes(outcome))
+    assert type(back) is type(outcome)
+    for part in fields(outcome):
+        if part.name != "rows":
+            assert same(getattr(outcome, part.name), getattr(back, part.name)), part.name
+    for name in ("ids", "tokens", "groups"):
+        assert same(getattr(outcome.rows, name), getattr(back.rows, name)), name
+    assert [part.values for part in back.rows.slices] == [part.values for part in outcome.rows.slices]
+    assert all(same(a.codes, b.codes) for a, b in zip(back.rows.slices, outcome.rows.slices, strict=True))
+
+
+@pytest.mark.parametrize("outcome", EVERY.values(), ids=EVERY)
+def test_equal_outcomes_have_equal_bytes_and_no_text(outcome: Outcome) -> None:
+    data = outcome_to_bytes(outcome)
+    assert data == outcome_to_bytes(outcome_from_bytes(data))
+    with np.load(io.BytesIO(data)) as file:
+        assert not any(b"secret" in file[name].tobytes() for name in file.files)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 99])
+def test_what_is_damaged_is_refused(damage) -> None:
+    with pytest.raises(IntegrityError):
+        outcome_from_bytes(damage(outcome_to_bytes(EVERY["classified"])))
+
+
+def test_objects_are_refused() -> None:
+    stream = io.BytesIO()
+    np.savez(stream, meta=np.array([{}], object))
+    with pytest.raises(IntegrityError):
+        outcome_from_bytes(stream.getvalue())
