@@ -14,7 +14,7 @@ from symbiont.evaluation.temperature import fit_sigmoid_temperature, fit_tempera
 BINS = 15
 
 
-def calibration(outcome: Outcome, *, seed: int = 0) -> CalibrationFigures | None:
+def judge_calibration(outcome: Outcome, *, seed: int = 0) -> CalibrationFigures | None:
     """Returns how honest the probabilities are; None for tasks without any, or without rows.
 
     Before: with the outcome's own temperature. After: with one fitted by cross-fitting, so that no row is judged with

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.evaluation.arrays import Floats, Ints
+from symbiont.evaluation.figures import DecisionFigures
 from symbiont.evaluation.metrics.classification import probabilities
 from symbiont.evaluation.outcomes import Classified
 
@@ -31,25 +32,6 @@ class Costs:
         return np.asarray(self.matrix, np.float64)
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What the decisions of an outcome cost, on average for a row.
-
-    Attributes:
-        cost: by the least expected cost.
-        expected: what the probabilities promise; far from `cost`, they are not honest.
-        likeliest: where each row gets its likeliest class; None where decisions are not classes.
-        always: the best of always deciding the same, and what it costs.
-        counts: how often each decision is made.
-    """
-
-    cost: float
-    expected: float
-    likeliest: float | None
-    always: tuple[str, float]
-    counts: tuple[tuple[str, int], ...]
-
-
 def decide(given: npt.ArrayLike, costs: Costs) -> Ints:
     """Returns the decision of the least expected cost for probabilities [rows, classes], as places in `decisions`.
 
@@ -59,7 +41,7 @@ def decide(given: npt.ArrayLike, costs: Costs) -> Ints:
     return found
 
 
-def judge_decisions(outcome: Classified, costs: Costs) -> Decided:
+def judge_decisions(outcome: Classified, costs: Costs) -> DecisionFigures:
     """Returns what deciding by costs costs on held-out rows, beside what would be done without.
 
     Raises:
@@ -79,11 +61,12 @@ def judge_decisions(outcome: Classified, costs: Costs) -> Decided:
     if costs.decisions == outcome.labels:
         likeliest = float(matrix[outcome.truth, given.argmax(axis=1)].mean())
     counts = np.bincount(chosen, minlength=len(costs.decisions)).tolist()
-    return Decided(
+    return DecisionFigures(
         cost=float(matrix[outcome.truth, chosen].mean()),
         expected=float((given @ matrix)[each, chosen].mean()),
         likeliest=likeliest,
-        always=(costs.decisions[best], float(always[best])),
+        always=costs.decisions[best],
+        always_cost=float(always[best]),
         counts=tuple(zip(costs.decisions, counts, strict=True)),
     )
 

@@ -147,11 +147,11 @@ class ComparisonFigures(Part):
 
 
 class RuleResult(Part):
-    """What a rule of a gate found, in words."""
+    """What a rule of a gate found, in words of each language."""
 
     rule: str
     passed: bool
-    words: str
+    words: dict[str, str]
 
 
 class Verdict(Part):
@@ -160,10 +160,29 @@ class Verdict(Part):
     passed: bool
     results: tuple[RuleResult, ...]
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why not; empty where it may."""
-        return tuple(result.words for result in self.results if not result.passed)
+    def reasons(self, language: str = "en") -> tuple[str, ...]:
+        """Returns why not, in `en` or `zh`; nothing where it may."""
+        return tuple(result.words[language] for result in self.results if not result.passed)
+
+
+class DecisionFigures(Part):
+    """What decisions cost, on average for a row.
+
+    Attributes:
+        cost: by the least expected cost.
+        expected: what the probabilities promise; far from `cost`, they are not honest.
+        likeliest: where each row gets its likeliest class; None where decisions are not classes.
+        always: the best of always deciding the same.
+        always_cost: what that costs.
+        counts: how often each decision is made.
+    """
+
+    cost: float
+    expected: float
+    likeliest: float | None
+    always: str
+    always_cost: float
+    counts: tuple[tuple[str, int], ...]
 
 
 class Speed(Part):

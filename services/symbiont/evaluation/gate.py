@@ -1,6 +1,6 @@
 """Whether a candidate may take over: rules that it must keep, each answered in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
@@ -10,17 +10,19 @@ from pydantic import Field
 from symbiont.bundle.part import Part
 from symbiont.evaluation.aligning import Aligned, align
 from symbiont.evaluation.bootstrap import DEFAULT, Sampling, estimates
-from symbiont.evaluation.calibration import calibration
+from symbiont.evaluation.calibration import judge_calibration
 from symbiont.evaluation.comparison import class_differences, differences, slice_differences
 from symbiont.evaluation.figures import PartDifference, RuleResult, Verdict
 from symbiont.evaluation.metrics import primary
 from symbiont.evaluation.metrics.family import direction
 from symbiont.evaluation.outcomes import Outcome
-from symbiont.evaluation.phrases import EN, Phrases
 from symbiont.evaluation.slices import SUPPORT, slice_table
+from symbiont.evaluation.words import EN, ZH, Phrases
 
 # Of the values of slices that break a rule, so many are named.
 NAMED = 5
+# Whether a rule is kept, and what was found, in any language.
+Finding = tuple[bool, Callable[[Phrases], str]]
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Rule(Part):
         """Returns the metric that the rule is about."""
         return self.metric or primary(evidence.candidate)
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
-        """Returns whether the rule is kept, and what was found, in words.
+    def judge(self, evidence: Evidence) -> Finding:
+        """Returns whether the rule is kept, and what was found.
 
         Raises:
             InvalidArgument: the metric is none of the task's.
@@ -77,9 +79,9 @@ class MinimumGain(Rule):
     gain: float = 0.0
     confidence: Confidence = 0.95
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
-        return _gain(evidence, phrases, self.name(evidence), self.gain, self.confidence)
+        return _gain(evidence, self.name(evidence), self.gain, self.confidence)
 
 
 class NotWorse(Rule):
@@ -89,9 +91,9 @@ class NotWorse(Rule):
     margin: float = Field(ge=0)
     confidence: Confidence = 0.95
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
-        return _gain(evidence, phrases, self.name(evidence), -self.margin, self.confidence)
+        return _gain(evidence, self.name(evidence), -self.margin, self.confidence)
 
 
 class Floor(Rule):
@@ -101,21 +103,27 @@ class Floor(Rule):
     value: float
     sure: bool = False
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
         name = self.name(evidence)
         found = estimates(evidence.candidate, (name,), evidence.sampling).get(name)
         if found is None:
-            return False, phrases.say("undefined", metric=phrases.metric(name))
+            return False, lambda phrases: phrases.say("undefined", metric=phrases.metric(name))
         worst = found.low if direction(name) > 0 else found.high
         value = worst if self.sure else found.value
         passed = direction(name) * (value - self.value) >= 0
-        return passed, phrases.say(
+        return passed, lambda phrases: phrases.say(
             "floor_kept" if passed else "floor_broken",
-            metric=phrases.metric(name),
+            metric=self._subject(evidence, name, phrases),
             value=phrases.number(name, value),
             floor=phrases.number(name, self.value),
         )
+
+    def _subject(self, evidence: Evidence, name: str, phrases: Phrases) -> str:
+        metric = phrases.metric(name)
+        # One end of a two-sided interval is surer than both.
+        sure = f"{(1 + evidence.sampling.confidence) / 2:.1%}"
+        return phrases.say("sure_end", confidence=sure, metric=metric) if self.sure else metric
 
 
 class SliceFloor(Rule):
@@ -126,7 +134,7 @@ class SliceFloor(Rule):
     support: int = Field(default=SUPPORT, ge=1)
     slices: tuple[str, ...] = ()
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
         name, sign = self.name(evidence), direction(self.name(evidence))
         table = slice_table(evidence.candidate, name, evidence.sampling)
@@ -135,12 +143,18 @@ class SliceFloor(Rule):
             (row for row in looked if sign * (row.estimate.value - self.value) < 0),
             key=lambda row: sign * row.estimate.value,
         )
-        floor = phrases.number(name, self.value)
         if not broken:
-            return True, phrases.say("slices_kept", count=len(looked), metric=phrases.metric(name), floor=floor)
-        named = [phrases.below(row) for row in broken]
-        return False, phrases.say(
-            "slices_broken", metric=phrases.metric(name), floor=floor, named=phrases.join(named, NAMED)
+            return True, lambda phrases: phrases.say(
+                "slices_kept",
+                count=len(looked),
+                metric=phrases.metric(name),
+                floor=phrases.number(name, self.value),
+            )
+        return False, lambda phrases: phrases.say(
+            "slices_broken",
+            metric=phrases.metric(name),
+            floor=phrases.number(name, self.value),
+            named=phrases.join([phrases.below(row) for row in broken], NAMED),
         )
 
 
@@ -156,13 +170,13 @@ class NoSliceWorse(Rule):
     slices: tuple[str, ...] = ()
     sure: bool = False
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
         if evidence.both is None:
-            return True, phrases.say("no_incumbent")
+            return True, lambda phrases: phrases.say("no_incumbent")
         found = slice_differences(evidence.both, self.name(evidence), evidence.sampling)
         looked = [part for part in found if part.name in (self.slices or (part.name,))]
-        return _falls(looked, self.by, self.support, self.sure, phrases)
+        return _falls(looked, self.by, self.support, self.sure)
 
 
 class NoClassWorse(Rule):
@@ -173,12 +187,12 @@ class NoClassWorse(Rule):
     support: int = Field(default=SUPPORT, ge=1)
     sure: bool = False
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
         if evidence.both is None:
-            return True, phrases.say("no_incumbent")
+            return True, lambda phrases: phrases.say("no_incumbent")
         looked = list(class_differences(evidence.both, evidence.sampling))
-        return _falls(looked, self.by, self.support, self.sure, phrases)
+        return _falls(looked, self.by, self.support, self.sure)
 
 
 class CalibrationLimit(Rule):
@@ -191,15 +205,17 @@ class CalibrationLimit(Rule):
     value: float = Field(ge=0, le=1)
     calibrated: bool = False
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
-        found = calibration(evidence.candidate, seed=evidence.sampling.seed)
+        found = judge_calibration(evidence.candidate, seed=evidence.sampling.seed)
         if found is None:
-            return False, phrases.say("no_probabilities")
+            return False, lambda phrases: phrases.say("no_probabilities")
         value = (found.after if self.calibrated else found.before).ece_mass
         passed = value <= self.value
-        return passed, phrases.say(
-            "calibration_kept" if passed else "calibration_broken", value=f"{value:.3f}", limit=f"{self.value:.3f}"
+        return passed, lambda phrases: phrases.say(
+            "calibration_kept" if passed else "calibration_broken",
+            value=f"{100 * value:.1f}",
+            limit=f"{100 * self.value:.1f}",
         )
 
 
@@ -209,12 +225,12 @@ class LatencyLimit(Rule):
     kind: Literal["latency_limit"] = "latency_limit"
     p99_ms: float = Field(gt=0)
 
-    def judge(self, evidence: Evidence, phrases: Phrases) -> tuple[bool, str]:
+    def judge(self, evidence: Evidence) -> Finding:
         """As the class says."""
         if evidence.p99_ms is None:
-            return False, phrases.say("no_latency")
+            return False, lambda phrases: phrases.say("no_latency")
         passed = evidence.p99_ms <= self.p99_ms
-        return passed, phrases.say(
+        return passed, lambda phrases: phrases.say(
             "latency_kept" if passed else "latency_broken", value=f"{evidence.p99_ms:.1f}", limit=f"{self.p99_ms:.1f}"
         )
 
@@ -230,29 +246,29 @@ class Gate(Part):
 
     rules: tuple[AnyRule, ...]
 
-    def judge(self, evidence: Evidence, phrases: Phrases = EN) -> Verdict:
+    def judge(self, evidence: Evidence) -> Verdict:
         """Returns whether the candidate may take over, with every rule's result.
 
         Raises:
             InvalidArgument: a rule names a metric that the task does not have, or the versions cannot be compared.
         """
-        results = tuple(self._results(evidence, phrases))
+        results = tuple(self._results(evidence))
         return Verdict(passed=all(result.passed for result in results), results=results)
 
-    def _results(self, evidence: Evidence, phrases: Phrases) -> Iterator[RuleResult]:
+    def _results(self, evidence: Evidence) -> Iterator[RuleResult]:
         for rule in self.rules:
-            passed, words = rule.judge(evidence, phrases)
-            yield RuleResult(rule=rule.kind, passed=passed, words=words)
+            passed, say = rule.judge(evidence)
+            yield RuleResult(rule=rule.kind, passed=passed, words={"en": say(EN), "zh": say(ZH)})
 
 
-def _gain(evidence: Evidence, phrases: Phrases, name: str, least: float, confidence: float) -> tuple[bool, str]:
+def _gain(evidence: Evidence, name: str, least: float, confidence: float) -> Finding:
     if evidence.both is None:
-        return True, phrases.say("no_incumbent")
+        return True, lambda phrases: phrases.say("no_incumbent")
     found = next(differences(evidence.both, (name,), evidence.confident(confidence)), None)
     if found is None:
-        return False, phrases.say("undefined", metric=phrases.metric(name))
+        return False, lambda phrases: phrases.say("undefined", metric=phrases.metric(name))
     passed = found.gain.low >= least
-    return passed, phrases.say(
+    return passed, lambda phrases: phrases.say(
         "gain_kept" if passed else "gain_broken",
         metric=phrases.metric(name),
         candidate=phrases.number(name, found.candidate),
@@ -263,11 +279,13 @@ def _gain(evidence: Evidence, phrases: Phrases, name: str, least: float, confide
     )
 
 
-def _falls(looked: Sequence[PartDifference], by: float, support: int, sure: bool, phrases: Phrases) -> tuple[bool, str]:
+def _falls(looked: Sequence[PartDifference], by: float, support: int, sure: bool) -> Finding:
     looked = [part for part in looked if part.rows >= support]
     fell = [part for part in looked if part.difference.gain.value < -by]
     fell = [part for part in fell if not sure or part.difference.gain.high < 0]
     fell.sort(key=lambda part: part.difference.gain.value)
     if not fell:
-        return True, phrases.say("falls_kept", count=len(looked), support=support)
-    return False, phrases.say("falls_broken", named=phrases.join([phrases.fall(part) for part in fell], NAMED))
+        return True, lambda phrases: phrases.say("falls_kept", count=len(looked), support=support)
+    return False, lambda phrases: phrases.say(
+        "falls_broken", named=phrases.join([phrases.fall(part) for part in fell], NAMED)
+    )

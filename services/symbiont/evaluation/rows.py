@@ -18,6 +18,8 @@ MOST_VALUES = 50
 # What is longer is a text, and texts are not kept.
 MOST_LETTERS = 64
 OTHER = "(other)"
+# The slice by length that all rows have whose tokens were counted.
+LENGTH = "length"
 # Numbers with more different values than this are cut at their quartiles.
 MOST_NUMBERS = 8
 # Upper ends of the buckets of lengths, in tokens: fixed, so that versions can be compared.
@@ -114,7 +116,7 @@ def rows_of(
     ids = b"".join(row_id(text, pair) for text, pair in zip(texts, seconds, strict=True))
     lengths = np.asarray(tokens, np.int64)
     found = [slice_of(name, values) for name, values in (slices or {}).items()]
-    if len(lengths) and "length" not in (slices or {}):
+    if len(lengths) and LENGTH not in (slices or {}):
         found.append(length_slice(lengths))
     return Rows(
         ids=np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES),
@@ -134,7 +136,7 @@ def row_id(text: str, pair: str = "") -> bytes:
 def length_slice(tokens: Ints) -> Slice:
     """Returns the slice of rows by length, in tokens."""
     names = [f"{low + 1}-{high}" for low, high in pairwise((0, *LENGTHS))]
-    return Slice("length", (*names, f"over {LENGTHS[-1]}"), np.searchsorted(LENGTHS, tokens).astype(np.int64))
+    return Slice(LENGTH, (*names, f"over {LENGTHS[-1]}"), np.searchsorted(LENGTHS, tokens).astype(np.int64))
 
 
 def slice_of(name: str, values: Sequence[SliceValue]) -> Slice:
@@ -164,5 +166,5 @@ def _by_quartile(name: str, values: Sequence[SliceValue]) -> Slice:
     there = ~np.isnan(numbers)
     edges = np.unique(np.quantile(numbers[there], (0, 0.25, 0.5, 0.75, 1)))
     codes = np.where(there, np.searchsorted(edges[1:-1], numbers, side="left"), -1)
-    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
     return Slice(name, tuple(names), codes.astype(np.int64))

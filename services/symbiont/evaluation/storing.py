@@ -55,7 +55,7 @@ def outcome_to_bytes(outcome: Outcome) -> bytes:
             plain[part.name] = value
     slices = [{"name": part.name, "values": part.values} for part in rows.slices]
     meta = {"format_version": FORMAT_VERSION, "kind": kind, "plain": plain, "slices": slices}
-    arrays[_META] = np.frombuffer(json.dumps(meta, ensure_ascii=False, sort_keys=True).encode(), np.uint8)
+    arrays[_META] = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **{name: _narrow(array) for name, array in arrays.items()})
     return stream.getvalue()

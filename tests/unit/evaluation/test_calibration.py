@@ -4,7 +4,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from support.outcomes import classified, multi_labelled, scored
 from symbiont.evaluation.arrays import log_softmax, sigmoid
-from symbiont.evaluation.calibration import calibration, ece, equal_mass, equal_width
+from symbiont.evaluation.calibration import ece, equal_mass, equal_width, judge_calibration
 from symbiont.evaluation.outcomes import Classified, MultiLabelled
 from symbiont.evaluation.temperature import LEAST, fit_sigmoid_temperature, fit_temperature, folds
 
@@ -33,8 +33,8 @@ def test_logits_without_an_error_or_without_news() -> None:
 
 def test_calibrated_probabilities_have_a_small_error_and_others_not() -> None:
     outcome = classified(5000, seed=4)
-    honest = calibration(outcome)
-    sure = calibration(Classified(outcome.rows, outcome.labels, outcome.logits * 4, outcome.truth))
+    honest = judge_calibration(outcome)
+    sure = judge_calibration(Classified(outcome.rows, outcome.labels, outcome.logits * 4, outcome.truth))
     assert honest is not None
     assert sure is not None
     assert honest.before.ece_mass < 0.03
@@ -50,7 +50,7 @@ def test_calibrated_probabilities_have_a_small_error_and_others_not() -> None:
 def test_the_temperature_of_serving_is_before() -> None:
     outcome = classified(800, seed=5)
     hot = Classified(outcome.rows, outcome.labels, outcome.logits * 4, outcome.truth, temperature=4.0)
-    one, other = calibration(outcome), calibration(hot)
+    one, other = judge_calibration(outcome), judge_calibration(hot)
     assert one is not None
     assert other is not None
     assert other.before.ece_mass == pytest.approx(one.before.ece_mass, abs=1e-6)
@@ -59,7 +59,7 @@ def test_the_temperature_of_serving_is_before() -> None:
 def test_labels_each_have_a_temperature() -> None:
     outcome = multi_labelled(4000, seed=6)
     sharp = np.array([1, 2, 4, 0.5], np.float32)
-    found = calibration(MultiLabelled(outcome.rows, outcome.labels, outcome.logits * sharp, outcome.truth))
+    found = judge_calibration(MultiLabelled(outcome.rows, outcome.labels, outcome.logits * sharp, outcome.truth))
     assert found is not None
     assert found.temperatures == pytest.approx(tuple(sharp.tolist()), rel=0.1)
     assert found.after.ece_mass < found.before.ece_mass
@@ -67,7 +67,7 @@ def test_labels_each_have_a_temperature() -> None:
 
 def test_scores_of_probabilities() -> None:
     outcome = multi_labelled(300, seed=7)
-    found = calibration(outcome)
+    found = judge_calibration(outcome)
     assert found is not None
     given = sigmoid(outcome.logits)
     assert found.before.brier == pytest.approx(brier_score_loss(outcome.truth.ravel(), given.ravel()))
@@ -93,5 +93,5 @@ def test_bins() -> None:
 
 
 def test_tasks_without_probabilities() -> None:
-    assert calibration(scored()) is None
-    assert calibration(classified(5).take(np.zeros(0, int))) is None
+    assert judge_calibration(scored()) is None
+    assert judge_calibration(classified(5).take(np.zeros(0, int))) is None

@@ -7,6 +7,7 @@ from symbiont.evaluation.figures import Point
 
 # As many as a picture can show.
 MOST_POINTS = 120
+LEAST_ROWS = 10
 
 
 def precision_recall(values: Floats, positive: Bools) -> tuple[Point, ...]:
@@ -19,6 +20,8 @@ def precision_recall(values: Floats, positive: Bools) -> tuple[Point, ...]:
     said = np.flatnonzero(last) + 1
     recall, precision = hits / hits[-1], hits / said
     # Behind the last positive row precision only falls.
-    end = int(np.argmax(recall >= 1)) + 1
-    kept = np.unique(np.linspace(0, end - 1, min(end, MOST_POINTS)).round().astype(int))
+    end = int(np.argmax(recall >= 1))
+    # The precision among very few rows jumps.
+    start = min(int(np.searchsorted(said, LEAST_ROWS)), end)
+    kept = np.unique(np.linspace(start, end, MOST_POINTS).round().astype(int))
     return tuple((round(float(recall[i]), 4), round(float(precision[i]), 4)) for i in kept)

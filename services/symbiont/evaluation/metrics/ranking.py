@@ -9,10 +9,10 @@ class Order:
     """Rows by a value, those of equal values together."""
 
     def __init__(self, values: Floats) -> None:
-        """`values` [rows], one at least."""
+        """`values` [rows]."""
         self._order = np.argsort(values, kind="stable")
         ordered = values[self._order]
-        new = np.append(True, ordered[1:] != ordered[:-1])
+        new = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
         self._starts = np.flatnonzero(new)
         self._group = np.empty(len(values), np.int64)
         self._group[self._order] = np.cumsum(new) - 1

@@ -7,10 +7,14 @@ from typing import Literal
 from symbiont.common.errors import InvalidArgument
 from symbiont.evaluation.figures import PartDifference, SliceRow
 from symbiont.evaluation.metrics.family import is_share
-from symbiont.evaluation.wording import METRICS, SENTENCES
+from symbiont.evaluation.rows import LENGTH
+from symbiont.evaluation.words.metrics import METRICS
+from symbiont.evaluation.words.reports import REPORTS
+from symbiont.evaluation.words.verdicts import VERDICTS
 
 Language = Literal["en", "zh"]
 _PLACE = {"en": 0, "zh": 1}
+_SENTENCES = VERDICTS | REPORTS
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Phrases:
 
     def say(self, key: str, **parts: object) -> str:
         """Returns a sentence with its parts filled in."""
-        return SENTENCES[key][_PLACE[self.language]].format(**parts)
+        return _SENTENCES[key][_PLACE[self.language]].format(**parts)
 
     def metric(self, name: str) -> str:
         """Returns what a metric is called; its own name where it has no other."""
@@ -29,14 +33,27 @@ class Phrases:
 
     def number(self, metric: str, value: float) -> str:
         """Returns a value of a metric: shares in percent."""
-        return f"{100 * value:.1f} %" if is_share(metric) else f"{value:.3f}"
+        return f"{100 * value:.1f}%" if is_share(metric) else f"{value:.3f}"
+
+    def of_100(self, share: float) -> str:
+        """Returns how many of 100 a share is; near the ends with a digit more, so that few errors are not none."""
+        many = 100 * share
+        return f"{many:.1f}" if 0 < many < 1 or 99 < many < 100 else f"{many:.0f}"
 
     def difference(self, metric: str, value: float) -> str:
         """Returns a difference of a metric with its sign: of shares in points of a percentage."""
-        # Rounding must leave no -0.0.
-        if is_share(metric):
-            return self.say("points", value=f"{round(100 * value, 1) + 0.0:+.1f}")
-        return f"{round(value, 3) + 0.0:+.3f}"
+        signed = self.signed(metric, value)
+        return self.say("points", value=signed) if is_share(metric) else signed
+
+    def signed(self, metric: str, value: float) -> str:
+        """Returns a difference without its unit; one that is 0 has no sign."""
+        digits = 1 if is_share(metric) else 3
+        rounded = round(100 * value if is_share(metric) else value, digits)
+        return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+    def slice(self, name: str) -> str:
+        """Returns what a slice is called."""
+        return self.say("length") if name == LENGTH else name
 
     def join(self, parts: Sequence[str], most: int) -> str:
         """Returns a list of parts, at most so many of them, and how many more there are."""
@@ -46,14 +63,14 @@ class Phrases:
     def below(self, row: SliceRow) -> str:
         """Returns which slice it is, and what its metric is."""
         found = self.number(row.metric, row.estimate.value)
-        return self.say("slice_below", slice=row.slice, value=row.value, found=found, rows=row.rows)
+        return self.say("slice_below", slice=self.slice(row.slice), value=row.value, found=found, rows=row.rows)
 
     def fall(self, part: PartDifference) -> str:
         """Returns where and by how much a candidate is worse."""
         found = part.difference
         return self.say(
             "fall" if part.name else "class_fall",
-            slice=part.name,
+            slice=self.slice(part.name),
             value=part.value,
             metric=self.metric(found.metric),
             by=self.difference(found.metric, found.gain.value),

@@ -1,38 +1,9 @@
-"""Each phrase in English and in Chinese. What stands in braces is filled in."""
+"""What rules say of a candidate, in English and in Chinese. What stands in braces is filled in."""
 
-METRICS: dict[str, tuple[str, str]] = {
-    "accuracy": ("accuracy", "准确率"),
-    "macro_f1": ("macro-F1", "宏平均 F1"),
-    "micro_f1": ("micro-F1", "微平均 F1"),
-    "samples_f1": ("F1 per text", "逐条 F1"),
-    "subset_accuracy": ("all labels right", "标签全对率"),
-    "balanced_accuracy": ("balanced accuracy", "平衡准确率"),
-    "mcc": ("Matthews correlation", "马修斯相关系数"),
-    "log_loss": ("log loss", "对数损失"),
-    "top_3": ("among the first three", "前三命中率"),
-    "roc_auc": ("ROC AUC", "ROC AUC"),
-    "average_precision": ("average precision", "平均精度"),
-    "mae": ("mean error", "平均误差"),
-    "rmse": ("root of mean squared error", "均方根误差"),
-    "r2": ("R²", "R²"),
-    "pearson": ("correlation (Pearson)", "相关系数（Pearson）"),
-    "spearman": ("correlation of ranks (Spearman)", "秩相关（Spearman）"),
-    "quadratic_kappa": ("quadratic weighted kappa", "二次加权 kappa"),
-    "within_one": ("within one grade", "相差不超过一级"),
-    "f1": ("F1", "F1"),
-    "precision": ("precision", "精确率"),
-    "recall": ("recall", "召回率"),
-    "exact_match": ("exact match", "完全匹配"),
-    "mrr": ("mean reciprocal rank", "平均倒数排名"),
-    "recall_1": ("found in first place", "首位命中率"),
-    "recall_5": ("found among the first 5", "前 5 命中率"),
-    "recall_10": ("found among the first 10", "前 10 命中率"),
-    "ndcg_10": ("nDCG at 10", "nDCG@10"),
-}
-
-SENTENCES: dict[str, tuple[str, str]] = {
-    # Of verdicts.
+VERDICTS: dict[str, tuple[str, str]] = {
     "points": ("{value} points", "{value} 个百分点"),
+    "length": ("length in tokens", "长度（token 数）"),
+    "sure_end": ("with {confidence} certainty, {metric}", "在 {confidence} 的置信度下，{metric}"),
     "separator": ("; ", "；"),
     "more": ("; and {count} more", "；另有 {count} 处"),
     "undefined": ("{metric} is not defined on these rows", "这些数据上无法计算{metric}"),
@@ -75,12 +46,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "no_probabilities": ("the task has no probabilities to judge", "该任务没有可评估的概率"),
     "calibration_kept": (
-        "probabilities are off by {value} on average, the limit is {limit}",
-        "概率平均偏差为 {value}，限值为 {limit}",
+        "probabilities are off by {value} points on average, the limit is {limit}",
+        "概率平均偏差为 {value} 个百分点，限值为 {limit}",
     ),
     "calibration_broken": (
-        "probabilities are off by {value} on average, which is over the limit of {limit}",
-        "概率平均偏差为 {value}，超过限值 {limit}",
+        "probabilities are off by {value} points on average, which is over the limit of {limit}",
+        "概率平均偏差为 {value} 个百分点，超过限值 {limit}",
     ),
     "no_latency": ("how fast it answers was not measured", "未测量响应速度"),
     "latency_kept": (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from support.outcomes import EVERY, classified, retrieved, scored
-from symbiont.evaluation.hardest import hardest
+from symbiont.evaluation.hard_rows import hardest
 from symbiont.evaluation.metrics import classification
 from symbiont.evaluation.outcomes import Outcome
 
