@@ -6,7 +6,7 @@ import numpy as np
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.evaluation.arrays import Ints
-from symbiont.evaluation.outcomes import Classified, Logits, MultiLabelled, Outcome, Ragged, Tagged
+from symbiont.evaluation.outcomes import Classified, Logits, MultiLabelled, Outcome, Ragged, Retrieved, Tagged
 
 # Below any logit that a version has: it does not know the label.
 _UNKNOWN = 40.0
@@ -29,10 +29,12 @@ def align(candidate: Outcome, incumbent: Outcome) -> Aligned:
     Classes may have been added or dropped: a version gives one that it does not know the least probability.
 
     Raises:
-        InvalidArgument: they are of different kinds, or have no row in common.
+        InvalidArgument: they are of different kinds, searched among different texts, or have no row in common.
     """
     if type(candidate) is not type(incumbent):
         raise InvalidArgument("incumbent", "answers another task than the candidate")
+    if isinstance(candidate, Retrieved) and candidate.candidates != getattr(incumbent, "candidates", 0):
+        raise InvalidArgument("incumbent", "searched among other texts than the candidate")
     places = {key: row for row, key in enumerate(incumbent.rows.keys())}
     pairs = [(row, places[key]) for row, key in enumerate(candidate.rows.keys()) if key in places]
     if not pairs:

@@ -64,9 +64,8 @@ def estimates(outcome: Outcome, metrics: Sequence[str] = (), sampling: Sampling 
     wanted = list(dict.fromkeys(metrics or (judge.primary, *(name for family in families for name in family.names))))
     values = point_values(families, len(outcome))
     spread = resampled_values([families], outcome, sampling)[0]
-    units = len(np.unique(outcome.rows.groups)) if len(outcome.rows.groups) else len(outcome)
     return {
-        name: _estimate(name, values[name], spread[name], units, sampling.confidence)
+        name: _estimate(name, values[name], spread[name], units_of(outcome), sampling.confidence)
         for name in wanted
         if name in values and not np.isnan(values[name])
     }
@@ -97,12 +96,21 @@ def interval(values: Floats, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def unseen(units: int, confidence: float) -> float:
+    """Returns the share that something may have which so many draws did not show once: that it is 0 they do not say."""
+    return float(1 - ((1 - confidence) / 2) ** (1 / max(units, 1)))
+
+
+def units_of(outcome: Outcome) -> int:
+    """Returns how many draws a resampling is of: groups where there are any, else rows."""
+    return len(np.unique(outcome.rows.groups)) if len(outcome.rows.groups) else len(outcome)
+
+
 def _estimate(name: str, value: float, values: Floats, units: int, confidence: float) -> Estimate:
     low, high = interval(values, confidence)
     if np.isnan(low):
         low = high = value
     if is_share(name) and low == high and value in (0.0, 1.0):
-        # That no row was otherwise does not say that none can be: the bound of so many draws without an exception.
-        far = 1 - ((1 - confidence) / 2) ** (1 / max(units, 1))
+        far = unseen(units, confidence)
         low, high = (1 - far, 1.0) if value == 1 else (0.0, far)
     return Estimate(value=value, low=min(low, value), high=max(high, value))

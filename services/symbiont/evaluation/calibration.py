@@ -1,5 +1,6 @@
 """Whether probabilities can be taken at their word, before and after a temperature."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,7 @@ def _reliability(given: Floats, right: Bools, brier: float, log_loss: float) -> 
     return Reliability(
         ece_mass=ece(bins),
         ece_width=ece(equal_width(given, right)),
+        by_chance=ece_by_chance(bins),
         brier=float(brier),
         log_loss=float(log_loss),
         bins=tuple(bins),
@@ -99,6 +101,15 @@ def ece(bins: list[Bin]) -> float:
     """Returns the mean distance, 0 to 1, of probability and what came true, over decisions."""
     total = sum(part.rows for part in bins)
     return sum(part.rows * abs(part.confidence - part.accuracy) for part in bins) / max(total, 1)
+
+
+def ece_by_chance(bins: list[Bin]) -> float:
+    """Returns the error that honest probabilities would show on average, as so few decisions vary by chance.
+
+    The mean distance of a normal variable from its mean is sqrt(2 / pi) of its standard deviation.
+    """
+    spread = sum(math.sqrt(2 * part.rows * part.confidence * (1 - part.confidence) / math.pi) for part in bins)
+    return spread / max(sum(part.rows for part in bins), 1)
 
 
 def equal_mass(given: Floats, right: Bools, count: int = BINS) -> list[Bin]:

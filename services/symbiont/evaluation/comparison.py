@@ -8,10 +8,10 @@ import numpy as np
 
 from symbiont.evaluation.aligning import Aligned, align
 from symbiont.evaluation.arrays import Ints
-from symbiont.evaluation.bootstrap import DEFAULT, Sampling, interval, point_values, resampled_values
+from symbiont.evaluation.bootstrap import DEFAULT, Sampling, interval, point_values, resampled_values, units_of, unseen
 from symbiont.evaluation.figures import ComparisonFigures, Difference, Estimate, McNemar, PartDifference
 from symbiont.evaluation.metrics import judging
-from symbiont.evaluation.metrics.family import choose, direction
+from symbiont.evaluation.metrics.family import choose, direction, is_share
 from symbiont.evaluation.outcomes import Classified, MultiLabelled, Outcome, Ragged, Tagged, ragged
 from symbiont.evaluation.slices import parts
 
@@ -61,6 +61,9 @@ def differences(both: Aligned, metrics: Sequence[str], sampling: Sampling = DEFA
         gain = sign * (one - other)
         low, high = interval(sign * (spread[0][name] - spread[1][name]), sampling.confidence)
         low, high = (gain, gain) if math.isnan(low) else (min(low, gain), max(high, gain))
+        if is_share(name) and low == high:
+            far = unseen(units_of(both.candidate), sampling.confidence)
+            low, high = max(gain - far, -1.0), min(gain + far, 1.0)
         yield Difference(metric=name, candidate=one, incumbent=other, gain=Estimate(value=gain, low=low, high=high))
 
 

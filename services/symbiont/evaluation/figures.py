@@ -74,11 +74,12 @@ class Reliability(Part):
     """How far probabilities are from what came true.
 
     `ece_mass` is the expected calibration error over bins of equally many decisions, which `bins` are, `ece_width` over
-    bins of equal width.
+    bins of equal width. `by_chance` is what the first would be of honest probabilities, with so few decisions.
     """
 
     ece_mass: float
     ece_width: float
+    by_chance: float
     brier: float
     log_loss: float
     bins: tuple[Bin, ...]

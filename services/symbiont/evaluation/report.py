@@ -32,7 +32,7 @@ from symbiont.evaluation.hard_rows import hardest
 from symbiont.evaluation.metrics import classification, entities, multi_label, primary
 from symbiont.evaluation.outcomes import Classified, MultiLabelled, Outcome, Scored, Tagged
 from symbiont.evaluation.slices import slice_table, worst_slices
-from symbiont.evaluation.storing import KINDS
+from symbiont.evaluation.storing import Kind, kind_of
 
 # A larger matrix is not read: its most frequent confusions are.
 MOST_IN_MATRIX = 12
@@ -61,7 +61,7 @@ class Report(Part):
     kind: Literal["evaluation"] = "evaluation"
     format_version: Literal[1] = 1
     task: Task
-    outcome: str
+    outcome: Kind
     rows: int = Field(ge=0)
     groups: int = Field(default=0, ge=0)
     confidence: float
@@ -135,7 +135,7 @@ def make_report(
     evidence = Evidence(outcome, incumbent, speed.p99_ms if speed else None, sampling)
     return Report(
         task=outcome.task,
-        outcome=next(name for name, kind in KINDS.items() if type(outcome) is kind),
+        outcome=kind_of(outcome),
         rows=len(outcome),
         groups=len(np.unique(outcome.rows.groups)),
         confidence=sampling.confidence,

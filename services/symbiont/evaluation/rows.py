@@ -127,7 +127,10 @@ def rows_of(
 
 
 def row_id(text: str, pair: str = "") -> bytes:
-    """Returns 16 bytes that stand for a row: the same texts have the same ones."""
+    """Returns 16 bytes that stand for a row: the same texts have the same ones.
+
+    They tell no text, but whoever guesses one can tell whether it was there.
+    """
     first = text.encode("utf-8", "surrogatepass")
     second = pair.encode("utf-8", "surrogatepass")
     return hashlib.sha256(len(first).to_bytes(8, "big") + first + second).digest()[:ID_BYTES]

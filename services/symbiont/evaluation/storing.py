@@ -5,7 +5,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ from symbiont.evaluation.outcomes import (
 from symbiont.evaluation.rows import Rows, Slice
 
 FORMAT_VERSION = 1
-KINDS: dict[str, type[Outcome]] = {
+Kind = Literal["classified", "multi_labelled", "scored", "tagged", "answered", "retrieved", "compared"]
+KINDS: dict[Kind, type[Outcome]] = {
     "classified": Classified,
     "multi_labelled": MultiLabelled,
     "scored": Scored,
@@ -40,7 +41,6 @@ Arrays = dict[str, "npt.NDArray[Any]"]
 
 def outcome_to_bytes(outcome: Outcome) -> bytes:
     """Returns the stored form; equal outcomes have equal bytes."""
-    kind = next(name for name, cls in KINDS.items() if type(outcome) is cls)
     rows = outcome.rows
     arrays: Arrays = {"rows.ids": rows.ids, "rows.tokens": rows.tokens, "rows.groups": rows.groups}
     arrays |= {f"slices.{index}": part.codes for index, part in enumerate(rows.slices)}
@@ -54,11 +54,16 @@ def outcome_to_bytes(outcome: Outcome) -> bytes:
         elif part.name != "rows":
             plain[part.name] = value
     slices = [{"name": part.name, "values": part.values} for part in rows.slices]
-    meta = {"format_version": FORMAT_VERSION, "kind": kind, "plain": plain, "slices": slices}
+    meta = {"format_version": FORMAT_VERSION, "kind": kind_of(outcome), "plain": plain, "slices": slices}
     arrays[_META] = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **{name: _narrow(array) for name, array in arrays.items()})
     return stream.getvalue()
+
+
+def kind_of(outcome: Outcome) -> Kind:
+    """Returns the name that a kind of outcome is stored under."""
+    return next(name for name, kind in KINDS.items() if type(outcome) is kind)
 
 
 def outcome_from_bytes(data: bytes) -> Outcome:

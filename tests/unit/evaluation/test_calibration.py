@@ -47,6 +47,14 @@ def test_calibrated_probabilities_have_a_small_error_and_others_not() -> None:
     assert len(sure.before.bins) == 15
 
 
+def test_few_decisions_are_off_by_chance() -> None:
+    found = [judge_calibration(classified(150, seed=seed)) for seed in range(40)]
+    errors = [one.before.ece_mass for one in found if one]
+    by_chance = [one.before.by_chance for one in found if one]
+    assert np.mean(errors) == pytest.approx(np.mean(by_chance), rel=0.1)
+    assert np.mean(by_chance) > 0.06
+
+
 def test_the_temperature_of_serving_is_before() -> None:
     outcome = classified(800, seed=5)
     hot = Classified(outcome.rows, outcome.labels, outcome.logits * 4, outcome.truth, temperature=4.0)

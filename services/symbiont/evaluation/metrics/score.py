@@ -28,12 +28,13 @@ def families(outcome: Scored) -> list[Family]:
 def is_ordinal(outcome: Scored) -> bool:
     """Whether the truths are whole numbers, and few different ones."""
     different = np.unique(outcome.truth)
-    return bool(1 < len(different) <= MOST_GRADES and (different == np.round(different)).all())
+    return bool(0 < len(different) <= MOST_GRADES and (different == np.round(different)).all())
 
 
 def grades(outcome: Scored) -> Floats:
-    """Returns the whole numbers nearest to what was predicted, within those that are true of some row."""
-    return np.clip(np.floor(outcome.predicted + 0.5), outcome.truth.min(), outcome.truth.max())
+    """Returns the whole numbers nearest to what was predicted."""
+    found: Floats = np.floor(outcome.predicted + 0.5)
+    return found
 
 
 def right(outcome: Scored) -> Bools | None:
@@ -67,7 +68,7 @@ def _correlations(outcome: Scored) -> Family:
 
 def _kappa(outcome: Scored) -> Family:
     """Returns Cohen's kappa with quadratic weights, which needs no table of grades: only sums and squares."""
-    said, true = grades(outcome) - outcome.truth.min(), outcome.truth - outcome.truth.min()
+    said, true = grades(outcome), outcome.truth
     columns = np.stack([(said - true) ** 2, said, true, said**2, true**2], axis=1)
 
     def values(weights: Floats) -> Sequence[Floats]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from symbiont.evaluation.drawing import confusion, intervals, pictures
-from symbiont.evaluation.figures import ClassRow, ComparisonFigures, Estimate, Origin, Reliability
+from symbiont.evaluation.figures import ClassRow, ComparisonFigures, Difference, Estimate, Origin, Reliability
 from symbiont.evaluation.metrics.family import direction
 from symbiont.evaluation.page.headline import sentences
 from symbiont.evaluation.page.html import Html, element, join, table
@@ -12,6 +12,7 @@ from symbiont.evaluation.words import Phrases
 
 MOST_CLASSES = 30
 NAMED = 3
+MOST_GAINS = 12
 # Of the expected calibration error: as good as honest; and too little to speak of in one direction.
 HONEST = 0.03
 _QUOTED = 160
@@ -84,16 +85,33 @@ def _differences(found: ComparisonFigures, phrases: Phrases) -> Iterator[Html]:
     if found.only_candidate_rows or found.only_incumbent_rows:
         yield _p(phrases.say("left_out", one=found.only_candidate_rows, other=found.only_incumbent_rows))
     head = [phrases.say(key) for key in ("metric", "this_version", "serving", "gain")]
-    rows = []
-    for part in found.differences:
-        name, gain = part.metric, part.gain
-        ends = phrases.say("range", low=phrases.signed(name, gain.low), high=phrases.signed(name, gain.high))
-        values = [phrases.number(name, value) for value in (part.candidate, part.incumbent)]
-        rows.append([phrases.metric(name), *values, f"{phrases.difference(name, gain.value)} ({ends})"])
+    rows = [[phrases.metric(part.metric), *_gain(part, phrases)] for part in found.differences]
     yield table(head, rows, 3)
     if found.slices:
         yield element("h3", phrases.say("gains_by_part"))
         yield _figure(intervals.gains(found, phrases))
+    yield from _class_gains(found, phrases)
+
+
+def _class_gains(found: ComparisonFigures, phrases: Phrases) -> Iterator[Html]:
+    changed = sorted(found.classes, key=lambda part: part.difference.gain.value)
+    shown = changed[:MOST_GAINS]
+    if not shown:
+        return
+    metric = shown[0].difference.metric
+    key = "gains_by_class" if len(shown) == len(changed) else "gains_by_class_least"
+    yield element("h3", phrases.say(key, metric=phrases.metric(metric), count=len(shown), all=len(changed)))
+    head = [phrases.say(key) for key in ("class", "texts", "this_version", "serving", "gain")]
+    rows = [[part.value, f"{part.rows:,}", *_gain(part.difference, phrases)] for part in shown]
+    yield table(head, rows, 4)
+
+
+def _gain(found: Difference, phrases: Phrases) -> tuple[str, str, str]:
+    """Returns the cells of both versions' values and of the gain."""
+    name, gain = found.metric, found.gain
+    one, other = (phrases.number(name, value) for value in (found.candidate, found.incumbent))
+    ends = phrases.say("range", low=phrases.signed(name, gain.low), high=phrases.signed(name, gain.high))
+    return one, other, f"{phrases.difference(name, gain.value)} ({ends})"
 
 
 def weak(report: Report, phrases: Phrases) -> Html:
@@ -179,16 +197,21 @@ def trusted(report: Report, phrases: Phrases) -> Html:
     if found is None:
         return Html("")
     off = f"{100 * found.before.ece_mass:.1f}"
-    parts: list[str] = [_p(phrases.say(_manner(found.before), value=off))]
-    if found.before.ece_mass > HONEST:
+    parts: list[str] = [_p(phrases.say(_manner(found.before), value=off, rows=f"{report.rows:,}"))]
+    if _manner(found.before) not in ("trusted", "trusted_so_far"):
+        helps = found.after.ece_mass < found.before.ece_mass
         after = f"{100 * found.after.ece_mass:.1f}"
-        parts.append(_p(phrases.say("after", temperature=f"{found.temperature:.2f}", value=after)))
+        key = "after" if helps else "no_temperature"
+        parts.append(_p(phrases.say(key, temperature=f"{found.temperature:.2f}", value=after)))
     return _section(phrases.say("probabilities"), *parts, _figure(pictures.reliability(found, phrases)))
 
 
 def _manner(found: Reliability) -> str:
     if found.ece_mass <= HONEST:
         return "trusted"
+    # By two standard deviations or so: the mean of 15 bins varies by a fifth.
+    if found.ece_mass <= 1.4 * found.by_chance:
+        return "trusted_so_far"
     total = sum(part.rows for part in found.bins)
     lean = sum(part.rows * (part.confidence - part.accuracy) for part in found.bins) / total
     # Where errors in both directions cancel, it is neither.

@@ -91,6 +91,11 @@ REPORTS: dict[str, tuple[str, str]] = {
     "rules": ("Rules for taking over", "上线规则"),
     "kept": ("kept", "通过"),
     "broken": ("broken", "未通过"),
+    "gains_by_class": ("Gain of {metric} by class", "各类别{metric}的提升"),
+    "gains_by_class_least": (
+        "Gain of {metric} by class, the least {count} of {all}",
+        "各类别{metric}的提升（最低的 {count} 个，共 {all} 个）",
+    ),
     # Where it is weak.
     "weak": ("Where it is weak", "薄弱之处"),
     "worst": (
@@ -139,6 +144,15 @@ REPORTS: dict[str, tuple[str, str]] = {
     "trusted": (
         "Yes: they are off by {value} points on average. When it says 90%, about 9 of 10 are right.",
         "可信：平均偏差 {value} 个百分点。当它给出 90% 时，约十次有九次正确。",
+    ),
+    "trusted_so_far": (
+        "As far as {rows} texts can tell: they are off by {value} points on average, and so might honest ones be by "
+        "chance.",
+        "就 {rows} 条文本而言尚可信：平均偏差 {value} 个百分点，如实的概率也可能因偶然出现这样的偏差。",
+    ),
+    "no_temperature": (
+        "No temperature makes them better: the best one leaves them off by {value}.",
+        "调整温度无济于事：最佳温度下仍偏差 {value} 个百分点。",
     ),
     "too_sure": (
         "Not as they are: it is too sure, by {value} points on average.",
