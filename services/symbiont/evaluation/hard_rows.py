@@ -73,11 +73,11 @@ def _named(parts: Ragged, row: int, types: tuple[str, ...]) -> str:
 
 
 def _answer(outcome: Answered, row: int) -> tuple[str, str]:
-    return "1", f"{outcome.f1[row]:.2f}"
+    return "F1 1", f"F1 {outcome.f1[row]:.2f}"
 
 
 def _rank(outcome: Retrieved, row: int) -> tuple[str, str]:
-    return "1", str(outcome.ranks.of(row)[0, 0])
+    return "#1", f"#{outcome.ranks.of(row)[0, 0]}"
 
 
 def _wrong_parts(outcome: Tagged) -> Floats:

@@ -34,4 +34,4 @@ def test_without_probabilities_the_farthest_off_comes_first() -> None:
     outcome = scored(100)
     assert hardest(outcome, 1)[0].row == int(np.abs(outcome.predicted - outcome.truth).argmax())
     ranks = retrieved(100)
-    assert int(hardest(ranks, 1)[0].predicted) == max(ranks.ranks.of(row)[0, 0] for row in range(100))
+    assert int(hardest(ranks, 1)[0].predicted.lstrip("#")) == max(ranks.ranks.of(row)[0, 0] for row in range(100))

@@ -10,6 +10,8 @@ from symbiont.evaluation.words import Phrases
 _NAMES, _WIDTH, _COUNTS, _LINE, _TOP = 230.0, 330.0, 90.0, 22.0, 34.0
 # What is not read is left out, the best first.
 MOST_LINES = 24
+# Of fewer rows an interval is drawn shorter than it is: resampling them shows no other ones.
+LEAST_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Line:
 def slices(table: Sequence[SliceRow], overall: float, phrases: Phrases, better: int = 1) -> str:
     """Returns the metric of every slice, the worst of each slice first; `better` is -1 where less is."""
     metric = table[0].metric
-    kept = sorted(table, key=lambda row: better * row.estimate.value)[:MOST_LINES]
+    known = [row for row in table if row.rows >= LEAST_ROWS] or table
+    kept = sorted(known, key=lambda row: better * row.estimate.value)[:MOST_LINES]
     ordered = sorted(kept, key=lambda row: (row.slice, better * row.estimate.value))
     lines = [Line(f"{phrases.slice(row.slice)}: {row.value}", row.rows, row.estimate) for row in ordered]
     alt = phrases.say(
@@ -36,7 +39,8 @@ def slices(table: Sequence[SliceRow], overall: float, phrases: Phrases, better: 
 def gains(found: ComparisonFigures, phrases: Phrases) -> str:
     """Returns what changes on every slice, the largest falls first; left of the line the candidate is worse."""
     metric = found.slices[0].difference.metric
-    kept = sorted(found.slices, key=lambda part: part.difference.gain.value)[:MOST_LINES]
+    known = [part for part in found.slices if part.rows >= LEAST_ROWS] or found.slices
+    kept = sorted(known, key=lambda part: part.difference.gain.value)[:MOST_LINES]
     lines = [Line(f"{phrases.slice(part.name)}: {part.value}", part.rows, part.difference.gain) for part in kept]
     alt = phrases.say("gains_alt", metric=phrases.metric(metric), count=len(lines))
 

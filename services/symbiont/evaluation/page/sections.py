@@ -142,7 +142,7 @@ def _classes(report: Report, phrases: Phrases) -> Iterator[Html]:
     yield _p(phrases.say("classes_help"))
     names = ["precision", "recall", "f1", "average_precision", "best_threshold"]
     names = [name for name in names if any(getattr(row, name) is not None for row in shown)]
-    head = [phrases.say("class"), phrases.say("texts"), phrases.say("said"), *map(phrases.say, names)]
+    head = [phrases.say("class"), phrases.say("support"), phrases.say("said"), *map(phrases.say, names)]
     rows = [[row.label, f"{row.support:,}", f"{row.predicted:,}", *_cells(row, names, phrases)] for row in shown]
     yield table(head, rows, len(head) - 1)
 

@@ -70,8 +70,8 @@ REPORTS: dict[str, tuple[str, str]] = {
         "On the same {rows} texts: {metric} is {candidate}, of the serving version {incumbent}.",
         "在相同的 {rows} 条文本上：{metric}为 {candidate}，线上版本为 {incumbent}。",
     ),
-    "is_better": ("It is better, and that is not chance.", "新版本更好，且并非偶然。"),
-    "is_worse": ("It is worse, and that is not chance.", "新版本更差，且并非偶然。"),
+    "is_better": ("It is better, and hardly by chance.", "新版本更好，且基本可排除偶然。"),
+    "is_worse": ("It is worse, and hardly by chance.", "新版本更差，且基本可排除偶然。"),
     "is_like": (
         "Whether it is better or worse cannot be said from so few texts.",
         "以现有数据量无法判断孰优孰劣。",
@@ -112,6 +112,7 @@ REPORTS: dict[str, tuple[str, str]] = {
     "classes": ("Classes", "各类别"),
     "classes_weakest": ("Classes, the weakest {count} of {all}", "表现最差的 {count} 个类别（共 {all} 个）"),
     "class": ("Class", "类别"),
+    "support": ("True", "真实数"),
     "said": ("Said", "预测数"),
     "precision": ("Precision", "精确率"),
     "recall": ("Recall", "召回率"),
