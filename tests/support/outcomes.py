@@ -23,12 +23,19 @@ from symbiont.evaluation.rows import Rows, rows_of
 def some_rows(count: int, seed: int = 0, **more: Any) -> Rows:
     random = np.random.default_rng(seed)
     texts = [f"secret text {index}" for index in range(count)]
-    slices = {"language": random.choice(["en", "zh", "de"], count).tolist(), "price": random.normal(size=count).tolist()}
+    slices = {
+        "language": random.choice(["en", "zh", "de"], count).tolist(),
+        "price": random.normal(size=count).tolist(),
+    }
     return rows_of(texts, **{"tokens": random.integers(1, 700, count).tolist(), "slices": slices, **more})
 
 
 def classified(
-    count: int = 400, labels: tuple[str, ...] = ("no", "yes", "maybe"), seed: int = 0, strength: float = 1.5, **more: Any
+    count: int = 400,
+    labels: tuple[str, ...] = ("no", "yes", "maybe"),
+    seed: int = 0,
+    strength: float = 1.5,
+    **more: Any,
 ) -> Classified:
     """Logits from which truths are drawn: their softmax is calibrated."""
     random = np.random.default_rng(seed)

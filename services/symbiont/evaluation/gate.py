@@ -1,5 +1,6 @@
 """Whether a candidate may take over: rules that it must keep, each answered in words."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +70,11 @@ class Rule(Part):
         Raises:
             InvalidArgument: the metric is none of the task's.
         """
-        raise NotImplementedError
+        return self._judge(evidence)
+
+    @abstractmethod
+    def _judge(self, evidence: Evidence) -> Finding:
+        """As `judge`."""
 
 
 class MinimumGain(Rule):
@@ -79,8 +84,7 @@ class MinimumGain(Rule):
     gain: float = 0.0
     confidence: Confidence = 0.95
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         return _gain(evidence, self.name(evidence), self.gain, self.confidence)
 
 
@@ -91,8 +95,7 @@ class NotWorse(Rule):
     margin: float = Field(ge=0)
     confidence: Confidence = 0.95
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         return _gain(evidence, self.name(evidence), -self.margin, self.confidence)
 
 
@@ -103,8 +106,7 @@ class Floor(Rule):
     value: float
     sure: bool = False
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         name = self.name(evidence)
         found = estimates(evidence.candidate, (name,), evidence.sampling).get(name)
         if found is None:
@@ -134,8 +136,7 @@ class SliceFloor(Rule):
     support: int = Field(default=SUPPORT, ge=1)
     slices: tuple[str, ...] = ()
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         name, sign = self.name(evidence), direction(self.name(evidence))
         table = slice_table(evidence.candidate, name, evidence.sampling)
         looked = [row for row in table if row.rows >= self.support and row.slice in (self.slices or (row.slice,))]
@@ -170,8 +171,7 @@ class NoSliceWorse(Rule):
     slices: tuple[str, ...] = ()
     sure: bool = False
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         if evidence.both is None:
             return True, lambda phrases: phrases.say("no_incumbent")
         found = slice_differences(evidence.both, self.name(evidence), evidence.sampling)
@@ -187,8 +187,7 @@ class NoClassWorse(Rule):
     support: int = Field(default=SUPPORT, ge=1)
     sure: bool = False
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         if evidence.both is None:
             return True, lambda phrases: phrases.say("no_incumbent")
         looked = list(class_differences(evidence.both, evidence.sampling))
@@ -205,8 +204,7 @@ class CalibrationLimit(Rule):
     value: float = Field(ge=0, le=1)
     calibrated: bool = False
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         found = judge_calibration(evidence.candidate, seed=evidence.sampling.seed)
         if found is None:
             return False, lambda phrases: phrases.say("no_probabilities")
@@ -225,8 +223,7 @@ class LatencyLimit(Rule):
     kind: Literal["latency_limit"] = "latency_limit"
     p99_ms: float = Field(gt=0)
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """As the class says."""
+    def _judge(self, evidence: Evidence) -> Finding:
         if evidence.p99_ms is None:
             return False, lambda phrases: phrases.say("no_latency")
         passed = evidence.p99_ms <= self.p99_ms

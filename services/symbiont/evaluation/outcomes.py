@@ -26,6 +26,11 @@ class Ragged:
     offsets: Ints
     values: Ints
 
+    def __post_init__(self) -> None:
+        steps = np.diff(self.offsets, prepend=0, append=len(self.values))
+        if self.values.ndim != 2 or not len(self.offsets) or self.offsets[0] != 0 or (steps < 0).any() or steps[-1]:
+            raise InvalidArgument("offsets", "must begin at 0, never fall, and end at the number of values")
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -153,6 +158,8 @@ class Tagged(Outcome):
 
     def _check(self) -> None:
         for name, part in (("predicted", self.predicted), ("truth", self.truth)):
+            if part.values.shape[1] != 3:
+                raise InvalidArgument(name, "needs start, end and type of each part")
             _check_codes(name, part.values[:, 2], len(self.types))
 
 
@@ -180,7 +187,7 @@ class Retrieved(Outcome):
     candidates: int
 
     def _check(self) -> None:
-        if (np.diff(self.ranks.offsets) == 0).any():
+        if self.ranks.values.shape[1] != 1 or (np.diff(self.ranks.offsets) == 0).any():
             raise InvalidArgument("ranks", "every query needs something that is relevant to it")
 
 

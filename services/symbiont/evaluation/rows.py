@@ -64,6 +64,10 @@ class Rows:
         parts = (self.tokens, self.groups, *(part.codes for part in self.slices))
         if self.ids.shape != (len(self.ids), ID_BYTES) or any(len(part) not in (0, len(self)) for part in parts):
             raise InvalidArgument("rows", "needs ids [rows, 16], and tokens, groups and slices one per row")
+        if len({part.name for part in self.slices}) != len(self.slices):
+            raise InvalidArgument("slices", "two have one name")
+        if any((part.codes >= len(part.values)).any() or (part.codes < -1).any() for part in self.slices):
+            raise InvalidArgument("slices", "has numbers that are not of one of the values")
 
     def __len__(self) -> int:
         return len(self.ids)

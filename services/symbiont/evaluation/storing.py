@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal
@@ -36,6 +37,21 @@ KINDS: dict[Kind, type[Outcome]] = {
     "compared": Compared,
 }
 _META = "meta"
+# What zipfile, numpy and json say of bytes that are not theirs, and outcomes of values that do not fit.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    SymbiontError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 Arrays = dict[str, "npt.NDArray[Any]"]
 
 
@@ -84,7 +100,7 @@ def outcome_from_bytes(data: bytes) -> Outcome:
         return KINDS[meta["kind"]](rows=_rows(arrays, meta["slices"]), **plain, **_parts(arrays))
     except IntegrityError:
         raise
-    except (SymbiontError, ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as exc:
+    except _UNREADABLE as exc:
         raise IntegrityError(f"the bytes are not the outcome of an evaluation: {exc}") from exc
 
 
