@@ -14,8 +14,8 @@ from typing import Any
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import Label, LabelKind, Mark, Row
-from symbiont.training.gate.choosing import Suggestion
 from symbiont.training.gate.findings import Finding
+from symbiont.training.gate.results import Suggestion
 
 FILE = "chunk"
 # Names in the labelling interface: <Choices name="label" toName="text">, or <Labels …> for parts of a text.

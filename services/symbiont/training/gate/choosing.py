@@ -1,7 +1,7 @@
 """Chooses rows that are worth labelling, or looking at again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,25 +17,9 @@ from symbiont.training.gate.features import (
     model,
     probabilities,
 )
+from symbiont.training.gate.results import Suggestion
 from symbiont.training.gate.settings import Strategy, Suggest
 from symbiont.training.gate.suspects import disagreements, ranked
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A row to look at.
-
-    Attributes:
-        row: its number in the dataset.
-        reason: UNCERTAIN, SUSPECT or DIVERSE.
-        label: what a cheap model holds most likely; empty where there was nothing to learn from.
-        probability: of that label, 0 to 1.
-    """
-
-    row: int
-    reason: Strategy
-    label: str = ""
-    probability: float = 0.0
 
 
 def choose(

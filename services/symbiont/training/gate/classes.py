@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from symbiont.training.data.rows import LabelKind, Mark, Place, Row
+from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.features import Ints
 
 
@@ -35,26 +35,3 @@ def classes_of(rows: Sequence[Row], kind: LabelKind, least: int = 2) -> Classes:
     return Classes(
         names, np.array(places, np.int64), np.array([numbers[str(rows[place].label)] for place in places], np.int64)
     )
-
-
-def label_counts(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
-    """Returns how many rows have each label, or a part of that name, by name; numbers and places have no names."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        counts.update(_names(row))
-    return tuple(sorted(counts.items()))
-
-
-def _names(row: Row) -> set[str]:
-    if isinstance(row.label, str):
-        return {row.label}
-    if not isinstance(row.label, tuple):
-        return set()
-    return {name for part in row.label if (name := _name(part))}
-
-
-def _name(part: str | Mark | Place) -> str:
-    """A place of an answer has none."""
-    if isinstance(part, str):
-        return part
-    return part[2] if len(part) == 3 else ""

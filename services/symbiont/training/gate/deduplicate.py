@@ -60,7 +60,7 @@ def shingles_of(row: Row) -> Shingles:
 class _Near:
     """The rows that are kept, and those of the other dataset; knows nothing without a threshold."""
 
-    def __init__(self, threshold: float | None, against: Sequence[Row]) -> None:
+    def __init__(self, threshold: float, against: Sequence[Row]) -> None:
         self._index = NearIndex(threshold) if threshold else None
         self._others = NearIndex(threshold) if threshold else None
         self._kept: list[Row] = []

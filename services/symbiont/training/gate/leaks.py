@@ -5,7 +5,6 @@ A model that learns from such rows is right on all of them, and wrong in use, wh
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
@@ -14,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
 from symbiont.training.data.rows import FieldValue, LabelKind, Row
 from symbiont.training.gate.classes import classes_of
 from symbiont.training.gate.features import Ints
+from symbiont.training.gate.results import Leak
 
 # Of the way from the share of the largest class to being right always.
 _TOO_GOOD = 0.8
@@ -21,24 +21,6 @@ _TOO_GOOD = 0.8
 _IN_CLASS, _ELSEWHERE = 0.5, 0.05
 _LEAST_ROWS = 20
 _FOLDS = 5
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Something that gives labels away.
-
-    Attributes:
-        kind: FIELD, TEXT_EDGE or LABEL_IN_TEXT.
-        name: of the field, `beginning` or `end` of the text, or the label.
-        accuracy: share of rows that this alone is right on, judged on others than it was learned from; of LABEL_IN_TEXT
-            the share of the class's texts with its word.
-        majority: share of rows that the most frequent label alone is right on; of LABEL_IN_TEXT that of other texts.
-    """
-
-    kind: str
-    name: str
-    accuracy: float
-    majority: float
 
 
 def leaks(rows: Sequence[Row], kind: LabelKind) -> list[Leak]:

@@ -12,7 +12,6 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.data.rows import KIND, ROWS, Row, row_to_line
 from symbiont.training.gate.findings import Finding
 from symbiont.training.gate.settings import Transform
-from symbiont.training.gate.transforms import Step
 
 # Grows whenever the same settings would make other rows of the same ones.
 VERSION = 1
@@ -28,7 +27,17 @@ class Parent:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A step as the manifest has it: one of PrepareDataset, or the JSON form of what else was done."""
+    """A step that was done, as the manifest has it.
+
+    Attributes:
+        kind: `clean` and the other transforms, `split`, or `label_import`.
+        settings: the JSON form of its settings, with every default filled in.
+        rows_before: rows before it.
+        rows_after: rows after it.
+        changed: rows that stayed and are different.
+        findings: what it found.
+        key_id: tells by which key, where one was used.
+    """
 
     kind: str
     settings: dict[str, Any]
@@ -46,14 +55,6 @@ class Lineage:
     parents: tuple[Parent, ...] = ()
     steps: tuple[Recorded, ...] = ()
     version: int = 0
-
-
-def recorded(step: Step) -> Recorded:
-    """Returns what a manifest says of a transform."""
-    settings = step.transform.settings.model_dump(mode="json", exclude_none=True)
-    return Recorded(
-        step.transform.kind, settings, step.rows_before, step.rows_after, step.changed, step.findings, step.key_id
-    )
 
 
 def store(artifacts: ArtifactStore, parents: Sequence[Parent], rows: Sequence[Row], steps: Sequence[Recorded]) -> str:

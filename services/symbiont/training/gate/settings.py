@@ -8,15 +8,23 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.gate.pii.kinds import DEFAULT_KINDS, Kind
 from symbiont.training.spec import Finite, explain
 
 _DATASET = r"^datasets/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+
+def _near_or_not(threshold: float) -> float:
+    if threshold and not 0.5 <= threshold <= 1:
+        raise ValueError(f"{threshold:g} is neither 0 nor from 0.5 to 1")
+    return threshold
+
+
 _KEY = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
-Threshold = Annotated[Finite, Field(ge=0.5, le=1)]
+Threshold = Annotated[Finite, AfterValidator(_near_or_not)]
 T = TypeVar("T", bound="Message")
 
 
@@ -49,11 +57,11 @@ class Clean(Message):
 class Deduplicate(Message):
     """Keeps the first of equal and of nearly equal rows.
 
-    `near_threshold` is the Jaccard similarity from which two texts are near; None compares whole texts only. Rows near
+    `near_threshold` is the Jaccard similarity from which two texts are near; 0 compares whole texts only. Rows near
     to one of the dataset `against` go, too.
     """
 
-    near_threshold: Threshold | None = 0.8
+    near_threshold: Threshold = 0.8
     against: str | None = Field(None, pattern=_DATASET)
 
 
@@ -163,14 +171,14 @@ class Split(Message):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     by_time: bool = False
     group_field: str = ""
-    near_threshold: Threshold | None = None
+    near_threshold: Threshold = 0.0
 
 
 class Validate(Message):
     """What a report is to look at; `against` is another dataset, for what both have and for labels that moved."""
 
     against: str | None = Field(None, pattern=_DATASET)
-    near_threshold: Threshold = 0.8
+    near_threshold: Finite = Field(0.8, ge=0.5, le=1)
     short_characters: int = Field(3, ge=0, le=10_000)
     long_characters: int = Field(2_000, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, le=2**32 - 1)

@@ -1,7 +1,6 @@
 """Two datasets whose labels have the same names and other meanings: what one calls A the other calls B."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
@@ -9,20 +8,12 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.classes import classes_of
 from symbiont.training.gate.features import Vectorizer, model
+from symbiont.training.gate.results import Shift
 
 # Classes of fewer rows are not judged.
 _LEAST_ROWS = 5
 # Of the rows of a class so many must be taken for the other one, and this much more than for their own.
 _SHARE, _MARGIN = 0.4, 0.2
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Rows that the other dataset calls `label` are what this one calls `means`; `share` of them, 0 to 1."""
-
-    label: str
-    means: str
-    share: float
 
 
 def label_shift(rows: Sequence[Row], other: Sequence[Row], kind: LabelKind, seed: int = 0) -> list[Shift]:

@@ -5,7 +5,6 @@ looks for rows that are near to one of another class.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
@@ -17,32 +16,10 @@ from symbiont.training.gate.deduplicate import shingles_of
 from symbiont.training.gate.features import Features, Floats, Vectorizer, cross_validated
 from symbiont.training.gate.findings import Finding, Outcome
 from symbiont.training.gate.near import NearIndex
+from symbiont.training.gate.results import Suspect
 from symbiont.training.gate.settings import DropSuspects
 
 _NEAR = 0.8
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A row that may have a wrong label.
-
-    Attributes:
-        row: its place in the sequence that was looked at.
-        given: the label that it has.
-        suggested: the one that the model holds most likely.
-        given_probability: what the model gives the first, 0 to 1.
-        suggested_probability: what it gives the second.
-        confident: whether confident learning counts it as an error; else only near rows speak against it.
-        near: place of a row that is near and has another label; -1 where there is none.
-    """
-
-    row: int
-    given: str
-    suggested: str
-    given_probability: float
-    suggested_probability: float
-    confident: bool
-    near: int = -1
 
 
 def suspects(rows: Sequence[Row], kind: LabelKind, seed: int = 0, features: Features | None = None) -> list[Suspect]:

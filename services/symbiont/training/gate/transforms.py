@@ -9,7 +9,8 @@ from symbiont.training.gate.anonymize import anonymize
 from symbiont.training.gate.balance import balance
 from symbiont.training.gate.clean import clean
 from symbiont.training.gate.deduplicate import deduplicate
-from symbiont.training.gate.findings import Finding, Outcome, numbered
+from symbiont.training.gate.findings import Outcome, numbered
+from symbiont.training.gate.lineage import Recorded
 from symbiont.training.gate.settings import (
     Anonymize,
     Balance,
@@ -26,18 +27,6 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Step:
-    """A transform that was done. `key_id` says by which key, where one was used."""
-
-    transform: Transform
-    rows_before: int
-    rows_after: int
-    changed: int
-    findings: tuple[Finding, ...]
-    key_id: str = ""
-
-
-@dataclass(frozen=True)
 class Beside:
     """What transforms need beside rows: other datasets by name, and keys by name."""
 
@@ -47,14 +36,22 @@ class Beside:
 
 def prepare(
     rows: Sequence[Row], kind: LabelKind, transforms: Sequence[Transform], beside: Beside, tell: Tell
-) -> tuple[list[Row], list[Step]]:
+) -> tuple[list[Row], list[Recorded]]:
     """Returns rows after all transforms, with their numbers in `rows` as origin, and what each step did."""
-    made, steps = numbered(rows), list[Step]()
+    made, steps = numbered(rows), list[Recorded]()
     for number, transform in enumerate(transforms):
         tell(number, 0)
         outcome = _do(made, kind, transform.settings, beside, lambda done, number=number: tell(number, done))  # type: ignore[misc]
         steps.append(
-            Step(transform, len(made), len(outcome.rows), outcome.changed, outcome.findings, _key_id(transform, beside))
+            Recorded(
+                transform.kind,
+                transform.settings.model_dump(mode="json", exclude_none=True),
+                len(made),
+                len(outcome.rows),
+                outcome.changed,
+                outcome.findings,
+                _key_id(transform, beside),
+            )
         )
         made = outcome.rows
     return made, steps

@@ -2,49 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from symbiont.common.languages import language
 from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.anonymize import anonymize
-from symbiont.training.gate.classes import label_counts
 from symbiont.training.gate.deduplicate import deduplicate
 from symbiont.training.gate.findings import Finding, Notes
-from symbiont.training.gate.leaks import Leak, leaks
+from symbiont.training.gate.labels import label_counts
+from symbiont.training.gate.leaks import leaks
 from symbiont.training.gate.pii.finder import structured_kinds
 from symbiont.training.gate.pii.kinds import Kind
+from symbiont.training.gate.results import Report
 from symbiont.training.gate.settings import Anonymize, Deduplicate, Validate
-from symbiont.training.gate.shift import Shift, label_shift
-from symbiont.training.gate.suspects import Suspect, suspects
+from symbiont.training.gate.shift import label_shift
+from symbiont.training.gate.suspects import suspects
 
 # Told what is looked at, and how many rows of it are done.
 Tell = Callable[[str, int], None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What rows are like.
-
-    Attributes:
-        row_count: how many there are.
-        findings: by code, of texts (TOO_SHORT, TOO_LONG), equal and near rows, contradictions, PII_<KIND>, and what is
-            in the other dataset, too.
-        languages: (ISO 639-1, rows), the most frequent first.
-        labels: (label, rows), by label.
-        imbalance: rows of the most frequent label over those of the rarest; 0 where there are no labels.
-        leaks: what gives labels away.
-        suspects: rows whose label is likely wrong, most suspect first.
-        shifts: labels that mean another one in the other dataset.
-    """
-
-    row_count: int
-    findings: tuple[Finding, ...]
-    languages: tuple[tuple[str, int], ...]
-    labels: tuple[tuple[str, int], ...]
-    imbalance: float
-    leaks: tuple[Leak, ...]
-    suspects: tuple[Suspect, ...]
-    shifts: tuple[Shift, ...]
 
 
 def validate(

@@ -12,7 +12,8 @@ from support.planted import flipped, labelled
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.annotations import AnnotationFormat, export, label
-from symbiont.training.gate.choosing import Suggestion, choose
+from symbiont.training.gate.choosing import choose
+from symbiont.training.gate.results import Suggestion
 from symbiont.training.gate.settings import Strategy, Suggest
 
 DIGEST = "a" * 64

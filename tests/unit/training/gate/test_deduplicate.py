@@ -14,7 +14,7 @@ from symbiont.training.gate.shingles import shingles, similarity
 
 def test_the_first_of_equal_rows_stays_and_contradictions_are_named() -> None:
     rows = numbered([Row("a b", "1"), Row("c", "0"), Row("a b", "0"), Row("c", "0"), Row("c", "0", pair="d")])
-    outcome = deduplicate(rows, Deduplicate(near_threshold=None))
+    outcome = deduplicate(rows, Deduplicate(near_threshold=0))
     assert [row.origin for row in outcome.rows] == [0, 1, 4]
     assert {f.code: f.rows for f in outcome.findings} == {"EXACT_DUPLICATE": (2, 3), "CONTRADICTION": (2,)}
 

@@ -10,7 +10,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.sealing import Sealer
 from symbiont.training.data.rows import KIND, ROWS, LabelKind, Row, read_rows, row_to_line
 from symbiont.training.gate.findings import Finding
-from symbiont.training.gate.lineage import Lineage, Parent, lineage, recorded, store, transform_of
+from symbiont.training.gate.lineage import Lineage, Parent, lineage, store, transform_of
 from symbiont.training.gate.settings import Anonymize, Clean, Prepare, parse
 from symbiont.training.gate.transforms import Beside, prepare
 
@@ -36,7 +36,7 @@ def made(artifacts: ArtifactStore) -> tuple[str, str]:
         list(read_rows(artifacts, parent)), LabelKind.CLASS, ASKED.transforms, beside, lambda *_: None
     )
     parents = [Parent(parent), Parent("0" * 64, "AGAINST")]
-    return parent, store(artifacts, parents, after, [recorded(step) for step in steps])
+    return parent, store(artifacts, parents, after, steps)
 
 
 def test_the_same_input_and_settings_give_the_same_digest(artifacts: ArtifactStore) -> None:

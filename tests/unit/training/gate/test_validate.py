@@ -7,8 +7,9 @@ from pydantic import TypeAdapter
 from support.planted import flipped, labelled, nearly
 from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.findings import numbered
+from symbiont.training.gate.results import Report
 from symbiont.training.gate.settings import Validate
-from symbiont.training.gate.validate import Report, validate
+from symbiont.training.gate.validate import validate
 
 
 def test_a_report_of_everything() -> None:
