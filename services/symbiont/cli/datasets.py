@@ -10,6 +10,7 @@ from rich.table import Table
 
 from symbiont.api.training.v1.dataset_pb2 import Dataset
 from symbiont.cli.console import make_console
+from symbiont.cli.gate_tables import lineage_table
 from symbiont.cli.render import facts, format_word, table, when
 from symbiont.cli.target import with_client
 from symbiont.client import Client
@@ -69,12 +70,15 @@ def list_all(client: Client) -> None:
 @app.command()
 @with_client
 def show(client: Client, dataset: Annotated[str, typer.Argument(help="Id of the dataset.")]) -> None:
-    """Shows one dataset and its labels."""
+    """Shows one dataset, its labels, and what it was made of."""
     made = client.get_dataset(dataset)
     console = make_console()
     console.print(_facts(made))
     console.print()
     console.print(table(["LABEL", ">ROWS"], ((c.label, c.count) for c in made.label_counts)))
+    if made.transforms:
+        console.print()
+        console.print(lineage_table(made))
 
 
 def _facts(dataset: Dataset) -> Table:
@@ -87,6 +91,7 @@ def _facts(dataset: Dataset) -> Table:
             ("format", format_word(dataset.format)),
             ("bytes", f"{dataset.byte_count:,}"),
             ("digest", dataset.digest),
+            ("made of", ", ".join(parent.digest[:12] for parent in dataset.parents)),
             ("created", when(dataset.create_time)),
         ]
     )

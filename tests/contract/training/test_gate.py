@@ -1,8 +1,6 @@
 """The data gate over gRPC: a real service, and its processes."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,35 +8,11 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from support.planted import flipped, labelled, nearly
-from support.service import ServiceProcess
+from support.planted import flipped, labelled
 from support.training_suite import Suite
 from symbiont.api.training.v1 import dataset_pb2 as pb
-from symbiont.training.data.rows import Row
 
-KEY = b"k" * 40
 Transform = pb.Transform
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    folder = tmp_path_factory.mktemp("suite")
-    (folder / "keys").mkdir()
-    (folder / "keys" / "main").write_bytes(KEY)
-    (folder / "keys" / "short").write_bytes(b"k")
-    # The tokenization service is not asked.
-    suite = Suite(folder, ServiceProcess, dataset_keys=folder / "keys", warm_workers=False)
-    suite.training.start()
-    rows, _ = flipped(labelled(300), 0.05)
-    suite.upload("raw", csv_of([*rows, Row("<b>write</b> to ann@example.cn", "card"), rows[3], nearly(rows[5], 0)]))
-    suite.upload("held", csv_of(rows[:10]))
-    yield suite
-    suite.channel.close()
-    assert suite.training.stop() == 0
-
-
-def csv_of(rows: list[Row]) -> bytes:
-    return "\n".join(["text,label", *(f'"{row.text}",{row.label}' for row in rows)]).encode()
 
 
 def last(stream: Any) -> Any:
@@ -243,9 +217,9 @@ def test_a_bad_file_of_labels_is_refused(suite: Suite) -> None:
     assert refused(lambda: list(suite.datasets.ExportRows(export))) == (INVALID, "suggestions[0].row")
 
 
-def test_a_caller_who_leaves_ends_the_work_and_the_service_answers_meanwhile(suite: Suite, tmp_path: Path) -> None:
-    rows = labelled(20_000, seed=3)
-    suite.upload("large", csv_of(rows))
+def test_a_caller_who_leaves_ends_the_work_and_the_service_answers_meanwhile(suite: Suite) -> None:
+    lines = [f"{row.text},{row.label}" for row in labelled(20_000, seed=3)]
+    suite.upload("large", "\n".join(["text,label", *lines]).encode())
     request = pb.ValidateDatasetRequest(name="datasets/large")
     stream = suite.datasets.ValidateDataset(request, timeout=120)
     while next(stream).progress.part != "duplicates":
