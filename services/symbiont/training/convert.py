@@ -120,11 +120,28 @@ def quantization_to_proto(
 def header_from_proto(message: dataset_pb2.CreateDatasetHeader) -> Header:
     """What an upload says about itself, unchecked."""
     dataset = message.dataset
+    kind = dataset.label_kind or dataset_pb2.LABEL_KIND_CLASS
+    return Header(
+        id=message.dataset_id,
+        format=_word(dataset_pb2.DatasetFormat, dataset.format, "DATASET_FORMAT_"),
+        text_column=dataset.text_column,
+        label_column=dataset.label_column,
+        byte_count=message.byte_count,
+        label_kind=_word(dataset_pb2.LabelKind, kind, "LABEL_KIND_"),
+        pair_column=dataset.pair_column,
+        fields=tuple((f.name, _word(dataset_pb2.FieldKind, f.kind, "FIELD_KIND_")) for f in dataset.fields),
+        group_column=dataset.group_column,
+        time_column=dataset.time_column,
+        subject_column=dataset.subject_column,
+    )
+
+
+def _word(enum: Any, value: int, prefix: str) -> str:
+    """Returns the name of a value without its prefix, and of one that this release does not know its number."""
     try:
-        format_name = dataset_pb2.DatasetFormat.Name(dataset.format).removeprefix("DATASET_FORMAT_")
+        return str(enum.Name(value)).removeprefix(prefix)
     except ValueError:
-        format_name = str(dataset.format)
-    return Header(message.dataset_id, format_name, dataset.text_column, dataset.label_column, message.byte_count)
+        return str(value)
 
 
 def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
@@ -139,6 +156,17 @@ def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
         digest=dataset.digest,
         byte_count=dataset.byte_count,
         create_time=timestamp_to_proto(dataset.create_time),
+        label_kind=dataset_pb2.LabelKind.Value(f"LABEL_KIND_{dataset.label_kind}"),
+        pair_column=dataset.pair_column,
+        fields=[
+            dataset_pb2.FieldColumn(name=name, kind=dataset_pb2.FieldKind.Value(f"FIELD_KIND_{kind}"))
+            for name, kind in dataset.fields
+        ],
+        group_column=dataset.group_column,
+        time_column=dataset.time_column,
+        subject_column=dataset.subject_column,
+        min_label=dataset.label_range[0],
+        max_label=dataset.label_range[1],
     )
 
 

@@ -125,7 +125,7 @@ class PlanStage(StrEnum):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled rows. `label_counts` is ordered by label."""
+    """Rows to learn from. `label_counts` is ordered by label; `label_range` is of numbers; `fields` are (name, kind)."""
 
     id: str
     format: str
@@ -135,6 +135,13 @@ class Dataset:
     byte_count: int
     label_counts: tuple[tuple[str, int], ...]
     digest: str
+    label_kind: str = "CLASS"
+    label_range: tuple[float, float] = (0.0, 0.0)
+    pair_column: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    group_column: str = ""
+    time_column: str = ""
+    subject_column: str = ""
     create_time: datetime = field(default_factory=now)
 
     @property

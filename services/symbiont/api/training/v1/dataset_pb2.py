@@ -26,31 +26,37 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"symbiont/training/v1/dataset.proto\x12\x14symbiont.training.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x06\x66ormat\x18\x02 \x01(\x0e\x32#.symbiont.training.v1.DatasetFormat\x12\x13\n\x0btext_column\x18\x03 \x01(\t\x12\x14\n\x0clabel_column\x18\x04 \x01(\t\x12\x11\n\trow_count\x18\x05 \x01(\x03\x12\x36\n\x0clabel_counts\x18\x06 \x03(\x0b\x32 .symbiont.training.v1.LabelCount\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x12\n\nbyte_count\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\nLabelCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"o\n\x14\x43reateDatasetRequest\x12;\n\x06header\x18\x01 \x01(\x0b\x32).symbiont.training.v1.CreateDatasetHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"m\n\x13\x43reateDatasetHeader\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12.\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1d.symbiont.training.v1.Dataset\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x14ListDatasetsResponse\x12/\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1d.symbiont.training.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\x95\x01\n\rDatasetFormat\x12\x1e\n\x1a\x44\x41TASET_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TASET_FORMAT_CSV\x10\x01\x12\x16\n\x12\x44\x41TASET_FORMAT_TSV\x10\x02\x12\x18\n\x14\x44\x41TASET_FORMAT_JSONL\x10\x03\x12\x1a\n\x16\x44\x41TASET_FORMAT_PARQUET\x10\x04\x32\x80\x03\n\x0e\x44\x61tasetService\x12\\\n\rCreateDataset\x12*.symbiont.training.v1.CreateDatasetRequest\x1a\x1d.symbiont.training.v1.Dataset(\x01\x12T\n\nGetDataset\x12\'.symbiont.training.v1.GetDatasetRequest\x1a\x1d.symbiont.training.v1.Dataset\x12\x65\n\x0cListDatasets\x12).symbiont.training.v1.ListDatasetsRequest\x1a*.symbiont.training.v1.ListDatasetsResponse\x12S\n\rDeleteDataset\x12*.symbiont.training.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"symbiont/training/v1/dataset.proto\x12\x14symbiont.training.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\x06\x66ormat\x18\x02 \x01(\x0e\x32#.symbiont.training.v1.DatasetFormat\x12\x13\n\x0btext_column\x18\x03 \x01(\t\x12\x14\n\x0clabel_column\x18\x04 \x01(\t\x12\x11\n\trow_count\x18\x05 \x01(\x03\x12\x36\n\x0clabel_counts\x18\x06 \x03(\x0b\x32 .symbiont.training.v1.LabelCount\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x12\n\nbyte_count\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nlabel_kind\x18\n \x01(\x0e\x32\x1f.symbiont.training.v1.LabelKind\x12\x13\n\x0bpair_column\x18\x0b \x01(\t\x12\x31\n\x06\x66ields\x18\x0c \x03(\x0b\x32!.symbiont.training.v1.FieldColumn\x12\x14\n\x0cgroup_column\x18\r \x01(\t\x12\x13\n\x0btime_column\x18\x0e \x01(\t\x12\x16\n\x0esubject_column\x18\x0f \x01(\t\x12\x11\n\tmin_label\x18\x10 \x01(\x01\x12\x11\n\tmax_label\x18\x11 \x01(\x01\"J\n\x0b\x46ieldColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.symbiont.training.v1.FieldKind\"*\n\nLabelCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"o\n\x14\x43reateDatasetRequest\x12;\n\x06header\x18\x01 \x01(\x0b\x32).symbiont.training.v1.CreateDatasetHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"m\n\x13\x43reateDatasetHeader\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12.\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1d.symbiont.training.v1.Dataset\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x14ListDatasetsResponse\x12/\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1d.symbiont.training.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\xb2\x01\n\tLabelKind\x12\x1a\n\x16LABEL_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10LABEL_KIND_CLASS\x10\x01\x12\x16\n\x12LABEL_KIND_CLASSES\x10\x02\x12\x15\n\x11LABEL_KIND_NUMBER\x10\x03\x12\x17\n\x13LABEL_KIND_ENTITIES\x10\x04\x12\x16\n\x12LABEL_KIND_ANSWERS\x10\x05\x12\x13\n\x0fLABEL_KIND_NONE\x10\x06*\x81\x01\n\tFieldKind\x12\x1a\n\x16\x46IELD_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46IELD_KIND_NUMBER\x10\x01\x12\x13\n\x0f\x46IELD_KIND_FLAG\x10\x02\x12\x17\n\x13\x46IELD_KIND_CATEGORY\x10\x03\x12\x13\n\x0f\x46IELD_KIND_DATE\x10\x04*\x95\x01\n\rDatasetFormat\x12\x1e\n\x1a\x44\x41TASET_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TASET_FORMAT_CSV\x10\x01\x12\x16\n\x12\x44\x41TASET_FORMAT_TSV\x10\x02\x12\x18\n\x14\x44\x41TASET_FORMAT_JSONL\x10\x03\x12\x1a\n\x16\x44\x41TASET_FORMAT_PARQUET\x10\x04\x32\x80\x03\n\x0e\x44\x61tasetService\x12\\\n\rCreateDataset\x12*.symbiont.training.v1.CreateDatasetRequest\x1a\x1d.symbiont.training.v1.Dataset(\x01\x12T\n\nGetDataset\x12\'.symbiont.training.v1.GetDatasetRequest\x1a\x1d.symbiont.training.v1.Dataset\x12\x65\n\x0cListDatasets\x12).symbiont.training.v1.ListDatasetsRequest\x1a*.symbiont.training.v1.ListDatasetsResponse\x12S\n\rDeleteDataset\x12*.symbiont.training.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.training.v1.dataset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATASETFORMAT']._serialized_start=906
-  _globals['_DATASETFORMAT']._serialized_end=1055
+  _globals['_LABELKIND']._serialized_start=1212
+  _globals['_LABELKIND']._serialized_end=1390
+  _globals['_FIELDKIND']._serialized_start=1393
+  _globals['_FIELDKIND']._serialized_end=1522
+  _globals['_DATASETFORMAT']._serialized_start=1525
+  _globals['_DATASETFORMAT']._serialized_end=1674
   _globals['_DATASET']._serialized_start=123
-  _globals['_DATASET']._serialized_end=402
-  _globals['_LABELCOUNT']._serialized_start=404
-  _globals['_LABELCOUNT']._serialized_end=446
-  _globals['_CREATEDATASETREQUEST']._serialized_start=448
-  _globals['_CREATEDATASETREQUEST']._serialized_end=559
-  _globals['_CREATEDATASETHEADER']._serialized_start=561
-  _globals['_CREATEDATASETHEADER']._serialized_end=670
-  _globals['_GETDATASETREQUEST']._serialized_start=672
-  _globals['_GETDATASETREQUEST']._serialized_end=705
-  _globals['_LISTDATASETSREQUEST']._serialized_start=707
-  _globals['_LISTDATASETSREQUEST']._serialized_end=767
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=769
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=865
-  _globals['_DELETEDATASETREQUEST']._serialized_start=867
-  _globals['_DELETEDATASETREQUEST']._serialized_end=903
-  _globals['_DATASETSERVICE']._serialized_start=1058
-  _globals['_DATASETSERVICE']._serialized_end=1442
+  _globals['_DATASET']._serialized_end=632
+  _globals['_FIELDCOLUMN']._serialized_start=634
+  _globals['_FIELDCOLUMN']._serialized_end=708
+  _globals['_LABELCOUNT']._serialized_start=710
+  _globals['_LABELCOUNT']._serialized_end=752
+  _globals['_CREATEDATASETREQUEST']._serialized_start=754
+  _globals['_CREATEDATASETREQUEST']._serialized_end=865
+  _globals['_CREATEDATASETHEADER']._serialized_start=867
+  _globals['_CREATEDATASETHEADER']._serialized_end=976
+  _globals['_GETDATASETREQUEST']._serialized_start=978
+  _globals['_GETDATASETREQUEST']._serialized_end=1011
+  _globals['_LISTDATASETSREQUEST']._serialized_start=1013
+  _globals['_LISTDATASETSREQUEST']._serialized_end=1073
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=1075
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=1171
+  _globals['_DELETEDATASETREQUEST']._serialized_start=1173
+  _globals['_DELETEDATASETREQUEST']._serialized_end=1209
+  _globals['_DATASETSERVICE']._serialized_start=1677
+  _globals['_DATASETSERVICE']._serialized_end=2061
 # @@protoc_insertion_point(module_scope)
