@@ -144,10 +144,8 @@ def _named(row: Row) -> list[str]:
     if isinstance(row.label, str):
         return [row.label]
     # A place of an answer has no name.
-    parts = (
-        [part[2:] if isinstance(part, tuple) else (part,) for part in row.label] if isinstance(row.label, tuple) else []
-    )
-    return [str(name) for part in parts for name in part]
+    parts = row.label if isinstance(row.label, tuple) else ()
+    return [str(name) for part in parts for name in (part[2:] if isinstance(part, tuple) else (part,))]
 
 
 def _check_found(kind: LabelKind, found: "_Found") -> None:
