@@ -125,7 +125,7 @@ class PlanStage(StrEnum):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows to learn from. `label_counts` is ordered by label, `label_range` is of numbers, `fields` are (name, kind)."""
+    """Rows. `label_counts` is ordered by label, `label_range` is of numbers, `fields` are (name, kind)."""
 
     id: str
     format: str
