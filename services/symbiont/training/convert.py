@@ -13,7 +13,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training import types
 from symbiont.training.data.header import Header
-from symbiont.training.spec import TrainingSpec, parse_spec
+from symbiont.training.spec import HEADS, TrainingSpec, parse_spec
 
 RELEASE_STATES = {
     types.ReleaseState.ACTIVE: model_pb2.RELEASE_STATE_ACTIVE,
@@ -97,7 +97,7 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         max_tokens=base.max_tokens,
         pooling=POOLINGS[base.pooling],
         tuning_methods=[base_model_pb2.TuningMethod.Value(f"TUNING_METHOD_{method}") for method in base.methods],
-        task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION] if encoder else (),
+        task_heads=[base_model_pb2.TaskHead.Value(f"TASK_HEAD_{head.upper()}") for head in HEADS] if encoder else (),
         kind=KINDS[base.kind],
         quantized_digest=base.quantized_digest,
         create_time=timestamp_to_proto(base.create_time),
@@ -279,6 +279,8 @@ def evaluation_to_proto(evaluation: types.Evaluation, *, whole: bool = True) -> 
         loss=evaluation.loss,
         labels=evaluation.labels if whole else (),
         confusion_matrix=[count for row in evaluation.confusion_matrix for count in row] if whole else (),
+        metrics=dict(evaluation.metrics),
+        primary_metric=evaluation.primary_metric,
     )
 
 
@@ -287,7 +289,16 @@ def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluat
     size, flat = len(message.labels), list(message.confusion_matrix)
     matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size))
     labels = tuple(message.labels)
-    return types.Evaluation(message.row_count, message.accuracy, message.macro_f1, message.loss, labels, matrix)
+    return types.Evaluation(
+        message.row_count,
+        message.accuracy,
+        message.macro_f1,
+        message.loss,
+        labels,
+        matrix,
+        tuple(sorted(message.metrics.items())),
+        message.primary_metric,
+    )
 
 
 def checkpoint_to_proto(checkpoint: types.Checkpoint) -> training_job_pb2.Checkpoint:
@@ -499,7 +510,7 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
         case "stopped":
             report = types.Stopped()
         case "done":
-            report = types.Done(message.done.bundle_digest)
+            report = types.Done(message.done.bundle_digest, message.done.base_digest)
         case _:
             raise InvalidArgument("message", "set one of its fields")
     return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
@@ -536,8 +547,8 @@ def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
             body = {"failure": failure_to_proto(failure)}
         case types.Stopped():
             body = {"stopped": worker_pb2.Stopped()}
-        case types.Done(digest):
-            body = {"done": worker_pb2.Done(bundle_digest=digest)}
+        case types.Done(digest, base):
+            body = {"done": worker_pb2.Done(bundle_digest=digest, base_digest=base)}
     time = timestamp_to_proto(types.now())
     return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
 

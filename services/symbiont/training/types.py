@@ -92,7 +92,7 @@ class BaseModel:
             return ()
         # An adapter needs a linear layer to sit on, a prefix an attention that takes keys and values from before.
         on_layers = ("LORA", "ADALORA", "HOULSBY") if self.modules else ()
-        return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()))
+        return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()), "FULL")
 
     @property
     def _family(self) -> str:
@@ -174,7 +174,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`."""
+    """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`.
+
+    `metrics` are all that was measured, (name, value) by name; the higher `primary_metric`, the better.
+    """
 
     row_count: int
     accuracy: float
@@ -182,6 +185,8 @@ class Evaluation:
     loss: float
     labels: tuple[str, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
+    metrics: tuple[tuple[str, float], ...] = ()
+    primary_metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -444,9 +449,10 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Done:
-    """The bundle is stored."""
+    """The bundle is stored; it lives on the job's base, or on one that was made with it."""
 
     bundle_digest: str
+    base_digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from symbiont.bundle import Bundle, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
-from symbiont.training.heads import head_for
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
@@ -25,18 +22,18 @@ from symbiont.training.types import (
 )
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.examples import Tokenize
 from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
-from symbiont.training.worker.storing import leave_graph, make_bundle, with_int8
-from symbiont.training.worker.task import Attempt, read_texts
+from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
+from symbiont.training.worker.task import Attempt, Task, make_task, read_texts
 
 __all__ = ["Attempt", "run_attempt"]
 
-Tokenize = Callable[[str, Sequence[str], int], list["np.ndarray[Any, Any]"]]
 Send = Callable[[Report], None]
 
 
@@ -51,7 +48,6 @@ def run_attempt(
     """Trains, evaluates, and stores the bundle.
 
     Args:
-        tokenize: (tokenizer digest, texts, max_tokens) -> ids of each text.
         send: takes reports, which reach the controller sooner or later.
         command: asked at every step.
         ranks: those that train together; every one but rank 0 returns when the training is over.
@@ -66,8 +62,9 @@ def run_attempt(
     # The network is gone by now, but for what holds itself in circles: a worker that is killed here for its memory
     # would lose the training.
     gc.collect()
-    leave_graph(artifacts, attempt.inputs.base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
+    base_digest = bundle.manifest.base_digest
+    leave_graph(artifacts, base_digest, send)
+    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head), base_digest))
 
 
 @dataclass
@@ -84,18 +81,16 @@ class _Run:
     def bundle(self) -> Bundle | None:
         attempt, inputs = self.attempt, self.attempt.inputs
         kept, held = read_texts(self.artifacts, attempt.spec, inputs)
-        self.send(LogLine(f"{len(kept.texts)} rows to learn from, {len(held.texts)} held out"))
-        rows = self.tokenize(inputs.tokenizer_digest, kept.texts, attempt.max_tokens)
-        for warning in of_rows([len(row) for row in rows], kept.labels, attempt.max_tokens):
+        self.send(LogLine(f"{len(kept.rows)} rows to learn from, {len(held.rows)} held out"))
+        task = make_task(attempt, self.tokenize, kept.rows, held.rows)
+        for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
-        held_rows = self.tokenize(inputs.tokenizer_digest, held.texts, attempt.max_tokens)
-        head, settings = head_for(attempt.spec)
-        truth = head.targets(settings, held.labels)
-        network = build_network(attempt.spec, self.artifacts.path("bases", inputs.base_digest), inputs.pooling)
+        base_folder = self.artifacts.path("bases", inputs.base_digest)
+        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings)
         self.send(LogLine(_size(network)))
-        seen = self._see(network, rows, held_rows)
-        judge = Judge(seen.network, attempt, seen.held, truth, seen.join)
-        loop = self._loop(seen, [len(row) for row in rows], head.targets(settings, kept.labels), judge)
+        seen = self._see(network, task)
+        judge = Judge(seen.network, attempt, task, seen.held, seen.join)
+        loop = self._loop(seen, task, judge)
         self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
@@ -103,23 +98,26 @@ class _Run:
         evaluation = judge.evaluate()
         self.send(evaluation)
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
-        bundle = make_bundle(attempt, network, evaluation)
-        if inputs.quantized_digest:
-            labels = [int(label) for label in truth]
-            bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, held_rows, labels, self.send)
+        base_digest = inputs.base_digest
+        if network.has_own_base:
+            base_digest = store_base(self.artifacts, base_digest, network)
+            self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest)
+        if inputs.quantized_digest and base_digest == inputs.base_digest:
+            bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return bundle
 
-    def _see(self, network: Network, rows: Sequence[Any], held: Sequence[Any]) -> "_Seen":
+    def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
+        rows, held = task.kept.examples, task.held.examples
         if not network.leaves_base:
             return _Seen(network, rows, held, pad)
         made = features(network, [*rows, *held], self.send, self.command)
         return _Seen(OnFeatures(network), made[: len(rows)], made[len(rows) :], stack)
 
-    def _loop(self, seen: "_Seen", lengths: Sequence[int], targets: Any, judge: Judge) -> Loop:
-        network = seen.network
+    def _loop(self, seen: "_Seen", task: Task, judge: Judge) -> Loop:
+        network, targets = seen.network, task.kept.targets
         attempt, signs = self.attempt, Signs()
-        head, _ = head_for(attempt.spec)
 
         def report(progress: Progress) -> None:
             self.send(progress)
@@ -140,7 +138,7 @@ class _Run:
 
         loop = Loop(
             network,
-            head,
+            task.head.criterion(task.settings, targets),
             seen.rows,
             targets,
             attempt.spec.hyperparameters,
@@ -150,7 +148,7 @@ class _Run:
             micro_batches=attempt.micro_batches,
             ranks=self.ranks,
             join=seen.join,
-            lengths=lengths,
+            lengths=[len(example) for example in task.kept.examples],
         )
         return loop
 

@@ -22,7 +22,7 @@ from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Network, build_network
-from symbiont.training.worker.task import read_texts
+from symbiont.training.worker.task import make_material, read_texts
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_no_text_of_the_dataset_is_in_the_bundle(run: Run) -> None:
     attempt = run.attempt()
     bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
     rows = run.tokenize(attempt.inputs.tokenizer_digest, _texts(run, attempt), 64)
-    trained = {tuple(row.tolist()) for row in rows}
+    trained = {tuple(row.ids.tolist()) for row in rows}
     assert trained.isdisjoint(bundle.manifest.golden.input_ids)
 
 
@@ -218,9 +218,10 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
     network.base.eval()
     network.base.train = lambda mode=True: network.base  # type: ignore[method-assign]
     kept, _ = read_texts(artifacts, attempt.spec, attempt.inputs)
-    rows = run.tokenize(attempt.inputs.tokenizer_digest, kept.texts, attempt.max_tokens)
     head, settings = head_for(attempt.spec)
-    targets, hyper = head.targets(settings, kept.labels), attempt.spec.hyperparameters
-    Loop(network, head, rows, targets, hyper, lambda _: None, lambda _: None, lambda: Command.GO).run()
+    made = make_material(attempt, run.tokenize, settings, kept.rows)
+    criterion, hyper = head.criterion(settings, made.targets), attempt.spec.hyperparameters
+    nothing = lambda _: None  # noqa: E731
+    Loop(network, criterion, made.examples, made.targets, hyper, nothing, nothing, lambda: Command.GO).run()
     for name, tensor in head.tensors(network.head).items():
         np.testing.assert_allclose(bundle.head[name], tensor.detach().numpy(), rtol=0, atol=1e-5)
