@@ -10,12 +10,14 @@ from symbiont.training.data.header import Header
 from symbiont.training.spec import TrainingSpec, parse_spec
 from symbiont.training.types import Dataset
 
+MOST_BYTES = 1 << 26
+
 
 def upload(
     artifacts: ArtifactStore, content: bytes, identifier: str = "rows", format: str = "CSV", **header: Any
 ) -> Dataset:
     """Checks and stores a file as CreateDataset does."""
-    pending = Upload(Header(identifier, format, "", "", **header), 1 << 20)
+    pending = Upload(Header(identifier, format, "", "", **header), MOST_BYTES)
     try:
         pending.write(content)
         pending.check()
