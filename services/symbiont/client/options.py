@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from typing import Literal, Required, TypedDict, Unpack
 
-from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, TrainingSpec
+from symbiont.api.training.v1.training_job_pb2 import (
+    CLASS_WEIGHTS_BALANCED,
+    CLASS_WEIGHTS_UNSPECIFIED,
+    Hyperparameters,
+    TrainingSpec,
+)
 from symbiont.client.names import full_name
 
-Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only"]
+Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
+Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
 _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
@@ -14,6 +20,21 @@ _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "houlsby": ("houlsby", ("size", "target_modules")),
     "prefix": ("prefix", ("virtual_tokens", "projection_size")),
     "head-only": ("head_only", ()),
+    "full": ("full", ()),
+}
+# Options of each head, with the field of its message that each of them sets.
+_HEADS: dict[Head, dict[str, str]] = {
+    "classification": {
+        "labels": "labels",
+        "balanced": "class_weights",
+        "focal_gamma": "focal_gamma",
+        "label_smoothing": "label_smoothing",
+    },
+    "multi-label": {"labels": "labels", "balanced": "class_weights"},
+    "score": {"minimum": "minimum", "maximum": "maximum"},
+    "entities": {"labels": "labels"},
+    "spans": {"max_answer_tokens": "max_answer_tokens"},
+    "embedding": {"embedding_size": "size", "temperature": "temperature"},
 }
 
 
@@ -41,7 +62,16 @@ class TrainingOptions(TypedDict, total=False):
     size: int | None
     virtual_tokens: int | None
     projection_size: int | None
+    head: Head | None
     labels: Sequence[str] | None
+    balanced: bool | None
+    focal_gamma: float | None
+    label_smoothing: float | None
+    minimum: float | None
+    maximum: float | None
+    max_answer_tokens: int | None
+    embedding_size: int | None
+    temperature: float | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -81,8 +111,7 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
         ),
         ranks=options.get("ranks"),
     )
-    if labels := options.get("labels"):
-        spec.classification.labels.extend(labels)
+    _set_head(spec, options)
     _set_evaluation(spec, options.get("holdout_fraction"), options.get("evaluation_dataset"))
     _set_method(spec, options)
     return spec
@@ -95,6 +124,29 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
         spec.holdout_fraction = holdout_fraction
     if dataset is not None:
         spec.evaluation_dataset = full_name("datasets", dataset)
+
+
+def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
+    everything = {name for names in _HEADS.values() for name in names}
+    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], ())}
+    head = options.get("head") or ("classification" if given else None)
+    if head is None:
+        return
+    if head not in _HEADS:
+        raise ValueError(f"there is no head {head!r}: {', '.join(_HEADS)}")
+    names = _HEADS[head]
+    if strange := sorted(given.keys() - set(names)):
+        owners = " or ".join(name for name, own in _HEADS.items() if strange[0] in own)
+        raise ValueError(f"{strange[0]} does not belong to the head {head}: say head={owners}")
+    message = getattr(spec, head.replace("-", "_"))
+    message.SetInParent()
+    for name, value in given.items():
+        if name == "labels":
+            message.labels.extend(value)
+        elif name == "balanced":
+            message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
+        else:
+            setattr(message, names[name], value)
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:
