@@ -86,8 +86,10 @@ async def test_served_beside_each_other_they_answer_as_in_training(
         # What the network that was trained gave for these rows.
         golden = manifest.golden
         starts = golden.segment_starts or (0,) * len(golden.input_ids)
-        for ids, logits, start in zip(golden.input_ids, golden.logits, starts, strict=True):
-            asked[manifest.base_digest].append((Row(np.array(ids, np.int32), digest, start), logits))
+        features = golden.features or ((),) * len(golden.input_ids)
+        for ids, logits, start, beside in zip(golden.input_ids, golden.logits, starts, features, strict=True):
+            row = Row(np.array(ids, np.int32), digest, start, np.array(beside, np.float32))
+            asked[manifest.base_digest].append((row, logits))
     # All on the base that they share, but for those that have one of their own.
     base = registry.base("tiny").digest
     shared = [digest for (method, _), digest in bundles.items() if method != "full"]

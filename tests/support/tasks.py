@@ -90,6 +90,23 @@ def _neighbours(count: int) -> Rows:
     ]
 
 
+def _with_fields(count: int) -> Rows:
+    source = random.Random(7)
+    return [
+        {
+            **row,
+            "amount": source.choice([None, float(row["label"] == "good") + source.random()]),
+            "returning": source.choice([None, True, False]),
+            "purpose": source.choice([None, "car", "房", "business"]),
+            "since": source.choice([None, "2026-01-31", "2025-07-01"]),
+        }
+        for row in _classes(count)
+    ]
+
+
+FIELDS = (("amount", "NUMBER"), ("returning", "FLAG"), ("purpose", "CATEGORY"), ("since", "DATE"))
+
+
 # Each head, and what it learns from where there is more than one thing.
 HEADS: dict[str, HeadCase] = {
     "classification": HeadCase({}, _classes),
@@ -97,6 +114,12 @@ HEADS: dict[str, HeadCase] = {
         {"classification": {"label_smoothing": 0.1, "focal_gamma": 1.0, "class_weights": "CLASS_WEIGHTS_BALANCED"}},
         _class_pairs,
         {"pair_column": "pair"},
+    ),
+    "fields": HeadCase({"business_fields": {}}, _with_fields, {"fields": FIELDS}),
+    "fields-gated": HeadCase(
+        {"business_fields": {"names": ["purpose", "amount"], "fusion": "FUSION_GATED"}, "hidden_layers": [16, 8]},
+        _with_fields,
+        {"fields": FIELDS},
     ),
     "multi-label": HeadCase({"multi_label": {}}, _many, {"label_kind": "CLASSES"}),
     "score": HeadCase({"score": {}}, _numbers, {"label_kind": "NUMBER"}),

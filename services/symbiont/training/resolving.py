@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.resolving_heads import resolve_head
+from symbiont.training.resolving_heads import resolve_fields, resolve_head
 from symbiont.training.spec import (
     FULL_LEARNING_RATE,
     LEARNING_RATE,
@@ -66,6 +66,7 @@ def resolve(
                 update={"max_tokens": max_tokens, "evaluate_checkpoints": evaluate, "learning_rate": rate}
             ),
             head: settings,
+            "business_fields": resolve_fields(spec, head, dataset, judged_by or None, under),
             "lora": _lora(spec, base, under),
             "adalora": _adalora(spec, base, under),
             "houlsby": _houlsby(spec, base, under),

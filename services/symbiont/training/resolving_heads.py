@@ -7,6 +7,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import LabelKind
 from symbiont.training.spec import (
     HEADS,
+    BusinessFields,
     ClassificationHead,
     EmbeddingHead,
     EntitiesHead,
@@ -26,6 +27,8 @@ KINDS: Mapping[str, tuple[LabelKind, ...]] = {
     "spans": (LabelKind.ANSWERS,),
     "embedding": (LabelKind.NONE, LabelKind.NUMBER, LabelKind.CLASS),
 }
+# Heads that may have layers before the last one, and business fields beside the text.
+WITH_LAYERS = ("classification", "multi_label", "score")
 DEFAULTS: Mapping[str, Any] = {
     "classification": ClassificationHead(),
     "multi_label": MultiLabelHead(),
@@ -65,6 +68,31 @@ def resolve_head(
     if isinstance(settings, EmbeddingHead):
         settings = _with_size(settings, spec, hidden_size, under)
     return name, settings
+
+
+def resolve_fields(
+    spec: TrainingSpec, head: str, dataset: Dataset, judged_by: Dataset | None, under: str
+) -> BusinessFields | None:
+    """Returns the business fields that a head is to get, with their kinds; raises as `resolve_head`."""
+    if spec.hidden_layers and head not in WITH_LAYERS:
+        raise InvalidArgument(f"{under}.hidden_layers", f"the head {head} has none: {' or '.join(WITH_LAYERS)} may")
+    if spec.business_fields is None:
+        return None
+    field, known = f"{under}.business_fields", dict(dataset.fields)
+    if head not in WITH_LAYERS:
+        raise InvalidArgument(field, f"the head {head} takes none: {' or '.join(WITH_LAYERS)} do")
+    names = spec.business_fields.names or tuple(known)
+    if not names:
+        raise InvalidArgument(field, f"{spec.dataset} has none: upload it with fields")
+    for index, name in enumerate(names):
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise InvalidArgument(f"{field}.names[{index}]", f"{spec.dataset} has no field {name!r}; it has {there}")
+        if judged_by and dict(judged_by.fields).get(name) != known[name]:
+            problem = f"it has no field {name!r} of the kind {known[name]}, which the model takes"
+            raise InvalidArgument(f"{under}.evaluation_dataset", problem)
+    kinds = tuple(f"FIELD_KIND_{known[name]}" for name in names)
+    return spec.business_fields.model_copy(update={"names": names, "kinds": kinds})
 
 
 def _check_pairs(name: str, spec: TrainingSpec, dataset: Dataset, under: str) -> None:

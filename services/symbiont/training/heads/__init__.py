@@ -11,7 +11,7 @@ from symbiont.training.types import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from symbiont.bundle.heads import Head as HeadEntry
     from symbiont.training.data.rows import Row
@@ -58,9 +58,9 @@ class Head:
         """Returns rows as the network takes them; `encode` gives the tokens of their texts."""
         raise NotImplementedError
 
-    def build(self, settings: Any, hidden_size: int, features: int = 0) -> "nn.Module":
-        """Returns the module from hidden states, and business features behind them, to outputs."""
-        raise NotImplementedError
+    def outputs(self, settings: Any) -> int:
+        """Returns how many outputs it has, for a row or for each of its tokens; 0 where it has no layer."""
+        return 1
 
     def criterion(self, settings: Any, targets: "Tensor") -> Criterion:
         """Returns the mean loss of a batch as a function of outputs and targets; `targets` here are all of them."""
@@ -69,11 +69,6 @@ class Head:
     def evaluate(self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material) -> Evaluation:
         """Returns quality on rows that were not trained on; `outputs` are those of each example."""
         raise NotImplementedError
-
-    def tensors(self, module: "nn.Module") -> Mapping[str, "Tensor"]:
-        """Returns the tensors of `head.safetensors`."""
-        linear: Any = module[1]  # type: ignore[index]
-        return {"weight": linear.weight, "bias": linear.bias}
 
     def entry(self, settings: Any, hidden_size: int, pooling: Any) -> "HeadEntry":
         """Returns what the bundle's manifest says of the head."""

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, f1_score  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import ClassificationHead as HeadEntry
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import balanced, linear, single_examples
+from symbiont.training.heads.pooled import balanced, single_examples
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
 
@@ -30,8 +30,8 @@ class Classification(Head):
         return Material(single_examples(rows, encode), targets, rows)
 
     @override
-    def build(self, settings: ClassificationHead, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size + features, len(settings.labels))
+    def outputs(self, settings: ClassificationHead) -> int:
+        return len(settings.labels)
 
     @override
     def criterion(self, settings: ClassificationHead, targets: Tensor) -> Criterion:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import EmbeddingHead as HeadEntry
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import linear
 from symbiont.training.spec import EmbeddingHead
 from symbiont.training.types import Evaluation
 from symbiont.training.worker.examples import Example
@@ -62,8 +61,8 @@ class Embedding(Head):
         return Material(examples, targets, rows)
 
     @override
-    def build(self, settings: Contrast, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size, settings.size) if settings.size else nn.Identity()
+    def outputs(self, settings: Contrast) -> int:
+        return settings.size
 
     @override
     def criterion(self, settings: Contrast, targets: Tensor) -> Criterion:
@@ -101,10 +100,6 @@ class Embedding(Head):
             metrics=tuple(sorted(metrics.items())),
             primary_metric=primary,
         )
-
-    @override
-    def tensors(self, module: nn.Module) -> Any:
-        return {} if isinstance(module, nn.Identity) else super().tensors(module)
 
     @override
     def entry(self, settings: Contrast, hidden_size: int, pooling: Any) -> HeadEntry:

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import EntityHead as HeadEntry
 from symbiont.training.data.rows import Mark, Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import linear
 from symbiont.training.spec import EntitiesHead
 from symbiont.training.types import Evaluation
 from symbiont.training.worker.examples import Encoded, Example
@@ -49,8 +48,8 @@ class Entities(Head):
         return Material([Example(item.ids) for item in encoded], targets, rows, encoded)
 
     @override
-    def build(self, settings: EntitiesHead, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size, len(self.labels(settings)))
+    def outputs(self, settings: EntitiesHead) -> int:
+        return len(self.labels(settings))
 
     @override
     def criterion(self, settings: EntitiesHead, targets: Tensor) -> Criterion:

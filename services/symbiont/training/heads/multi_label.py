@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import f1_score  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import MultiLabelHead as HeadEntry
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import linear, single_examples
+from symbiont.training.heads.pooled import single_examples
 from symbiont.training.spec import MultiLabelHead
 from symbiont.training.types import Evaluation
 
@@ -36,8 +36,8 @@ class MultiLabel(Head):
         return Material(single_examples(rows, encode), targets, rows)
 
     @override
-    def build(self, settings: MultiLabelHead, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size + features, len(settings.labels))
+    def outputs(self, settings: MultiLabelHead) -> int:
+        return len(settings.labels)
 
     @override
     def criterion(self, settings: MultiLabelHead, targets: Tensor) -> Criterion:

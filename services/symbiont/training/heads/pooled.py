@@ -4,18 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Encode
 from symbiont.training.worker.examples import Example
-
-DROPOUT = 0.1
-
-
-def linear(inputs: int, outputs: int) -> nn.Module:
-    """Returns dropout and a linear layer [inputs, outputs]."""
-    return nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(inputs, outputs))
 
 
 def single_examples(rows: Sequence[Row], encode: Encode) -> list[Example]:

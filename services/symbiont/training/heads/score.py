@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import ScoreHead as HeadEntry
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import linear, single_examples
+from symbiont.training.heads.pooled import single_examples
 from symbiont.training.spec import ScoreHead
 from symbiont.training.types import Evaluation
 
@@ -48,10 +48,6 @@ class Score(Head):
         labels = np.array([row.label for row in rows], np.float64)
         targets = torch.from_numpy(((labels - settings.offset) / settings.scale).astype(np.float32))
         return Material(single_examples(rows, encode), targets, rows)
-
-    @override
-    def build(self, settings: Scale, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size + features, 1)
 
     @override
     def criterion(self, settings: Scale, targets: Tensor) -> Criterion:

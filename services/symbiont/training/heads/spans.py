@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import SpanHead as HeadEntry
 from symbiont.training.data.rows import Place, Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import linear
 from symbiont.training.spec import SpansHead
 from symbiont.training.types import Evaluation
 from symbiont.training.worker.examples import Encoded, Example
@@ -45,8 +44,8 @@ class Spans(Head):
         return Material(examples, targets, rows, encoded)
 
     @override
-    def build(self, settings: SpansHead, hidden_size: int, features: int = 0) -> nn.Module:
-        return linear(hidden_size, 2)
+    def outputs(self, settings: SpansHead) -> int:
+        return 2
 
     @override
     def criterion(self, settings: SpansHead, targets: Tensor) -> Criterion:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from symbiont.bundle import BusinessField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.heads import Material as HeadMaterial
 from symbiont.training.heads import head_for
@@ -18,7 +19,7 @@ from symbiont.training.planning.types import LabelShare, TextReport
 from symbiont.training.planning.workload import Ints
 from symbiont.training.types import Warning
 from symbiont.training.worker.signs import of_texts
-from symbiont.training.worker.task import Attempt, Texts, make_material, read_texts
+from symbiont.training.worker.task import Attempt, Texts, fields_of, make_material, read_texts
 
 # Judged for a bundle that is thrown away.
 FEW_ROWS = 8
@@ -59,6 +60,7 @@ class Material:
     """
 
     settings: Any
+    fields: Sequence[BusinessField]
     kept: Side
     held: Side
     few: HeadMaterial
@@ -78,8 +80,8 @@ def gather(attempt: Attempt, artifacts: ArtifactStore, client: SampleClient, mos
     # The first text that a tokenizer sees has to wait for it to be loaded; the job's texts will not.
     client.tokenize(attempt.inputs.tokenizer_digest, kept.texts[:1], attempt.max_tokens)
     head, asked = head_for(attempt.spec)
-    settings = head.fit(asked, kept.rows)
-    taken = [_tokenized(attempt, client, settings, texts, most) for texts in (kept, held)]
+    settings, fields = head.fit(asked, kept.rows), fields_of(attempt, kept.rows)
+    taken = [_tokenized(attempt, client, settings, fields, texts, most) for texts in (kept, held)]
     (kept_side, kept_seconds), (held_side, held_seconds) = taken
     sides = (kept_side,) if attempt.inputs.evaluation_dataset_digest else (kept_side, held_side)
     whole = Texts([row for side in sides for row in side.texts.rows])
@@ -92,9 +94,10 @@ def gather(attempt: Attempt, artifacts: ArtifactStore, client: SampleClient, mos
     names = attempt.spec.classification.labels if attempt.spec.classification else ()
     return Material(
         settings,
+        fields,
         kept_side,
         held_side,
-        make_material(attempt, client.tokenize, settings, held.rows[:FEW_ROWS]),
+        make_material(attempt, client.tokenize, settings, fields, held.rows[:FEW_ROWS]),
         read_seconds,
         kept_seconds + held_seconds,
         sum(_untokenized(side) for side, _ in taken),
@@ -104,12 +107,14 @@ def gather(attempt: Attempt, artifacts: ArtifactStore, client: SampleClient, mos
     )
 
 
-def _tokenized(attempt: Attempt, client: SampleClient, settings: Any, texts: Texts, most: int) -> tuple[Side, float]:
+def _tokenized(
+    attempt: Attempt, client: SampleClient, settings: Any, fields: Any, texts: Texts, most: int
+) -> tuple[Side, float]:
     """Returns a side, and the seconds that tokenizing all of it takes: by its characters, from those of the sample."""
     seed, sizes = attempt.spec.hyperparameters.seed, sizes_of([row.text + row.pair for row in texts.rows])
     sample = draw(sizes, most, seed)
     started = time.monotonic()
-    made = make_material(attempt, client.tokenize, settings, [texts.rows[row] for row in sample.rows])
+    made = make_material(attempt, client.tokenize, settings, fields, [texts.rows[row] for row in sample.rows])
     seconds = (time.monotonic() - started) * float(sizes.sum() / sizes[sample.rows].sum())
     known = np.array([len(example) for example in made.examples], np.int64)
     if len(known) == len(sample.rows):

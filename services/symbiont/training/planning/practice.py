@@ -15,6 +15,7 @@ from symbiont.training.planning.material import Side
 from symbiont.training.planning.trial import Trial
 from symbiont.training.spec import Hyperparameters
 from symbiont.training.worker.attempt import peak_memory_bytes
+from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Join, Network, OnFeatures, pad, stack
 from symbiont.training.worker.task import Attempt
 
@@ -33,7 +34,8 @@ class Practice:
     def __init__(self, network: Network, attempt: Attempt, settings: Any, kept: Side, limits: Limits) -> None:
         # Where the base is left as it is, a step computes the head alone, whatever the base gave.
         base: Any = network.base
-        width = base.config.hidden_size if network.leaves_base else 0
+        beside = len(kept.rows[0].features) if isinstance(kept.rows[0], Example) else 0
+        width = base.config.hidden_size + beside if network.leaves_base else 0
         self._network: Network = OnFeatures(network) if width else network
         self._join: Join = stack if width else pad
         self._limits = limits

@@ -34,7 +34,7 @@ from symbiont.training.worker.features import features_bytes
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.network import Network, build_network, infer
 from symbiont.training.worker.storing import make_bundle
-from symbiont.training.worker.task import Attempt, Task
+from symbiont.training.worker.task import Attempt, Task, width
 
 # Shares of the time for training: the first go has the most to learn.
 FIRST, LATER = 0.5, 0.25
@@ -104,7 +104,7 @@ def _try(
     started = time.monotonic()
     inputs = attempt.inputs
     base_folder = artifacts.path("bases", inputs.base_digest)
-    network = build_network(attempt.spec, base_folder, inputs.pooling, material.settings)
+    network = build_network(attempt.spec, base_folder, inputs.pooling, material.settings, width(material.fields))
     load = Part("start", time.monotonic() - started)
     say(PlanStage.TRAINING)
     practice = Practice(network, attempt, material.settings, material.kept, limits)
@@ -152,7 +152,7 @@ def _store(attempt: Attempt, network: Network, practice: Practice, material: Mat
     taken = storing.checkpoint(lambda store: save_checkpoint(store, "plan", 0, network, practice.optimizer))
     count = workload.checkpoints_of(practice.steps, attempt.spec.hyperparameters)
     head, _ = head_for(attempt.spec)
-    task = Task(head, material.settings, material.few, material.few)
+    task = Task(head, material.settings, material.fields, material.few, material.few)
     evaluation = Judge(network, attempt, task, material.few.examples).evaluate()
     base, digest = attempt.inputs.base_digest, attempt.inputs.quantized_digest
     seconds, bundle = storing.bundle(lambda: make_bundle(attempt, task, network, evaluation, base))

@@ -30,7 +30,7 @@ from symbiont.training.worker.network import Join, Network, OnFeatures, build_ne
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
-from symbiont.training.worker.task import Attempt, Task, make_task, read_texts
+from symbiont.training.worker.task import Attempt, Task, make_task, read_texts, width
 
 __all__ = ["Attempt", "run_attempt"]
 
@@ -86,7 +86,7 @@ class _Run:
         for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
         base_folder = self.artifacts.path("bases", inputs.base_digest)
-        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings)
+        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
         self.send(LogLine(_size(network)))
         seen = self._see(network, task)
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from symbiont.training.heads import head_for
+from symbiont.training.heads.layers import HeadLayers
 from symbiont.training.methods import Method, method_for
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.worker.examples import Example, sides
@@ -135,9 +136,17 @@ def build_network(
     torch.manual_seed(spec.hyperparameters.seed)
     method, method_settings = method_for(spec)
     head, asked = head_for(spec)
-    module = head.build(asked if settings is None else settings, base.config.hidden_size, features)
+    module = build_head(spec, head.outputs(asked if settings is None else settings), base.config.hidden_size, features)
     applied = method.apply(base, method_settings)
     return Network(applied, module, pooling, method, method_settings, on_tokens=head.on_tokens, compares=head.compares)
+
+
+def build_head(spec: TrainingSpec, outputs: int, hidden_size: int, features: int) -> nn.Module:
+    """Returns the layers from hidden states, and the values of business fields, to outputs; 0 of these need none."""
+    if not outputs:
+        return nn.Identity()
+    gated = features > 0 and spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
+    return HeadLayers(hidden_size, outputs, features=features, gated=gated, hidden=spec.hidden_layers)
 
 
 def pad(rows: Sequence[Any]) -> tuple[Tensor, ...]:

@@ -9,15 +9,17 @@ import numpy as np
 from safetensors.torch import save
 
 from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
+from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.training.heads import Material
+from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
 from symbiont.training.types import Evaluation, LogLine, Report
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
-from symbiont.training.worker.task import Attempt, Task
+from symbiont.training.worker.task import Attempt, Task, width
 
 BASES = "bases"
 GOLDEN_ROWS, GOLDEN_TOKENS = 4, 24
@@ -85,8 +87,13 @@ def make_bundle(attempt: Attempt, task: Task, network: Network, evaluation: Eval
     head, settings = task.head, task.settings
     base: Any = network.base
     entry = head.entry(settings, base.config.hidden_size, inputs.pooling)
+    if isinstance(entry, PooledHead):
+        gated = spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
+        fusion = "gated" if gated and task.fields else "concatenated"
+        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers})
     asks = head.asks(paired=any(row.pair for row in task.kept.rows))
-    golden = _golden_rows(spec.hyperparameters.seed, base.config.vocab_size, paired=asks == "pair")
+    values = width(task.fields)
+    golden = _golden_rows(spec.hyperparameters.seed, base.config.vocab_size, values, paired=asks == "pair")
     manifest = BundleManifest(
         base_digest=base_digest,
         tokenizer_digest=inputs.tokenizer_digest,
@@ -94,6 +101,7 @@ def make_bundle(attempt: Attempt, task: Task, network: Network, evaluation: Eval
         task=entry.kind,
         input=asks,
         labels=head.labels(settings),
+        fields=tuple(task.fields),
         method=method.entry(method_settings),
         head=entry,
         calibration=Calibration(),
@@ -109,15 +117,18 @@ def make_bundle(attempt: Attempt, task: Task, network: Network, evaluation: Eval
             input_ids=tuple(tuple(int(i) for i in row.ids) for row in golden),
             logits=tuple(tuple(float(x) for x in row.flatten()) for row in infer(network, golden)),
             segment_starts=tuple(row.segment_start for row in golden) if asks == "pair" else (),
+            features=tuple(tuple(float(x) for x in row.features) for row in golden) if values else (),
         ),
     )
     adapter = {name: tensor.detach().numpy() for name, tensor in method.adapter(network.base).items()}
-    weights = {name: tensor.detach().numpy() for name, tensor in head.tensors(network.head).items()}
+    weights = {name: tensor.detach().numpy() for name, tensor in tensors_of(network.head).items()}
     return Bundle("", manifest, as_arrays(adapter), as_arrays(weights))
 
 
-def _golden_rows(seed: int, vocabulary: int, *, paired: bool) -> list[Example]:
+def _golden_rows(seed: int, vocabulary: int, features: int, *, paired: bool) -> list[Example]:
     """Returns rows of random ids, not of the dataset: a customer's text must not travel in a manifest."""
     random = np.random.default_rng(seed)
     rows = [random.integers(0, vocabulary, GOLDEN_TOKENS) for _ in range(GOLDEN_ROWS)]
-    return [Example(ids, GOLDEN_TOKENS // 2 if paired else 0) for ids in rows]
+    values = random.normal(size=(GOLDEN_ROWS, features)).astype(np.float32)
+    start = GOLDEN_TOKENS // 2 if paired else 0
+    return [Example(ids, start, beside) for ids, beside in zip(rows, values, strict=True)]

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from symbiont.bundle import BusinessField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import Label, Row, read_rows
 from symbiont.training.heads import Head, Material, head_for
+from symbiont.training.heads.fields import encode_fields, fit_fields
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Inputs
 from symbiont.training.worker.batches import split_groups, split_holdout
@@ -62,10 +64,12 @@ class Texts:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learnt, and by what it is judged: a head with the settings that it made of the rows."""
+    """What is learnt, and by what it is judged: a head with the settings that it made of the rows, and the fields that
+    it gets beside the texts."""
 
     head: Head
     settings: Any
+    fields: Sequence[BusinessField]
     kept: Material
     held: Material
 
@@ -73,14 +77,28 @@ class Task:
 def make_task(attempt: Attempt, tokenize: Tokenize, kept: Sequence[Row], held: Sequence[Row]) -> Task:
     """Tokenizes rows to learn from and to judge by, as the head of the attempt takes them."""
     head, asked = head_for(attempt.spec)
-    settings = head.fit(asked, kept)
-    return Task(head, settings, *(make_material(attempt, tokenize, settings, rows) for rows in (kept, held)))
+    settings, fields = head.fit(asked, kept), fields_of(attempt, kept)
+    sides = (make_material(attempt, tokenize, settings, fields, rows) for rows in (kept, held))
+    return Task(head, settings, fields, *sides)
 
 
-def make_material(attempt: Attempt, tokenize: Tokenize, settings: Any, rows: Sequence[Row]) -> Material:
-    """Tokenizes rows as the head of the attempt takes them, with the settings that it made."""
+def fields_of(attempt: Attempt, kept: Sequence[Row]) -> Sequence[BusinessField]:
+    """Returns the business fields that the spec asks for, as the rows to learn from have them."""
+    asked = attempt.spec.business_fields
+    return fit_fields(list(zip(asked.names, asked.kinds, strict=True)), kept) if asked else ()
+
+
+def make_material(
+    attempt: Attempt, tokenize: Tokenize, settings: Any, fields: Sequence[BusinessField], rows: Sequence[Row]
+) -> Material:
+    """Tokenizes rows as the head takes them, with the settings that it made, and encodes their fields."""
     head, _ = head_for(attempt.spec)
-    return head.material(settings, rows, partial(_encode, tokenize, attempt), attempt.max_tokens)
+    made = head.material(settings, rows, partial(_encode, tokenize, attempt), attempt.max_tokens)
+    if not fields:
+        return made
+    # Heads that take fields have an example for each row.
+    pairs = zip(made.examples, rows, strict=True)
+    return replace(made, examples=[replace(one, features=encode_fields(fields, row)) for one, row in pairs])
 
 
 def _encode(tokenize: Tokenize, attempt: Attempt, texts: Sequence[str], **how: Any) -> list[Encoded]:
@@ -119,3 +137,8 @@ def _stratum(label: Label, edges: "np.ndarray[Any, Any]") -> str:
         return str(int(np.searchsorted(edges, label)))
     parts = [part if isinstance(part, str) else str(part[2:]) for part in label or ()]
     return "|".join(sorted(set(parts)))
+
+
+def width(fields: Sequence[BusinessField]) -> int:
+    """Returns how many values business fields are to a head."""
+    return sum(field.width for field in fields)

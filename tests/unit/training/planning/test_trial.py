@@ -147,7 +147,7 @@ def test_what_is_stored_for_a_trial_is_gone_after(attempt: Attempt, network: Net
     optimizer = torch.optim.AdamW(network.trainable().values())
     head, settings = head_for(attempt.spec)
     few = material(slice(8))
-    task = Task(head, settings, few, few)
+    task = Task(head, settings, (), few, few)
     evaluation = Judge(network, attempt, task, ROWS[:8]).evaluate()
     with scratch_store(artifacts, base, "") as scratch:
         storing = Storing(artifacts, scratch)

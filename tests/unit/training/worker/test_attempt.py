@@ -16,6 +16,7 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine import openvino_stored
 from symbiont.training import types
 from symbiont.training.heads import head_for
+from symbiont.training.heads.layers import tensors_of
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 from symbiont.training.worker.commands import Command
@@ -219,9 +220,9 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
     network.base.train = lambda mode=True: network.base  # type: ignore[method-assign]
     kept, _ = read_texts(artifacts, attempt.spec, attempt.inputs)
     head, settings = head_for(attempt.spec)
-    made = make_material(attempt, run.tokenize, settings, kept.rows)
+    made = make_material(attempt, run.tokenize, settings, (), kept.rows)
     criterion, hyper = head.criterion(settings, made.targets), attempt.spec.hyperparameters
     nothing = lambda _: None  # noqa: E731
     Loop(network, criterion, made.examples, made.targets, hyper, nothing, nothing, lambda: Command.GO).run()
-    for name, tensor in head.tensors(network.head).items():
+    for name, tensor in tensors_of(network.head).items():
         np.testing.assert_allclose(bundle.head[name], tensor.detach().numpy(), rtol=0, atol=1e-5)

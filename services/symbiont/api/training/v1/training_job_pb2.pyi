@@ -11,6 +11,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import symbiont.api.training.v1.dataset_pb2
 import sys
 import typing
 
@@ -20,6 +21,34 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Fusion:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _FusionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Fusion.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    FUSION_UNSPECIFIED: _Fusion.ValueType  # 0
+    """Not set."""
+    FUSION_CONCATENATED: _Fusion.ValueType  # 1
+    """They stand behind the hidden states."""
+    FUSION_GATED: _Fusion.ValueType  # 2
+    """A gate chooses, value by value, between the hidden states and what a layer makes of the fields (Arevalo et al. 2017,
+    arXiv 1702.01992).
+    """
+
+class Fusion(_Fusion, metaclass=_FusionEnumTypeWrapper):
+    """How business fields meet the text."""
+
+FUSION_UNSPECIFIED: Fusion.ValueType  # 0
+"""Not set."""
+FUSION_CONCATENATED: Fusion.ValueType  # 1
+"""They stand behind the hidden states."""
+FUSION_GATED: Fusion.ValueType  # 2
+"""A gate chooses, value by value, between the hidden states and what a layer makes of the fields (Arevalo et al. 2017,
+arXiv 1702.01992).
+"""
+Global___Fusion: typing_extensions.TypeAlias = Fusion
 
 class _ClassWeights:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -442,6 +471,8 @@ class TrainingSpec(google.protobuf.message.Message):
     EMBEDDING_FIELD_NUMBER: builtins.int
     HYPERPARAMETERS_FIELD_NUMBER: builtins.int
     RANKS_FIELD_NUMBER: builtins.int
+    BUSINESS_FIELDS_FIELD_NUMBER: builtins.int
+    HIDDEN_LAYERS_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -510,6 +541,18 @@ class TrainingSpec(google.protobuf.message.Message):
     def hyperparameters(self) -> Global___Hyperparameters:
         """Optional. The loop's settings."""
 
+    @property
+    def business_fields(self) -> Global___BusinessFields:
+        """Optional. Business fields that the head gets beside the text; it must be classification, multi_label or score.
+        Default: none.
+        """
+
+    @property
+    def hidden_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Optional. Widths of layers before the head's last one, at most 4 of 1 to 4096, each followed by ReLU; for the same
+        heads. Default: none.
+        """
+
     def __init__(
         self,
         *,
@@ -532,10 +575,12 @@ class TrainingSpec(google.protobuf.message.Message):
         embedding: Global___EmbeddingHead | None = ...,
         hyperparameters: Global___Hyperparameters | None = ...,
         ranks: builtins.int | None = ...,
+        business_fields: Global___BusinessFields | None = ...,
+        hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -555,6 +600,39 @@ class TrainingSpec(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
 Global___TrainingSpec: typing_extensions.TypeAlias = TrainingSpec
+
+@typing.final
+class BusinessFields(google.protobuf.message.Message):
+    """Business fields of a dataset. Numbers and dates are scaled by what the rows to learn from have, and missing values are
+    told apart from all others; of categories the 256 most frequent are known.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: builtins.int
+    FUSION_FIELD_NUMBER: builtins.int
+    KINDS_FIELD_NUMBER: builtins.int
+    fusion: Global___Fusion.ValueType
+    """Optional. How they meet the text. Default CONCATENATED."""
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Their names in the dataset. Default: all that it has."""
+
+    @property
+    def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[symbiont.api.training.v1.dataset_pb2.FieldKind.ValueType]:
+        """Output only. What the values of each are."""
+
+    def __init__(
+        self,
+        *,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+        fusion: Global___Fusion.ValueType = ...,
+        kinds: collections.abc.Iterable[symbiont.api.training.v1.dataset_pb2.FieldKind.ValueType] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fusion", b"fusion", "kinds", b"kinds", "names", b"names"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BusinessFields: typing_extensions.TypeAlias = BusinessFields
 
 @typing.final
 class HeadOnlyMethod(google.protobuf.message.Message):
