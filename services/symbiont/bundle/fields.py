@@ -64,7 +64,7 @@ class CategoryField(_Field):
 class DateField(_Field):
     """A day, or a time in it; it reaches the head as scaled days, the place in the year, and 0, or as 0, 0, 0 and 1.
 
-    `mean` and `deviation` are of days since 1970. The place in the year is a point on a circle, on which December is near
+    `mean` and `deviation` are of days since 1970. The place in the year is a point on a circle: December is near
     January.
     """
 

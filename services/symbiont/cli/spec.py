@@ -26,6 +26,13 @@ class Method(StrEnum):
     FULL = "full"
 
 
+class Fusion(StrEnum):
+    """How business fields meet the text."""
+
+    CONCATENATED = "concatenated"
+    GATED = "gated"
+
+
 class Head(StrEnum):
     """What the model answers."""
 
@@ -110,6 +117,19 @@ def spec_of(
     temperature: Annotated[
         float | None, option(_HEAD, "embedding: what cosines are divided by in training (default: 0.05).")
     ] = None,
+    business_fields: Annotated[
+        list[str] | None,
+        option(
+            _HEAD, "Business field that the head gets beside the text; repeat, or say all (default: none).", "--field"
+        ),
+    ] = None,
+    fusion: Annotated[
+        Fusion | None, option(_HEAD, "How business fields meet the text (default: concatenated).")
+    ] = None,
+    hidden_layers: Annotated[
+        list[int] | None,
+        option(_HEAD, "Width of a layer before the last one; repeat for more (default: none).", "--hidden-layer"),
+    ] = None,
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
     learning_rate: Annotated[
@@ -163,6 +183,9 @@ def spec_of(
         max_answer_tokens=max_answer_tokens,
         embedding_size=embedding_size,
         temperature=temperature,
+        business_fields="all" if business_fields == ["all"] else business_fields,
+        fusion=fusion.value if fusion else None,
+        hidden_layers=hidden_layers,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

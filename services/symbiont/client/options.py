@@ -6,12 +6,15 @@ from typing import Literal, Required, TypedDict, Unpack
 from symbiont.api.training.v1.training_job_pb2 import (
     CLASS_WEIGHTS_BALANCED,
     CLASS_WEIGHTS_UNSPECIFIED,
+    FUSION_CONCATENATED,
+    FUSION_GATED,
     Hyperparameters,
     TrainingSpec,
 )
 from symbiont.client.names import full_name
 
 Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
+Fusion = Literal["concatenated", "gated"]
 Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
 _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
@@ -22,6 +25,7 @@ _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "head-only": ("head_only", ()),
     "full": ("full", ()),
 }
+_FUSIONS = {"concatenated": FUSION_CONCATENATED, "gated": FUSION_GATED}
 # Options of each head, with the field of its message that each of them sets.
 _HEADS: dict[Head, dict[str, str]] = {
     "classification": {
@@ -72,6 +76,9 @@ class TrainingOptions(TypedDict, total=False):
     max_answer_tokens: int | None
     embedding_size: int | None
     temperature: float | None
+    business_fields: Sequence[str] | Literal["all"] | None
+    fusion: Fusion | None
+    hidden_layers: Sequence[int] | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -112,6 +119,7 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
         ranks=options.get("ranks"),
     )
     _set_head(spec, options)
+    _set_layers(spec, options)
     _set_evaluation(spec, options.get("holdout_fraction"), options.get("evaluation_dataset"))
     _set_method(spec, options)
     return spec
@@ -147,6 +155,22 @@ def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
             message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
         else:
             setattr(message, names[name], value)
+
+
+def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
+    fields, fusion = options.get("business_fields"), options.get("fusion")
+    if fusion is not None and not fields:
+        raise ValueError("fusion says how business_fields meet the text: name them, or say all")
+    if isinstance(fields, str) and fields != "all":
+        raise ValueError(f"business_fields is a list of names, or all: not the text {fields!r}")
+    if fields:
+        spec.business_fields.SetInParent()
+        spec.business_fields.names.extend([] if fields == "all" else fields)
+    if fusion is not None:
+        if fusion not in _FUSIONS:
+            raise ValueError(f"there is no fusion {fusion!r}: {', '.join(_FUSIONS)}")
+        spec.business_fields.fusion = _FUSIONS[fusion]
+    spec.hidden_layers.extend(options.get("hidden_layers") or ())
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from support.registry import tiny_spec
 from symbiont.common.errors import InvalidArgument
-from symbiont.training.resolving_heads import KINDS, resolve_head
+from symbiont.training.resolving_heads import KINDS, resolve_fields, resolve_head
 from symbiont.training.types import Dataset
 
 ROWS = Dataset("rows", "CSV", "text", "label", 9, 9, (("a", 4), ("b", 5)), "d")
@@ -76,3 +76,34 @@ def test_a_vector_has_a_layer_where_the_base_is_left_as_it_is() -> None:
     assert resolved(pairs, embedding={"size": 8})[1].size == 8
     with pytest.raises(InvalidArgument, match=r"^spec\.embedding\.size: without a layer"):
         resolved(pairs, head_only={}, embedding={"size": 0})
+
+
+WITH_FIELDS = replace(ROWS, fields=(("amount", "NUMBER"), ("purpose", "CATEGORY")))
+
+
+def fields(dataset: Dataset, judged_by: Dataset | None = None, head: str = "classification", **spec: Any) -> Any:
+    return resolve_fields(tiny_spec(**spec), head, dataset, judged_by, "spec")
+
+
+def test_business_fields_get_their_kinds() -> None:
+    assert fields(WITH_FIELDS) is None
+    everything = fields(WITH_FIELDS, business_fields={})
+    assert everything.names == ("amount", "purpose")
+    assert everything.kinds == ("FIELD_KIND_NUMBER", "FIELD_KIND_CATEGORY")
+    one = fields(WITH_FIELDS, business_fields={"names": ["purpose"], "fusion": "FUSION_GATED", "kinds": ["what"]})
+    assert (one.names, one.kinds, one.fusion) == (("purpose",), ("FIELD_KIND_CATEGORY",), "FUSION_GATED")
+
+
+def test_business_fields_that_are_not_there_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields\.names\[1\]: datasets/rows has no field 'age'"):
+        fields(WITH_FIELDS, business_fields={"names": ["amount", "age"]})
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields: datasets/rows has none"):
+        fields(ROWS, business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.evaluation_dataset: it has no field 'purpose'"):
+        fields(WITH_FIELDS, replace(WITH_FIELDS, fields=WITH_FIELDS.fields[:1]), business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields: the head entities takes none"):
+        fields(WITH_FIELDS, head="entities", business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.hidden_layers: the head spans has none"):
+        fields(WITH_FIELDS, head="spans", hidden_layers=[8])
+    with pytest.raises(InvalidArgument, match="given twice"):
+        fields(WITH_FIELDS, business_fields={"names": ["amount", "amount"]})
