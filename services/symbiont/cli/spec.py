@@ -152,6 +152,20 @@ def spec_of(
             "--evaluate-checkpoints/--no-evaluate-checkpoints",
         ),
     ] = None,
+    patience: Annotated[
+        int | None, option(_JUDGING, "End after so many checkpoints without a better one (default: at the last step).")
+    ] = None,
+    selection_metric: Annotated[
+        str | None, option(_JUDGING, "Measure by which a checkpoint is better, as macro_f1 (default: loss).")
+    ] = None,
+    keep_best: Annotated[
+        bool | None,
+        option(
+            _JUDGING,
+            "Make the version of the best checkpoint, not the last (default: with --patience).",
+            "--keep-best/--keep-last",
+        ),
+    ] = None,
     ranks: Annotated[int | None, option(_LOOP, "Processes that train data-parallel (default: 1).")] = None,
 ) -> TrainingSpec:
     """Returns the spec that the options describe."""
@@ -197,6 +211,9 @@ def spec_of(
         checkpoint_interval=checkpoint_interval,
         accumulation_steps=accumulation_steps,
         evaluate_checkpoints=evaluate_checkpoints,
+        patience=patience,
+        selection_metric=selection_metric,
+        keep_best=keep_best,
         ranks=ranks,
     )
 

@@ -90,6 +90,9 @@ class TrainingOptions(TypedDict, total=False):
     checkpoint_interval: int | None
     accumulation_steps: int | None
     evaluate_checkpoints: bool | None
+    patience: int | None
+    selection_metric: str | None
+    keep_best: bool | None
     ranks: int | None
 
 
@@ -115,6 +118,9 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
             checkpoint_interval=options.get("checkpoint_interval"),
             accumulation_steps=options.get("accumulation_steps"),
             evaluate_checkpoints=options.get("evaluate_checkpoints"),
+            patience=options.get("patience"),
+            selection_metric=options.get("selection_metric") or "",
+            keep_best=options.get("keep_best"),
         ),
         ranks=options.get("ranks"),
     )

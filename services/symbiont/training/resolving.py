@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.resolving_heads import resolve_fields, resolve_head
+from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
 from symbiont.training.spec import (
     FULL_LEARNING_RATE,
     LEARNING_RATE,
@@ -59,11 +59,24 @@ def resolve(
         raise InvalidArgument(f"{under}.prefix.virtual_tokens", problem)
     max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, room)
     rate = hyper.learning_rate or (FULL_LEARNING_RATE if spec.full else LEARNING_RATE)
-    evaluate = judged if hyper.evaluate_checkpoints is None else hyper.evaluate_checkpoints
+    keep_best = hyper.patience is not None if hyper.keep_best is None else hyper.keep_best
+    evaluate = judged or keep_best or hyper.patience is not None
+    if hyper.evaluate_checkpoints is not None:
+        if evaluate and not judged and not hyper.evaluate_checkpoints:
+            problem = "checkpoints that are not judged cannot be compared: leave it out, or patience and keep_best"
+            raise InvalidArgument(f"{under}.hyperparameters.evaluate_checkpoints", problem)
+        evaluate = hyper.evaluate_checkpoints
+    metric = check_metric(head, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
     resolved = spec.model_copy(
         update={
             "hyperparameters": hyper.model_copy(
-                update={"max_tokens": max_tokens, "evaluate_checkpoints": evaluate, "learning_rate": rate}
+                update={
+                    "max_tokens": max_tokens,
+                    "evaluate_checkpoints": evaluate,
+                    "learning_rate": rate,
+                    "selection_metric": metric,
+                    "keep_best": keep_best,
+                }
             ),
             head: settings,
             "business_fields": resolve_fields(spec, head, dataset, judged_by or None, under),

@@ -29,6 +29,19 @@ KINDS: Mapping[str, tuple[LabelKind, ...]] = {
 }
 # Heads that may have layers before the last one, and business fields beside the text.
 WITH_LAYERS = ("classification", "multi_label", "score")
+# What is measured of each.
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("loss", "accuracy", "macro_f1"),
+    "multi_label": ("loss", "macro_f1", "micro_f1", "subset_accuracy"),
+    "score": ("loss", "mae", "pearson", "rmse", "spearman"),
+    "entities": ("loss", "macro_f1", "micro_f1", "word_accuracy"),
+    "spans": ("loss", "exact_match", "f1"),
+}
+METRICS_OF_EMBEDDINGS: Mapping[LabelKind, tuple[str, ...]] = {
+    LabelKind.NONE: ("loss", "mrr", "recall_at_1"),
+    LabelKind.NUMBER: ("loss", "spearman"),
+    LabelKind.CLASS: ("loss", "nearest_accuracy"),
+}
 DEFAULTS: Mapping[str, Any] = {
     "classification": ClassificationHead(),
     "multi_label": MultiLabelHead(),
@@ -93,6 +106,14 @@ def resolve_fields(
             raise InvalidArgument(f"{under}.evaluation_dataset", problem)
     kinds = tuple(f"FIELD_KIND_{known[name]}" for name in names)
     return spec.business_fields.model_copy(update={"names": names, "kinds": kinds})
+
+
+def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
+    """Returns the measure by which checkpoints are compared; InvalidArgument names the field of an unknown one."""
+    known = METRICS[head] if head != "embedding" else METRICS_OF_EMBEDDINGS[LabelKind(dataset.label_kind)]
+    if metric and metric not in known:
+        raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join(known)}")
+    return metric or "loss"
 
 
 def _check_pairs(name: str, spec: TrainingSpec, dataset: Dataset, under: str) -> None:

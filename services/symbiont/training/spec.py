@@ -164,6 +164,9 @@ class Hyperparameters(_Message):
     checkpoint_interval: int = Field(50, ge=1, le=1_000_000)
     accumulation_steps: int = Field(1, ge=1, le=1024)
     evaluate_checkpoints: bool | None = None
+    patience: int | None = Field(None, ge=1, le=1000)
+    selection_metric: str = ""
+    keep_best: bool | None = None
 
     @property
     def peak_learning_rate(self) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from support.registry import tiny_spec
 from symbiont.common.errors import InvalidArgument
-from symbiont.training.resolving_heads import KINDS, resolve_fields, resolve_head
+from symbiont.training.resolving_heads import KINDS, check_metric, resolve_fields, resolve_head
 from symbiont.training.types import Dataset
 
 ROWS = Dataset("rows", "CSV", "text", "label", 9, 9, (("a", 4), ("b", 5)), "d")
@@ -107,3 +107,11 @@ def test_business_fields_that_are_not_there_are_refused() -> None:
         fields(WITH_FIELDS, head="spans", hidden_layers=[8])
     with pytest.raises(InvalidArgument, match="given twice"):
         fields(WITH_FIELDS, business_fields={"names": ["amount", "amount"]})
+
+
+def test_checkpoints_are_compared_by_what_is_measured() -> None:
+    assert check_metric("classification", "", ROWS, "f") == "loss"
+    assert check_metric("classification", "macro_f1", ROWS, "f") == "macro_f1"
+    assert check_metric("embedding", "nearest_accuracy", ROWS, "f") == "nearest_accuracy"
+    with pytest.raises(InvalidArgument, match=r"^f: the head score is not measured by 'accuracy': loss, mae"):
+        check_metric("score", "accuracy", ROWS, "f")

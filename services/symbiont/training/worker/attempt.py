@@ -20,6 +20,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.examples import Tokenize
@@ -77,6 +78,8 @@ class _Run:
     send: Send
     command: Callable[[], Command]
     ranks: Ranks
+    # Set when training on is of no use.
+    enough: bool = False
 
     def bundle(self) -> Bundle | None:
         attempt, inputs = self.attempt, self.attempt.inputs
@@ -135,6 +138,7 @@ class _Run:
                 for warning in signs.of_judgement(loss):
                     self.send(warning)
             self.send(CheckpointSaved(step, digest, loss))
+            self.enough = self.enough or self._is_enough(step, judge)
 
         loop = Loop(
             network,
@@ -144,13 +148,25 @@ class _Run:
             attempt.spec.hyperparameters,
             report,
             checkpoint,
-            self.command,
+            lambda: self.command() or (Command.FINISH if self.enough else Command.GO),
             micro_batches=attempt.micro_batches,
             ranks=self.ranks,
             join=seen.join,
             lengths=[len(example) for example in task.kept.examples],
         )
         return loop
+
+    def _is_enough(self, step: int, judge: Judge) -> bool:
+        """Says whether no checkpoint has been better for as long as the spec's patience."""
+        hyper = self.attempt.spec.hyperparameters
+        if hyper.patience is None or not judge.best_digest:
+            return False
+        best = int(self.artifacts.manifest(CHECKPOINTS, judge.best_digest)["step"])
+        waited = (step - best) // hyper.checkpoint_interval
+        if waited < hyper.patience:
+            return False
+        self.send(LogLine(f"no checkpoint has been better than that of step {best}: the training ends early"))
+        return True
 
     def _train(self, network: Network, loop: Loop, judge: Judge) -> None:
         """Trains to the end, or leaves the best checkpoint in the network when it is to finish early."""
@@ -159,7 +175,8 @@ class _Run:
             self._load([attempt.best_digest, attempt.checkpoint_digest], network, loop, "finishing with")
             return
         done = loop.run(self._load([attempt.checkpoint_digest, attempt.best_digest], network, loop, "resuming after"))
-        if done < loop.total_steps and judge.best_digest and judge.best_digest != judge.latest_digest:
+        chooses = done < loop.total_steps or attempt.spec.hyperparameters.keep_best
+        if chooses and judge.best_digest and judge.best_digest != judge.latest_digest:
             self._load([judge.best_digest], network, loop, "finishing with")
 
     def _load(self, digests: Sequence[str], network: Network, loop: Loop, doing: str) -> int:

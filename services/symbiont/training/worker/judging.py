@@ -8,6 +8,8 @@ from symbiont.training.worker.network import Join, Network, infer, pad
 from symbiont.training.worker.task import Attempt, Task
 
 ROWS_AT_A_TIME = 64
+# The less, the better.
+ERRORS = ("loss", "mae", "rmse")
 
 
 class Judge:
@@ -22,6 +24,7 @@ class Judge:
         asked = attempt.spec.hyperparameters.accumulation_steps
         # Where a worker ran out of memory, judging takes less at a time too.
         self._rows_at_a_time = max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
+        self._metric = attempt.spec.hyperparameters.selection_metric or "loss"
         self._latest: Evaluation | None = None
         self.latest_digest = ""
         self.best_digest = attempt.best_digest if attempt.best_loss is not None else ""
@@ -33,9 +36,10 @@ class Judge:
         return self._task.head.evaluate(self._task.settings, outputs, self._task.held)
 
     def judge(self, digest: str) -> float:
-        """Returns the loss of the network, which the checkpoint of this digest holds."""
+        """Returns the loss of the network, which the checkpoint of this digest holds, or what chooses in its place."""
         self._latest, self.latest_digest = self.evaluate(), digest
-        loss = self._latest.loss
+        value = dict(self._latest.metrics)[self._metric]
+        loss = value if self._metric in ERRORS else -value
         if self.best_loss is None or loss < self.best_loss:
             self.best_digest, self.best_loss = digest, loss
         return loss

@@ -34,7 +34,8 @@ def run(registry: Store, artifacts: ArtifactStore) -> Run:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_and_stores_a_bundle(run: Run, method: str) -> None:
     attempt = run.attempt(**METHODS[method])
-    bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
+    bundle = load_bundle(run.artifacts, run(attempt))
+    assert (bundle.manifest.base_digest == attempt.inputs.base_digest) == (method != "full")
     assert bundle.manifest.labels == ("bad", "good")
     assert bundle.manifest.lineage.job == "jobs/job-test"
     (evaluation,) = run.of(types.Evaluation)
@@ -226,3 +227,31 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
     Loop(network, criterion, made.examples, made.targets, hyper, nothing, nothing, lambda: Command.GO).run()
     for name, tensor in tensors_of(network.head).items():
         np.testing.assert_allclose(bundle.head[name], tensor.detach().numpy(), rtol=0, atol=1e-5)
+
+
+def test_a_training_that_gets_no_better_ends_early_with_its_best(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 30, "checkpoint_interval": 4, "patience": 2, "learning_rate": 0.05}
+    attempt = run.attempt(full={}, hyperparameters=hyper)
+    assert attempt.spec.hyperparameters.evaluate_checkpoints
+    assert attempt.spec.hyperparameters.keep_best
+    digest = run(attempt)
+    saved = run.of(types.CheckpointSaved)
+    best = min(saved, key=lambda checkpoint: checkpoint.evaluation_loss)
+    # One step more than the checkpoint at which it was enough, whose own checkpoint is judged too.
+    assert saved[-1].step == best.step + 2 * 4 + 1 < run.of(types.Progress)[-1].total_steps
+    (evaluation,) = run.of(types.Evaluation)
+    assert evaluation.loss == best.evaluation_loss
+    assert any("the training ends early" in line.text for line in run.of(types.LogLine))
+    # Broken off after its best checkpoint, it waits no longer than it would have.
+    again = Run(run.registry, run.artifacts)
+    rest = replace(attempt, checkpoint_digest=best.digest, best_digest=best.digest, best_loss=best.evaluation_loss)
+    assert again(rest) == digest
+
+
+def test_the_best_by_a_chosen_measure_is_kept(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 4, "checkpoint_interval": 2, "keep_best": True, "selection_metric": "accuracy"}
+    run(run.attempt(hyperparameters=hyper))
+    saved = run.of(types.CheckpointSaved)
+    (evaluation,) = run.of(types.Evaluation)
+    assert saved[-1].step == run.of(types.Progress)[-1].total_steps
+    assert -min(checkpoint.evaluation_loss for checkpoint in saved) == evaluation.accuracy

@@ -417,7 +417,9 @@ class Checkpoint(google.protobuf.message.Message):
     digest: builtins.str
     """Output only. SHA-256."""
     evaluation_loss: builtins.float
-    """Output only. Mean negative log likelihood of the held-out rows, when it was judged."""
+    """Output only. Mean loss of the held-out rows, when it was judged; where another measure chooses the best checkpoint,
+    that, its sign changed where more of it is better.
+    """
     attempt: builtins.int
     """Output only. Attempt that made it."""
     best: builtins.bool
@@ -1057,6 +1059,9 @@ class Hyperparameters(google.protobuf.message.Message):
     CHECKPOINT_INTERVAL_FIELD_NUMBER: builtins.int
     ACCUMULATION_STEPS_FIELD_NUMBER: builtins.int
     EVALUATE_CHECKPOINTS_FIELD_NUMBER: builtins.int
+    PATIENCE_FIELD_NUMBER: builtins.int
+    SELECTION_METRIC_FIELD_NUMBER: builtins.int
+    KEEP_BEST_FIELD_NUMBER: builtins.int
     epochs: builtins.int
     """Optional. Passes over the rows, 1 to 1000. Default 3."""
     batch_size: builtins.int
@@ -1085,8 +1090,14 @@ class Hyperparameters(google.protobuf.message.Message):
     """
     evaluate_checkpoints: builtins.bool
     """Optional. Whether each checkpoint is judged on the held-out rows, so that the best is known. Default: yes for a job
-    with a budget, else no.
+    with a budget, and where `patience` or `keep_best` need it, else no.
     """
+    patience: builtins.int
+    """Optional. Ends the training after so many checkpoints without a better one, 1 to 1000. Default: it goes on to its end."""
+    selection_metric: builtins.str
+    """Optional. Measure by which a checkpoint is better, as in `Evaluation.metrics`, such as `macro_f1`. Default `loss`."""
+    keep_best: builtins.bool
+    """Optional. Whether the version is made of the best checkpoint, and not of the last. Default: with `patience` yes."""
     def __init__(
         self,
         *,
@@ -1101,10 +1112,13 @@ class Hyperparameters(google.protobuf.message.Message):
         checkpoint_interval: builtins.int | None = ...,
         accumulation_steps: builtins.int | None = ...,
         evaluate_checkpoints: builtins.bool | None = ...,
+        patience: builtins.int | None = ...,
+        selection_metric: builtins.str = ...,
+        keep_best: builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "selection_metric", b"selection_metric", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["accumulation_steps"]
     _WhichOneofArgType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps"]
@@ -1116,12 +1130,16 @@ class Hyperparameters(google.protobuf.message.Message):
     _WhichOneofArgType__epochs: typing_extensions.TypeAlias = typing.Literal["_epochs", b"_epochs"]
     _WhichOneofReturnType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["evaluate_checkpoints"]
     _WhichOneofArgType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["_evaluate_checkpoints", b"_evaluate_checkpoints"]
+    _WhichOneofReturnType__keep_best: typing_extensions.TypeAlias = typing.Literal["keep_best"]
+    _WhichOneofArgType__keep_best: typing_extensions.TypeAlias = typing.Literal["_keep_best", b"_keep_best"]
     _WhichOneofReturnType__learning_rate: typing_extensions.TypeAlias = typing.Literal["learning_rate"]
     _WhichOneofArgType__learning_rate: typing_extensions.TypeAlias = typing.Literal["_learning_rate", b"_learning_rate"]
     _WhichOneofReturnType__max_gradient_norm: typing_extensions.TypeAlias = typing.Literal["max_gradient_norm"]
     _WhichOneofArgType__max_gradient_norm: typing_extensions.TypeAlias = typing.Literal["_max_gradient_norm", b"_max_gradient_norm"]
     _WhichOneofReturnType__max_tokens: typing_extensions.TypeAlias = typing.Literal["max_tokens"]
     _WhichOneofArgType__max_tokens: typing_extensions.TypeAlias = typing.Literal["_max_tokens", b"_max_tokens"]
+    _WhichOneofReturnType__patience: typing_extensions.TypeAlias = typing.Literal["patience"]
+    _WhichOneofArgType__patience: typing_extensions.TypeAlias = typing.Literal["_patience", b"_patience"]
     _WhichOneofReturnType__seed: typing_extensions.TypeAlias = typing.Literal["seed"]
     _WhichOneofArgType__seed: typing_extensions.TypeAlias = typing.Literal["_seed", b"_seed"]
     _WhichOneofReturnType__warmup_fraction: typing_extensions.TypeAlias = typing.Literal["warmup_fraction"]
@@ -1139,11 +1157,15 @@ class Hyperparameters(google.protobuf.message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluate_checkpoints) -> _WhichOneofReturnType__evaluate_checkpoints | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_best) -> _WhichOneofReturnType__keep_best | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_gradient_norm) -> _WhichOneofReturnType__max_gradient_norm | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @typing.overload
@@ -1491,7 +1513,7 @@ class CheckpointSaved(google.protobuf.message.Message):
     digest: builtins.str
     """Output only. SHA-256 of the checkpoint."""
     evaluation_loss: builtins.float
-    """Output only. Mean negative log likelihood of the held-out rows, when the checkpoint was judged."""
+    """Output only. As in Checkpoint, when the checkpoint was judged."""
     def __init__(
         self,
         *,
