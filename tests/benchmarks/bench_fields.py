@@ -153,9 +153,7 @@ def compare(found: dict[str, "np.ndarray[Any, Any]"], truth: "np.ndarray[Any, An
         low, middle, high = np.percentile(areas[best] - areas[other], [2.5, 50, 97.5])
         missed += low <= 0
         word = "held" if low > 0 else "missed"
-        print(
-            f"{word}: {best} above {other}: {middle:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, which is to be above 0"
-        )
+        print(f"{word}: {best} above {other}: {middle:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}, all above 0")
     return 0 if small else int(missed > 0)
 
 

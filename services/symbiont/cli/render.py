@@ -82,6 +82,7 @@ def when(time: Timestamp) -> str:
 
 _METRIC_WORDS = {
     "accuracy": "accuracy",
+    "calibration_error": "calibration error",
     "exact_match": "exact match",
     "f1": "F1",
     "macro_f1": "macro-F1",
@@ -110,7 +111,7 @@ def quality(evaluation: Evaluation) -> str:
     # Releases before measured nothing else.
     values = dict(evaluation.metrics) or {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1}
     first = evaluation.primary_metric or "accuracy"
-    names = [first, *sorted(name for name in values if name not in (first, "loss"))]
+    names = [first, *sorted(name for name in values if name not in (first, "loss", "uncalibrated_error"))]
     return ", ".join(f"{_METRIC_WORDS.get(name, name)} {metric(name, values[name])}" for name in names)
 
 

@@ -4,7 +4,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from symbiont.bundle import Bundle, write_bundle
@@ -13,6 +13,7 @@ from symbiont.common.errors import IntegrityError, NotFound
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
+    Evaluation,
     EvaluationStarted,
     LogLine,
     Metrics,
@@ -20,6 +21,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.worker.calibrating import calibrate
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
@@ -98,17 +100,32 @@ class _Run:
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
-        evaluation = judge.evaluate()
+        evaluation, temperature = self._calibrated(judge, task)
         self.send(evaluation)
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
         base_digest = inputs.base_digest
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
-        bundle = make_bundle(attempt, task, network, evaluation, base_digest)
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return bundle
+
+    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
+        """Judges the network; returns its quality, and what logits are to be divided by."""
+        evaluation = judge.evaluate()
+        entry = task.head.entry(task.settings, 1, "mean")
+        found = calibrate(entry.kind, judge.outputs, task.held.targets)
+        if found is None:
+            return evaluation, 1.0
+        before, after = found.error_before, found.error_after
+        self.send(
+            LogLine(f"temperature {found.temperature:.3f}: calibration error {before:.2%} before, {after:.2%} after")
+        )
+        more = {"calibration_error": after, "uncalibrated_error": before}
+        metrics = tuple(sorted({**dict(evaluation.metrics), **more}.items()))
+        return replace(evaluation, metrics=metrics), found.temperature
 
     def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""

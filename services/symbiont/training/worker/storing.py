@@ -80,7 +80,14 @@ def store_base(artifacts: ArtifactStore, parent: str, network: Network, *, to: A
     return (to or artifacts).put(BASES, files, {**fields, "parent": parent})
 
 
-def make_bundle(attempt: Attempt, task: Task, network: Network, evaluation: Evaluation, base_digest: str) -> Bundle:
+def make_bundle(
+    attempt: Attempt,
+    task: Task,
+    network: Network,
+    evaluation: Evaluation,
+    base_digest: str,
+    temperature: float = 1.0,
+) -> Bundle:
     """Returns what training made; it has no digest before it is stored."""
     spec, inputs = attempt.spec, attempt.inputs
     method, method_settings = method_for(spec)
@@ -104,7 +111,7 @@ def make_bundle(attempt: Attempt, task: Task, network: Network, evaluation: Eval
         fields=tuple(task.fields),
         method=method.entry(method_settings),
         head=entry,
-        calibration=Calibration(),
+        calibration=Calibration(temperature=temperature),
         metrics=dict(evaluation.metrics),
         lineage=Lineage(
             job=f"jobs/{attempt.job}",
