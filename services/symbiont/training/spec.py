@@ -231,15 +231,16 @@ def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
     try:
         return TrainingSpec.model_validate(values)
     except ValidationError as exc:
-        problems = [(".".join([field, *map(str, e["loc"])]), _explain(e)) for e in exc.errors()]
+        problems = [(".".join([field, *map(str, e["loc"])]), explain(e)) for e in exc.errors()]
         (first, text), rest = problems[0], problems[1:]
         more = "".join(f"; {path}: {message}" for path, message in rest)
         raise InvalidArgument(first, text + more) from exc
 
 
-def _explain(error: Any) -> str:
-    if error["type"] == "string_pattern_mismatch":
-        pattern = str(error["ctx"]["pattern"])
+def explain(error: Any) -> str:
+    """Says what a pydantic error is, for a caller who knows nothing of pydantic."""
+    pattern = str(error.get("ctx", {}).get("pattern", ""))
+    if "/" in pattern:
         return f"{error['input']!r} is not a resource name of the form {pattern[1 : pattern.index('/')]}/{{id}}"
     text = str(error["msg"]).removeprefix("Value error, ")
     return text if error["type"] in ("missing", "value_error") else f"{error['input']!r}: {text[0].lower()}{text[1:]}"

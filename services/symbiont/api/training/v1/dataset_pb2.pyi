@@ -132,6 +132,314 @@ DATASET_FORMAT_PARQUET: DatasetFormat.ValueType  # 4
 """Apache Parquet."""
 Global___DatasetFormat: typing_extensions.TypeAlias = DatasetFormat
 
+class _ParentRole:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ParentRoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ParentRole.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PARENT_ROLE_UNSPECIFIED: _ParentRole.ValueType  # 0
+    """Not set."""
+    PARENT_ROLE_SOURCE: _ParentRole.ValueType  # 1
+    """The rows are its rows."""
+    PARENT_ROLE_AGAINST: _ParentRole.ValueType  # 2
+    """Rows were compared with its rows."""
+
+class ParentRole(_ParentRole, metaclass=_ParentRoleEnumTypeWrapper):
+    """What a parent was used for."""
+
+PARENT_ROLE_UNSPECIFIED: ParentRole.ValueType  # 0
+"""Not set."""
+PARENT_ROLE_SOURCE: ParentRole.ValueType  # 1
+"""The rows are its rows."""
+PARENT_ROLE_AGAINST: ParentRole.ValueType  # 2
+"""Rows were compared with its rows."""
+Global___ParentRole: typing_extensions.TypeAlias = ParentRole
+
+class _UnicodeForm:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _UnicodeFormEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_UnicodeForm.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    UNICODE_FORM_UNSPECIFIED: _UnicodeForm.ValueType  # 0
+    """NFC."""
+    UNICODE_FORM_NFC: _UnicodeForm.ValueType  # 1
+    """Composed: what looks the same is the same."""
+    UNICODE_FORM_NFKC: _UnicodeForm.ValueType  # 2
+    """Composed, and without differences of presentation: `ﬁ` is `fi`, `①` is `1`."""
+    UNICODE_FORM_NONE: _UnicodeForm.ValueType  # 3
+    """As it is."""
+
+class UnicodeForm(_UnicodeForm, metaclass=_UnicodeFormEnumTypeWrapper):
+    """A form of Unicode (UAX 15)."""
+
+UNICODE_FORM_UNSPECIFIED: UnicodeForm.ValueType  # 0
+"""NFC."""
+UNICODE_FORM_NFC: UnicodeForm.ValueType  # 1
+"""Composed: what looks the same is the same."""
+UNICODE_FORM_NFKC: UnicodeForm.ValueType  # 2
+"""Composed, and without differences of presentation: `ﬁ` is `fi`, `①` is `1`."""
+UNICODE_FORM_NONE: UnicodeForm.ValueType  # 3
+"""As it is."""
+Global___UnicodeForm: typing_extensions.TypeAlias = UnicodeForm
+
+class _PiiKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PiiKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PiiKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PII_KIND_UNSPECIFIED: _PiiKind.ValueType  # 0
+    """Not set."""
+    PII_KIND_PERSON: _PiiKind.ValueType  # 1
+    """Name of a person; needs language models."""
+    PII_KIND_PHONE: _PiiKind.ValueType  # 2
+    """Telephone number."""
+    PII_KIND_ID_CARD: _PiiKind.ValueType  # 3
+    """Chinese citizen's number, by its check digit (GB 11643)."""
+    PII_KIND_BANK_CARD: _PiiKind.ValueType  # 4
+    """Bank or credit card, by issuer and check digit (ISO 7812)."""
+    PII_KIND_EMAIL: _PiiKind.ValueType  # 5
+    """E-mail address."""
+    PII_KIND_ADDRESS: _PiiKind.ValueType  # 6
+    """Address with street and house."""
+    PII_KIND_LICENSE_PLATE: _PiiKind.ValueType  # 7
+    """Chinese licence plate."""
+    PII_KIND_PASSPORT: _PiiKind.ValueType  # 8
+    """Passport."""
+    PII_KIND_IBAN: _PiiKind.ValueType  # 9
+    """Bank account, by its check digits (ISO 13616)."""
+    PII_KIND_SSN: _PiiKind.ValueType  # 10
+    """American social security number."""
+    PII_KIND_DRIVER_LICENSE: _PiiKind.ValueType  # 11
+    """Driver's licence, where the words beside it say so."""
+    PII_KIND_IP: _PiiKind.ValueType  # 12
+    """Address of IPv4 or IPv6."""
+    PII_KIND_URL: _PiiKind.ValueType  # 13
+    """Web address."""
+    PII_KIND_DATE: _PiiKind.ValueType  # 14
+    """Date."""
+    PII_KIND_AGE: _PiiKind.ValueType  # 15
+    """Age."""
+    PII_KIND_ORG: _PiiKind.ValueType  # 16
+    """Company or institution; needs language models."""
+    PII_KIND_PLACE: _PiiKind.ValueType  # 17
+    """Place; needs language models."""
+
+class PiiKind(_PiiKind, metaclass=_PiiKindEnumTypeWrapper):
+    """A kind of what tells of a person."""
+
+PII_KIND_UNSPECIFIED: PiiKind.ValueType  # 0
+"""Not set."""
+PII_KIND_PERSON: PiiKind.ValueType  # 1
+"""Name of a person; needs language models."""
+PII_KIND_PHONE: PiiKind.ValueType  # 2
+"""Telephone number."""
+PII_KIND_ID_CARD: PiiKind.ValueType  # 3
+"""Chinese citizen's number, by its check digit (GB 11643)."""
+PII_KIND_BANK_CARD: PiiKind.ValueType  # 4
+"""Bank or credit card, by issuer and check digit (ISO 7812)."""
+PII_KIND_EMAIL: PiiKind.ValueType  # 5
+"""E-mail address."""
+PII_KIND_ADDRESS: PiiKind.ValueType  # 6
+"""Address with street and house."""
+PII_KIND_LICENSE_PLATE: PiiKind.ValueType  # 7
+"""Chinese licence plate."""
+PII_KIND_PASSPORT: PiiKind.ValueType  # 8
+"""Passport."""
+PII_KIND_IBAN: PiiKind.ValueType  # 9
+"""Bank account, by its check digits (ISO 13616)."""
+PII_KIND_SSN: PiiKind.ValueType  # 10
+"""American social security number."""
+PII_KIND_DRIVER_LICENSE: PiiKind.ValueType  # 11
+"""Driver's licence, where the words beside it say so."""
+PII_KIND_IP: PiiKind.ValueType  # 12
+"""Address of IPv4 or IPv6."""
+PII_KIND_URL: PiiKind.ValueType  # 13
+"""Web address."""
+PII_KIND_DATE: PiiKind.ValueType  # 14
+"""Date."""
+PII_KIND_AGE: PiiKind.ValueType  # 15
+"""Age."""
+PII_KIND_ORG: PiiKind.ValueType  # 16
+"""Company or institution; needs language models."""
+PII_KIND_PLACE: PiiKind.ValueType  # 17
+"""Place; needs language models."""
+Global___PiiKind: typing_extensions.TypeAlias = PiiKind
+
+class _SamplingMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SamplingModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SamplingMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SAMPLING_MODE_UNSPECIFIED: _SamplingMode.ValueType  # 0
+    """DOWN."""
+    SAMPLING_MODE_DOWN: _SamplingMode.ValueType  # 1
+    """Rows of large classes go."""
+    SAMPLING_MODE_OVER: _SamplingMode.ValueType  # 2
+    """Rows of small classes are taken again."""
+
+class SamplingMode(_SamplingMode, metaclass=_SamplingModeEnumTypeWrapper):
+    """How classes are evened out."""
+
+SAMPLING_MODE_UNSPECIFIED: SamplingMode.ValueType  # 0
+"""DOWN."""
+SAMPLING_MODE_DOWN: SamplingMode.ValueType  # 1
+"""Rows of large classes go."""
+SAMPLING_MODE_OVER: SamplingMode.ValueType  # 2
+"""Rows of small classes are taken again."""
+Global___SamplingMode: typing_extensions.TypeAlias = SamplingMode
+
+class _SplitPart:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SplitPartEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SplitPart.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SPLIT_PART_UNSPECIFIED: _SplitPart.ValueType  # 0
+    """Not set."""
+    SPLIT_PART_TRAIN: _SplitPart.ValueType  # 1
+    """To train on."""
+    SPLIT_PART_TEST: _SplitPart.ValueType  # 2
+    """To test on."""
+
+class SplitPart(_SplitPart, metaclass=_SplitPartEnumTypeWrapper):
+    """A part of a split."""
+
+SPLIT_PART_UNSPECIFIED: SplitPart.ValueType  # 0
+"""Not set."""
+SPLIT_PART_TRAIN: SplitPart.ValueType  # 1
+"""To train on."""
+SPLIT_PART_TEST: SplitPart.ValueType  # 2
+"""To test on."""
+Global___SplitPart: typing_extensions.TypeAlias = SplitPart
+
+class _DatasetWorkStage:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DatasetWorkStageEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DatasetWorkStage.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DATASET_WORK_STAGE_UNSPECIFIED: _DatasetWorkStage.ValueType  # 0
+    """Not set."""
+    DATASET_WORK_STAGE_WAITING: _DatasetWorkStage.ValueType  # 1
+    """Another work is being done first."""
+    DATASET_WORK_STAGE_READING: _DatasetWorkStage.ValueType  # 2
+    """Rows are read."""
+    DATASET_WORK_STAGE_WORKING: _DatasetWorkStage.ValueType  # 3
+    """Rows are worked on."""
+    DATASET_WORK_STAGE_STORING: _DatasetWorkStage.ValueType  # 4
+    """What was made is stored."""
+
+class DatasetWorkStage(_DatasetWorkStage, metaclass=_DatasetWorkStageEnumTypeWrapper):
+    """What a work on a dataset is at."""
+
+DATASET_WORK_STAGE_UNSPECIFIED: DatasetWorkStage.ValueType  # 0
+"""Not set."""
+DATASET_WORK_STAGE_WAITING: DatasetWorkStage.ValueType  # 1
+"""Another work is being done first."""
+DATASET_WORK_STAGE_READING: DatasetWorkStage.ValueType  # 2
+"""Rows are read."""
+DATASET_WORK_STAGE_WORKING: DatasetWorkStage.ValueType  # 3
+"""Rows are worked on."""
+DATASET_WORK_STAGE_STORING: DatasetWorkStage.ValueType  # 4
+"""What was made is stored."""
+Global___DatasetWorkStage: typing_extensions.TypeAlias = DatasetWorkStage
+
+class _LeakKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LeakKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LeakKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LEAK_KIND_UNSPECIFIED: _LeakKind.ValueType  # 0
+    """Not set."""
+    LEAK_KIND_FIELD: _LeakKind.ValueType  # 1
+    """A business field alone nearly says the label."""
+    LEAK_KIND_TEXT_EDGE: _LeakKind.ValueType  # 2
+    """The beginning or the end of the text alone nearly says the label."""
+    LEAK_KIND_LABEL_IN_TEXT: _LeakKind.ValueType  # 3
+    """The label's own word stands in its texts, and hardly in others."""
+
+class LeakKind(_LeakKind, metaclass=_LeakKindEnumTypeWrapper):
+    """Where labels are given away."""
+
+LEAK_KIND_UNSPECIFIED: LeakKind.ValueType  # 0
+"""Not set."""
+LEAK_KIND_FIELD: LeakKind.ValueType  # 1
+"""A business field alone nearly says the label."""
+LEAK_KIND_TEXT_EDGE: LeakKind.ValueType  # 2
+"""The beginning or the end of the text alone nearly says the label."""
+LEAK_KIND_LABEL_IN_TEXT: LeakKind.ValueType  # 3
+"""The label's own word stands in its texts, and hardly in others."""
+Global___LeakKind: typing_extensions.TypeAlias = LeakKind
+
+class _SuggestionStrategy:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SuggestionStrategyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SuggestionStrategy.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SUGGESTION_STRATEGY_UNSPECIFIED: _SuggestionStrategy.ValueType  # 0
+    """MIXED."""
+    SUGGESTION_STRATEGY_MIXED: _SuggestionStrategy.ValueType  # 1
+    """The following three in turn."""
+    SUGGESTION_STRATEGY_UNCERTAIN: _SuggestionStrategy.ValueType  # 2
+    """A cheap model is least sure of them."""
+    SUGGESTION_STRATEGY_SUSPECT: _SuggestionStrategy.ValueType  # 3
+    """Their label is likely wrong."""
+    SUGGESTION_STRATEGY_DIVERSE: _SuggestionStrategy.ValueType  # 4
+    """They are far from each other: together they show what there is."""
+
+class SuggestionStrategy(_SuggestionStrategy, metaclass=_SuggestionStrategyEnumTypeWrapper):
+    """Why a row is worth a look."""
+
+SUGGESTION_STRATEGY_UNSPECIFIED: SuggestionStrategy.ValueType  # 0
+"""MIXED."""
+SUGGESTION_STRATEGY_MIXED: SuggestionStrategy.ValueType  # 1
+"""The following three in turn."""
+SUGGESTION_STRATEGY_UNCERTAIN: SuggestionStrategy.ValueType  # 2
+"""A cheap model is least sure of them."""
+SUGGESTION_STRATEGY_SUSPECT: SuggestionStrategy.ValueType  # 3
+"""Their label is likely wrong."""
+SUGGESTION_STRATEGY_DIVERSE: SuggestionStrategy.ValueType  # 4
+"""They are far from each other: together they show what there is."""
+Global___SuggestionStrategy: typing_extensions.TypeAlias = SuggestionStrategy
+
+class _AnnotationFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _AnnotationFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_AnnotationFormat.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ANNOTATION_FORMAT_UNSPECIFIED: _AnnotationFormat.ValueType  # 0
+    """Not set."""
+    ANNOTATION_FORMAT_LABEL_STUDIO: _AnnotationFormat.ValueType  # 1
+    """Label Studio's tasks; back its export as JSON or JSON-MIN. The labelling interface calls the text `text` and the
+    choices, or the parts of the text, `label`.
+    """
+    ANNOTATION_FORMAT_JSONL: _AnnotationFormat.ValueType  # 2
+    """One JSON object a line; back with `label` filled in."""
+    ANNOTATION_FORMAT_CSV: _AnnotationFormat.ValueType  # 3
+    """Comma-separated values with a header line; back with `label` filled in, JSON where it is not a class."""
+
+class AnnotationFormat(_AnnotationFormat, metaclass=_AnnotationFormatEnumTypeWrapper):
+    """How rows go out to people, and labels come back."""
+
+ANNOTATION_FORMAT_UNSPECIFIED: AnnotationFormat.ValueType  # 0
+"""Not set."""
+ANNOTATION_FORMAT_LABEL_STUDIO: AnnotationFormat.ValueType  # 1
+"""Label Studio's tasks; back its export as JSON or JSON-MIN. The labelling interface calls the text `text` and the
+choices, or the parts of the text, `label`.
+"""
+ANNOTATION_FORMAT_JSONL: AnnotationFormat.ValueType  # 2
+"""One JSON object a line; back with `label` filled in."""
+ANNOTATION_FORMAT_CSV: AnnotationFormat.ValueType  # 3
+"""Comma-separated values with a header line; back with `label` filled in, JSON where it is not a class."""
+Global___AnnotationFormat: typing_extensions.TypeAlias = AnnotationFormat
+
 @typing.final
 class Dataset(google.protobuf.message.Message):
     """Rows of text, most often with labels."""
@@ -155,6 +463,9 @@ class Dataset(google.protobuf.message.Message):
     SUBJECT_COLUMN_FIELD_NUMBER: builtins.int
     MIN_LABEL_FIELD_NUMBER: builtins.int
     MAX_LABEL_FIELD_NUMBER: builtins.int
+    PARENTS_FIELD_NUMBER: builtins.int
+    TRANSFORMS_FIELD_NUMBER: builtins.int
+    TRANSFORM_VERSION_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `datasets/{dataset}`."""
     format: Global___DatasetFormat.ValueType
@@ -183,6 +494,10 @@ class Dataset(google.protobuf.message.Message):
     """Output only. Least label, where labels are numbers."""
     max_label: builtins.float
     """Output only. Greatest label, where labels are numbers."""
+    transform_version: builtins.int
+    """Output only. Version of the code that did it; it grows whenever the same settings would make other rows. 0 where
+    the dataset was uploaded.
+    """
     @property
     def label_counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
         """Output only. Rows of each label, ordered by label; of ENTITIES, parts of each name. Empty for numbers and answers."""
@@ -194,6 +509,14 @@ class Dataset(google.protobuf.message.Message):
     @property
     def fields(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FieldColumn]:
         """Optional. Columns of business fields that stand beside the text, at most 64. Empty cells are missing values."""
+
+    @property
+    def parents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ParentDataset]:
+        """Output only. What it was made of; none where it was uploaded. Lists leave this out."""
+
+    @property
+    def transforms(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___TransformStep]:
+        """Output only. What was done to the rows of the first parent, in order. Lists leave this out."""
 
     def __init__(
         self,
@@ -215,10 +538,13 @@ class Dataset(google.protobuf.message.Message):
         subject_column: builtins.str = ...,
         min_label: builtins.float = ...,
         max_label: builtins.float = ...,
+        parents: collections.abc.Iterable[Global___ParentDataset] | None = ...,
+        transforms: collections.abc.Iterable[Global___TransformStep] | None = ...,
+        transform_version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["byte_count", b"byte_count", "create_time", b"create_time", "digest", b"digest", "fields", b"fields", "format", b"format", "group_column", b"group_column", "label_column", b"label_column", "label_counts", b"label_counts", "label_kind", b"label_kind", "max_label", b"max_label", "min_label", b"min_label", "name", b"name", "pair_column", b"pair_column", "row_count", b"row_count", "subject_column", b"subject_column", "text_column", b"text_column", "time_column", b"time_column"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["byte_count", b"byte_count", "create_time", b"create_time", "digest", b"digest", "fields", b"fields", "format", b"format", "group_column", b"group_column", "label_column", b"label_column", "label_counts", b"label_counts", "label_kind", b"label_kind", "max_label", b"max_label", "min_label", b"min_label", "name", b"name", "pair_column", b"pair_column", "parents", b"parents", "row_count", b"row_count", "subject_column", b"subject_column", "text_column", b"text_column", "time_column", b"time_column", "transform_version", b"transform_version", "transforms", b"transforms"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Dataset: typing_extensions.TypeAlias = Dataset
@@ -417,3 +743,1271 @@ class DeleteDatasetRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___DeleteDatasetRequest: typing_extensions.TypeAlias = DeleteDatasetRequest
+
+@typing.final
+class ParentDataset(google.protobuf.message.Message):
+    """A dataset that another one was made of."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    ROLE_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """Output only. SHA-256 over its stored rows, in lower-case hex; it stands even when the dataset is gone."""
+    role: Global___ParentRole.ValueType
+    """Output only. What it was used for."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        role: Global___ParentRole.ValueType = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["digest", b"digest", "role", b"role"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ParentDataset: typing_extensions.TypeAlias = ParentDataset
+
+@typing.final
+class Finding(google.protobuf.message.Message):
+    """Something that was found in rows, or done to them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    code: builtins.str
+    """Output only. UPPER_SNAKE word: `EXACT_DUPLICATE`, `PII_PHONE`."""
+    count: builtins.int
+    """Output only. How many rows, or places in rows, it is about."""
+    text: builtins.str
+    """Output only. Says more: a label or the name of a field, never another value of a row."""
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Output only. Numbers of the first hundred of the rows, from 0, in the dataset that was looked at."""
+
+    def __init__(
+        self,
+        *,
+        code: builtins.str = ...,
+        count: builtins.int = ...,
+        rows: collections.abc.Iterable[builtins.int] | None = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["code", b"code", "count", b"count", "rows", b"rows", "text", b"text"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Finding: typing_extensions.TypeAlias = Finding
+
+@typing.final
+class TransformStep(google.protobuf.message.Message):
+    """A transform that was done."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLEAN_FIELD_NUMBER: builtins.int
+    DEDUPLICATE_FIELD_NUMBER: builtins.int
+    ANONYMIZE_FIELD_NUMBER: builtins.int
+    DROP_SUSPECTS_FIELD_NUMBER: builtins.int
+    BALANCE_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    LABEL_IMPORT_FIELD_NUMBER: builtins.int
+    ROWS_BEFORE_FIELD_NUMBER: builtins.int
+    ROWS_AFTER_FIELD_NUMBER: builtins.int
+    CHANGED_COUNT_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
+    KEY_ID_FIELD_NUMBER: builtins.int
+    rows_before: builtins.int
+    """Output only. Rows before it."""
+    rows_after: builtins.int
+    """Output only. Rows after it."""
+    changed_count: builtins.int
+    """Output only. Rows that stayed and are different."""
+    key_id: builtins.str
+    """Output only. Tells keys apart, and nothing else of the one that was used; empty where none was."""
+    @property
+    def clean(self) -> Global___CleanTransform:
+        """Texts were cleaned."""
+
+    @property
+    def deduplicate(self) -> Global___DeduplicateTransform:
+        """Repeated rows were removed."""
+
+    @property
+    def anonymize(self) -> Global___AnonymizeTransform:
+        """Personal data was replaced."""
+
+    @property
+    def drop_suspects(self) -> Global___DropSuspectsTransform:
+        """Rows whose label was likely wrong were removed."""
+
+    @property
+    def balance(self) -> Global___BalanceTransform:
+        """Classes were evened out."""
+
+    @property
+    def split(self) -> Global___SplitStep:
+        """One part of a split was taken."""
+
+    @property
+    def label_import(self) -> Global___LabelImport:
+        """Labels came from a file."""
+
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """Output only. What it found."""
+
+    def __init__(
+        self,
+        *,
+        clean: Global___CleanTransform | None = ...,
+        deduplicate: Global___DeduplicateTransform | None = ...,
+        anonymize: Global___AnonymizeTransform | None = ...,
+        drop_suspects: Global___DropSuspectsTransform | None = ...,
+        balance: Global___BalanceTransform | None = ...,
+        split: Global___SplitStep | None = ...,
+        label_import: Global___LabelImport | None = ...,
+        rows_before: builtins.int = ...,
+        rows_after: builtins.int = ...,
+        changed_count: builtins.int = ...,
+        findings: collections.abc.Iterable[Global___Finding] | None = ...,
+        key_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "label_import", b"label_import", "split", b"split", "step", b"step"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "changed_count", b"changed_count", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "findings", b"findings", "key_id", b"key_id", "label_import", b"label_import", "rows_after", b"rows_after", "rows_before", b"rows_before", "split", b"split", "step", b"step"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: typing_extensions.TypeAlias = typing.Literal["clean", "deduplicate", "anonymize", "drop_suspects", "balance", "split", "label_import"]
+    _WhichOneofArgType_step: typing_extensions.TypeAlias = typing.Literal["step", b"step"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___TransformStep: typing_extensions.TypeAlias = TransformStep
+
+@typing.final
+class Transform(google.protobuf.message.Message):
+    """One transform of a dataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLEAN_FIELD_NUMBER: builtins.int
+    DEDUPLICATE_FIELD_NUMBER: builtins.int
+    ANONYMIZE_FIELD_NUMBER: builtins.int
+    DROP_SUSPECTS_FIELD_NUMBER: builtins.int
+    BALANCE_FIELD_NUMBER: builtins.int
+    @property
+    def clean(self) -> Global___CleanTransform:
+        """Cleans texts."""
+
+    @property
+    def deduplicate(self) -> Global___DeduplicateTransform:
+        """Removes repeated rows."""
+
+    @property
+    def anonymize(self) -> Global___AnonymizeTransform:
+        """Replaces personal data."""
+
+    @property
+    def drop_suspects(self) -> Global___DropSuspectsTransform:
+        """Removes rows whose label is likely wrong."""
+
+    @property
+    def balance(self) -> Global___BalanceTransform:
+        """Evens out classes."""
+
+    def __init__(
+        self,
+        *,
+        clean: Global___CleanTransform | None = ...,
+        deduplicate: Global___DeduplicateTransform | None = ...,
+        anonymize: Global___AnonymizeTransform | None = ...,
+        drop_suspects: Global___DropSuspectsTransform | None = ...,
+        balance: Global___BalanceTransform | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "transform", b"transform"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "transform", b"transform"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_transform: typing_extensions.TypeAlias = typing.Literal["clean", "deduplicate", "anonymize", "drop_suspects", "balance"]
+    _WhichOneofArgType_transform: typing_extensions.TypeAlias = typing.Literal["transform", b"transform"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_transform) -> _WhichOneofReturnType_transform | None: ...
+
+Global___Transform: typing_extensions.TypeAlias = Transform
+
+@typing.final
+class CleanTransform(google.protobuf.message.Message):
+    """Brings texts and pairs into one form. Labels that are positions follow; a row whose label cannot stays as it is, and is
+    found as LABEL_STAYED. Rows without text, or in another language, go.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    UNICODE_FORM_FIELD_NUMBER: builtins.int
+    FOLD_WIDTH_FIELD_NUMBER: builtins.int
+    STRIP_HTML_FIELD_NUMBER: builtins.int
+    STRIP_CONTROL_FIELD_NUMBER: builtins.int
+    COLLAPSE_WHITESPACE_FIELD_NUMBER: builtins.int
+    LANGUAGES_FIELD_NUMBER: builtins.int
+    MIN_CHARACTERS_FIELD_NUMBER: builtins.int
+    unicode_form: Global___UnicodeForm.ValueType
+    """Optional. Form of Unicode. Default NFC."""
+    fold_width: builtins.bool
+    """Optional. Whether full-width Latin letters and digits, and half-width katakana, get their usual width; Chinese
+    punctuation stays. Default true.
+    """
+    strip_html: builtins.bool
+    """Optional. Whether tags, comments and entities of HTML go. Default true."""
+    strip_control: builtins.bool
+    """Optional. Whether control characters and those without width and meaning go. Default true."""
+    collapse_whitespace: builtins.bool
+    """Optional. Whether runs of white space become one space, or one line end. Default true."""
+    min_characters: builtins.int
+    """Optional. Least characters of a text, 1 to 1000000. Default 1."""
+    @property
+    def languages(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Languages to keep (ISO 639-1, or `und` for what cannot be told). Default: all."""
+
+    def __init__(
+        self,
+        *,
+        unicode_form: Global___UnicodeForm.ValueType = ...,
+        fold_width: builtins.bool | None = ...,
+        strip_html: builtins.bool | None = ...,
+        strip_control: builtins.bool | None = ...,
+        collapse_whitespace: builtins.bool | None = ...,
+        languages: collections.abc.Iterable[builtins.str] | None = ...,
+        min_characters: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_collapse_whitespace", b"_collapse_whitespace", "_fold_width", b"_fold_width", "_strip_control", b"_strip_control", "_strip_html", b"_strip_html", "collapse_whitespace", b"collapse_whitespace", "fold_width", b"fold_width", "strip_control", b"strip_control", "strip_html", b"strip_html"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_collapse_whitespace", b"_collapse_whitespace", "_fold_width", b"_fold_width", "_strip_control", b"_strip_control", "_strip_html", b"_strip_html", "collapse_whitespace", b"collapse_whitespace", "fold_width", b"fold_width", "languages", b"languages", "min_characters", b"min_characters", "strip_control", b"strip_control", "strip_html", b"strip_html", "unicode_form", b"unicode_form"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__collapse_whitespace: typing_extensions.TypeAlias = typing.Literal["collapse_whitespace"]
+    _WhichOneofArgType__collapse_whitespace: typing_extensions.TypeAlias = typing.Literal["_collapse_whitespace", b"_collapse_whitespace"]
+    _WhichOneofReturnType__fold_width: typing_extensions.TypeAlias = typing.Literal["fold_width"]
+    _WhichOneofArgType__fold_width: typing_extensions.TypeAlias = typing.Literal["_fold_width", b"_fold_width"]
+    _WhichOneofReturnType__strip_control: typing_extensions.TypeAlias = typing.Literal["strip_control"]
+    _WhichOneofArgType__strip_control: typing_extensions.TypeAlias = typing.Literal["_strip_control", b"_strip_control"]
+    _WhichOneofReturnType__strip_html: typing_extensions.TypeAlias = typing.Literal["strip_html"]
+    _WhichOneofArgType__strip_html: typing_extensions.TypeAlias = typing.Literal["_strip_html", b"_strip_html"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__collapse_whitespace) -> _WhichOneofReturnType__collapse_whitespace | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fold_width) -> _WhichOneofReturnType__fold_width | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strip_control) -> _WhichOneofReturnType__strip_control | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strip_html) -> _WhichOneofReturnType__strip_html | None: ...
+
+Global___CleanTransform: typing_extensions.TypeAlias = CleanTransform
+
+@typing.final
+class DeduplicateTransform(google.protobuf.message.Message):
+    """Keeps the first of equal and of nearly equal rows. A near row with another label stays, and is found as
+    NEAR_CONTRADICTION.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NEAR_THRESHOLD_FIELD_NUMBER: builtins.int
+    AGAINST_FIELD_NUMBER: builtins.int
+    near_threshold: builtins.float
+    """Optional. Similarity (Jaccard, of runs of characters) from which two texts are near, 0.5 to 1; 0 compares whole texts
+    only. Default 0.8.
+    """
+    against: builtins.str
+    """Optional. Another dataset, `datasets/{dataset}`: rows that are equal or near to one of it go, so that a test set is
+    not learned from.
+    """
+    def __init__(
+        self,
+        *,
+        near_threshold: builtins.float | None = ...,
+        against: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_near_threshold", b"_near_threshold", "near_threshold", b"near_threshold"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_near_threshold", b"_near_threshold", "against", b"against", "near_threshold", b"near_threshold"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__near_threshold: typing_extensions.TypeAlias = typing.Literal["near_threshold"]
+    _WhichOneofArgType__near_threshold: typing_extensions.TypeAlias = typing.Literal["_near_threshold", b"_near_threshold"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__near_threshold) -> _WhichOneofReturnType__near_threshold | None: ...
+
+Global___DeduplicateTransform: typing_extensions.TypeAlias = DeduplicateTransform
+
+@typing.final
+class AnonymizeTransform(google.protobuf.message.Message):
+    """Replaces what tells of a person, in texts, pairs and business fields. Labels that are positions are widened to the whole
+    of what replaces a part of them; a row of which two would overlap goes, and is found as LABEL_LOST.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KINDS_FIELD_NUMBER: builtins.int
+    MASK_FIELD_NUMBER: builtins.int
+    PSEUDONYMS_FIELD_NUMBER: builtins.int
+    TOKENS_FIELD_NUMBER: builtins.int
+    @property
+    def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___PiiKind.ValueType]:
+        """Optional. What to replace. Default: all kinds but DATE, AGE, ORG and PLACE. FAILED_PRECONDITION when PERSON, ORG or
+        PLACE is asked for and the service is installed without the extra `pii`.
+        """
+
+    @property
+    def mask(self) -> Global___MaskMode:
+        """`{PERSON}`."""
+
+    @property
+    def pseudonyms(self) -> Global___PseudonymMode:
+        """`{PERSON-k3v9…}`, the same for the same value; nobody can take it back, and only who has the key can try values."""
+
+    @property
+    def tokens(self) -> Global___TokenMode:
+        """`{PERSON:…}`, which who has the key can turn back: `symbiont datasets restore`."""
+
+    def __init__(
+        self,
+        *,
+        kinds: collections.abc.Iterable[Global___PiiKind.ValueType] | None = ...,
+        mask: Global___MaskMode | None = ...,
+        pseudonyms: Global___PseudonymMode | None = ...,
+        tokens: Global___TokenMode | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["mask", b"mask", "mode", b"mode", "pseudonyms", b"pseudonyms", "tokens", b"tokens"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["kinds", b"kinds", "mask", b"mask", "mode", b"mode", "pseudonyms", b"pseudonyms", "tokens", b"tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_mode: typing_extensions.TypeAlias = typing.Literal["mask", "pseudonyms", "tokens"]
+    _WhichOneofArgType_mode: typing_extensions.TypeAlias = typing.Literal["mode", b"mode"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_mode) -> _WhichOneofReturnType_mode | None: ...
+
+Global___AnonymizeTransform: typing_extensions.TypeAlias = AnonymizeTransform
+
+@typing.final
+class MaskMode(google.protobuf.message.Message):
+    """The name of the kind replaces a value."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___MaskMode: typing_extensions.TypeAlias = MaskMode
+
+@typing.final
+class PseudonymMode(google.protobuf.message.Message):
+    """A name that only depends on the value and the key replaces it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    """Required. Name of a key file in the folder that the service's setting `dataset_keys` names."""
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PseudonymMode: typing_extensions.TypeAlias = PseudonymMode
+
+@typing.final
+class TokenMode(google.protobuf.message.Message):
+    """The value, encrypted (AES-SIV, RFC 5297), replaces it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    key: builtins.str
+    """Required. Name of a key file in the folder that the service's setting `dataset_keys` names."""
+    def __init__(
+        self,
+        *,
+        key: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___TokenMode: typing_extensions.TypeAlias = TokenMode
+
+@typing.final
+class DropSuspectsTransform(google.protobuf.message.Message):
+    """Removes the rows that confident learning doubts most, by a cheap model that has not learned from them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAX_FRACTION_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    max_fraction: builtins.float
+    """Optional. Most rows to remove, as a share of all, above 0 and at most 0.5. Default 0.05."""
+    seed: builtins.int
+    """Optional. Chooses the folds. Default 0."""
+    def __init__(
+        self,
+        *,
+        max_fraction: builtins.float = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_fraction", b"max_fraction", "seed", b"seed"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DropSuspectsTransform: typing_extensions.TypeAlias = DropSuspectsTransform
+
+@typing.final
+class BalanceTransform(google.protobuf.message.Message):
+    """Evens out classes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SAMPLING_FIELD_NUMBER: builtins.int
+    MAX_RATIO_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    sampling: Global___SamplingMode.ValueType
+    """Optional. How. Default DOWN."""
+    max_ratio: builtins.float
+    """Optional. Most rows of the largest class over those of the smallest, at least 1. Default 1."""
+    seed: builtins.int
+    """Optional. Chooses the rows. Default 0."""
+    def __init__(
+        self,
+        *,
+        sampling: Global___SamplingMode.ValueType = ...,
+        max_ratio: builtins.float = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["max_ratio", b"max_ratio", "sampling", b"sampling", "seed", b"seed"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BalanceTransform: typing_extensions.TypeAlias = BalanceTransform
+
+@typing.final
+class SplitSettings(google.protobuf.message.Message):
+    """How a dataset is cut in two."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TEST_FRACTION_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    BY_TIME_FIELD_NUMBER: builtins.int
+    GROUP_FIELD_FIELD_NUMBER: builtins.int
+    NEAR_THRESHOLD_FIELD_NUMBER: builtins.int
+    test_fraction: builtins.float
+    """Optional. Share of the rows to test on, above 0 and below 1. Each class has this share, as well as groups allow.
+    Default 0.2.
+    """
+    seed: builtins.int
+    """Optional. Chooses the rows. Default 0."""
+    by_time: builtins.bool
+    """Optional. Whether the latest rows are those to test on; rows that say no time are trained on."""
+    group_field: builtins.str
+    """Optional. Business field whose rows stay on one side, beside the groups that rows have."""
+    near_threshold: builtins.float
+    """Optional. Similarity from which rows that are near stay on one side, 0.5 to 1. Default 0: they need not."""
+    def __init__(
+        self,
+        *,
+        test_fraction: builtins.float = ...,
+        seed: builtins.int = ...,
+        by_time: builtins.bool = ...,
+        group_field: builtins.str = ...,
+        near_threshold: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["by_time", b"by_time", "group_field", b"group_field", "near_threshold", b"near_threshold", "seed", b"seed", "test_fraction", b"test_fraction"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SplitSettings: typing_extensions.TypeAlias = SplitSettings
+
+@typing.final
+class SplitStep(google.protobuf.message.Message):
+    """One part of a split, as a step."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PART_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
+    part: Global___SplitPart.ValueType
+    """Output only. Which one."""
+    @property
+    def settings(self) -> Global___SplitSettings:
+        """Output only. How it was cut."""
+
+    def __init__(
+        self,
+        *,
+        part: Global___SplitPart.ValueType = ...,
+        settings: Global___SplitSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["settings", b"settings"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["part", b"part", "settings", b"settings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SplitStep: typing_extensions.TypeAlias = SplitStep
+
+@typing.final
+class LabelImport(google.protobuf.message.Message):
+    """Labels from a file, as a step."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    ONLY_LABELLED_FIELD_NUMBER: builtins.int
+    FILE_DIGEST_FIELD_NUMBER: builtins.int
+    format: Global___AnnotationFormat.ValueType
+    """Output only. Format of the file."""
+    only_labelled: builtins.bool
+    """Output only. Whether rows that it did not name went."""
+    file_digest: builtins.str
+    """Output only. SHA-256 of the file, in lower-case hex."""
+    def __init__(
+        self,
+        *,
+        format: Global___AnnotationFormat.ValueType = ...,
+        only_labelled: builtins.bool = ...,
+        file_digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["file_digest", b"file_digest", "format", b"format", "only_labelled", b"only_labelled"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LabelImport: typing_extensions.TypeAlias = LabelImport
+
+@typing.final
+class DatasetWorkProgress(google.protobuf.message.Message):
+    """How far a work on a dataset is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: builtins.int
+    PART_FIELD_NUMBER: builtins.int
+    TRANSFORM_FIELD_NUMBER: builtins.int
+    ROWS_DONE_FIELD_NUMBER: builtins.int
+    ROWS_TOTAL_FIELD_NUMBER: builtins.int
+    stage: Global___DatasetWorkStage.ValueType
+    """Output only. What it is at."""
+    part: builtins.str
+    """Output only. Which part of WORKING, for people: `deduplicate`, `personal data`."""
+    transform: builtins.int
+    """Output only. Number of the transform, from 0."""
+    rows_done: builtins.int
+    """Output only. Rows that this part has done."""
+    rows_total: builtins.int
+    """Output only. Rows of the dataset; 0 before they are read."""
+    def __init__(
+        self,
+        *,
+        stage: Global___DatasetWorkStage.ValueType = ...,
+        part: builtins.str = ...,
+        transform: builtins.int = ...,
+        rows_done: builtins.int = ...,
+        rows_total: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["part", b"part", "rows_done", b"rows_done", "rows_total", b"rows_total", "stage", b"stage", "transform", b"transform"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DatasetWorkProgress: typing_extensions.TypeAlias = DatasetWorkProgress
+
+@typing.final
+class PrepareDatasetRequest(google.protobuf.message.Message):
+    """Request of PrepareDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DATASET_ID_FIELD_NUMBER: builtins.int
+    TRANSFORMS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset to start from: `datasets/{dataset}`."""
+    dataset_id: builtins.str
+    """Required. Last part of the new dataset's resource name."""
+    @property
+    def transforms(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Transform]:
+        """Required. What to do, 1 to 16."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        dataset_id: builtins.str = ...,
+        transforms: collections.abc.Iterable[Global___Transform] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset_id", b"dataset_id", "name", b"name", "transforms", b"transforms"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PrepareDatasetRequest: typing_extensions.TypeAlias = PrepareDatasetRequest
+
+@typing.final
+class PrepareDatasetResponse(google.protobuf.message.Message):
+    """One message of PrepareDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> Global___DatasetWorkProgress:
+        """How far it is."""
+
+    @property
+    def dataset(self) -> Global___Dataset:
+        """What was made. The last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___DatasetWorkProgress | None = ...,
+        dataset: Global___Dataset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset", b"dataset", "message", b"message", "progress", b"progress"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset", b"dataset", "message", b"message", "progress", b"progress"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["progress", "dataset"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___PrepareDatasetResponse: typing_extensions.TypeAlias = PrepareDatasetResponse
+
+@typing.final
+class SplitDatasetRequest(google.protobuf.message.Message):
+    """Request of SplitDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    TRAIN_DATASET_ID_FIELD_NUMBER: builtins.int
+    TEST_DATASET_ID_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset to cut: `datasets/{dataset}`."""
+    train_dataset_id: builtins.str
+    """Required. Last part of the resource name of what to train on."""
+    test_dataset_id: builtins.str
+    """Required. Last part of the resource name of what to test on."""
+    @property
+    def split(self) -> Global___SplitSettings:
+        """Optional. How."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        train_dataset_id: builtins.str = ...,
+        test_dataset_id: builtins.str = ...,
+        split: Global___SplitSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "split", b"split", "test_dataset_id", b"test_dataset_id", "train_dataset_id", b"train_dataset_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SplitDatasetRequest: typing_extensions.TypeAlias = SplitDatasetRequest
+
+@typing.final
+class SplitDatasetResponse(google.protobuf.message.Message):
+    """One message of SplitDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    DATASETS_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> Global___DatasetWorkProgress:
+        """How far it is."""
+
+    @property
+    def datasets(self) -> Global___SplitDatasets:
+        """What was made. The last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___DatasetWorkProgress | None = ...,
+        datasets: Global___SplitDatasets | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["datasets", b"datasets", "message", b"message", "progress", b"progress"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["datasets", b"datasets", "message", b"message", "progress", b"progress"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["progress", "datasets"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___SplitDatasetResponse: typing_extensions.TypeAlias = SplitDatasetResponse
+
+@typing.final
+class SplitDatasets(google.protobuf.message.Message):
+    """Both parts of a split."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRAIN_FIELD_NUMBER: builtins.int
+    TEST_FIELD_NUMBER: builtins.int
+    @property
+    def train(self) -> Global___Dataset:
+        """Output only. What to train on."""
+
+    @property
+    def test(self) -> Global___Dataset:
+        """Output only. What to test on."""
+
+    def __init__(
+        self,
+        *,
+        train: Global___Dataset | None = ...,
+        test: Global___Dataset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["test", b"test", "train", b"train"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["test", b"test", "train", b"train"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SplitDatasets: typing_extensions.TypeAlias = SplitDatasets
+
+@typing.final
+class ValidateDatasetRequest(google.protobuf.message.Message):
+    """Request of ValidateDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALIDATION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset: `datasets/{dataset}`."""
+    @property
+    def validation(self) -> Global___ValidationSettings:
+        """Optional. What to look at."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        validation: Global___ValidationSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["validation", b"validation"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "validation", b"validation"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ValidateDatasetRequest: typing_extensions.TypeAlias = ValidateDatasetRequest
+
+@typing.final
+class ValidationSettings(google.protobuf.message.Message):
+    """What a validation looks at."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AGAINST_FIELD_NUMBER: builtins.int
+    NEAR_THRESHOLD_FIELD_NUMBER: builtins.int
+    SHORT_CHARACTERS_FIELD_NUMBER: builtins.int
+    LONG_CHARACTERS_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    against: builtins.str
+    """Optional. Another dataset, `datasets/{dataset}`: for rows that both have, and labels that mean another one there."""
+    near_threshold: builtins.float
+    """Optional. Similarity from which texts are near, 0.5 to 1. Default 0.8."""
+    short_characters: builtins.int
+    """Optional. Texts of fewer characters are found as TOO_SHORT. Default 3."""
+    long_characters: builtins.int
+    """Optional. Texts of more characters are found as TOO_LONG. Default 2000."""
+    seed: builtins.int
+    """Optional. Chooses the folds of the search for wrong labels. Default 0."""
+    def __init__(
+        self,
+        *,
+        against: builtins.str = ...,
+        near_threshold: builtins.float = ...,
+        short_characters: builtins.int | None = ...,
+        long_characters: builtins.int = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_short_characters", b"_short_characters", "short_characters", b"short_characters"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_short_characters", b"_short_characters", "against", b"against", "long_characters", b"long_characters", "near_threshold", b"near_threshold", "seed", b"seed", "short_characters", b"short_characters"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__short_characters: typing_extensions.TypeAlias = typing.Literal["short_characters"]
+    _WhichOneofArgType__short_characters: typing_extensions.TypeAlias = typing.Literal["_short_characters", b"_short_characters"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__short_characters) -> _WhichOneofReturnType__short_characters | None: ...
+
+Global___ValidationSettings: typing_extensions.TypeAlias = ValidationSettings
+
+@typing.final
+class ValidateDatasetResponse(google.protobuf.message.Message):
+    """One message of ValidateDataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> Global___DatasetWorkProgress:
+        """How far it is."""
+
+    @property
+    def report(self) -> Global___ValidationReport:
+        """The report. The last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___DatasetWorkProgress | None = ...,
+        report: Global___ValidationReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["message", b"message", "progress", b"progress", "report", b"report"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["message", b"message", "progress", b"progress", "report", b"report"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["progress", "report"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___ValidateDatasetResponse: typing_extensions.TypeAlias = ValidateDatasetResponse
+
+@typing.final
+class ValidationReport(google.protobuf.message.Message):
+    """What the rows of a dataset are like."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_COUNT_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
+    LANGUAGES_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    IMBALANCE_FIELD_NUMBER: builtins.int
+    LEAKS_FIELD_NUMBER: builtins.int
+    SUSPECTS_FIELD_NUMBER: builtins.int
+    SUSPECT_COUNT_FIELD_NUMBER: builtins.int
+    SHIFTS_FIELD_NUMBER: builtins.int
+    row_count: builtins.int
+    """Output only. Number of rows."""
+    imbalance: builtins.float
+    """Output only. Rows of the most frequent label over those of the rarest; 0 without labels."""
+    suspect_count: builtins.int
+    """Output only. How many suspects there are."""
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """Output only. TOO_SHORT, TOO_LONG, EXACT_DUPLICATE, NEAR_DUPLICATE, CONTRADICTION, NEAR_CONTRADICTION,
+        IN_OTHER_DATASET, NEAR_OTHER_DATASET, and PII_ with a kind that has a form of its own.
+        """
+
+    @property
+    def languages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LanguageCount]:
+        """Output only. Rows by language, the most frequent first."""
+
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelCount]:
+        """Output only. Rows of each label, ordered by label."""
+
+    @property
+    def leaks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelLeak]:
+        """Output only. What gives labels away."""
+
+    @property
+    def suspects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelSuspect]:
+        """Output only. The thousand rows whose label is most likely wrong, most suspect first."""
+
+    @property
+    def shifts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LabelShift]:
+        """Output only. Labels that mean another one in the other dataset."""
+
+    def __init__(
+        self,
+        *,
+        row_count: builtins.int = ...,
+        findings: collections.abc.Iterable[Global___Finding] | None = ...,
+        languages: collections.abc.Iterable[Global___LanguageCount] | None = ...,
+        labels: collections.abc.Iterable[Global___LabelCount] | None = ...,
+        imbalance: builtins.float = ...,
+        leaks: collections.abc.Iterable[Global___LabelLeak] | None = ...,
+        suspects: collections.abc.Iterable[Global___LabelSuspect] | None = ...,
+        suspect_count: builtins.int = ...,
+        shifts: collections.abc.Iterable[Global___LabelShift] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["findings", b"findings", "imbalance", b"imbalance", "labels", b"labels", "languages", b"languages", "leaks", b"leaks", "row_count", b"row_count", "shifts", b"shifts", "suspect_count", b"suspect_count", "suspects", b"suspects"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ValidationReport: typing_extensions.TypeAlias = ValidationReport
+
+@typing.final
+class LanguageCount(google.protobuf.message.Message):
+    """How many rows are in a language."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    language: builtins.str
+    """Output only. ISO 639-1 code; `und` where it cannot be told."""
+    count: builtins.int
+    """Output only. Number of rows."""
+    def __init__(
+        self,
+        *,
+        language: builtins.str = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["count", b"count", "language", b"language"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LanguageCount: typing_extensions.TypeAlias = LanguageCount
+
+@typing.final
+class LabelLeak(google.protobuf.message.Message):
+    """Something that gives labels away: a model that learns from it is right here, and wrong where it is not there."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ACCURACY_FIELD_NUMBER: builtins.int
+    MAJORITY_FIELD_NUMBER: builtins.int
+    kind: Global___LeakKind.ValueType
+    """Output only. Where."""
+    name: builtins.str
+    """Output only. The field, `beginning` or `end`, or the label."""
+    accuracy: builtins.float
+    """Output only. Share of rows that it alone is right on, judged on others than it was learned from, 0 to 1; of
+    LABEL_IN_TEXT the share of the label's texts with its word.
+    """
+    majority: builtins.float
+    """Output only. Share of rows of the most frequent label, 0 to 1; of LABEL_IN_TEXT the share of other texts."""
+    def __init__(
+        self,
+        *,
+        kind: Global___LeakKind.ValueType = ...,
+        name: builtins.str = ...,
+        accuracy: builtins.float = ...,
+        majority: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["accuracy", b"accuracy", "kind", b"kind", "majority", b"majority", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LabelLeak: typing_extensions.TypeAlias = LabelLeak
+
+@typing.final
+class LabelSuspect(google.protobuf.message.Message):
+    """A row whose label may be wrong."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    GIVEN_FIELD_NUMBER: builtins.int
+    SUGGESTED_FIELD_NUMBER: builtins.int
+    GIVEN_PROBABILITY_FIELD_NUMBER: builtins.int
+    SUGGESTED_PROBABILITY_FIELD_NUMBER: builtins.int
+    CONFIDENT_FIELD_NUMBER: builtins.int
+    NEAR_ROW_FIELD_NUMBER: builtins.int
+    row: builtins.int
+    """Output only. Number of the row, from 0."""
+    given: builtins.str
+    """Output only. The label that it has."""
+    suggested: builtins.str
+    """Output only. The label that a cheap model holds most likely, which has not learned from the row."""
+    given_probability: builtins.float
+    """Output only. What the model gives the first, 0 to 1."""
+    suggested_probability: builtins.float
+    """Output only. What the model gives the second, 0 to 1."""
+    confident: builtins.bool
+    """Output only. Whether confident learning counts it as an error; else only a near row speaks against it."""
+    near_row: builtins.int
+    """Output only. Number of a near row with another label, from 0; not set where there is none."""
+    def __init__(
+        self,
+        *,
+        row: builtins.int = ...,
+        given: builtins.str = ...,
+        suggested: builtins.str = ...,
+        given_probability: builtins.float = ...,
+        suggested_probability: builtins.float = ...,
+        confident: builtins.bool = ...,
+        near_row: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_near_row", b"_near_row", "near_row", b"near_row"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_near_row", b"_near_row", "confident", b"confident", "given", b"given", "given_probability", b"given_probability", "near_row", b"near_row", "row", b"row", "suggested", b"suggested", "suggested_probability", b"suggested_probability"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__near_row: typing_extensions.TypeAlias = typing.Literal["near_row"]
+    _WhichOneofArgType__near_row: typing_extensions.TypeAlias = typing.Literal["_near_row", b"_near_row"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__near_row) -> _WhichOneofReturnType__near_row | None: ...
+
+Global___LabelSuspect: typing_extensions.TypeAlias = LabelSuspect
+
+@typing.final
+class LabelShift(google.protobuf.message.Message):
+    """A label that means another one in the other dataset."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    MEANS_FIELD_NUMBER: builtins.int
+    SHARE_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Output only. What the other dataset calls these rows."""
+    means: builtins.str
+    """Output only. What this dataset calls such rows."""
+    share: builtins.float
+    """Output only. Share of the rows of which that is so, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        means: builtins.str = ...,
+        share: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["label", b"label", "means", b"means", "share", b"share"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LabelShift: typing_extensions.TypeAlias = LabelShift
+
+@typing.final
+class SuggestRowsRequest(google.protobuf.message.Message):
+    """Request of SuggestRows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SUGGESTION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset: `datasets/{dataset}`."""
+    @property
+    def suggestion(self) -> Global___SuggestionSettings:
+        """Optional. Which rows."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        suggestion: Global___SuggestionSettings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["suggestion", b"suggestion"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "suggestion", b"suggestion"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SuggestRowsRequest: typing_extensions.TypeAlias = SuggestRowsRequest
+
+@typing.final
+class SuggestionSettings(google.protobuf.message.Message):
+    """Which rows are suggested."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: builtins.int
+    STRATEGY_FIELD_NUMBER: builtins.int
+    LEARN_FROM_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """Optional. Most rows, 1 to 10000. Default 100."""
+    strategy: Global___SuggestionStrategy.ValueType
+    """Optional. Why. Default MIXED."""
+    learn_from: builtins.str
+    """Optional. A dataset with classes to learn from, `datasets/{dataset}`, for rows that have none."""
+    seed: builtins.int
+    """Optional. Chooses the folds. Default 0."""
+    def __init__(
+        self,
+        *,
+        count: builtins.int = ...,
+        strategy: Global___SuggestionStrategy.ValueType = ...,
+        learn_from: builtins.str = ...,
+        seed: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["count", b"count", "learn_from", b"learn_from", "seed", b"seed", "strategy", b"strategy"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SuggestionSettings: typing_extensions.TypeAlias = SuggestionSettings
+
+@typing.final
+class SuggestRowsResponse(google.protobuf.message.Message):
+    """One message of SuggestRows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    SUGGESTIONS_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> Global___DatasetWorkProgress:
+        """How far it is."""
+
+    @property
+    def suggestions(self) -> Global___RowSuggestions:
+        """The rows. The last message."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___DatasetWorkProgress | None = ...,
+        suggestions: Global___RowSuggestions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["message", b"message", "progress", b"progress", "suggestions", b"suggestions"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["message", b"message", "progress", b"progress", "suggestions", b"suggestions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["progress", "suggestions"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___SuggestRowsResponse: typing_extensions.TypeAlias = SuggestRowsResponse
+
+@typing.final
+class RowSuggestions(google.protobuf.message.Message):
+    """Rows that are worth a look."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: builtins.int
+    @property
+    def suggestions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RowSuggestion]:
+        """Output only. The rows, each once."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: collections.abc.Iterable[Global___RowSuggestion] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["suggestions", b"suggestions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RowSuggestions: typing_extensions.TypeAlias = RowSuggestions
+
+@typing.final
+class RowSuggestion(google.protobuf.message.Message):
+    """A row that is worth a look."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    LABEL_FIELD_NUMBER: builtins.int
+    PROBABILITY_FIELD_NUMBER: builtins.int
+    row: builtins.int
+    """Required. Number of the row, from 0."""
+    reason: Global___SuggestionStrategy.ValueType
+    """Optional. Why."""
+    label: builtins.str
+    """Optional. What a cheap model holds it for; empty where there was nothing to learn from."""
+    probability: builtins.float
+    """Optional. How sure it is, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        row: builtins.int = ...,
+        reason: Global___SuggestionStrategy.ValueType = ...,
+        label: builtins.str = ...,
+        probability: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["label", b"label", "probability", b"probability", "reason", b"reason", "row", b"row"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RowSuggestion: typing_extensions.TypeAlias = RowSuggestion
+
+@typing.final
+class ExportRowsRequest(google.protobuf.message.Message):
+    """Request of ExportRows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    SUGGESTIONS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset: `datasets/{dataset}`."""
+    format: Global___AnnotationFormat.ValueType
+    """Required. Format of the file."""
+    @property
+    def suggestions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RowSuggestion]:
+        """Optional. Rows of the file, with what was suggested for them. Default: all rows."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        format: Global___AnnotationFormat.ValueType = ...,
+        suggestions: collections.abc.Iterable[Global___RowSuggestion] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["format", b"format", "name", b"name", "suggestions", b"suggestions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportRowsRequest: typing_extensions.TypeAlias = ExportRowsRequest
+
+@typing.final
+class ExportRowsResponse(google.protobuf.message.Message):
+    """One message of ExportRows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """Output only. The next bytes of the file."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["chunk", b"chunk"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ExportRowsResponse: typing_extensions.TypeAlias = ExportRowsResponse
+
+@typing.final
+class ImportLabelsRequest(google.protobuf.message.Message):
+    """One message of an ImportLabels stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    CHUNK_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the file, at most 4 MiB."""
+    @property
+    def header(self) -> Global___ImportLabelsHeader:
+        """What is imported."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ImportLabelsHeader | None = ...,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["chunk", b"chunk", "header", b"header", "message", b"message"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["chunk", b"chunk", "header", b"header", "message", b"message"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["header", "chunk"]
+    _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___ImportLabelsRequest: typing_extensions.TypeAlias = ImportLabelsRequest
+
+@typing.final
+class ImportLabelsHeader(google.protobuf.message.Message):
+    """The first message of an ImportLabels stream."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DATASET_ID_FIELD_NUMBER: builtins.int
+    FORMAT_FIELD_NUMBER: builtins.int
+    ONLY_LABELLED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The dataset whose rows are labelled: `datasets/{dataset}`."""
+    dataset_id: builtins.str
+    """Required. Last part of the new dataset's resource name."""
+    format: Global___AnnotationFormat.ValueType
+    """Required. Format of the file."""
+    only_labelled: builtins.bool
+    """Optional. Whether rows that the file does not name go; else they stay as they are."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        dataset_id: builtins.str = ...,
+        format: Global___AnnotationFormat.ValueType = ...,
+        only_labelled: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset_id", b"dataset_id", "format", b"format", "name", b"name", "only_labelled", b"only_labelled"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ImportLabelsHeader: typing_extensions.TypeAlias = ImportLabelsHeader

@@ -43,6 +43,31 @@ class DatasetServiceStub:
     """Lists datasets, ordered by name."""
     DeleteDataset: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.DeleteDatasetRequest, google.protobuf.empty_pb2.Empty]
     """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
+    PrepareDataset: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.PrepareDatasetRequest, symbiont.api.training.v1.dataset_pb2.PrepareDatasetResponse]
+    """Makes a dataset of another one by transforms in order, and says how far it is; the last message has the dataset.
+
+    What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
+    asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
+    any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
+    transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+    and gives it up when the caller goes.
+    """
+    SplitDataset: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SplitDatasetRequest, symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse]
+    """Cuts a dataset into one to train on and one to test on; the last message has both. Errors are as of PrepareDataset."""
+    ValidateDataset: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.ValidateDatasetRequest, symbiont.api.training.v1.dataset_pb2.ValidateDatasetResponse]
+    """Looks for what may be wrong with a dataset and changes nothing; the last message has the report, in which no value
+    of a row stands other than labels.
+    """
+    SuggestRows: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SuggestRowsRequest, symbiont.api.training.v1.dataset_pb2.SuggestRowsResponse]
+    """Suggests rows that are worth labelling, or looking at again; the last message has them."""
+    ExportRows: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.ExportRowsRequest, symbiont.api.training.v1.dataset_pb2.ExportRowsResponse]
+    """Streams rows as a file, for people who label them."""
+    ImportLabels: grpc.StreamUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.ImportLabelsRequest, symbiont.api.training.v1.dataset_pb2.Dataset]
+    """Makes a dataset of another one with labels of a file, which ExportRows or Label Studio has written.
+
+    The first message says what it is, the following ones carry its bytes. INVALID_ARGUMENT when the file cannot be read,
+    names a row that there is not, or is of another version of the dataset.
+    """
 
 @typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -64,6 +89,31 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Lists datasets, ordered by name."""
     DeleteDataset: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.DeleteDatasetRequest, google.protobuf.empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
+    PrepareDataset: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.PrepareDatasetRequest, symbiont.api.training.v1.dataset_pb2.PrepareDatasetResponse]  # type: ignore[assignment]
+    """Makes a dataset of another one by transforms in order, and says how far it is; the last message has the dataset.
+
+    What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
+    asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
+    any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
+    transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+    and gives it up when the caller goes.
+    """
+    SplitDataset: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SplitDatasetRequest, symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse]  # type: ignore[assignment]
+    """Cuts a dataset into one to train on and one to test on; the last message has both. Errors are as of PrepareDataset."""
+    ValidateDataset: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.ValidateDatasetRequest, symbiont.api.training.v1.dataset_pb2.ValidateDatasetResponse]  # type: ignore[assignment]
+    """Looks for what may be wrong with a dataset and changes nothing; the last message has the report, in which no value
+    of a row stands other than labels.
+    """
+    SuggestRows: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SuggestRowsRequest, symbiont.api.training.v1.dataset_pb2.SuggestRowsResponse]  # type: ignore[assignment]
+    """Suggests rows that are worth labelling, or looking at again; the last message has them."""
+    ExportRows: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.ExportRowsRequest, symbiont.api.training.v1.dataset_pb2.ExportRowsResponse]  # type: ignore[assignment]
+    """Streams rows as a file, for people who label them."""
+    ImportLabels: grpc.aio.StreamUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.ImportLabelsRequest, symbiont.api.training.v1.dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Makes a dataset of another one with labels of a file, which ExportRows or Label Studio has written.
+
+    The first message says what it is, the following ones carry its bytes. INVALID_ARGUMENT when the file cannot be read,
+    names a row that there is not, or is of another version of the dataset.
+    """
 
 class DatasetServiceServicer(metaclass=abc.ABCMeta):
     """Keeps the registry of datasets."""
@@ -106,5 +156,66 @@ class DatasetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[google.protobuf.empty_pb2.Empty, collections.abc.Awaitable[google.protobuf.empty_pb2.Empty]]:
         """Deletes a dataset and its rows. FAILED_PRECONDITION while a job that has not ended works on it."""
+
+    @abc.abstractmethod
+    def PrepareDataset(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.PrepareDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.dataset_pb2.PrepareDatasetResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.dataset_pb2.PrepareDatasetResponse]]:
+        """Makes a dataset of another one by transforms in order, and says how far it is; the last message has the dataset.
+
+        What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
+        asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
+        any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
+        transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+        and gives it up when the caller goes.
+        """
+
+    @abc.abstractmethod
+    def SplitDataset(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.SplitDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse]]:
+        """Cuts a dataset into one to train on and one to test on; the last message has both. Errors are as of PrepareDataset."""
+
+    @abc.abstractmethod
+    def ValidateDataset(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.ValidateDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.dataset_pb2.ValidateDatasetResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.dataset_pb2.ValidateDatasetResponse]]:
+        """Looks for what may be wrong with a dataset and changes nothing; the last message has the report, in which no value
+        of a row stands other than labels.
+        """
+
+    @abc.abstractmethod
+    def SuggestRows(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.SuggestRowsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.dataset_pb2.SuggestRowsResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.dataset_pb2.SuggestRowsResponse]]:
+        """Suggests rows that are worth labelling, or looking at again; the last message has them."""
+
+    @abc.abstractmethod
+    def ExportRows(
+        self,
+        request: symbiont.api.training.v1.dataset_pb2.ExportRowsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.dataset_pb2.ExportRowsResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.dataset_pb2.ExportRowsResponse]]:
+        """Streams rows as a file, for people who label them."""
+
+    @abc.abstractmethod
+    def ImportLabels(
+        self,
+        request_iterator: _MaybeAsyncIterator[symbiont.api.training.v1.dataset_pb2.ImportLabelsRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.dataset_pb2.Dataset, collections.abc.Awaitable[symbiont.api.training.v1.dataset_pb2.Dataset]]:
+        """Makes a dataset of another one with labels of a file, which ExportRows or Label Studio has written.
+
+        The first message says what it is, the following ones carry its bytes. INVALID_ARGUMENT when the file cannot be read,
+        names a row that there is not, or is of another version of the dataset.
+        """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
