@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -172,13 +172,12 @@ class AsyncClient:
         path: str | Path,
         *,
         format: str | None = None,
-        text_column: str = "",
-        label_column: str = "",
         progress: requests.UploadProgress | None = None,
+        **columns: Unpack[requests.DatasetColumns],
     ) -> Dataset:
-        """Uploads a file of labelled text; without `format` its suffix says csv, tsv, jsonl or parquet.
+        """Uploads a file of rows; without `format` its suffix says csv, tsv, jsonl or parquet.
 
-        `progress` gets the bytes sent and the bytes in all, from another thread.
+        `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
 
         def upload() -> Dataset:
@@ -188,9 +187,8 @@ class AsyncClient:
                     dataset_id,
                     path,
                     format=format,
-                    text_column=text_column,
-                    label_column=label_column,
                     progress=progress,
+                    **columns,
                 )
 
         return await asyncio.to_thread(upload)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -168,15 +168,14 @@ class Client:
         path: str | Path,
         *,
         format: str | None = None,
-        text_column: str = "",
-        label_column: str = "",
         progress: requests.UploadProgress | None = None,
+        **columns: Unpack[requests.DatasetColumns],
     ) -> Dataset:
-        """Uploads a file of labelled text; without `format` its suffix says csv, tsv, jsonl or parquet.
+        """Uploads a file of rows; without `format` its suffix says csv, tsv, jsonl or parquet.
 
-        `progress` gets the bytes sent and the bytes in all, from another thread.
+        `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
-        upload = requests.upload(dataset_id, path, format, text_column, label_column, progress)
+        upload = requests.upload(dataset_id, path, format, columns, progress)
         return self._retried(lambda: self._datasets.CreateDataset(upload.messages(), metadata=metadata()))
 
     def get_dataset(self, name: str) -> Dataset:

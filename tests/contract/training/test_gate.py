@@ -231,3 +231,49 @@ def test_a_caller_who_leaves_ends_the_work_and_the_service_answers_meanwhile(sui
     stream.cancel()
     assert list(other)[-1].report.row_count == 10
     assert not list((suite.folder / "jobs" / "gate").glob("*.json"))
+
+
+def upload(suite: Suite, identifier: str, content: str, **dataset: Any) -> pb.Dataset:
+    values = pb.Dataset(format=pb.DATASET_FORMAT_JSONL, **dataset)
+    header = pb.CreateDatasetHeader(dataset_id=identifier, dataset=values)
+    messages = [pb.CreateDatasetRequest(header=header), pb.CreateDatasetRequest(chunk=content.encode())]
+    return suite.datasets.CreateDataset(iter(messages))
+
+
+def test_rows_without_labels_get_classes_from_people(suite: Suite) -> None:
+    rows = labelled(30, seed=7)
+    upload(suite, "pool", "\n".join(json.dumps({"text": row.text}) for row in rows), label_kind=pb.LABEL_KIND_NONE)
+    settings = pb.SuggestionSettings(count=6, learn_from="datasets/raw")
+    request = pb.SuggestRowsRequest(name="datasets/pool", suggestion=settings)
+    chosen = last(suite.datasets.SuggestRows(request, timeout=120)).suggestions.suggestions
+    assert sum(item.label == rows[item.row].label for item in chosen) >= 5
+    content = "\n".join(["row,label", *(f"{item.row},{item.label}" for item in chosen)]).encode()
+    header = {"name": "datasets/pool", "format": pb.ANNOTATION_FORMAT_CSV}
+    assert refused(lambda: imported(suite, "some", content, **header)) == (INVALID, "header.only_labelled")
+    made = imported(suite, "some", content, only_labelled=True, **header)
+    assert (made.row_count, made.label_kind, made.label_column) == (6, pb.LABEL_KIND_CLASS, "label")
+    assert prepare(suite, "some-clean", Transform(clean=pb.CleanTransform()), name="datasets/some").row_count == 6
+
+
+def test_other_kinds_of_labels_pass_the_gate(suite: Suite) -> None:
+    lines = [json.dumps({"text": f"<b>rate</b> number {n}", "label": n / 2}) for n in range(10)]
+    upload(suite, "rated", "\n".join(lines), label_kind=pb.LABEL_KIND_NUMBER)
+    request = pb.SplitDatasetRequest(
+        name="datasets/rated", train_dataset_id="rated-train", test_dataset_id="rated-test"
+    )
+    parts = last(suite.datasets.SplitDataset(request, timeout=120)).datasets
+    assert parts.train.label_kind == parts.test.label_kind == pb.LABEL_KIND_NUMBER
+    assert min(parts.train.min_label, parts.test.min_label) == 0
+    assert max(parts.train.max_label, parts.test.max_label) == 4.5
+    assert parts.test.max_label - parts.test.min_label < 4.5
+    marks = [
+        {"text": "<i>in</i>  Rome", "label": [{"start": 11, "end": 15, "label": "city"}]},
+        {"text": "a", "label": []},
+    ]
+    try:
+        upload(suite, "marked", "\n".join(map(json.dumps, marks)), label_kind=pb.LABEL_KIND_ENTITIES)
+    except grpc.RpcError as exc:
+        pytest.fail(f"the upload has another form: {exc.details()}")
+    made = prepare(suite, "marked-clean", Transform(clean=pb.CleanTransform()), name="datasets/marked")
+    stored = (suite.folder / "artifacts" / "datasets" / made.digest / "rows.jsonl").read_text().splitlines()
+    assert json.loads(stored[0]) == {"label": [[3, 7, "city"]], "origin": 0, "text": "in Rome"}

@@ -62,7 +62,7 @@ def _prepared(
         beside,
         lambda number, done: told(asked.transforms[number].kind, done, number),
     )
-    return stored(artifacts, parents_of(order), made, steps)
+    return stored(artifacts, parents_of(order), made, order.kind, steps)
 
 
 def _split(
@@ -76,6 +76,7 @@ def _split(
             artifacts,
             parents_of(order),
             part,
+            order.kind,
             [Recorded("split", {"part": name, "settings": settings}, len(rows), len(part), 0, parts.findings)],
         )
         for name, part in ((TRAIN, parts.train), (TEST, parts.test))

@@ -153,10 +153,16 @@ class Gate:
         }
 
         def make() -> Made:
-            rows = list(read_rows(self._artifacts, source.digest))
-            done = label(rows, kind_of(source), source.digest, format, content, only_labelled)
+            rows, kind = list(read_rows(self._artifacts, source.digest)), kind_of(source)
+            done = label(rows, kind, source.digest, format, content, only_labelled)
+            if kind is LabelKind.NONE:
+                # Rows that had no labels have classes now, all of them.
+                kind = LabelKind.CLASS
+                if without := sum(row.label is None for row in done.rows):
+                    problem = f"{without} rows would stay without a label: set it, or label all rows"
+                    raise InvalidArgument("header.only_labelled", problem)
             step = Recorded("label_import", settings, len(rows), len(done.rows), done.changed, done.findings)
-            return stored(self._artifacts, [Parent(source.digest)], done.rows, [step])
+            return stored(self._artifacts, [Parent(source.digest)], done.rows, kind, [step])
 
         return await self._keep(source, identifier, await asyncio.to_thread(make))
 
@@ -231,7 +237,9 @@ class Gate:
 
     async def _keep(self, source: Dataset, identifier: str, made: Made) -> Dataset:
         """Registers what was stored; when its name is taken, its rows do not stay behind."""
-        values = made.model_dump() | {"id": identifier, "create_time": now()}
+        values = made.model_dump(mode="python") | {"id": identifier, "create_time": now()}
+        if made.label_kind is LabelKind.CLASS and not source.label_column:
+            values["label_column"] = "label"
         dataset = replace(source, **values)
 
         def keep() -> Dataset:
@@ -291,8 +299,8 @@ class Gate:
 
 
 def kind_of(dataset: Dataset) -> LabelKind:
-    """Returns what the labels of a dataset are: classes, where it does not say."""
-    return LabelKind(getattr(dataset, "label_kind", None) or LabelKind.CLASS)
+    """Returns what the labels of a dataset are."""
+    return LabelKind(dataset.label_kind)
 
 
 def _read(said: dict[str, Any]) -> Any:

@@ -14,6 +14,12 @@ def label_counts(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(counts.items()))
 
 
+def label_range(rows: Sequence[Row]) -> tuple[float, float]:
+    """Returns the least and the greatest label where these are numbers; twice 0 where they are not."""
+    numbers = [row.label for row in rows if isinstance(row.label, float)]
+    return (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
+
+
 def _names(row: Row) -> set[str]:
     if isinstance(row.label, str):
         return {row.label}

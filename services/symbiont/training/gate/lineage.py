@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.training.data.rows import KIND, ROWS, Row, row_to_line
+from symbiont.training.data.rows import KIND, ROWS, LabelKind, Row, row_to_line
 from symbiont.training.gate.findings import Finding
 from symbiont.training.gate.settings import Transform
 
@@ -57,13 +57,18 @@ class Lineage:
     version: int = 0
 
 
-def store(artifacts: ArtifactStore, parents: Sequence[Parent], rows: Sequence[Row], steps: Sequence[Recorded]) -> str:
+def store(
+    artifacts: ArtifactStore, parents: Sequence[Parent], rows: Sequence[Row], kind: LabelKind, steps: Sequence[Recorded]
+) -> str:
     """Stores rows that were made of the first parent; returns the digest.
 
-    What the parent's manifest says of its rows, other than their number, is true of these, too.
+    What the parent's manifest says of its rows, other than their number and labels, is true of these, too.
     """
     manifest = artifacts.manifest(KIND, parents[0].digest)
-    fields = {name: value for name, value in manifest.items() if name not in ("files", "parents", "transforms", "gate")}
+    own = ("files", "label_kind", "parents", "transforms", "gate")
+    fields = {name: value for name, value in manifest.items() if name not in own}
+    if kind is not LabelKind.CLASS:
+        fields["label_kind"] = kind
     fields |= {
         "rows": len(rows),
         "parents": [asdict(parent) for parent in parents],

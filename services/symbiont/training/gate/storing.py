@@ -5,8 +5,8 @@ from typing import Any
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition
-from symbiont.training.data.rows import KIND, ROWS, Row
-from symbiont.training.gate.labels import label_counts
+from symbiont.training.data.rows import KIND, ROWS, LabelKind, Row
+from symbiont.training.gate.labels import label_counts, label_range
 from symbiont.training.gate.lineage import Parent, Recorded, store
 from symbiont.training.gate.work import Made, Order
 
@@ -16,10 +16,19 @@ def parents_of(order: Order) -> list[Parent]:
     return [Parent(order.source), *(Parent(digest, "AGAINST") for _, digest in sorted(order.others.items()))]
 
 
-def stored(artifacts: ArtifactStore, parents: Sequence[Parent], rows: Sequence[Row], steps: Sequence[Recorded]) -> Made:
+def stored(
+    artifacts: ArtifactStore, parents: Sequence[Parent], rows: Sequence[Row], kind: LabelKind, steps: Sequence[Recorded]
+) -> Made:
     """Stores rows; raises FailedPrecondition where there are none."""
     if not rows:
         raise FailedPrecondition("nothing is left of the rows", reason="NO_ROWS_LEFT")
-    digest = store(artifacts, parents, rows, steps)
+    digest = store(artifacts, parents, rows, kind, steps)
     size: Any = artifacts.manifest(KIND, digest)["files"][ROWS]["size"]
-    return Made(digest=digest, row_count=len(rows), byte_count=size, label_counts=label_counts(rows))
+    return Made(
+        digest=digest,
+        row_count=len(rows),
+        byte_count=size,
+        label_counts=label_counts(rows),
+        label_kind=kind,
+        label_range=label_range(rows),
+    )

@@ -64,6 +64,9 @@ class Made(BaseModel):
     row_count: int
     byte_count: int
     label_counts: tuple[tuple[str, int], ...]
+    label_kind: LabelKind
+    # Of numbers.
+    label_range: tuple[float, float]
 
 
 Tell = Callable[[Progress], None]

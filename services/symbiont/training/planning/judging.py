@@ -47,7 +47,7 @@ def judge(network: Network, pooling: str, rows: Sequence[Any], seconds: float) -
 
 def _time(timed: Timed, bare: Network, rows: Sequence[Any]) -> Any:
     started, busy = time.monotonic(), time.process_time()
-    made = infer(bare, rows, ROWS_AT_A_TIME)
+    made = np.stack(infer(bare, rows, ROWS_AT_A_TIME))
     timed.seconds.append(time.monotonic() - started)
     timed.busy.append(time.process_time() - busy)
     timed.rows.append(len(rows))

@@ -20,7 +20,7 @@ from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.comparing import compare
 from symbiont.training.planning.estimating import Part, by_name, total_of
 from symbiont.training.planning.limits import Limits
-from symbiont.training.planning.material import Material, Side, gather
+from symbiont.training.planning.material import Material, gather
 from symbiont.training.planning.memory import available_memory, estimate_memory, of_memory
 from symbiont.training.planning.pace import Pace
 from symbiont.training.planning.practice import LARGEST_SECONDS, Practice
@@ -34,12 +34,10 @@ from symbiont.training.worker.features import features_bytes
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.network import Network, build_network, infer
 from symbiont.training.worker.storing import make_bundle
-from symbiont.training.worker.task import Attempt
+from symbiont.training.worker.task import Attempt, Task, width
 
 # Shares of the time for training: the first go has the most to learn.
 FIRST, LATER = 0.5, 0.25
-# Judged for a bundle that is thrown away.
-FEW_ROWS = 8
 Say = Callable[[PlanStage], None]
 
 
@@ -105,10 +103,11 @@ def _try(
     say(PlanStage.LOADING)
     started = time.monotonic()
     inputs = attempt.inputs
-    network = build_network(attempt.spec, artifacts.path("bases", inputs.base_digest), inputs.pooling)
+    base_folder = artifacts.path("bases", inputs.base_digest)
+    network = build_network(attempt.spec, base_folder, inputs.pooling, material.settings, width(material.fields))
     load = Part("start", time.monotonic() - started)
     say(PlanStage.TRAINING)
-    practice = Practice(network, attempt, material.kept, limits)
+    practice = Practice(network, attempt, material.settings, material.kept, limits)
     practice.go(FIRST)
     practice.try_largest()
     practice.restore()
@@ -118,7 +117,7 @@ def _try(
     pace, judging = limits.pace(judged.timed), workload.of_judging(material.held.lengths, ROWS_AT_A_TIME)
     _judge_largest(network, judging, pace)
     practice.go(LATER)
-    stored = _store(attempt, network, practice, material.held, storing)
+    stored = _store(attempt, network, practice, material, storing)
     practice.go(LATER)
     # What the base takes to see every row once: all that the head alone needs of it.
     seen = workload.of_judging(material.kept.lengths, ROWS_AT_A_TIME).total(pace.seconds)
@@ -148,16 +147,17 @@ def _judge_largest(network: Network, judging: Workload, pace: Pace) -> None:
     infer(network, [np.ones(longest, np.int64)] * tried, ROWS_AT_A_TIME)
 
 
-def _store(attempt: Attempt, network: Network, practice: Practice, held: Side, storing: Storing) -> list[Part]:
+def _store(attempt: Attempt, network: Network, practice: Practice, material: Material, storing: Storing) -> list[Part]:
     """Stores what a worker stores while it has the network."""
     taken = storing.checkpoint(lambda store: save_checkpoint(store, "plan", 0, network, practice.optimizer))
     count = workload.checkpoints_of(practice.steps, attempt.spec.hyperparameters)
-    head, settings = head_for(attempt.spec)
-    few = list(held.rows[:FEW_ROWS])
-    truth = head.targets(settings, held.labels()[: len(few)])
-    evaluation = Judge(network, attempt, few, truth).evaluate()
-    seconds, bundle = storing.bundle(lambda: make_bundle(attempt, network, evaluation))
-    digest = attempt.inputs.quantized_digest
-    if digest:
-        seconds += storing.int8(bundle, digest, held.rows, len(held.lengths))
+    head, _ = head_for(attempt.spec)
+    task = Task(head, material.settings, material.fields, material.few, material.few)
+    evaluation = Judge(network, attempt, task, material.few.examples).evaluate()
+    base, digest = attempt.inputs.base_digest, attempt.inputs.quantized_digest
+    seconds, bundle = storing.bundle(lambda: make_bundle(attempt, task, network, evaluation, base))
+    if network.has_own_base:
+        seconds += storing.base(base, network)
+    elif digest:
+        seconds += storing.int8(bundle, digest, material.held.material, len(material.held.lengths))
     return [Part("checkpoints", count * taken), Part("store", seconds)]

@@ -36,7 +36,7 @@ def made(artifacts: ArtifactStore) -> tuple[str, str]:
         list(read_rows(artifacts, parent)), LabelKind.CLASS, ASKED.transforms, beside, lambda *_: None
     )
     parents = [Parent(parent), Parent("0" * 64, "AGAINST")]
-    return parent, store(artifacts, parents, after, steps)
+    return parent, store(artifacts, parents, after, LabelKind.CLASS, steps)
 
 
 def test_the_same_input_and_settings_give_the_same_digest(artifacts: ArtifactStore) -> None:

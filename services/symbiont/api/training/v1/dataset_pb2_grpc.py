@@ -96,7 +96,8 @@ class DatasetServiceServicer:
         """Uploads a dataset: the first message says what it is, the following ones carry its bytes.
 
         The whole upload is checked before anything is stored. INVALID_ARGUMENT names the field or the row at fault: a
-        missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, fewer than two labels. Uploading
+        missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
+        that was said, fewer than two labels. Uploading
         the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
         other content.
         """
