@@ -44,11 +44,11 @@ from symbiont.training.worker.attempt import Attempt
 
 NUMBERS = ("duration", "amount", "rate", "residence", "age", "credits", "dependants")
 SEED, DRAWS = 0, 2000
-HYPER = {"epochs": 40, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.1, "checkpoint_interval": 10**6}
+HYPER = {"epochs": 30, "batch_size": 32, "learning_rate": 2e-3, "weight_decay": 0.3, "checkpoint_interval": 10**6}
 WAYS: dict[str, dict[str, Any]] = {
-    "text": {"hidden_layers": [64]},
-    "text and fields": {"hidden_layers": [64], "business_fields": {}},
-    "text and fields, gated": {"hidden_layers": [64], "business_fields": {"fusion": "FUSION_GATED"}},
+    "text": {},
+    "text and fields": {"business_fields": {}},
+    "text and fields, gated": {"business_fields": {"fusion": "FUSION_GATED"}},
 }
 TREES = "trees on the fields"
 Rows = Sequence[dict[str, Any]]
