@@ -22,7 +22,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     (folder / "keys" / "main").write_bytes(b"k" * 40)
     (folder / "keys" / "short").write_bytes(b"k")
     # The tokenization service is not asked.
-    suite = Suite(folder, ServiceProcess, dataset_keys=folder / "keys", warm_workers=False)
+    suite = Suite(folder, ServiceProcess, dataset_keys=folder / "keys")
     suite.training.start()
     rows, _ = flipped(labelled(300), 0.05)
     suite.upload("raw", csv_of([*rows, Row("<b>write</b> to ann@example.cn", "card"), rows[3], nearly(rows[5], 0)]))
