@@ -42,9 +42,9 @@ def test_flipped_labels(name: str) -> None:
     ]
     found = [suspect.row for suspect in suspects(mixed, LabelKind.CLASS)]
     shares = [len(wrong & set(found[: factor * len(wrong)])) / len(wrong) for factor in (1, 2, 3)]
-    told = ", ".join(f"{share:.0%}" for share in shares)
-    print(f"{name}: of {len(wrong)} flipped labels in {len(rows)} rows {told}")
-    print(f"are among the first {len(wrong)}, {2 * len(wrong)} and {3 * len(wrong)} of {len(found)} suspects")
+    said = ", ".join(f"{share:.0%}" for share in shares)
+    print(f"{name}: of {len(wrong)} flipped labels in {len(rows)} rows {said} are among the first, two and three times")
+    print(f"as many of {len(found)} suspects")
     assert shares[2] > 0.5
 
 
