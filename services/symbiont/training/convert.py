@@ -287,7 +287,8 @@ def evaluation_to_proto(evaluation: types.Evaluation, *, whole: bool = True) -> 
 def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluation:
     """The inverse of evaluation_to_proto."""
     size, flat = len(message.labels), list(message.confusion_matrix)
-    matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size))
+    # Labels that each hold have none.
+    matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size)) if flat else ()
     labels = tuple(message.labels)
     return types.Evaluation(
         message.row_count,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch import nn
 
 from symbiont.training.planning.trial import Timed
+from symbiont.training.worker.examples import alone
 from symbiont.training.worker.judging import ROWS_AT_A_TIME
 from symbiont.training.worker.network import Network, infer
 
@@ -30,6 +31,7 @@ def judge(network: Network, pooling: str, rows: Sequence[Any], seconds: float) -
 
     How many is said beforehand, by the speed of a few: they are to be sorted by length before the first one.
     """
+    rows = [alone(row) for row in rows]
     bare = Network(network.base, nn.Identity(), pooling)
     warm, few = Timed(), rows[:WARM_ROWS]
     _time(warm, bare, few)

@@ -30,6 +30,7 @@ from symbiont.training.planning.workload import Workload
 from symbiont.training.types import PlanStage, Warning
 from symbiont.training.worker.attempt import peak_memory_bytes
 from symbiont.training.worker.checkpoint import save_checkpoint
+from symbiont.training.worker.examples import Example
 from symbiont.training.worker.features import features_bytes
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.network import Network, build_network, infer
@@ -115,7 +116,7 @@ def _try(
     seed = attempt.spec.hyperparameters.seed
     judged, compared = compare(network, inputs.pooling, material.kept, material.held, seed, limits.judge_seconds)
     pace, judging = limits.pace(judged.timed), workload.of_judging(material.held.lengths, ROWS_AT_A_TIME)
-    _judge_largest(network, judging, pace)
+    _judge_largest(network, judging, pace, width(material.fields))
     practice.go(LATER)
     stored = _store(attempt, network, practice, material, storing)
     practice.go(LATER)
@@ -139,12 +140,13 @@ def _evaluations(attempt: Attempt, steps: int) -> int:
     return 1 + (workload.checkpoints_of(steps, hyper) if hyper.evaluate_checkpoints else 0)
 
 
-def _judge_largest(network: Network, judging: Workload, pace: Pace) -> None:
+def _judge_largest(network: Network, judging: Workload, pace: Pace, features: int) -> None:
     """Judges the largest batch once, for its memory: those that were timed were of other rows."""
     rows, longest = judging.largest()
     seconds = float(pace.seconds(Workload(np.array([rows]), np.array([longest])))[0])
     tried = max(int(rows * min(LARGEST_SECONDS / max(seconds, 1e-9), 1.0)), 1)
-    infer(network, [np.ones(longest, np.int64)] * tried, ROWS_AT_A_TIME)
+    row = Example(np.ones(longest, np.int64), features=np.zeros(features, np.float32))
+    infer(network, [row] * tried, ROWS_AT_A_TIME)
 
 
 def _store(attempt: Attempt, network: Network, practice: Practice, material: Material, storing: Storing) -> list[Part]:

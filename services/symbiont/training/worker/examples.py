@@ -1,7 +1,7 @@
 """What a row is once it is tokenized: what a network takes, and what it was made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +73,11 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.ids) if self.second is None else max(len(self.ids), len(self.second.ids))
+
+
+def alone(row: Any) -> Any:
+    """Returns a row without what stands beside it."""
+    return replace(row, second=None) if isinstance(row, Example) and row.second is not None else row
 
 
 def sides(rows: Sequence[Any]) -> list[Any]:

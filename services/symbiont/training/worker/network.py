@@ -1,7 +1,6 @@
 """The network that is trained: frozen base, method, pooling, head."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from symbiont.training.heads import head_for
 from symbiont.training.heads.layers import HeadLayers
 from symbiont.training.methods import Method, method_for
 from symbiont.training.spec import TrainingSpec
-from symbiont.training.worker.examples import Example, sides
+from symbiont.training.worker.examples import Example, alone, sides
 
 # Far below any output, and finite: its chance is 0 and its gradient too.
 FILLED = -1e4
@@ -188,11 +187,11 @@ def infer(
     Batches are made by length, and inputs by `join`.
     """
     network.eval()
-    alone = [replace(row, second=None) if isinstance(row, Example) and row.second else row for row in sides(rows)]
-    order = sorted(range(len(alone)), key=lambda i: len(alone[i]))
-    outputs: list[Any] = [None] * len(alone)
+    each = [alone(row) for row in sides(rows)]
+    order = sorted(range(len(each)), key=lambda i: len(each[i]))
+    outputs: list[Any] = [None] * len(each)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        for i, row in zip(chosen, network(*join([alone[i] for i in chosen])).float().numpy(), strict=True):
-            outputs[i] = row if row.ndim == 1 else row[: len(alone[i])].copy()
+        for i, row in zip(chosen, network(*join([each[i] for i in chosen])).float().numpy(), strict=True):
+            outputs[i] = row if row.ndim == 1 else row[: len(each[i])].copy()
     return outputs
