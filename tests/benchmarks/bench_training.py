@@ -119,10 +119,20 @@ def hyper_of(epochs: int) -> Hyperparameters:
 
 
 def loop_of(network: Network, rows: Sequence[Any], labels: Sequence[int], epochs: int, **more: Any) -> Loop:
-    head, _ = head_for(spec_of(**LORA))
+    head, settings = head_for(spec_of(**LORA))
     nothing: Callable[[Any], None] = lambda _: None  # noqa: E731
     targets = torch.tensor(labels)
-    return Loop(network, head, rows, targets, hyper_of(epochs), nothing, nothing, lambda: Command.GO, **more)
+    return Loop(
+        network,
+        head.criterion(settings, targets),
+        rows,
+        targets,
+        hyper_of(epochs),
+        nothing,
+        nothing,
+        lambda: Command.GO,
+        **more,
+    )
 
 
 def ours(train: Rows, held: Rows, epochs: int) -> tuple[float, float]:
@@ -132,7 +142,7 @@ def ours(train: Rows, held: Rows, epochs: int) -> tuple[float, float]:
     began = time.perf_counter()
     loop.run()
     seconds = time.perf_counter() - began
-    found = infer(network, held.ids).argmax(axis=1)
+    found = np.stack(infer(network, held.ids)).argmax(axis=1)
     return epochs * len(train.ids) / seconds, float((found == np.array(held.labels)).mean())
 
 

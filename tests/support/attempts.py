@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from support.registry import tiny_spec
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training import types
+from symbiont.training.heads import head_for
 from symbiont.training.resolving import resolve
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt, run_attempt
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import StopRequested
+from symbiont.training.worker.examples import Encoded
 
 HYPER = {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "checkpoint_interval": 5}
 
@@ -31,10 +33,27 @@ class Run:
         spec, inputs = resolve(tiny_spec(**{"hyperparameters": HYPER, **changes}), self.registry)
         return Attempt("job-test", spec, inputs, "")
 
-    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
-        path = self.artifacts.path("tokenizers", digest) / "tokenizer.json"
-        tokenizer = Tokenizer.from_file(str(path))
-        return [np.array(e.ids[:max_tokens], np.int64) for e in tokenizer.encode_batch(list(texts))]
+    def tokenize(
+        self,
+        digest: str,
+        texts: Sequence[str],
+        max_tokens: int,
+        *,
+        pairs: Sequence[str] = (),
+        stride: int | None = None,
+        places: bool = False,
+    ) -> list[Encoded]:
+        """As the tokenization service does, by the library alone."""
+        tokenizer = Tokenizer.from_file(str(self.artifacts.path("tokenizers", digest) / "tokenizer.json"))
+        cut = {"strategy": "only_second"} if pairs and stride is not None else {}
+        tokenizer.enable_truncation(max_tokens, stride=stride or 0, **cut)
+        made = tokenizer.encode_batch(list(zip(texts, pairs, strict=True)) if pairs else list(texts))
+        rows = [
+            (number, row)
+            for number, encoding in enumerate(made)
+            for row in [encoding, *(encoding.overflowing if stride is not None else ())]
+        ]
+        return [_encoded(number, row, places=places) for number, row in rows]
 
     def __call__(self, attempt: Attempt, command: Callable[[], Command] = lambda: Command.GO) -> str:
         run_attempt(attempt, self.artifacts, self.tokenize, self.reports.append, command)
@@ -45,7 +64,9 @@ class Run:
     def until(self, step: int, attempt: Attempt) -> types.CheckpointSaved:
         """Runs an attempt until it is stopped after a step; returns its checkpoint."""
         # Where the base sees all rows first, it is asked once before the first step.
-        asked = iter(range(0 if attempt.spec.head_only else 1, 100))
+        head, _ = head_for(attempt.spec)
+        once = attempt.spec.head_only and not head.on_tokens and not head.compares
+        asked = iter(range(0 if once else 1, 100))
         with pytest.raises(StopRequested):
             self(attempt, lambda: Command.STOP if next(asked) == step else Command.GO)
         checkpoint = self.reports[-1]
@@ -57,6 +78,16 @@ class Run:
         return [report for report in self.reports if isinstance(report, kind)]
 
 
+def _encoded(number: int, row: Encoding, *, places: bool) -> Encoded:
+    ids, types = np.array(row.ids, np.int64), np.array(row.type_ids)
+    start = int((types > 0).argmax())
+    if not places:
+        return Encoded(ids, number, start)
+    minus = lambda values: np.array([-1 if v is None else v for v in values], np.int64)  # noqa: E731
+    starts, ends = np.array(row.offsets, np.int64).T
+    return Encoded(ids, number, start, minus(row.sequence_ids), minus(row.word_ids), starts, ends)
+
+
 # Every way to train something beside the head, and the head alone.
 METHODS: dict[str, dict[str, Any]] = {
     "head-only": {"head_only": {}},
@@ -65,5 +96,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "adalora": {"adalora": {"rank": 2, "initial_rank": 4}},
     "houlsby": {"houlsby": {"size": 8}},
     "prefix": {"prefix": {"virtual_tokens": 4}},
+    "full": {"full": {}},
     "prefix-projected": {"prefix": {"virtual_tokens": 4, "projection_size": 16}},
 }

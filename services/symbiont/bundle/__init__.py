@@ -3,7 +3,7 @@
 It needs numpy and safetensors, not torch, so that a service that only reads manifests stays small.
 """
 
-from symbiont.bundle.fields import BusinessField, CategoryField, FlagField, NumberField
+from symbiont.bundle.fields import BusinessField, CategoryField, DateField, FlagField, NumberField
 from symbiont.bundle.heads import (
     ClassificationHead,
     EmbeddingHead,
@@ -40,6 +40,7 @@ __all__ = [
     "Calibration",
     "CategoryField",
     "ClassificationHead",
+    "DateField",
     "EmbeddingHead",
     "EntityHead",
     "FileEntry",

@@ -1,5 +1,7 @@
 """Business fields beside a text, as a manifest describes them, and how they become numbers for a head."""
 
+import math
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -59,4 +61,43 @@ class CategoryField(_Field):
         return tuple(float(value == known) for known in self.values)
 
 
-BusinessField = Annotated[NumberField | FlagField | CategoryField, Field(discriminator="kind")]
+class DateField(_Field):
+    """A day, or a time in it; it reaches the head as scaled days, the place in the year, and 0, or as 0, 0, 0 and 1.
+
+    `mean` and `deviation` are of days since 1970. The place in the year is a point on a circle: December is near
+    January.
+    """
+
+    kind: Literal["date"] = "date"
+    mean: float
+    deviation: float = Field(gt=0)
+
+    @property
+    def width(self) -> int:
+        """How many values the head gets."""
+        return 4
+
+    def encode(self, value: str | None) -> tuple[float, ...]:
+        """Returns what the head gets for a date of ISO 8601, or for None where it is missing.
+
+        Raises:
+            ValueError: it is no date.
+        """
+        if value is None:
+            return (0.0, 0.0, 0.0, 1.0)
+        days, turn = days_of(value)
+        return ((days - self.mean) / self.deviation, math.sin(turn), math.cos(turn), 0.0)
+
+
+def days_of(value: str) -> tuple[float, float]:
+    """Returns the days from 1970 to a date of ISO 8601, and its place in the year as an angle.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    day = datetime.fromisoformat(value)
+    days = (day.replace(tzinfo=day.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() / 86400
+    return days, 2 * math.pi * day.timetuple().tm_yday / 365.25
+
+
+BusinessField = Annotated[NumberField | FlagField | CategoryField | DateField, Field(discriminator="kind")]

@@ -10,8 +10,11 @@ from symbiont.bundle.part import Part
 Pooling = Literal["mean", "cls"]
 
 
+Fusion = Literal["concatenated", "gated"]
+
+
 class LinearHead(Part):
-    """One linear layer, [outputs, inputs]."""
+    """A linear layer, [outputs, inputs]."""
 
     hidden_size: int = Field(ge=1)
 
@@ -22,9 +25,16 @@ class LinearHead(Part):
 
 
 class PooledHead(LinearHead):
-    """On the pooled hidden states, and on the encoded business fields behind them where the bundle has any."""
+    """On the pooled hidden states, and on the encoded business fields where the bundle has any.
+
+    `fusion` is how the two meet. Concatenated, the fields stand behind the hidden states. Gated (Arevalo et al. 2017,
+    arXiv 1702.01992), a value is `g * hidden + (1 - g) * tanh(fields)`, where `fields` is a linear layer on the fields
+    and `g` the sigmoid of one on both. Then come `hidden_layers` of these widths, each followed by ReLU.
+    """
 
     pooling: Pooling
+    fusion: Fusion = "concatenated"
+    hidden_layers: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
 
 class ClassificationHead(PooledHead):
@@ -110,3 +120,22 @@ Head = Annotated[
     Field(discriminator="kind"),
 ]
 Task = Literal["classification", "multi_label", "score", "embedding", "entities", "spans"]
+
+
+def shapes(head: Head, features: int) -> dict[str, tuple[int, ...]]:
+    """Returns the tensors of a head by name, with their shapes; `features` is the width of the business fields."""
+    if isinstance(head, EmbeddingHead) and not head.size:
+        return {}
+    width, found = head.hidden_size + features, dict[str, tuple[int, ...]]()
+    if isinstance(head, PooledHead):
+        if features and head.fusion == "gated":
+            found |= _layer("gate.", head.hidden_size, width) | _layer("fields.", head.hidden_size, features)
+            width = head.hidden_size
+        for number, size in enumerate(head.hidden_layers):
+            found |= _layer(f"layers.{number}.", size, width)
+            width = size
+    return found | _layer("", head.outputs, width)
+
+
+def _layer(prefix: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}weight": (outputs, inputs), f"{prefix}bias": (outputs,)}

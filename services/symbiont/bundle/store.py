@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from symbiont.bundle import tensors
-from symbiont.bundle.heads import EmbeddingHead
+from symbiont.bundle.heads import EmbeddingHead, PooledHead
 from symbiont.bundle.manifest import BundleManifest, NoMethod
 from symbiont.bundle.tensors import Array
 from symbiont.common.artifacts import ArtifactStore
@@ -40,7 +40,7 @@ def write_bundle(
         store: where to.
         manifest: its `files` is filled in here.
         adapter: PEFT key -> numpy array or torch tensor; empty for the method `none`.
-        head: `weight` [outputs, hidden_size + features] and `bias` [outputs]; empty for an embedding of size 0.
+        head: what `heads.shapes` says; empty for an embedding of size 0.
 
     Raises:
         IntegrityError: a tensor is not what the manifest says; nothing is stored.
@@ -50,8 +50,11 @@ def write_bundle(
     parts = {HEAD: head_arrays, ADAPTER: adapter_arrays}
     files = {name: save(arrays) for name, arrays in parts.items() if arrays}
     # Left out where there is none: releases before it know no such part, and refuse what they do not know.
-    unset = {"int8"} if manifest.int8 is None else set()
-    return store.put(KIND, files, manifest.model_dump(mode="json", exclude={"files", *unset}))
+    unset: dict[str, Any] = {"files": True} | ({} if manifest.int8 else {"int8": True})
+    if isinstance(manifest.head, PooledHead):
+        newer = {"fusion": "concatenated", "hidden_layers": ()}
+        unset["head"] = {name for name, usual in newer.items() if getattr(manifest.head, name) == usual}
+    return store.put(KIND, files, manifest.model_dump(mode="json", exclude=unset))
 
 
 def read_manifest(store: ArtifactStore, digest: str) -> BundleManifest:

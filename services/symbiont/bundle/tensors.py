@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from symbiont.bundle.heads import shapes
 from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, HoulsbyMethod, LoraMethod, PrefixMethod
 from symbiont.common.errors import IntegrityError
 
@@ -153,9 +154,7 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
 
 
 def _check_head(manifest: BundleManifest, head: Mapping[str, Array]) -> None:
-    spec, expected = manifest.head, dict[str, tuple[int, ...]]()
-    if spec.kind != "embedding" or spec.size:
-        expected = {"weight": (spec.outputs, spec.hidden_size + manifest.features), "bias": (spec.outputs,)}
+    expected = shapes(manifest.head, manifest.features)
     if set(head) != set(expected):
         raise IntegrityError(f"head tensors are {sorted(head)}, not {sorted(expected)}")
     for key, shape in expected.items():

@@ -17,6 +17,7 @@ from symbiont.cli.render import (
     confusion,
     facts,
     failure_text,
+    headline,
     progress_text,
     quality,
     state_text,
@@ -54,13 +55,13 @@ def list_all(
             state_text(j.state),
             short_name(j.spec.model),
             progress_text(j),
-            f"{100 * j.evaluation.accuracy:.1f} %" if j.evaluation.row_count else "",
+            headline(j.evaluation),
             j.attempt or "",
             when(j.create_time),
         )
         for j in client.list_training_jobs(states=state or (), model=model, oldest_first=oldest_first)
     )
-    make_console().print(table(["JOB", "STATE", "MODEL", ">STEPS", ">ACCURACY", ">ATTEMPT", "CREATED"], rows))
+    make_console().print(table(["JOB", "STATE", "MODEL", ">STEPS", "QUALITY", ">ATTEMPT", "CREATED"], rows))
 
 
 @app.command()
@@ -70,7 +71,7 @@ def show(client: Client, job: JobArgument) -> None:
     found = client.get_training_job(job)
     console = make_console()
     console.print(_facts(found))
-    if found.evaluation.row_count:
+    if found.evaluation.confusion_matrix:
         console.print()
         console.print(confusion(found.evaluation))
 
@@ -216,6 +217,7 @@ def _facts(job: TrainingJob) -> Table:
             ("base", spec.base_model),
             ("dataset", spec.dataset),
             ("judged by", spec.evaluation_dataset or f"{spec.holdout_fraction:g} of the dataset"),
+            ("head", (spec.WhichOneof("head") or "").replace("_", "-")),
             ("method", (spec.WhichOneof("method") or "").replace("_", "-")),
             ("steps", progress_text(job)),
             ("attempt", job.attempt or ""),

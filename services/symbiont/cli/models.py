@@ -7,7 +7,7 @@ import typer
 from symbiont.api.training.v1.model_pb2 import Model, ModelAlias
 from symbiont.cli import releases
 from symbiont.cli.console import make_console
-from symbiont.cli.render import share, table, when
+from symbiont.cli.render import quality, table, when
 from symbiont.cli.target import with_client
 from symbiont.client import Client
 from symbiont.client.names import full_name, short_name, version_name
@@ -38,8 +38,7 @@ def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the mo
         (
             releases.number_of(v.name),
             ", ".join(serves.get(v.name, [])),
-            share(v.evaluation.accuracy),
-            share(v.evaluation.macro_f1),
+            quality(v.evaluation),
             short_name(v.base_model),
             short_name(v.training_job),
             v.bundle_digest,
@@ -47,7 +46,7 @@ def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the mo
         )
         for v in client.list_model_versions(model)
     )
-    columns = [">VERSION", "ALIASES", ">ACCURACY", ">MACRO-F1", "BASE", "JOB", "BUNDLE", "CREATED"]
+    columns = [">VERSION", "ALIASES", "QUALITY", "BASE", "JOB", "BUNDLE", "CREATED"]
     console = make_console()
     console.print(table(columns, rows, title=found.name))
     for alias in found.aliases:

@@ -80,16 +80,49 @@ def when(time: Timestamp) -> str:
     return time.ToDatetime().isoformat(" ", "seconds") + "Z" if time.seconds else ""
 
 
+_METRIC_WORDS = {
+    "accuracy": "accuracy",
+    "calibration_error": "calibration error",
+    "exact_match": "exact match",
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "mae": "mean error",
+    "rmse": "root mean squared error",
+    "mrr": "MRR",
+    "nearest_accuracy": "nearest is alike",
+    "recall_at_1": "found first",
+    "spearman": "rank correlation",
+    "pearson": "correlation",
+    "subset_accuracy": "all labels right",
+    "word_accuracy": "words right",
+}
+
+
 def share(value: float) -> str:
     """Returns a share between 0 and 1 as the percentage with one decimal."""
     return f"{100 * value:.1f} %"
 
 
 def quality(evaluation: Evaluation) -> str:
-    """Returns accuracy and macro-F1 in one line; empty when nothing was judged."""
+    """Returns what was measured in one line, what says most first; empty when nothing was judged."""
     if not evaluation.row_count:
         return ""
-    return f"accuracy {share(evaluation.accuracy)}, macro-F1 {share(evaluation.macro_f1)}"
+    # Releases before measured nothing else.
+    values = dict(evaluation.metrics) or {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1}
+    first = evaluation.primary_metric or "accuracy"
+    names = [first, *sorted(name for name in values if name not in (first, "loss", "uncalibrated_error"))]
+    return ", ".join(f"{_METRIC_WORDS.get(name, name)} {metric(name, values[name])}" for name in names)
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Returns what says most of a model; empty when nothing was judged."""
+    return quality(evaluation).partition(",")[0]
+
+
+def metric(name: str, value: float) -> str:
+    """Returns a measure: a share as a percentage, anything else as a number."""
+    return f"{value:.4g}" if name in ("mae", "rmse", "loss", "pearson", "spearman") else share(value)
 
 
 def progress_text(job: TrainingJob) -> str:

@@ -12,7 +12,7 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, training_spec
 
 P = ParamSpec("P")
-_METHOD, _LOOP, _JUDGING = "Method", "Training loop", "Judging"
+_HEAD, _METHOD, _LOOP, _JUDGING = "Head", "Method", "Training loop", "Judging"
 
 
 class Method(StrEnum):
@@ -23,6 +23,25 @@ class Method(StrEnum):
     HOULSBY = "houlsby"
     PREFIX = "prefix"
     HEAD_ONLY = "head-only"
+    FULL = "full"
+
+
+class Fusion(StrEnum):
+    """How business fields meet the text."""
+
+    CONCATENATED = "concatenated"
+    GATED = "gated"
+
+
+class Head(StrEnum):
+    """What the model answers."""
+
+    CLASSIFICATION = "classification"
+    MULTI_LABEL = "multi-label"
+    SCORE = "score"
+    ENTITIES = "entities"
+    SPANS = "spans"
+    EMBEDDING = "embedding"
 
 
 def option(panel: str, text: str, *names: str) -> Any:
@@ -68,12 +87,54 @@ def spec_of(
     projection_size: Annotated[
         int | None, option(_METHOD, "prefix: width of the network it comes out of in training (default: none).")
     ] = None,
+    head: Annotated[
+        Head | None, option(_HEAD, "What the model answers (default: what the labels of the dataset are).")
+    ] = None,
     labels: Annotated[
-        list[str] | None, option(_METHOD, "Label, in order; repeat (default: those of the dataset).", "--label")
+        list[str] | None,
+        option(
+            _HEAD,
+            "classification, multi-label, entities: label, in order; repeat (default: those of the dataset).",
+            "--label",
+        ),
+    ] = None,
+    balanced: Annotated[
+        bool | None,
+        option(_HEAD, "classification, multi-label: every label counts alike, however few rows it has.", "--balanced"),
+    ] = None,
+    focal_gamma: Annotated[
+        float | None, option(_HEAD, "classification: how much less rows count that are right already (default: 0).")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, option(_HEAD, "classification: share of certainty spread over all labels (default: 0).")
+    ] = None,
+    minimum: Annotated[float | None, option(_HEAD, "score: least number answered; goes with --maximum.")] = None,
+    maximum: Annotated[float | None, option(_HEAD, "score: greatest number answered.")] = None,
+    max_answer_tokens: Annotated[int | None, option(_HEAD, "spans: longest answer in tokens (default: 30).")] = None,
+    embedding_size: Annotated[
+        int | None, option(_HEAD, "embedding: length of the vector (default: that of the base).")
+    ] = None,
+    temperature: Annotated[
+        float | None, option(_HEAD, "embedding: what cosines are divided by in training (default: 0.05).")
+    ] = None,
+    business_fields: Annotated[
+        list[str] | None,
+        option(
+            _HEAD, "Business field that the head gets beside the text; repeat, or say all (default: none).", "--field"
+        ),
+    ] = None,
+    fusion: Annotated[
+        Fusion | None, option(_HEAD, "How business fields meet the text (default: concatenated).")
+    ] = None,
+    hidden_layers: Annotated[
+        list[int] | None,
+        option(_HEAD, "Width of a layer before the last one; repeat for more (default: none).", "--hidden-layer"),
     ] = None,
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
-    learning_rate: Annotated[float | None, option(_LOOP, "Peak learning rate (default: 0.001).")] = None,
+    learning_rate: Annotated[
+        float | None, option(_LOOP, "Peak learning rate (default: 0.001, of full 0.00005).")
+    ] = None,
     weight_decay: Annotated[float | None, option(_LOOP, "Weight decay (default: 0.01).")] = None,
     warmup_fraction: Annotated[float | None, option(_LOOP, "Share of steps that warm up (default: 0.06).")] = None,
     max_gradient_norm: Annotated[float | None, option(_LOOP, "Largest norm of the gradient (default: 1).")] = None,
@@ -89,6 +150,20 @@ def spec_of(
             _JUDGING,
             "Judge each checkpoint on the held-out rows, so that the best is known (default: with a budget).",
             "--evaluate-checkpoints/--no-evaluate-checkpoints",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None, option(_JUDGING, "End after so many checkpoints without a better one (default: at the last step).")
+    ] = None,
+    selection_metric: Annotated[
+        str | None, option(_JUDGING, "Measure by which a checkpoint is better, as macro_f1 (default: loss).")
+    ] = None,
+    keep_best: Annotated[
+        bool | None,
+        option(
+            _JUDGING,
+            "Make the version of the best checkpoint, not the last (default: with --patience).",
+            "--keep-best/--keep-last",
         ),
     ] = None,
     ranks: Annotated[int | None, option(_LOOP, "Processes that train data-parallel (default: 1).")] = None,
@@ -112,7 +187,19 @@ def spec_of(
         size=size,
         virtual_tokens=virtual_tokens,
         projection_size=projection_size,
+        head=head.value if head else None,
         labels=labels,
+        balanced=balanced,
+        focal_gamma=focal_gamma,
+        label_smoothing=label_smoothing,
+        minimum=minimum,
+        maximum=maximum,
+        max_answer_tokens=max_answer_tokens,
+        embedding_size=embedding_size,
+        temperature=temperature,
+        business_fields="all" if business_fields == ["all"] else business_fields,
+        fusion=fusion.value if fusion else None,
+        hidden_layers=hidden_layers,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -124,6 +211,9 @@ def spec_of(
         checkpoint_interval=checkpoint_interval,
         accumulation_steps=accumulation_steps,
         evaluate_checkpoints=evaluate_checkpoints,
+        patience=patience,
+        selection_metric=selection_metric,
+        keep_best=keep_best,
         ranks=ranks,
     )
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,7 +29,17 @@ from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
-from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
+from symbiont.api.training.v1.dataset_pb2 import (
+    Dataset,
+    ListDatasetsRequest,
+    RowSuggestion,
+    SplitDatasets,
+    SplitSettings,
+    SuggestionSettings,
+    Transform,
+    ValidationReport,
+    ValidationSettings,
+)
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
 from symbiont.api.training.v1.model_pb2 import (
     ListModelsRequest,
@@ -48,7 +58,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import catalogues, predicting, requests
+from symbiont.client import catalogues, gate, predicting, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -162,13 +172,12 @@ class AsyncClient:
         path: str | Path,
         *,
         format: str | None = None,
-        text_column: str = "",
-        label_column: str = "",
         progress: requests.UploadProgress | None = None,
+        **columns: Unpack[requests.DatasetColumns],
     ) -> Dataset:
-        """Uploads a file of labelled text; without `format` its suffix says csv, tsv, jsonl or parquet.
+        """Uploads a file of rows; without `format` its suffix says csv, tsv, jsonl or parquet.
 
-        `progress` gets the bytes sent and the bytes in all, from another thread.
+        `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
 
         def upload() -> Dataset:
@@ -178,9 +187,8 @@ class AsyncClient:
                     dataset_id,
                     path,
                     format=format,
-                    text_column=text_column,
-                    label_column=label_column,
                     progress=progress,
+                    **columns,
                 )
 
         return await asyncio.to_thread(upload)
@@ -196,6 +204,74 @@ class AsyncClient:
     async def delete_dataset(self, name: str) -> None:
         """Deletes a dataset; not sent again by itself, because a second deletion is refused."""
         await self._call(self._datasets.DeleteDataset, requests.delete_dataset(name), idempotent=False)
+
+    async def prepare_dataset(
+        self,
+        name: str,
+        dataset_id: str,
+        transforms: Sequence[Transform],
+        *,
+        progress: gate.WorkProgress | None = None,
+    ) -> Dataset:
+        """Makes a dataset of another one by transforms in order; its `transforms` say what each found.
+
+        Takes as long as there are rows, and is given up when the caller goes. `progress` gets how far it is.
+        """
+        request = gate.prepare(name, dataset_id, transforms)
+        return (await self._worked(self._datasets.PrepareDataset(request, metadata=metadata()), progress)).dataset
+
+    async def split_dataset(
+        self,
+        name: str,
+        train_dataset_id: str,
+        test_dataset_id: str,
+        settings: SplitSettings | None = None,
+        *,
+        progress: gate.WorkProgress | None = None,
+    ) -> SplitDatasets:
+        """Cuts a dataset into one to train on and one to test on."""
+        request = gate.split(name, train_dataset_id, test_dataset_id, settings)
+        return (await self._worked(self._datasets.SplitDataset(request, metadata=metadata()), progress)).datasets
+
+    async def validate_dataset(
+        self, name: str, settings: ValidationSettings | None = None, *, progress: gate.WorkProgress | None = None
+    ) -> ValidationReport:
+        """Looks for what may be wrong with a dataset: repeated rows, personal data, wrong labels, leaks."""
+        request = gate.validate(name, settings)
+        return (await self._worked(self._datasets.ValidateDataset(request, metadata=metadata()), progress)).report
+
+    async def suggest_rows(
+        self, name: str, settings: SuggestionSettings | None = None, *, progress: gate.WorkProgress | None = None
+    ) -> list[RowSuggestion]:
+        """Returns rows that are worth labelling, or looking at again."""
+        request = gate.suggest(name, settings)
+        message = await self._worked(self._datasets.SuggestRows(request, metadata=metadata()), progress)
+        return list(message.suggestions.suggestions)
+
+    async def export_rows(
+        self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()
+    ) -> AsyncIterator[bytes]:
+        """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
+        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=metadata())
+        try:
+            async for message in stream:
+                yield message.chunk
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+
+    async def import_labels(
+        self, name: str, dataset_id: str, path: str | Path, *, format: str | None = None, only_labelled: bool = False
+    ) -> Dataset:
+        """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
+
+        def upload() -> Dataset:
+            # As of create_dataset.
+            with Client(self._endpoints, self._limits) as client:
+                return client.import_labels(name, dataset_id, path, format=format, only_labelled=only_labelled)
+
+        return await asyncio.to_thread(upload)
 
     async def plan_training_job(
         self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None
@@ -646,6 +722,20 @@ class AsyncClient:
     ) -> Res:
         timeout = seconds or self._limits.timeout
         return await self._retried(lambda: method(request, timeout=timeout, metadata=metadata()), idempotent)
+
+    async def _worked(self, stream: grpc.aio.UnaryStreamCall[Req, Res], progress: gate.WorkProgress | None) -> Res:
+        """Returns the last message of a work on a dataset, and tells of those before."""
+        last: Any = None
+        try:
+            async for last in stream:
+                if progress and last.WhichOneof("message") == "progress":
+                    progress(last.progress)
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+        made: Res = last
+        return made
 
     async def _retried(self, attempt: Callable[[], Awaitable[Res]], idempotent: bool = True) -> Res:
         retry = Retry(self._limits.patience)

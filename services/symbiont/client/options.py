@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from typing import Literal, Required, TypedDict, Unpack
 
-from symbiont.api.training.v1.training_job_pb2 import Hyperparameters, TrainingSpec
+from symbiont.api.training.v1.training_job_pb2 import (
+    CLASS_WEIGHTS_BALANCED,
+    CLASS_WEIGHTS_UNSPECIFIED,
+    FUSION_CONCATENATED,
+    FUSION_GATED,
+    Hyperparameters,
+    TrainingSpec,
+)
 from symbiont.client.names import full_name
 
-Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only"]
+Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
+Fusion = Literal["concatenated", "gated"]
+Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
 _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
@@ -14,6 +23,22 @@ _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "houlsby": ("houlsby", ("size", "target_modules")),
     "prefix": ("prefix", ("virtual_tokens", "projection_size")),
     "head-only": ("head_only", ()),
+    "full": ("full", ()),
+}
+_FUSIONS = {"concatenated": FUSION_CONCATENATED, "gated": FUSION_GATED}
+# Options of each head, with the field of its message that each of them sets.
+_HEADS: dict[Head, dict[str, str]] = {
+    "classification": {
+        "labels": "labels",
+        "balanced": "class_weights",
+        "focal_gamma": "focal_gamma",
+        "label_smoothing": "label_smoothing",
+    },
+    "multi-label": {"labels": "labels", "balanced": "class_weights"},
+    "score": {"minimum": "minimum", "maximum": "maximum"},
+    "entities": {"labels": "labels"},
+    "spans": {"max_answer_tokens": "max_answer_tokens"},
+    "embedding": {"embedding_size": "size", "temperature": "temperature"},
 }
 
 
@@ -41,7 +66,19 @@ class TrainingOptions(TypedDict, total=False):
     size: int | None
     virtual_tokens: int | None
     projection_size: int | None
+    head: Head | None
     labels: Sequence[str] | None
+    balanced: bool | None
+    focal_gamma: float | None
+    label_smoothing: float | None
+    minimum: float | None
+    maximum: float | None
+    max_answer_tokens: int | None
+    embedding_size: int | None
+    temperature: float | None
+    business_fields: Sequence[str] | Literal["all"] | None
+    fusion: Fusion | None
+    hidden_layers: Sequence[int] | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -53,6 +90,9 @@ class TrainingOptions(TypedDict, total=False):
     checkpoint_interval: int | None
     accumulation_steps: int | None
     evaluate_checkpoints: bool | None
+    patience: int | None
+    selection_metric: str | None
+    keep_best: bool | None
     ranks: int | None
 
 
@@ -78,11 +118,14 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
             checkpoint_interval=options.get("checkpoint_interval"),
             accumulation_steps=options.get("accumulation_steps"),
             evaluate_checkpoints=options.get("evaluate_checkpoints"),
+            patience=options.get("patience"),
+            selection_metric=options.get("selection_metric") or "",
+            keep_best=options.get("keep_best"),
         ),
         ranks=options.get("ranks"),
     )
-    if labels := options.get("labels"):
-        spec.classification.labels.extend(labels)
+    _set_head(spec, options)
+    _set_layers(spec, options)
     _set_evaluation(spec, options.get("holdout_fraction"), options.get("evaluation_dataset"))
     _set_method(spec, options)
     return spec
@@ -95,6 +138,45 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
         spec.holdout_fraction = holdout_fraction
     if dataset is not None:
         spec.evaluation_dataset = full_name("datasets", dataset)
+
+
+def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
+    everything = {name for names in _HEADS.values() for name in names}
+    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], ())}
+    head = options.get("head") or ("classification" if given else None)
+    if head is None:
+        return
+    if head not in _HEADS:
+        raise ValueError(f"there is no head {head!r}: {', '.join(_HEADS)}")
+    names = _HEADS[head]
+    if strange := sorted(given.keys() - set(names)):
+        owners = " or ".join(name for name, own in _HEADS.items() if strange[0] in own)
+        raise ValueError(f"{strange[0]} does not belong to the head {head}: say head={owners}")
+    message = getattr(spec, head.replace("-", "_"))
+    message.SetInParent()
+    for name, value in given.items():
+        if name == "labels":
+            message.labels.extend(value)
+        elif name == "balanced":
+            message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
+        else:
+            setattr(message, names[name], value)
+
+
+def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
+    fields, fusion = options.get("business_fields"), options.get("fusion")
+    if fusion is not None and not fields:
+        raise ValueError("fusion says how business_fields meet the text: name them, or say all")
+    if isinstance(fields, str) and fields != "all":
+        raise ValueError(f"business_fields is a list of names, or all: not the text {fields!r}")
+    if fields:
+        spec.business_fields.SetInParent()
+        spec.business_fields.names.extend([] if fields == "all" else fields)
+    if fusion is not None:
+        if fusion not in _FUSIONS:
+            raise ValueError(f"there is no fusion {fusion!r}: {', '.join(_FUSIONS)}")
+        spec.business_fields.fusion = _FUSIONS[fusion]
+    spec.hidden_layers.extend(options.get("hidden_layers") or ())
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:

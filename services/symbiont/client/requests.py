@@ -1,9 +1,10 @@
 """Builds the requests that both clients send, so that `sync` and `aio` differ only in how they wait."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypedDict
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -40,7 +41,9 @@ from symbiont.api.training.v1.dataset_pb2 import (
     Dataset,
     DatasetFormat,
     DeleteDatasetRequest,
+    FieldKind,
     GetDatasetRequest,
+    LabelKind,
 )
 from symbiont.api.training.v1.model_pb2 import (
     CreateReleaseRequest,
@@ -160,18 +163,47 @@ class Upload:
                     self._progress(sent, self._size)
 
 
+class DatasetColumns(TypedDict, total=False):
+    """Which columns of an upload are what; see `Dataset` in `protos/symbiont/training/v1/dataset.proto`.
+
+    `label_kind` is what the labels are: class (the default), classes, number, entities, answers, none. `fields` are
+    columns of business fields with their kinds: number, flag, category, date.
+    """
+
+    text_column: str
+    label_column: str
+    label_kind: str
+    pair_column: str
+    fields: Mapping[str, str]
+    group_column: str
+    time_column: str
+    subject_column: str
+
+
 def upload(
     dataset_id: str,
     path: str | Path,
     format: str | None,
-    text_column: str,
-    label_column: str,
+    columns: DatasetColumns,
     progress: UploadProgress | None,
 ) -> Upload:
     """Builds the upload of a dataset."""
     file = Path(path)
-    dataset = Dataset(format=dataset_format(file, format), text_column=text_column, label_column=label_column)
+    named = {name: value for name, value in columns.items() if name not in ("label_kind", "fields")}
+    dataset = Dataset(format=dataset_format(file, format), **named)  # type: ignore[arg-type]  # all of them are names
+    if kind := columns.get("label_kind"):
+        dataset.label_kind = _value(LabelKind, "LABEL_KIND_", "label kind", kind)
+    for name, kind in columns.get("fields", {}).items():
+        dataset.fields.add(name=name, kind=_value(FieldKind, "FIELD_KIND_", "kind of field", kind))
     return Upload(CreateDatasetHeader(dataset_id=dataset_id, dataset=dataset), file, progress)
+
+
+def _value(enum: Any, prefix: str, what: str, word: str) -> Any:
+    """Returns the value of an enum that a word says."""
+    known = [name.removeprefix(prefix).lower() for name in enum.keys()][1:]  # noqa: SIM118, it is no dict
+    if word.lower() not in known:
+        raise ValueError(f"there is no {what} {word!r}: {', '.join(known)}")
+    return enum.Value(f"{prefix}{word.upper()}")
 
 
 def create_training_job(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -28,7 +28,17 @@ from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
-from symbiont.api.training.v1.dataset_pb2 import Dataset, ListDatasetsRequest
+from symbiont.api.training.v1.dataset_pb2 import (
+    Dataset,
+    ListDatasetsRequest,
+    RowSuggestion,
+    SplitDatasets,
+    SplitSettings,
+    SuggestionSettings,
+    Transform,
+    ValidationReport,
+    ValidationSettings,
+)
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
 from symbiont.api.training.v1.model_pb2 import (
     ListModelsRequest,
@@ -47,7 +57,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import catalogues, predicting, requests
+from symbiont.client import catalogues, gate, predicting, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -158,15 +168,14 @@ class Client:
         path: str | Path,
         *,
         format: str | None = None,
-        text_column: str = "",
-        label_column: str = "",
         progress: requests.UploadProgress | None = None,
+        **columns: Unpack[requests.DatasetColumns],
     ) -> Dataset:
-        """Uploads a file of labelled text; without `format` its suffix says csv, tsv, jsonl or parquet.
+        """Uploads a file of rows; without `format` its suffix says csv, tsv, jsonl or parquet.
 
-        `progress` gets the bytes sent and the bytes in all, from another thread.
+        `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
-        upload = requests.upload(dataset_id, path, format, text_column, label_column, progress)
+        upload = requests.upload(dataset_id, path, format, columns, progress)
         return self._retried(lambda: self._datasets.CreateDataset(upload.messages(), metadata=metadata()))
 
     def get_dataset(self, name: str) -> Dataset:
@@ -180,6 +189,67 @@ class Client:
     def delete_dataset(self, name: str) -> None:
         """Deletes a dataset; not sent again by itself, because a second deletion is refused."""
         self._call(self._datasets.DeleteDataset, requests.delete_dataset(name), idempotent=False)
+
+    def prepare_dataset(
+        self,
+        name: str,
+        dataset_id: str,
+        transforms: Sequence[Transform],
+        *,
+        progress: gate.WorkProgress | None = None,
+    ) -> Dataset:
+        """Makes a dataset of another one by transforms in order; its `transforms` say what each found.
+
+        Takes as long as there are rows, and is given up when the caller goes. `progress` gets how far it is.
+        """
+        request = gate.prepare(name, dataset_id, transforms)
+        return (self._worked(self._datasets.PrepareDataset(request, metadata=metadata()), progress)).dataset
+
+    def split_dataset(
+        self,
+        name: str,
+        train_dataset_id: str,
+        test_dataset_id: str,
+        settings: SplitSettings | None = None,
+        *,
+        progress: gate.WorkProgress | None = None,
+    ) -> SplitDatasets:
+        """Cuts a dataset into one to train on and one to test on."""
+        request = gate.split(name, train_dataset_id, test_dataset_id, settings)
+        return (self._worked(self._datasets.SplitDataset(request, metadata=metadata()), progress)).datasets
+
+    def validate_dataset(
+        self, name: str, settings: ValidationSettings | None = None, *, progress: gate.WorkProgress | None = None
+    ) -> ValidationReport:
+        """Looks for what may be wrong with a dataset: repeated rows, personal data, wrong labels, leaks."""
+        request = gate.validate(name, settings)
+        return (self._worked(self._datasets.ValidateDataset(request, metadata=metadata()), progress)).report
+
+    def suggest_rows(
+        self, name: str, settings: SuggestionSettings | None = None, *, progress: gate.WorkProgress | None = None
+    ) -> list[RowSuggestion]:
+        """Returns rows that are worth labelling, or looking at again."""
+        request = gate.suggest(name, settings)
+        message = self._worked(self._datasets.SuggestRows(request, metadata=metadata()), progress)
+        return list(message.suggestions.suggestions)
+
+    def export_rows(self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()) -> Iterator[bytes]:
+        """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
+        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=metadata())
+        try:
+            for message in stream:
+                yield message.chunk
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+
+    def import_labels(
+        self, name: str, dataset_id: str, path: str | Path, *, format: str | None = None, only_labelled: bool = False
+    ) -> Dataset:
+        """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
+        labels = gate.Labels(name, dataset_id, path, format, only_labelled)
+        return self._retried(lambda: self._datasets.ImportLabels(labels.messages(), metadata=metadata()))
 
     def plan_training_job(self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None) -> TrainingPlan:
         """Says what a job would take, from a short trial on its rows; nothing is queued.
@@ -609,6 +679,20 @@ class Client:
     ) -> Res:
         timeout = seconds or self._limits.timeout
         return self._retried(lambda: method(request, timeout=timeout, metadata=metadata()), idempotent)
+
+    def _worked(self, stream: Iterator[Res], progress: gate.WorkProgress | None) -> Res:
+        """Returns the last message of a work on a dataset, and tells of those before."""
+        last: Any = None
+        try:
+            for last in stream:
+                if progress and last.WhichOneof("message") == "progress":
+                    progress(last.progress)
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()  # type: ignore[attr-defined]
+        made: Res = last
+        return made
 
     def _retried(self, attempt: Callable[[], Res], idempotent: bool = True) -> Res:
         retry = Retry(self._limits.patience)

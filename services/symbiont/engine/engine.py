@@ -23,7 +23,7 @@ from symbiont.common.errors import (
 )
 from symbiont.engine import adapters
 from symbiont.engine.figures import HostFigures, size_of
-from symbiont.engine.heads import Head, NoHead, apply_heads
+from symbiont.engine.heads import Head, NoHead, apply_heads, head_of
 from symbiont.engine.packing import PackingLimits, cut, spread
 from symbiont.engine.row import NO_FEATURES, Ids, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
@@ -265,7 +265,7 @@ def _head(bundle: Bundle) -> Head | NoHead:
     view: View = head.pooling if isinstance(head, PooledHead) else "tokens"
     if not bundle.head:
         return NoHead(view)
-    return Head(view, bundle.head["weight"], bundle.head["bias"], bundle.manifest.features)
+    return head_of(view, bundle.head, bundle.manifest.features)
 
 
 def _expired() -> SymbiontError:

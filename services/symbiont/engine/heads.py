@@ -1,7 +1,7 @@
 """Task heads of any size, applied to the rows of one batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,19 +10,52 @@ from symbiont.engine.runtime import Array, View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A linear layer: weight [outputs, inputs], bias [outputs]."""
+
+    weight: Array
+    bias: Array
+
+    def __call__(self, inputs: Array) -> Array:
+        """Takes [rows, inputs], returns [rows, outputs]."""
+        return np.asarray(inputs @ self.weight.T + self.bias, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """Chooses between the hidden states and what a layer makes of the business fields (arXiv 1702.01992)."""
+
+    gate: Layer
+    fields: Layer
+
+    def __call__(self, hidden: Array, features: Array) -> Array:
+        """Takes [rows, hidden] and [rows, features], returns [rows, hidden]."""
+        share = expit(self.gate(np.hstack([hidden, features])))
+        return share * hidden + (1 - share) * np.tanh(self.fields(features))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A linear layer on a view of the hidden states.
+    """Layers on a view of the hidden states.
 
     Attributes:
-        weight: [outputs, hidden + features].
-        bias: [outputs].
-        features: how many values stand behind the hidden states of a row.
+        last: gives the outputs.
+        hidden: layers before it, each followed by ReLU.
+        features: how many values a row has beside the hidden states.
+        gate: how they meet these; None where they stand behind them.
     """
 
     view: View
-    weight: Array
-    bias: Array
+    last: Layer
+    hidden: Mapping[str, Layer] = field(default_factory=dict)
     features: int = 0
+    gate: Gate | None = None
+
+    def __call__(self, inputs: Array) -> Array:
+        """Takes [rows, inputs], returns [rows, outputs]."""
+        for layer in self.hidden.values():
+            inputs = np.maximum(layer(inputs), 0)
+        return self.last(inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +87,29 @@ def apply_heads(
 
 def _apply(head: Head, encoded: Sequence[Array], features: Sequence[Floats]) -> Sequence[Array]:
     if head.view == "tokens":
-        values = _linear(head, np.concatenate(encoded))
+        values = head(np.concatenate(encoded))
         return np.split(values, np.cumsum([len(row) for row in encoded[:-1]]))
     inputs = np.stack(encoded)
-    return list(_linear(head, np.hstack([inputs, np.stack(features)]) if head.features else inputs))
+    if head.features:
+        beside = np.stack(features)
+        inputs = head.gate(inputs, beside) if head.gate else np.hstack([inputs, beside])
+    return list(head(inputs))
 
 
-def _linear(head: Head, inputs: Array) -> Array:
-    return np.asarray(inputs @ head.weight.T + head.bias, dtype=np.float32)
+def head_of(view: View, tensors: Mapping[str, Array], features: int) -> Head:
+    """Puts the tensors of a bundle's head together, which were checked against its manifest."""
+
+    def layer(prefix: str) -> Layer:
+        return Layer(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
+
+    prefixes = [
+        name.removesuffix("weight") for name in tensors if name.startswith("layers.") and name.endswith("weight")
+    ]
+    gate = Gate(layer("gate."), layer("fields.")) if "gate.weight" in tensors else None
+    return Head(view, layer(""), {prefix: layer(prefix) for prefix in sorted(prefixes)}, features, gate)
+
+
+def expit(values: Array) -> Array:
+    """Returns 1 / (1 + exp(-values)) without overflow."""
+    small = np.exp(-np.abs(values))
+    return np.asarray(np.where(values >= 0, 1 / (1 + small), small / (1 + small)), np.float32)

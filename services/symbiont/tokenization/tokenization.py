@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.languages import Share, languages, scripts
 from symbiont.common.resources import parse_digest_or_id
 from symbiont.tokenization import analysis
 from symbiont.tokenization.assembly import Assembly, uncut
@@ -44,8 +45,8 @@ class Analysis:
     max_tokens: int
     figures: analysis.Figures
     lengths: analysis.LengthReport
-    languages: Sequence[analysis.Share]
-    scripts: Sequence[analysis.Share]
+    languages: Sequence[Share]
+    scripts: Sequence[Share]
 
 
 class Tokenization:
@@ -196,8 +197,8 @@ class Tokenization:
             max_tokens=laid.max_tokens,
             figures=figures(laid.tokenizer, [*batch.texts, *batch.pairs], [*first, *second]),
             lengths=analysis.lengths(lengths, laid.max_tokens),
-            languages=analysis.languages(whole),
-            scripts=analysis.scripts(whole),
+            languages=languages(whole),
+            scripts=scripts(whole),
         )
 
 

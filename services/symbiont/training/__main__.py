@@ -25,6 +25,7 @@ from symbiont.training.convert import reports_from_records, worker_spec_to_json
 from symbiont.training.executors import WorkerName
 from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
+from symbiont.training.gate.gate import Gate
 from symbiont.training.jobs import Jobs
 from symbiont.training.listening import listen
 from symbiont.training.logs import Logs
@@ -115,6 +116,7 @@ async def run(settings: TrainingSettings) -> None:
         elsewhere=settings.executor != "local",
     )
     planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
+    gate = Gate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
     tracking = Tracking(
         store,
         make_trackers(
@@ -138,7 +140,7 @@ async def run(settings: TrainingSettings) -> None:
         ),
         Registration(
             f"{PACKAGE}.DatasetService",
-            DatasetServicer(store, artifacts, metrics, settings.max_dataset_bytes),
+            DatasetServicer(store, artifacts, metrics, gate, settings.max_dataset_bytes),
             dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
         ),
         Registration(

@@ -13,7 +13,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training import types
 from symbiont.training.data.header import Header
-from symbiont.training.spec import TrainingSpec, parse_spec
+from symbiont.training.spec import HEADS, TrainingSpec, parse_spec
 
 RELEASE_STATES = {
     types.ReleaseState.ACTIVE: model_pb2.RELEASE_STATE_ACTIVE,
@@ -97,7 +97,7 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         max_tokens=base.max_tokens,
         pooling=POOLINGS[base.pooling],
         tuning_methods=[base_model_pb2.TuningMethod.Value(f"TUNING_METHOD_{method}") for method in base.methods],
-        task_heads=[base_model_pb2.TASK_HEAD_CLASSIFICATION] if encoder else (),
+        task_heads=[base_model_pb2.TaskHead.Value(f"TASK_HEAD_{head.upper()}") for head in HEADS] if encoder else (),
         kind=KINDS[base.kind],
         quantized_digest=base.quantized_digest,
         create_time=timestamp_to_proto(base.create_time),
@@ -120,11 +120,28 @@ def quantization_to_proto(
 def header_from_proto(message: dataset_pb2.CreateDatasetHeader) -> Header:
     """What an upload says about itself, unchecked."""
     dataset = message.dataset
+    kind = dataset.label_kind or dataset_pb2.LABEL_KIND_CLASS
+    return Header(
+        id=message.dataset_id,
+        format=_word(dataset_pb2.DatasetFormat, dataset.format, "DATASET_FORMAT_"),
+        text_column=dataset.text_column,
+        label_column=dataset.label_column,
+        byte_count=message.byte_count,
+        label_kind=_word(dataset_pb2.LabelKind, kind, "LABEL_KIND_"),
+        pair_column=dataset.pair_column,
+        fields=tuple((f.name, _word(dataset_pb2.FieldKind, f.kind, "FIELD_KIND_")) for f in dataset.fields),
+        group_column=dataset.group_column,
+        time_column=dataset.time_column,
+        subject_column=dataset.subject_column,
+    )
+
+
+def _word(enum: Any, value: int, prefix: str) -> str:
+    """Returns the name of a value without its prefix, and of one that this release does not know its number."""
     try:
-        format_name = dataset_pb2.DatasetFormat.Name(dataset.format).removeprefix("DATASET_FORMAT_")
+        return str(enum.Name(value)).removeprefix(prefix)
     except ValueError:
-        format_name = str(dataset.format)
-    return Header(message.dataset_id, format_name, dataset.text_column, dataset.label_column, message.byte_count)
+        return str(value)
 
 
 def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
@@ -139,6 +156,17 @@ def dataset_to_proto(dataset: types.Dataset) -> dataset_pb2.Dataset:
         digest=dataset.digest,
         byte_count=dataset.byte_count,
         create_time=timestamp_to_proto(dataset.create_time),
+        label_kind=dataset_pb2.LabelKind.Value(f"LABEL_KIND_{dataset.label_kind}"),
+        pair_column=dataset.pair_column,
+        fields=[
+            dataset_pb2.FieldColumn(name=name, kind=dataset_pb2.FieldKind.Value(f"FIELD_KIND_{kind}"))
+            for name, kind in dataset.fields
+        ],
+        group_column=dataset.group_column,
+        time_column=dataset.time_column,
+        subject_column=dataset.subject_column,
+        min_label=dataset.label_range[0],
+        max_label=dataset.label_range[1],
     )
 
 
@@ -251,15 +279,27 @@ def evaluation_to_proto(evaluation: types.Evaluation, *, whole: bool = True) -> 
         loss=evaluation.loss,
         labels=evaluation.labels if whole else (),
         confusion_matrix=[count for row in evaluation.confusion_matrix for count in row] if whole else (),
+        metrics=dict(evaluation.metrics),
+        primary_metric=evaluation.primary_metric,
     )
 
 
 def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluation:
     """The inverse of evaluation_to_proto."""
     size, flat = len(message.labels), list(message.confusion_matrix)
-    matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size))
+    # Labels that each hold have none.
+    matrix = tuple(tuple(flat[i * size : (i + 1) * size]) for i in range(size)) if flat else ()
     labels = tuple(message.labels)
-    return types.Evaluation(message.row_count, message.accuracy, message.macro_f1, message.loss, labels, matrix)
+    return types.Evaluation(
+        message.row_count,
+        message.accuracy,
+        message.macro_f1,
+        message.loss,
+        labels,
+        matrix,
+        tuple(sorted(message.metrics.items())),
+        message.primary_metric,
+    )
 
 
 def checkpoint_to_proto(checkpoint: types.Checkpoint) -> training_job_pb2.Checkpoint:
@@ -471,7 +511,7 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
         case "stopped":
             report = types.Stopped()
         case "done":
-            report = types.Done(message.done.bundle_digest)
+            report = types.Done(message.done.bundle_digest, message.done.base_digest)
         case _:
             raise InvalidArgument("message", "set one of its fields")
     return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
@@ -508,8 +548,8 @@ def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
             body = {"failure": failure_to_proto(failure)}
         case types.Stopped():
             body = {"stopped": worker_pb2.Stopped()}
-        case types.Done(digest):
-            body = {"done": worker_pb2.Done(bundle_digest=digest)}
+        case types.Done(digest, base):
+            body = {"done": worker_pb2.Done(bundle_digest=digest, base_digest=base)}
     time = timestamp_to_proto(types.now())
     return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
 

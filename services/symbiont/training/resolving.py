@@ -4,9 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.spec import AdaLoraMethod, HoulsbyMethod, LoraMethod, TrainingSpec
+from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
+from symbiont.training.spec import (
+    FULL_LEARNING_RATE,
+    LEARNING_RATE,
+    AdaLoraMethod,
+    HoulsbyMethod,
+    LoraMethod,
+    TrainingSpec,
+)
 from symbiont.training.store import Store
-from symbiont.training.types import BaseModel, Dataset, Inputs
+from symbiont.training.types import BaseModel, Inputs
 
 SPEC = "training_job.spec"
 DEFAULT_MAX_TOKENS = 256
@@ -34,7 +42,7 @@ def resolve(
         raise InvalidArgument(f"{under}.base_model", problem, reason="NOT_AN_ENCODER")
     dataset = _find(store.dataset, f"{under}.dataset", spec.dataset)
     judged_by = spec.evaluation_dataset and _find(store.dataset, f"{under}.evaluation_dataset", spec.evaluation_dataset)
-    labels = _labels(spec, dataset, judged_by or None, under)
+    head, settings = resolve_head(spec, base.hidden_size, dataset, judged_by or None, under)
     hyper = spec.hyperparameters
     if hyper.max_tokens is not None and hyper.max_tokens > base.max_tokens:
         field = f"{under}.hyperparameters.max_tokens"
@@ -50,11 +58,28 @@ def resolve(
         problem = f"a base of {base.max_tokens} tokens has room for {room} beside the virtual ones"
         raise InvalidArgument(f"{under}.prefix.virtual_tokens", problem)
     max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, room)
-    evaluate = judged if hyper.evaluate_checkpoints is None else hyper.evaluate_checkpoints
+    rate = hyper.learning_rate or (FULL_LEARNING_RATE if spec.full else LEARNING_RATE)
+    keep_best = hyper.patience is not None if hyper.keep_best is None else hyper.keep_best
+    evaluate = judged or keep_best or hyper.patience is not None
+    if hyper.evaluate_checkpoints is not None:
+        if evaluate and not judged and not hyper.evaluate_checkpoints:
+            problem = "checkpoints that are not judged cannot be compared: leave it out, or patience and keep_best"
+            raise InvalidArgument(f"{under}.hyperparameters.evaluate_checkpoints", problem)
+        evaluate = hyper.evaluate_checkpoints
+    metric = check_metric(head, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
     resolved = spec.model_copy(
         update={
-            "hyperparameters": hyper.model_copy(update={"max_tokens": max_tokens, "evaluate_checkpoints": evaluate}),
-            "classification": spec.classification and spec.classification.model_copy(update={"labels": labels}),
+            "hyperparameters": hyper.model_copy(
+                update={
+                    "max_tokens": max_tokens,
+                    "evaluate_checkpoints": evaluate,
+                    "learning_rate": rate,
+                    "selection_metric": metric,
+                    "keep_best": keep_best,
+                }
+            ),
+            head: settings,
+            "business_fields": resolve_fields(spec, head, dataset, judged_by or None, under),
             "lora": _lora(spec, base, under),
             "adalora": _adalora(spec, base, under),
             "houlsby": _houlsby(spec, base, under),
@@ -70,26 +95,6 @@ def _find(get: Callable[[str], T], field: str, name: str) -> T:
         return get(name.partition("/")[2])
     except NotFound as exc:
         raise NotFound(f"{name} does not exist", field=field) from exc
-
-
-def _labels(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, under: str) -> tuple[str, ...]:
-    given = spec.classification.labels if spec.classification else ()
-    labels = given or dataset.labels
-    if unknown := sorted(set(dataset.labels) - set(labels)):
-        raise InvalidArgument(
-            f"{under}.classification.labels", f"{spec.dataset} has the label {unknown[0]!r}, which is not among them"
-        )
-    if judged_by and (unknown := sorted(set(judged_by.labels) - set(labels))):
-        raise InvalidArgument(
-            f"{under}.evaluation_dataset",
-            f"{spec.evaluation_dataset} has the label {unknown[0]!r}, unknown to the model",
-        )
-    if not judged_by and (rare := [label for label, count in dataset.label_counts if count < 2]):
-        raise InvalidArgument(
-            f"{under}.holdout_fraction",
-            f"the label {rare[0]!r} of {spec.dataset} has one row: it cannot be held out too",
-        )
-    return labels
 
 
 def _lora(spec: TrainingSpec, base: BaseModel, under: str) -> LoraMethod | None:

@@ -76,6 +76,10 @@ class TrainingSettings(ServiceSettings):
     )
     collect_seconds: float = Field(30, gt=0, description="time between two collections of checkpoints of no more use")
     plan_seconds: float = Field(20.0, gt=0, description="most time that the trial of a plan trains for")
+    dataset_keys: Path | None = Field(
+        None,
+        description="folder of key files, of at least 32 bytes each, that personal data in datasets is replaced with",
+    )
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
     trackers: str = Field("", description="who is told of jobs besides TensorBoard, with commas between: wandb, mlflow")
     wandb_mode: Literal["offline", "online"] = Field(

@@ -4,12 +4,14 @@ The models below have the proto's own field names and shape, so that an error's 
 the caller sent, and a spec travels to the worker as the JSON form of its proto.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from symbiont.common.errors import InvalidArgument
 
+# Of the adapters, and of all of a base.
+LEARNING_RATE, FULL_LEARNING_RATE = 1e-3, 5e-5
 _NAME = r"/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -20,6 +22,10 @@ class _Message(BaseModel):
 
 class HeadOnlyMethod(_Message):
     """Trains the head on the frozen base, without an adapter."""
+
+
+class FullMethod(_Message):
+    """Trains all of the base."""
 
 
 class LoraMethod(_Message):
@@ -64,17 +70,83 @@ class PrefixMethod(_Message):
     projection_size: int | None = Field(None, ge=1, le=4096)
 
 
-class ClassificationHead(_Message):
-    """One class out of several."""
-
+class _Labelled(_Message):
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
     @model_validator(mode="after")
     def _labels_differ(self) -> Self:
-        if self.labels and len(set(self.labels)) < len(self.labels):
+        if len(set(self.labels)) < len(self.labels):
             raise ValueError("a label is given twice")
+        return self
+
+
+ClassWeights = Literal["CLASS_WEIGHTS_UNSPECIFIED", "CLASS_WEIGHTS_BALANCED"]
+
+
+class ClassificationHead(_Labelled):
+    """One class out of several."""
+
+    class_weights: ClassWeights = "CLASS_WEIGHTS_UNSPECIFIED"
+    focal_gamma: Finite = Field(0.0, ge=0, le=10)
+    label_smoothing: Finite = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _labels_to_choose(self) -> Self:
         if len(self.labels) == 1:
             raise ValueError("one label leaves nothing to choose: give at least two, or none")
+        return self
+
+
+class MultiLabelHead(_Labelled):
+    """Labels that each hold or not."""
+
+    class_weights: ClassWeights = "CLASS_WEIGHTS_UNSPECIFIED"
+
+
+class ScoreHead(_Message):
+    """A number; between two limits, or without any."""
+
+    minimum: Finite | None = None
+    maximum: Finite | None = None
+
+    @model_validator(mode="after")
+    def _limits_are_two(self) -> Self:
+        if (self.minimum is None) != (self.maximum is None):
+            raise ValueError("minimum and maximum go together: give both, or none")
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ValueError(f"maximum {self.maximum:g} is not above minimum {self.minimum:g}")
+        return self
+
+
+class EntitiesHead(_Labelled):
+    """Named parts of a text; `labels` are the names."""
+
+
+class SpansHead(_Message):
+    """The answer to a question as a part of its context."""
+
+    max_answer_tokens: int = Field(30, ge=1, le=512)
+
+
+class EmbeddingHead(_Message):
+    """A vector for each text; a `size` of 0 stands for the pooled hidden states themselves."""
+
+    size: int | None = Field(None, ge=0, le=4096)
+    temperature: Finite = Field(0.05, gt=0, le=1)
+
+
+class BusinessFields(_Message):
+    """Business fields beside the text."""
+
+    names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    fusion: Literal["FUSION_UNSPECIFIED", "FUSION_CONCATENATED", "FUSION_GATED"] = "FUSION_UNSPECIFIED"
+    # Filled in from the dataset, in the order of the names; what a caller says is not read.
+    kinds: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("a name is given twice")
         return self
 
 
@@ -83,7 +155,7 @@ class Hyperparameters(_Message):
 
     epochs: int = Field(3, ge=1, le=1000)
     batch_size: int = Field(16, ge=1, le=4096)
-    learning_rate: Finite = Field(1e-3, gt=0, le=1)
+    learning_rate: Finite | None = Field(None, gt=0, le=1)
     weight_decay: Finite = Field(0.01, ge=0, le=1)
     warmup_fraction: Finite = Field(0.06, ge=0, le=1)
     max_gradient_norm: Finite = Field(1.0, gt=0)
@@ -92,6 +164,14 @@ class Hyperparameters(_Message):
     checkpoint_interval: int = Field(50, ge=1, le=1_000_000)
     accumulation_steps: int = Field(1, ge=1, le=1024)
     evaluate_checkpoints: bool | None = None
+    patience: int | None = Field(None, ge=1, le=1000)
+    selection_metric: str = ""
+    keep_best: bool | None = None
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """That of a resolved spec, or what is usual for adapters."""
+        return LEARNING_RATE if self.learning_rate is None else self.learning_rate
 
     @property
     def rows_per_step(self) -> int:
@@ -100,11 +180,12 @@ class Hyperparameters(_Message):
 
 
 # The fields of a spec of which one is set.
-METHODS = {"head_only", "lora", "adalora", "houlsby", "prefix"}
+METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full")
+HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding")
 
 
 class TrainingSpec(_Message):
-    """What to train, on what, and how. Exactly one method, one head and one evaluation are set."""
+    """What to train, on what, and how. Exactly one method and one evaluation are set; one head, once it is resolved."""
 
     base_model: str = Field(pattern="^bases" + _NAME)
     dataset: str = Field(pattern="^datasets" + _NAME)
@@ -116,9 +197,17 @@ class TrainingSpec(_Message):
     adalora: AdaLoraMethod | None = None
     houlsby: HoulsbyMethod | None = None
     prefix: PrefixMethod | None = None
+    full: FullMethod | None = None
     classification: ClassificationHead | None = None
+    multi_label: MultiLabelHead | None = None
+    score: ScoreHead | None = None
+    entities: EntitiesHead | None = None
+    spans: SpansHead | None = None
+    embedding: EmbeddingHead | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     ranks: int = Field(1, ge=1, le=64)
+    business_fields: BusinessFields | None = None
+    hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
 
     @model_validator(mode="before")
     @classmethod
@@ -126,11 +215,10 @@ class TrainingSpec(_Message):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
-        if not METHODS & filled.keys():
+        if not filled.keys() & set(METHODS):
             filled["lora"] = {}
         if "holdout_fraction" not in filled and "evaluation_dataset" not in filled:
             filled["holdout_fraction"] = 0.2
-        filled.setdefault("classification", {})
         return filled
 
 
@@ -143,15 +231,16 @@ def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
     try:
         return TrainingSpec.model_validate(values)
     except ValidationError as exc:
-        problems = [(".".join([field, *map(str, e["loc"])]), _explain(e)) for e in exc.errors()]
+        problems = [(".".join([field, *map(str, e["loc"])]), explain(e)) for e in exc.errors()]
         (first, text), rest = problems[0], problems[1:]
         more = "".join(f"; {path}: {message}" for path, message in rest)
         raise InvalidArgument(first, text + more) from exc
 
 
-def _explain(error: Any) -> str:
-    if error["type"] == "string_pattern_mismatch":
-        pattern = str(error["ctx"]["pattern"])
+def explain(error: Any) -> str:
+    """Says what a pydantic error is, for a caller who knows nothing of pydantic."""
+    pattern = str(error.get("ctx", {}).get("pattern", ""))
+    if "/" in pattern:
         return f"{error['input']!r} is not a resource name of the form {pattern[1 : pattern.index('/')]}/{{id}}"
     text = str(error["msg"]).removeprefix("Value error, ")
     return text if error["type"] in ("missing", "value_error") else f"{error['input']!r}: {text[0].lower()}{text[1:]}"

@@ -92,7 +92,7 @@ class BaseModel:
             return ()
         # An adapter needs a linear layer to sit on, a prefix an attention that takes keys and values from before.
         on_layers = ("LORA", "ADALORA", "HOULSBY") if self.modules else ()
-        return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()))
+        return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()), "FULL")
 
     @property
     def _family(self) -> str:
@@ -125,7 +125,7 @@ class PlanStage(StrEnum):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled rows. `label_counts` is ordered by label."""
+    """Rows. `label_counts` is ordered by label, `label_range` is of numbers, `fields` are (name, kind)."""
 
     id: str
     format: str
@@ -135,6 +135,13 @@ class Dataset:
     byte_count: int
     label_counts: tuple[tuple[str, int], ...]
     digest: str
+    label_kind: str = "CLASS"
+    label_range: tuple[float, float] = (0.0, 0.0)
+    pair_column: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    group_column: str = ""
+    time_column: str = ""
+    subject_column: str = ""
     create_time: datetime = field(default_factory=now)
 
     @property
@@ -167,7 +174,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`."""
+    """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`.
+
+    `metrics` are all that was measured, (name, value) by name; the higher `primary_metric`, the better.
+    """
 
     row_count: int
     accuracy: float
@@ -175,6 +185,8 @@ class Evaluation:
     loss: float
     labels: tuple[str, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
+    metrics: tuple[tuple[str, float], ...] = ()
+    primary_metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -437,9 +449,10 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Done:
-    """The bundle is stored."""
+    """The bundle is stored; it lives on the job's base, or on one that was made with it."""
 
     bundle_digest: str
+    base_digest: str = ""
 
 
 @dataclass(frozen=True)

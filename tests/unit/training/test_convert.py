@@ -136,3 +136,10 @@ def test_kinds_of_bases(kind: str, pooling: str, named: int, trainable: bool) ->
     message = convert.base_to_proto(base)
     assert (message.kind, bool(message.tuning_methods), bool(message.task_heads)) == (named, trainable, trainable)
     assert bool(message.pooling) == trainable
+
+
+@pytest.mark.parametrize("matrix", [((3, 1), (0, 4)), ()], ids=["classes", "labels that each hold"])
+def test_an_evaluation_comes_back(matrix: tuple[tuple[int, ...], ...]) -> None:
+    metrics = (("loss", 0.5), ("micro_f1", 0.75))
+    evaluation = types.Evaluation(8, 0.875, 0.8, 0.5, ("a", "b"), matrix, metrics, "micro_f1")
+    assert convert.evaluation_from_proto(convert.evaluation_to_proto(evaluation)) == evaluation

@@ -54,10 +54,10 @@ def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
 
 def test_what_may_be_trained_on_a_base(registry: Store) -> None:
     base = registry.base("tiny")
-    assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "PREFIX")
+    assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "PREFIX", "FULL")
     assert replace(base, architecture="XLMRobertaForMaskedLM").methods == base.methods
     assert replace(base, architecture="DistilBertModel").methods == base.methods[:-1]
-    assert replace(base, architecture="bert", modules=()).methods == ("HEAD_ONLY", "PREFIX")
+    assert replace(base, architecture="bert", modules=()).methods == ("HEAD_ONLY", "PREFIX", "FULL")
     assert replace(base, kind="causal").methods == ()
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.training.spec import TrainingSpec, parse_spec
+from symbiont.training.spec import HEADS, TrainingSpec, parse_spec
 
 VALID = {"base_model": "bases/tiny", "dataset": "datasets/rows", "model": "models/mood"}
 
@@ -14,7 +14,9 @@ def test_defaults_are_filled_in() -> None:
     spec = parse_spec(VALID, "spec")
     assert spec.lora is not None
     assert (spec.lora.rank, spec.holdout_fraction, spec.hyperparameters.epochs) == (8, 0.2, 3)
-    assert spec.classification is not None
+    # What follows from base and datasets is filled in when these are known.
+    assert all(getattr(spec, head) is None for head in HEADS)
+    assert spec.hyperparameters.learning_rate is None
     assert spec.head_only is None
 
 

@@ -16,7 +16,7 @@ EMBEDDING, SIMILARITY, ENTITIES, ANSWERS, LOGITS = "EMBEDDING", "SIMILARITY", "E
 # The two of a task on tokens, and of an embedding: which one is given hangs on what is asked with.
 OF_TEXTS, OF_PAIRS, OF_TOKENS = (ENTITIES, ANSWERS), (SIMILARITY,), (LOGITS,)
 
-_OF_FIELD = {"number": (FP64, FP32), "flag": (BOOL,), "category": (BYTES,)}
+_OF_FIELD = {"number": (FP64, FP32), "flag": (BOOL,), "category": (BYTES,), "date": (BYTES,)}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Generic
 import numpy as np
 from typing_extensions import TypeVar
 
+from symbiont.bundle import BusinessField
 from symbiont.common.errors import IntegrityError, InvalidArgument
 from symbiont.engine.row import NO_FEATURES, Floats
 from symbiont.inference.instances import FieldValue, Input, Instance, Pair, Query, QuestionContext, Text
@@ -128,9 +129,20 @@ def encode_fields(field: str, instance: Instance, bundle: BundleInfo) -> Floats:
                 encoded += spec.encode(value)  # type: ignore[arg-type]  # the kinds match
             case ("category", str()) | ("flag", bool()):
                 encoded += spec.encode(value)  # type: ignore[arg-type]  # the kinds match
+            case ("date", str()):
+                encoded += _date(place, spec, value)
             case _:
                 raise InvalidArgument(place, f"{spec.name} is a {spec.kind}; this is not one", reason="FIELDS")
     return np.array(encoded, np.float32)
+
+
+def _date(place: str, spec: BusinessField, value: FieldValue) -> Sequence[float]:
+    # An empty one is a missing one, as in a table.
+    try:
+        return spec.encode(value or None)  # type: ignore[arg-type]  # the kinds match
+    except ValueError as exc:
+        problem = f"{spec.name} is a date, as 2026-01-31 or 2026-01-31T12:00:00; this is not one"
+        raise InvalidArgument(place, problem, reason="FIELDS") from exc
 
 
 # Squared, it is still a number of fp32: nothing overflows in the head.

@@ -1,26 +1,43 @@
 """Checks an uploaded file row by row and stores it as an artifact of one canonical form.
 
-The stored form is `rows.jsonl`, one `{"label":...,"text":...}` a line in the order of the file: the same rows give the
-same digest, whatever format they came in.
+The stored form is `rows.jsonl`, one JSON object a line in the order of the file: the same rows give the same digest,
+whatever format they came in.
 """
 
 import math
 import tempfile
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
+from symbiont.training.data.cells import row_of
 from symbiont.training.data.header import Header
 from symbiont.training.data.readers import FILE, READERS
-from symbiont.training.data.rows import KIND, ROWS, Row, row_to_line
+from symbiont.training.data.rows import KIND, ROWS, LabelKind, Row, row_to_line
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
-MAX_TEXT_BYTES = 1 << 18
 MAX_LABELS = 1_000
+
+
+@dataclass
+class _Found:
+    """What was seen of the labels; `low` and `high` are of those that are numbers."""
+
+    rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    low: float = math.inf
+    high: float = -math.inf
+
+    def note(self, row: Row) -> None:
+        self.rows += 1
+        self.labels.update(_named(row))
+        if isinstance(row.label, float):
+            self.low, self.high = min(self.low, row.label), max(self.high, row.label)
 
 
 class Upload:
@@ -34,7 +51,7 @@ class Upload:
         self._path = Path(self._folder.name) / "upload"
         self._stream: IO[bytes] = self._path.open("wb")
         self._rows = Path(self._folder.name) / ROWS
-        self._labels: Counter[str] = Counter()
+        self._found = _Found()
         self.byte_count = 0
 
     def write(self, chunk: bytes) -> None:
@@ -46,33 +63,42 @@ class Upload:
     def check(self) -> None:
         """Checks every row; nothing is stored."""
         self._stream.close()
-        header, labels = self.header, self._labels
+        header, found = self.header, self._found
         if header.byte_count and header.byte_count != self.byte_count:
             problem = f"it says {header.byte_count}, {self.byte_count} came: the upload broke, or the file changed"
             raise InvalidArgument("header.byte_count", problem, reason="UPLOAD_INCOMPLETE")
         # Closed here: a reader that a bad row stops would keep the upload open until it is collected.
-        reading = closing(READERS[header.format](self._path, header.text_column, header.label_column))
+        reading = closing(READERS[header.format](self._path, header.columns))
         with self._rows.open("wb") as out, reading as rows:
-            for number, text, label in rows:
-                name = _label(number, label)
-                out.write(row_to_line(Row(_text(number, text), name)))
-                labels[name] += 1
-        _check_labels(labels)
+            for number, cells in rows:
+                row = row_of(number, cells, header)
+                out.write(row_to_line(row))
+                found.note(row)
+        _check_found(LabelKind(header.label_kind), found)
 
     def store(self, artifacts: ArtifactStore) -> Dataset:
         """Stores the rows that were checked."""
-        header, labels = self.header, self._labels
-        fields = {"kind": "dataset", "format_version": 1, "rows": labels.total()}
+        header, found = self.header, self._found
+        fields: dict[str, Any] = {"kind": "dataset", "format_version": 1, "rows": found.rows}
+        if header.label_kind != LabelKind.CLASS:
+            fields["label_kind"] = header.label_kind
         digest = artifacts.put(KIND, {ROWS: self._rows}, fields)
         return Dataset(
             id=header.id,
             format=header.format,
             text_column=header.text_column,
             label_column=header.label_column,
-            row_count=labels.total(),
+            row_count=found.rows,
             byte_count=self.byte_count,
-            label_counts=tuple(sorted(labels.items())),
+            label_counts=tuple(sorted(found.labels.items())),
             digest=digest,
+            label_kind=header.label_kind,
+            label_range=(found.low, found.high) if header.label_kind == LabelKind.NUMBER else (0.0, 0.0),
+            pair_column=header.pair_column,
+            fields=header.fields,
+            group_column=header.group_column,
+            time_column=header.time_column,
+            subject_column=header.subject_column,
         )
 
     def _check_size(self, size: int) -> None:
@@ -113,39 +139,26 @@ def remove(identifier: str, store: Store, artifacts: ArtifactStore) -> None:
         artifacts.delete(KIND, dataset.digest)
 
 
-def _text(number: int, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidArgument(FILE, f"row {number} has no text")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
-        raise InvalidArgument(FILE, f"the text of row {number} is over {MAX_TEXT_BYTES} bytes")
-    _check_unicode(number, "text", value)
-    return value
+def _named(row: Row) -> list[str]:
+    """Returns the names that a row's label has in it."""
+    if isinstance(row.label, str):
+        return [row.label]
+    # A place of an answer has no name.
+    parts = row.label if isinstance(row.label, tuple) else ()
+    return [str(name) for part in parts for name in (part[2:] if isinstance(part, tuple) else (part,))]
 
 
-def _check_unicode(number: int, what: str, value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidArgument(FILE, f"the {what} of row {number} is not Unicode: a lone surrogate") from exc
-
-
-def _label(number: int, value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        raise InvalidArgument(FILE, f"row {number} has no label")
-    if not isinstance(value, str | int | float):
-        raise InvalidArgument(FILE, f"the label of row {number} is neither text nor a number")
-    name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    if not name or len(name) > 256:
-        raise InvalidArgument(FILE, f"the label of row {number} must have 1 to 256 characters")
-    _check_unicode(number, "label", name)
-    return name
-
-
-def _check_labels(labels: Counter[str]) -> None:
-    if not labels:
+def _check_found(kind: LabelKind, found: "_Found") -> None:
+    """Checks that there is something to learn."""
+    labels, low, high = found.labels, found.low, found.high
+    if not found.rows:
         raise InvalidArgument(FILE, "the file has no rows")
-    if len(labels) == 1:
+    if kind is LabelKind.CLASS and len(labels) == 1:
         raise InvalidArgument(FILE, f"every row has the label {next(iter(labels))!r}: there is nothing to learn")
+    if kind in (LabelKind.CLASSES, LabelKind.ENTITIES) and not labels:
+        raise InvalidArgument(FILE, "no row has any label: there is nothing to learn")
+    if kind is LabelKind.NUMBER and low == high:
+        raise InvalidArgument(FILE, f"every row has the label {low:g}: there is nothing to learn")
     if len(labels) > MAX_LABELS:
         raise InvalidArgument(
             FILE, f"there are {len(labels)} labels, at most {MAX_LABELS} are taken: is this the column?"

@@ -1,13 +1,13 @@
 """Reads rows out of the file formats that callers upload.
 
-A reader yields (row number as a person counts, text, label) and raises InvalidArgument for what is wrong with the file.
-To add a format: one function and one line in `READERS`.
+A reader yields (row number as a person counts, values by column) and raises InvalidArgument for what is wrong with the
+file. To add a format: one function and one line in `READERS`.
 """
 
 import csv
 import json
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,21 +17,23 @@ from symbiont.common.errors import InvalidArgument
 
 FILE = "chunk"
 MAX_LINE_BYTES = 1 << 22
-Row = tuple[int, Any, Any]
-Reader = Callable[[Path, str, str], Generator[Row]]
+# The columns that are read, as (field of the header that names it, its name).
+Columns = Sequence[tuple[str, str]]
+Cells = tuple[int, Mapping[str, Any]]
+Reader = Callable[[Path, Columns], Generator[Cells]]
 
 
-def read_csv(path: Path, text_column: str, label_column: str) -> Generator[Row]:
+def read_csv(path: Path, columns: Columns) -> Generator[Cells]:
     """Reads comma-separated values with a header line (RFC 4180)."""
-    return _read_delimited(path, text_column, label_column, ",")
+    return _read_delimited(path, columns, ",")
 
 
-def read_tsv(path: Path, text_column: str, label_column: str) -> Generator[Row]:
+def read_tsv(path: Path, columns: Columns) -> Generator[Cells]:
     """Reads tab-separated values with a header line."""
-    return _read_delimited(path, text_column, label_column, "\t")
+    return _read_delimited(path, columns, "\t")
 
 
-def read_jsonl(path: Path, text_column: str, label_column: str) -> Generator[Row]:
+def read_jsonl(path: Path, columns: Columns) -> Generator[Cells]:
     """Reads one JSON object a line."""
     with closing(_lines(path)) as lines:
         for number, line in enumerate(lines, start=1):
@@ -45,11 +47,11 @@ def read_jsonl(path: Path, text_column: str, label_column: str) -> Generator[Row
                 raise InvalidArgument(FILE, f"line {number} has too deep a structure, or too long a number") from exc
             if not isinstance(row, dict):
                 raise InvalidArgument(FILE, f"line {number} is not a JSON object")
-            _require_columns(list(row), text_column, label_column, f"line {number}")
-            yield number, row[text_column], row[label_column]
+            _require_columns(list(row), columns, f"line {number}")
+            yield number, row
 
 
-def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[Row]:
+def read_parquet(path: Path, columns: Columns) -> Generator[Cells]:
     """Reads Apache Parquet, a batch of rows at a time."""
     # A quarter of a second that only those spend who send Parquet.
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -57,14 +59,12 @@ def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[R
 
     try:
         with pq.ParquetFile(path) as file:
-            _require_columns(file.schema_arrow.names, text_column, label_column, "the file")
+            _require_columns(file.schema_arrow.names, columns, "the file")
             number = 0
-            for batch in file.iter_batches(batch_size=4096, columns=[text_column, label_column]):
-                for text, label in zip(
-                    batch.column(text_column).to_pylist(), batch.column(label_column).to_pylist(), strict=True
-                ):
+            for batch in file.iter_batches(batch_size=4096, columns=[name for _, name in columns]):
+                for row in batch.to_pylist():
                     number += 1
-                    yield number, text, label
+                    yield number, row
     except (pa.ArrowException, OSError) as exc:
         raise InvalidArgument(FILE, f"the file is not readable Parquet, it may be cut short: {exc}") from exc
 
@@ -72,7 +72,7 @@ def read_parquet(path: Path, text_column: str, label_column: str) -> Generator[R
 READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_jsonl, "PARQUET": read_parquet}
 
 
-def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: str) -> Generator[Row]:
+def _read_delimited(path: Path, columns: Columns, delimiter: str) -> Generator[Cells]:
     # csv's own limit for a field is 128 KiB, less than a text may have.
     csv.field_size_limit(MAX_LINE_BYTES)
     # Closed here: what a bad row raises keeps it, and its file, until it is collected.
@@ -81,14 +81,13 @@ def _read_delimited(path: Path, text_column: str, label_column: str, delimiter: 
         try:
             header = next(reader, [])
             if header:
-                _require_columns(header, text_column, label_column, "the header line")
-                text, label = header.index(text_column), header.index(label_column)
+                _require_columns(header, columns, "the header line")
             for number, row in enumerate(reader, start=1):
                 if not row:
                     continue
                 if len(row) != len(header):
                     raise InvalidArgument(FILE, f"row {number} has {len(row)} fields, the header has {len(header)}")
-                yield number, row[text], row[label]
+                yield number, dict(zip(header, row, strict=True))
         except csv.Error as exc:
             raise InvalidArgument(FILE, f"line {reader.line_num} cannot be read: {exc}") from exc
 
@@ -107,8 +106,8 @@ def _lines(path: Path) -> Generator[str]:
                 ) from exc
 
 
-def _require_columns(present: list[str], text_column: str, label_column: str, where: str) -> None:
-    for field, column in (("text_column", text_column), ("label_column", label_column)):
+def _require_columns(present: list[str], columns: Columns, where: str) -> None:
+    for field, column in columns:
         if column not in present:
             # Only what looks like a name is repeated: without a header line a customer's text stands here.
             names = [repr(c) for c in present if re.fullmatch(r"\w{1,40}", c)][:20]

@@ -30,7 +30,7 @@ class LabelKind(StrEnum):
     NUMBER = "NUMBER"
     # Named parts of the text, in its order, that do not overlap: a tuple of Mark.
     ENTITIES = "ENTITIES"
-    # Where the answers to the text, a question, are in the pair, its context; empty where it has none: a tuple of Place.
+    # Where the pair, a context, answers the text, a question; empty where it does not: a tuple of Place.
     ANSWERS = "ANSWERS"
     # There is none: None.
     NONE = "NONE"

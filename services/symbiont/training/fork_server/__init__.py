@@ -17,7 +17,11 @@ from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 
 # What a forked process may run: the `main` of these modules.
-PROGRAMS = {"worker": "symbiont.training.worker.__main__", "planning": "symbiont.training.planning.__main__"}
+PROGRAMS = {
+    "worker": "symbiont.training.worker.__main__",
+    "planning": "symbiont.training.planning.__main__",
+    "gate": "symbiont.training.gate.__main__",
+}
 # What torch, numpy and tokenizers are to find when they are loaded: a process with threads cannot be forked.
 SINGLE = {
     "OMP_NUM_THREADS": "1",

@@ -3,38 +3,84 @@
 A head is one file with one `register` call. The key is the field of `TrainingSpec` that chooses it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from symbiont.training.types import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from symbiont.bundle import ClassificationHead as HeadEntry
+    from symbiont.bundle.heads import Head as HeadEntry
+    from symbiont.training.data.rows import Row
+    from symbiont.training.worker.examples import Encoded, Example
+
+# Gives the encoded texts of rows; what it takes beside them is what `Tokenize` takes.
+Encode = Callable[..., "list[Encoded]"]
+Criterion = Callable[["Tensor", "Tensor"], "Tensor"]
+Outputs = "Sequence[np.ndarray[Any, Any]]"
 
 
-class Head(Protocol):
-    """How a task is learnt, judged and stored."""
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Rows as a network takes them.
 
-    def build(self, settings: Any, hidden_size: int) -> "nn.Module":
-        """Returns the module from pooled hidden states [rows, hidden_size] to logits."""
+    Attributes:
+        examples: what it takes, one for each row, or several where a long text is read in windows.
+        targets: what it is to learn, with an entry for each example.
+        rows: what they were made of.
+        encoded: the texts or windows behind the examples, where an evaluation needs them.
+    """
 
-    def targets(self, settings: Any, labels: Sequence[str]) -> "Tensor":
-        """Returns the training targets of labels."""
+    examples: "Sequence[Example]"
+    targets: "Tensor"
+    rows: "Sequence[Row]"
+    encoded: "Sequence[Encoded]" = ()
 
-    def loss(self, logits: "Tensor", targets: "Tensor") -> "Tensor":
-        """Returns the mean loss of a batch."""
 
-    def evaluate(self, settings: Any, logits: "np.ndarray[Any, Any]", targets: "Tensor") -> Evaluation:
-        """Returns quality on rows that were not trained on."""
+class Head:
+    """How a task is learnt, judged and stored. `settings` are its field of the spec, filled in by `fit`."""
 
-    def tensors(self, module: "nn.Module") -> Mapping[str, "Tensor"]:
-        """Returns the tensors of `head.safetensors`."""
+    # Whether it is on each token's hidden state, not on the pooled ones.
+    on_tokens = False
+    # Whether a row is two texts to it, each with an output of its own.
+    compares = False
+    # Whether its answers are named by labels of the dataset.
+    has_labels = False
 
-    def entry(self, settings: Any, hidden_size: int, pooling: str) -> "HeadEntry":
+    def fit(self, settings: Any, rows: "Sequence[Row]") -> Any:
+        """Returns the settings with what follows from the rows to learn from."""
+        return settings
+
+    def material(self, settings: Any, rows: "Sequence[Row]", encode: Encode, max_tokens: int) -> Material:
+        """Returns rows as the network takes them; `encode` gives the tokens of their texts."""
+        raise NotImplementedError
+
+    def outputs(self, settings: Any) -> int:
+        """Returns how many outputs it has, for a row or for each of its tokens; 0 where it has no layer."""
+        return 1
+
+    def criterion(self, settings: Any, targets: "Tensor") -> Criterion:
+        """Returns the mean loss of a batch as a function of outputs and targets; `targets` here are all of them."""
+        raise NotImplementedError
+
+    def evaluate(self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material) -> Evaluation:
+        """Returns quality on rows that were not trained on; `outputs` are those of each example."""
+        raise NotImplementedError
+
+    def entry(self, settings: Any, hidden_size: int, pooling: Any) -> "HeadEntry":
         """Returns what the bundle's manifest says of the head."""
+        raise NotImplementedError
+
+    def labels(self, settings: Any) -> tuple[str, ...]:
+        """Returns the labels of the manifest."""
+        return tuple(settings.labels) if self.has_labels else ()
+
+    def asks(self, *, paired: bool) -> Literal["text", "pair"]:
+        """Returns what a bundle that learnt from pairs, or from single texts, is asked with."""
+        return "pair" if paired else "text"
 
 
 _HEADS: dict[str, Head] = {}
@@ -47,11 +93,24 @@ def register(key: str, head: Head) -> None:
     _HEADS[key] = head
 
 
+def all_heads() -> Mapping[str, Head]:
+    """Returns every head by the field of a spec that chooses it."""
+    # Importing registers them; of heads for one kind of label the first is what is usual.
+    from symbiont.training.heads import (  # noqa: F401
+        classification,
+        embedding,
+        entities,
+        multi_label,
+        score,
+        spans,
+    )
+
+    return _HEADS
+
+
 def head_for(spec: Any) -> tuple[Head, Any]:
     """Returns the head that a TrainingSpec chooses, and its settings there."""
-    from symbiont.training.heads import classification  # noqa: F401, importing registers it
-
-    chosen = [(head, getattr(spec, key)) for key, head in _HEADS.items() if getattr(spec, key) is not None]
+    chosen = [(head, getattr(spec, key)) for key, head in all_heads().items() if getattr(spec, key) is not None]
     if len(chosen) != 1:
         raise ValueError(f"a spec must choose one task head, this one chooses {len(chosen)}")
     return chosen[0]

@@ -1,58 +1,80 @@
 """One class out of several: a linear layer on the pooled hidden states."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, f1_score  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
 
 from symbiont.bundle import ClassificationHead as HeadEntry
-from symbiont.training.heads import register
+from symbiont.training.data.rows import Row
+from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads.pooled import balanced, single_examples
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
 
-DROPOUT = 0.1
 
-
-class Classification:
+class Classification(Head):
     """Cross entropy over classes that exclude each other."""
 
-    def build(self, settings: ClassificationHead, hidden_size: int) -> nn.Module:
-        """Returns dropout and a linear layer [hidden_size, labels]."""
-        return nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(hidden_size, len(settings.labels)))
+    has_labels = True
 
-    def targets(self, settings: ClassificationHead, labels: Sequence[str]) -> Tensor:
-        """Returns the index of each label."""
+    @override
+    def material(self, settings: ClassificationHead, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         index = {label: i for i, label in enumerate(settings.labels)}
-        return torch.tensor([index[label] for label in labels])
+        targets = torch.tensor([index[str(row.label)] for row in rows])
+        return Material(single_examples(rows, encode), targets, rows)
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Returns the mean cross entropy."""
-        return nn.functional.cross_entropy(logits, targets)
+    @override
+    def outputs(self, settings: ClassificationHead) -> int:
+        return len(settings.labels)
 
-    def evaluate(self, settings: ClassificationHead, logits: "np.ndarray[Any, Any]", targets: Tensor) -> Evaluation:
-        """Returns accuracy, macro-F1 over all labels, loss and the confusion matrix."""
-        truth, best = targets.numpy(), logits.argmax(axis=1)
-        classes = range(len(settings.labels))
-        matrix = confusion_matrix(truth, best, labels=list(classes))
+    @override
+    def criterion(self, settings: ClassificationHead, targets: Tensor) -> Criterion:
+        gamma, smoothing = settings.focal_gamma, settings.label_smoothing
+        weights = None
+        if settings.class_weights == "CLASS_WEIGHTS_BALANCED":
+            weights = balanced(torch.bincount(targets, minlength=len(settings.labels)))
+
+        def loss(logits: Tensor, truth: Tensor) -> Tensor:
+            # Divided by the rows, not by their weights: parts of a step then add up to the step.
+            each = functional.cross_entropy(logits, truth, weights, reduction="none", label_smoothing=smoothing)
+            if gamma:
+                right = logits.log_softmax(1).gather(1, truth[:, None])[:, 0].exp()
+                each = each * (1 - right) ** gamma
+            return each.mean()
+
+        return loss
+
+    @override
+    def evaluate(
+        self, settings: ClassificationHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+    ) -> Evaluation:
+        logits, truth = np.stack(outputs), judged.targets.numpy()
+        best = logits.argmax(axis=1)
+        classes = list(range(len(settings.labels)))
+        matrix = confusion_matrix(truth, best, labels=classes)
+        accuracy = float((truth == best).mean())
+        macro_f1 = float(f1_score(truth, best, labels=classes, average="macro", zero_division=0.0))
+        # Of the model, whatever it was trained by.
+        loss = float(functional.cross_entropy(torch.from_numpy(logits), judged.targets))
         return Evaluation(
             row_count=len(truth),
-            accuracy=float((truth == best).mean()),
-            macro_f1=float(f1_score(truth, best, labels=list(classes), average="macro", zero_division=0.0)),
-            loss=float(self.loss(torch.from_numpy(logits), targets)),
+            accuracy=accuracy,
+            macro_f1=macro_f1,
+            loss=loss,
             labels=settings.labels,
             confusion_matrix=tuple(tuple(int(count) for count in row) for row in matrix),
+            metrics=(("accuracy", accuracy), ("loss", loss), ("macro_f1", macro_f1)),
+            primary_metric="accuracy",
         )
 
-    def tensors(self, module: nn.Module) -> Mapping[str, Tensor]:
-        """Returns weight [labels, hidden_size] and bias [labels]."""
-        linear = module[1]  # type: ignore[index]
-        return {"weight": linear.weight, "bias": linear.bias}
-
+    @override
     def entry(self, settings: ClassificationHead, hidden_size: int, pooling: Any) -> HeadEntry:
-        """Returns the manifest's `classification`."""
         return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=len(settings.labels))
 
 

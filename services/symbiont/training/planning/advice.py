@@ -70,7 +70,8 @@ def advise(
     if compared and compared.saturated:
         little = f"What is missing is too little for an adapter; the head alone trains in about {head_seconds:.0f} s."
         return MethodAdvice(HeadOnlyMethod(), (*reasons, little))
-    per_label = row_count / label_count
+    # Of heads without labels, the rows are those of one thing.
+    per_label = row_count / max(label_count, 1)
     if per_label < FEW_PER_LABEL:
         few = f"{row_count} rows for {label_count} labels are {per_label:.1f} a label"
         return MethodAdvice(HeadOnlyMethod(), (*reasons, f"{few}: an adapter would learn them by heart."))

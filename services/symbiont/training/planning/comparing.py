@@ -39,7 +39,9 @@ def compare(
     learnt = [labels[row.place] for row in used if not row.held]
     labels = held.labels()
     truth = [labels[row.place] for row in used if row.held]
-    if len(truth) < LEAST_JUDGED or len(set(learnt)) < 2:
+    # What is not one class of a text, such a head says nothing of.
+    one_class = all(isinstance(row.label, str) for row in kept.texts.rows) and not kept.windowed
+    if not one_class or len(truth) < LEAST_JUDGED or len(set(learnt)) < 2:
         return judged, None
     accuracy = head_accuracy(judged.features[~from_held], learnt, judged.features[from_held], truth)
     return judged, Comparison(accuracy, usual_share(truth), len(learnt), len(truth))

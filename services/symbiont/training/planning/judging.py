@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch import nn
 
 from symbiont.training.planning.trial import Timed
+from symbiont.training.worker.examples import alone
 from symbiont.training.worker.judging import ROWS_AT_A_TIME
 from symbiont.training.worker.network import Network, infer
 
@@ -30,6 +31,7 @@ def judge(network: Network, pooling: str, rows: Sequence[Any], seconds: float) -
 
     How many is said beforehand, by the speed of a few: they are to be sorted by length before the first one.
     """
+    rows = [alone(row) for row in rows]
     bare = Network(network.base, nn.Identity(), pooling)
     warm, few = Timed(), rows[:WARM_ROWS]
     _time(warm, bare, few)
@@ -47,7 +49,7 @@ def judge(network: Network, pooling: str, rows: Sequence[Any], seconds: float) -
 
 def _time(timed: Timed, bare: Network, rows: Sequence[Any]) -> Any:
     started, busy = time.monotonic(), time.process_time()
-    made = infer(bare, rows, ROWS_AT_A_TIME)
+    made = np.stack(infer(bare, rows, ROWS_AT_A_TIME))
     timed.seconds.append(time.monotonic() - started)
     timed.busy.append(time.process_time() - busy)
     timed.rows.append(len(rows))

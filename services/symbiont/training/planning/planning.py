@@ -19,8 +19,8 @@ from symbiont.training.checking import plan_key
 from symbiont.training.fork_server import ForkServer
 from symbiont.training.notifier import Notifier, first_of
 from symbiont.training.planning import remarks
-from symbiont.training.planning.process import start
 from symbiont.training.planning.types import TrainingPlan
+from symbiont.training.process import start
 from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
@@ -157,7 +157,7 @@ class Planning:
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",
         }
-        process = await start(self._fork_server, arguments, environment, log)
+        process = await start(self._fork_server, "planning", arguments, environment, log)
         try:
             planned = False
             async for said in process.said():

@@ -15,6 +15,7 @@ from symbiont.training.planning.material import Side
 from symbiont.training.planning.trial import Trial
 from symbiont.training.spec import Hyperparameters
 from symbiont.training.worker.attempt import peak_memory_bytes
+from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Join, Network, OnFeatures, pad, stack
 from symbiont.training.worker.task import Attempt
 
@@ -30,19 +31,21 @@ CALIBRATION_ROWS, CALIBRATION_STEPS = 4, 3
 class Practice:
     """Trains a network on rows of the sample, in several goes."""
 
-    def __init__(self, network: Network, attempt: Attempt, kept: Side, limits: Limits) -> None:
+    def __init__(self, network: Network, attempt: Attempt, settings: Any, kept: Side, limits: Limits) -> None:
         # Where the base is left as it is, a step computes the head alone, whatever the base gave.
         base: Any = network.base
-        width = base.config.hidden_size if network.leaves_base else 0
+        beside = len(kept.rows[0].features) if isinstance(kept.rows[0], Example) else 0
+        width = base.config.hidden_size + beside if network.leaves_base else 0
         self._network: Network = OnFeatures(network) if width else network
         self._join: Join = stack if width else pad
         self._limits = limits
         self._hyper = attempt.spec.hyperparameters
         self._ranks = attempt.spec.ranks
-        self._head, settings = head_for(attempt.spec)
         self._lengths = [len(row) for row in kept.rows]
         self._rows = [np.zeros(width, np.float32)] * len(kept.rows) if width else list(kept.rows)
-        self._targets = self._head.targets(settings, kept.labels())
+        self._targets = kept.material.targets
+        head, _ = head_for(attempt.spec)
+        self._criterion = head.criterion(settings, self._targets)
         micro_batches = attempt.micro_batches or self._hyper.accumulation_steps
         self.work = workload.of_training(kept.lengths, self._hyper, micro_batches, self._ranks)
         self.steps = workload.steps_of(len(kept.lengths), self._hyper)
@@ -95,7 +98,7 @@ class Practice:
 
     def _trial_of(self, chosen: Sequence[int], hyper: Hyperparameters) -> Trial:
         rows, lengths = [self._rows[row] for row in chosen], [self._lengths[row] for row in chosen]
-        return Trial(self._network, self._head, rows, self._targets[list(chosen)], hyper, self._join, lengths)
+        return Trial(self._network, self._criterion, rows, self._targets[list(chosen)], hyper, self._join, lengths)
 
     def _affordable(self, rows: int) -> int:
         """Returns how many rows a step of the trial can have: all of a part's, unless that took too long."""

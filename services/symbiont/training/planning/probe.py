@@ -20,7 +20,7 @@ from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.comparing import compare
 from symbiont.training.planning.estimating import Part, by_name, total_of
 from symbiont.training.planning.limits import Limits
-from symbiont.training.planning.material import Material, Side, gather
+from symbiont.training.planning.material import Material, gather
 from symbiont.training.planning.memory import available_memory, estimate_memory, of_memory
 from symbiont.training.planning.pace import Pace
 from symbiont.training.planning.practice import LARGEST_SECONDS, Practice
@@ -30,16 +30,15 @@ from symbiont.training.planning.workload import Workload
 from symbiont.training.types import PlanStage, Warning
 from symbiont.training.worker.attempt import peak_memory_bytes
 from symbiont.training.worker.checkpoint import save_checkpoint
+from symbiont.training.worker.examples import Example
 from symbiont.training.worker.features import features_bytes
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.network import Network, build_network, infer
 from symbiont.training.worker.storing import make_bundle
-from symbiont.training.worker.task import Attempt
+from symbiont.training.worker.task import Attempt, Task, width
 
 # Shares of the time for training: the first go has the most to learn.
 FIRST, LATER = 0.5, 0.25
-# Judged for a bundle that is thrown away.
-FEW_ROWS = 8
 Say = Callable[[PlanStage], None]
 
 
@@ -105,10 +104,11 @@ def _try(
     say(PlanStage.LOADING)
     started = time.monotonic()
     inputs = attempt.inputs
-    network = build_network(attempt.spec, artifacts.path("bases", inputs.base_digest), inputs.pooling)
+    base_folder = artifacts.path("bases", inputs.base_digest)
+    network = build_network(attempt.spec, base_folder, inputs.pooling, material.settings, width(material.fields))
     load = Part("start", time.monotonic() - started)
     say(PlanStage.TRAINING)
-    practice = Practice(network, attempt, material.kept, limits)
+    practice = Practice(network, attempt, material.settings, material.kept, limits)
     practice.go(FIRST)
     practice.try_largest()
     practice.restore()
@@ -116,9 +116,9 @@ def _try(
     seed = attempt.spec.hyperparameters.seed
     judged, compared = compare(network, inputs.pooling, material.kept, material.held, seed, limits.judge_seconds)
     pace, judging = limits.pace(judged.timed), workload.of_judging(material.held.lengths, ROWS_AT_A_TIME)
-    _judge_largest(network, judging, pace)
+    _judge_largest(network, judging, pace, width(material.fields))
     practice.go(LATER)
-    stored = _store(attempt, network, practice, material.held, storing)
+    stored = _store(attempt, network, practice, material, storing)
     practice.go(LATER)
     # What the base takes to see every row once: all that the head alone needs of it.
     seen = workload.of_judging(material.kept.lengths, ROWS_AT_A_TIME).total(pace.seconds)
@@ -140,24 +140,26 @@ def _evaluations(attempt: Attempt, steps: int) -> int:
     return 1 + (workload.checkpoints_of(steps, hyper) if hyper.evaluate_checkpoints else 0)
 
 
-def _judge_largest(network: Network, judging: Workload, pace: Pace) -> None:
+def _judge_largest(network: Network, judging: Workload, pace: Pace, features: int) -> None:
     """Judges the largest batch once, for its memory: those that were timed were of other rows."""
     rows, longest = judging.largest()
     seconds = float(pace.seconds(Workload(np.array([rows]), np.array([longest])))[0])
     tried = max(int(rows * min(LARGEST_SECONDS / max(seconds, 1e-9), 1.0)), 1)
-    infer(network, [np.ones(longest, np.int64)] * tried, ROWS_AT_A_TIME)
+    row = Example(np.ones(longest, np.int64), features=np.zeros(features, np.float32))
+    infer(network, [row] * tried, ROWS_AT_A_TIME)
 
 
-def _store(attempt: Attempt, network: Network, practice: Practice, held: Side, storing: Storing) -> list[Part]:
+def _store(attempt: Attempt, network: Network, practice: Practice, material: Material, storing: Storing) -> list[Part]:
     """Stores what a worker stores while it has the network."""
     taken = storing.checkpoint(lambda store: save_checkpoint(store, "plan", 0, network, practice.optimizer))
     count = workload.checkpoints_of(practice.steps, attempt.spec.hyperparameters)
-    head, settings = head_for(attempt.spec)
-    few = list(held.rows[:FEW_ROWS])
-    truth = head.targets(settings, held.labels()[: len(few)])
-    evaluation = Judge(network, attempt, few, truth).evaluate()
-    seconds, bundle = storing.bundle(lambda: make_bundle(attempt, network, evaluation))
-    digest = attempt.inputs.quantized_digest
-    if digest:
-        seconds += storing.int8(bundle, digest, held.rows, len(held.lengths))
+    head, _ = head_for(attempt.spec)
+    task = Task(head, material.settings, material.fields, material.few, material.few)
+    evaluation = Judge(network, attempt, task, material.few.examples).evaluate()
+    base, digest = attempt.inputs.base_digest, attempt.inputs.quantized_digest
+    seconds, bundle = storing.bundle(lambda: make_bundle(attempt, task, network, evaluation, base))
+    if network.has_own_base:
+        seconds += storing.base(base, network)
+    elif digest:
+        seconds += storing.int8(bundle, digest, material.held.material, len(material.held.lengths))
     return [Part("checkpoints", count * taken), Part("store", seconds)]

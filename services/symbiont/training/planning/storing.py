@@ -5,20 +5,21 @@ its graph, is lent to that store, so that only what the worker would make is mad
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from symbiont.bundle import Bundle, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import SymbiontError
+from symbiont.training.heads import Material
 from symbiont.training.quantization.gate import MOST_ROWS
 from symbiont.training.types import Report
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
-from symbiont.training.worker.storing import leave_graph, with_int8
+from symbiont.training.worker.network import Network
+from symbiont.training.worker.storing import BASES, leave_graph, store_base, with_int8
 
 BUNDLES, GRAPHS = "bundles", "graphs"
 # Rows of the shorter and the longer check of a quantised form: their difference is what rows cost.
@@ -54,22 +55,28 @@ class Storing:
         self._writes.delete(kind, digest)
         return taken
 
-    def int8(self, bundle: Bundle, digest: str, rows: Sequence[Any], row_count: int) -> float:
+    def base(self, parent: str, network: Network) -> float:
+        """Returns the time of storing a base that was trained."""
+        return self._put(BASES, lambda store: store_base(self._real, parent, network, to=store))
+
+    def int8(self, bundle: Bundle, digest: str, held: Material, row_count: int) -> float:
         """Returns the time of checking a bundle against the quantised form of this digest, on so many held-out rows.
 
         The first of three checks makes the graph where there is none, as the worker's does; of the others, one is
         longer.
         """
-        first, few = (self._check(bundle, digest, rows[:FEW]) for _ in range(2))
-        more = self._check(bundle, digest, rows[:MORE])
+        rows = held.examples
+        first, few = (self._check(bundle, digest, held, FEW) for _ in range(2))
+        more = self._check(bundle, digest, held, MORE)
         tokens = [sum(len(row) for row in rows[:count]) for count in (FEW, MORE)]
         per_token = max(more - few, 0.0) / max(tokens[1] - tokens[0], 1)
         all_tokens = min(row_count, MOST_ROWS) * float(np.mean([len(row) for row in rows]))
         return first + per_token * max(all_tokens - tokens[0], 0.0)
 
-    def _check(self, bundle: Bundle, digest: str, rows: Sequence[Any]) -> float:
+    def _check(self, bundle: Bundle, digest: str, held: Material, count: int) -> float:
+        part = Material(held.examples[:count], held.targets[:count], held.rows[:count])
         started = time.monotonic()
-        with_int8(bundle, self._scratch, digest, rows, [0] * len(rows), _unheard)
+        with_int8(bundle, self._scratch, digest, part, _unheard)
         return time.monotonic() - started
 
     def graph(self, base_digest: str) -> float:
@@ -83,7 +90,7 @@ class Storing:
 def scratch_store(artifacts: ArtifactStore, base_digest: str, quantized_digest: str) -> Iterator[ArtifactStore]:
     """Makes a store on the same disk, with links to what there is of a base, and removes it."""
     with artifacts.scratch(CHECKPOINTS) as folder:
-        _lend(artifacts, folder, "bases", base_digest)
+        _lend(artifacts, folder, BASES, base_digest)
         if quantized_digest:
             _lend(artifacts, folder, "quantized", quantized_digest)
         scratch = ArtifactStore(folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symbiont.training.heads import Head
+from symbiont.training.heads import Criterion
 from symbiont.training.planning.workload import Floats, Workload, sizes
 from symbiont.training.spec import Hyperparameters
 from symbiont.training.types import Progress
@@ -54,7 +54,7 @@ class Trial:
     def __init__(
         self,
         network: Network,
-        head: Head,
+        criterion: Criterion,
         rows: Sequence[Any],
         targets: "Tensor",
         hyper: Hyperparameters,
@@ -65,7 +65,16 @@ class Trial:
         asked = {"epochs": EPOCHS, "accumulation_steps": 1, "checkpoint_interval": 1_000_000}
         self._hyper = hyper.model_copy(update=asked)
         self._loop = Loop(
-            network, head, rows, targets, self._hyper, _nothing, _nothing, self._command, join=join, lengths=lengths
+            network,
+            criterion,
+            rows,
+            targets,
+            self._hyper,
+            _nothing,
+            _nothing,
+            self._command,
+            join=join,
+            lengths=lengths,
         )
         self._done = 0
         self._until, self._most = 0.0, 0

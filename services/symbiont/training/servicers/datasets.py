@@ -7,7 +7,6 @@ from google.protobuf.empty_pb2 import Empty
 from typing_extensions import override
 
 from symbiont.api.training.v1 import dataset_pb2 as pb
-from symbiont.api.training.v1 import dataset_pb2_grpc as rpc
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
@@ -15,19 +14,22 @@ from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto
 from symbiont.training.data.datasets import Upload, keep, remove
+from symbiont.training.gate.gate import Gate
 from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.servicers.gate import GateServicer
 from symbiont.training.store import Store
 
 
-class DatasetServicer(rpc.DatasetServiceServicer):
+class DatasetServicer(GateServicer):
     """Takes and shows datasets."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, max_bytes: int) -> None:
+    def __init__(
+        self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, gate: Gate, max_bytes: int
+    ) -> None:
+        super().__init__(gate, max_bytes)
         self._store = store
         self._artifacts = artifacts
         self._metrics = metrics
-        self._max_bytes = max_bytes
-        self._keeping = asyncio.Lock()
 
     @override
     async def CreateDataset(
@@ -43,7 +45,7 @@ class DatasetServicer(rpc.DatasetServiceServicer):
                     raise InvalidArgument("chunk", "every message after the first must be a chunk")
                 await asyncio.to_thread(upload.write, request.chunk)
             await asyncio.to_thread(upload.check)
-            async with self._keeping:
+            async with self._gate.keeping:
                 stored = await asyncio.to_thread(keep, upload, self._store, self._artifacts)
         finally:
             await asyncio.to_thread(upload.close)
@@ -54,7 +56,7 @@ class DatasetServicer(rpc.DatasetServiceServicer):
     @override
     async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.Dataset:
         identifier = parse_name("name", "datasets", request.name)
-        return dataset_to_proto(await asyncio.to_thread(self._store.dataset, identifier))
+        return await self._shown(await asyncio.to_thread(self._store.dataset, identifier))
 
     @override
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
@@ -65,6 +67,6 @@ class DatasetServicer(rpc.DatasetServiceServicer):
     @override
     async def DeleteDataset(self, request: pb.DeleteDatasetRequest, context: Context) -> Empty:
         identifier = parse_name("name", "datasets", request.name)
-        async with self._keeping:
+        async with self._gate.keeping:
             await asyncio.to_thread(remove, identifier, self._store, self._artifacts)
         return Empty()

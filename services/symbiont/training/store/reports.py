@@ -156,7 +156,8 @@ class Reports(Checkpoints):
             "number": number,
             "bundle_digest": done.bundle_digest,
             "base_model": row["spec"]["base_model"].removeprefix("bases/"),
-            "base_digest": row["inputs"]["base_digest"],
+            # Workers of releases before did not say it: their bundles live on the job's base.
+            "base_digest": done.base_digest or row["inputs"]["base_digest"],
             "tokenizer_digest": row["inputs"]["tokenizer_digest"],
             "job": change.id,
             "evaluation": row["evaluation"],

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from symbiont.training.spec import HEADS
 from symbiont.training.types import (
     CheckpointSaved,
     Evaluation,
@@ -79,8 +80,9 @@ def without_quotes(text: str) -> str:
 def parameters_of(job: Job) -> dict[str, Parameter]:
     """Returns what a job was asked and works on, flat: `hyperparameters.epochs`, `terms.tenant`."""
     spec = job.spec.model_dump(mode="json", exclude_none=True)
-    if labels := spec.get("classification", {}).pop("labels", None):
-        spec["classification"]["label_count"] = len(labels)
+    for head in HEADS:
+        if labels := spec.get(head, {}).pop("labels", None):
+            spec[head]["label_count"] = len(labels)
     terms, inputs = job.terms, vars(job.inputs)
     values = {
         **spec,

@@ -4,18 +4,16 @@ import gc
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from symbiont.bundle import Bundle, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
-from symbiont.training.heads import head_for
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
+    Evaluation,
     EvaluationStarted,
     LogLine,
     Metrics,
@@ -23,20 +21,22 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.worker.calibrating import calibrate
+from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.examples import Tokenize
 from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
-from symbiont.training.worker.storing import leave_graph, make_bundle, with_int8
-from symbiont.training.worker.task import Attempt, read_texts
+from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
+from symbiont.training.worker.task import Attempt, Task, make_task, read_texts, width
 
 __all__ = ["Attempt", "run_attempt"]
 
-Tokenize = Callable[[str, Sequence[str], int], list["np.ndarray[Any, Any]"]]
 Send = Callable[[Report], None]
 
 
@@ -51,7 +51,6 @@ def run_attempt(
     """Trains, evaluates, and stores the bundle.
 
     Args:
-        tokenize: (tokenizer digest, texts, max_tokens) -> ids of each text.
         send: takes reports, which reach the controller sooner or later.
         command: asked at every step.
         ranks: those that train together; every one but rank 0 returns when the training is over.
@@ -66,8 +65,9 @@ def run_attempt(
     # The network is gone by now, but for what holds itself in circles: a worker that is killed here for its memory
     # would lose the training.
     gc.collect()
-    leave_graph(artifacts, attempt.inputs.base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)))
+    base_digest = bundle.manifest.base_digest
+    leave_graph(artifacts, base_digest, send)
+    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head), base_digest))
 
 
 @dataclass
@@ -80,46 +80,64 @@ class _Run:
     send: Send
     command: Callable[[], Command]
     ranks: Ranks
+    # Set when training on is of no use.
+    enough: bool = False
 
     def bundle(self) -> Bundle | None:
         attempt, inputs = self.attempt, self.attempt.inputs
         kept, held = read_texts(self.artifacts, attempt.spec, inputs)
-        self.send(LogLine(f"{len(kept.texts)} rows to learn from, {len(held.texts)} held out"))
-        rows = self.tokenize(inputs.tokenizer_digest, kept.texts, attempt.max_tokens)
-        for warning in of_rows([len(row) for row in rows], kept.labels, attempt.max_tokens):
+        self.send(LogLine(f"{len(kept.rows)} rows to learn from, {len(held.rows)} held out"))
+        task = make_task(attempt, self.tokenize, kept.rows, held.rows)
+        for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
-        held_rows = self.tokenize(inputs.tokenizer_digest, held.texts, attempt.max_tokens)
-        head, settings = head_for(attempt.spec)
-        truth = head.targets(settings, held.labels)
-        network = build_network(attempt.spec, self.artifacts.path("bases", inputs.base_digest), inputs.pooling)
+        base_folder = self.artifacts.path("bases", inputs.base_digest)
+        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
         self.send(LogLine(_size(network)))
-        seen = self._see(network, rows, held_rows)
-        judge = Judge(seen.network, attempt, seen.held, truth, seen.join)
-        loop = self._loop(seen, [len(row) for row in rows], head.targets(settings, kept.labels), judge)
+        seen = self._see(network, task)
+        judge = Judge(seen.network, attempt, task, seen.held, seen.join)
+        loop = self._loop(seen, task, judge)
         self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
-        evaluation = judge.evaluate()
+        evaluation, temperature = self._calibrated(judge, task)
         self.send(evaluation)
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
-        bundle = make_bundle(attempt, network, evaluation)
-        if inputs.quantized_digest:
-            labels = [int(label) for label in truth]
-            bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, held_rows, labels, self.send)
+        base_digest = inputs.base_digest
+        if network.has_own_base:
+            base_digest = store_base(self.artifacts, base_digest, network)
+            self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
+        if inputs.quantized_digest and base_digest == inputs.base_digest:
+            bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return bundle
 
-    def _see(self, network: Network, rows: Sequence[Any], held: Sequence[Any]) -> "_Seen":
+    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
+        """Judges the network; returns its quality, and what logits are to be divided by."""
+        evaluation = judge.evaluate()
+        entry = task.head.entry(task.settings, 1, "mean")
+        found = calibrate(entry.kind, judge.outputs, task.held.targets)
+        if found is None:
+            return evaluation, 1.0
+        before, after = found.error_before, found.error_after
+        self.send(
+            LogLine(f"temperature {found.temperature:.3f}: calibration error {before:.2%} before, {after:.2%} after")
+        )
+        more = {"calibration_error": after, "uncalibrated_error": before}
+        metrics = tuple(sorted({**dict(evaluation.metrics), **more}.items()))
+        return replace(evaluation, metrics=metrics), found.temperature
+
+    def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
+        rows, held = task.kept.examples, task.held.examples
         if not network.leaves_base:
             return _Seen(network, rows, held, pad)
         made = features(network, [*rows, *held], self.send, self.command)
         return _Seen(OnFeatures(network), made[: len(rows)], made[len(rows) :], stack)
 
-    def _loop(self, seen: "_Seen", lengths: Sequence[int], targets: Any, judge: Judge) -> Loop:
-        network = seen.network
+    def _loop(self, seen: "_Seen", task: Task, judge: Judge) -> Loop:
+        network, targets = seen.network, task.kept.targets
         attempt, signs = self.attempt, Signs()
-        head, _ = head_for(attempt.spec)
 
         def report(progress: Progress) -> None:
             self.send(progress)
@@ -137,22 +155,35 @@ class _Run:
                 for warning in signs.of_judgement(loss):
                     self.send(warning)
             self.send(CheckpointSaved(step, digest, loss))
+            self.enough = self.enough or self._is_enough(step, judge)
 
         loop = Loop(
             network,
-            head,
+            task.head.criterion(task.settings, targets),
             seen.rows,
             targets,
             attempt.spec.hyperparameters,
             report,
             checkpoint,
-            self.command,
+            lambda: self.command() or (Command.FINISH if self.enough else Command.GO),
             micro_batches=attempt.micro_batches,
             ranks=self.ranks,
             join=seen.join,
-            lengths=lengths,
+            lengths=[len(example) for example in task.kept.examples],
         )
         return loop
+
+    def _is_enough(self, step: int, judge: Judge) -> bool:
+        """Says whether no checkpoint has been better for as long as the spec's patience."""
+        hyper = self.attempt.spec.hyperparameters
+        if hyper.patience is None or not judge.best_digest:
+            return False
+        best = int(self.artifacts.manifest(CHECKPOINTS, judge.best_digest)["step"])
+        waited = (step - best) // hyper.checkpoint_interval
+        if waited < hyper.patience:
+            return False
+        self.send(LogLine(f"no checkpoint has been better than that of step {best}: the training ends early"))
+        return True
 
     def _train(self, network: Network, loop: Loop, judge: Judge) -> None:
         """Trains to the end, or leaves the best checkpoint in the network when it is to finish early."""
@@ -161,7 +192,8 @@ class _Run:
             self._load([attempt.best_digest, attempt.checkpoint_digest], network, loop, "finishing with")
             return
         done = loop.run(self._load([attempt.checkpoint_digest, attempt.best_digest], network, loop, "resuming after"))
-        if done < loop.total_steps and judge.best_digest and judge.best_digest != judge.latest_digest:
+        chooses = done < loop.total_steps or attempt.spec.hyperparameters.keep_best
+        if chooses and judge.best_digest and judge.best_digest != judge.latest_digest:
             self._load([judge.best_digest], network, loop, "finishing with")
 
     def _load(self, digests: Sequence[str], network: Network, loop: Loop, doing: str) -> int:

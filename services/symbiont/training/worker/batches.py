@@ -31,3 +31,26 @@ def split_holdout(labels: Sequence[str], fraction: float, seed: int) -> tuple[li
         count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
         held.update(int(i) for i in random.permutation(rows)[:count])
     return [i for i in range(len(labels)) if i not in held], sorted(held)
+
+
+def split_groups(groups: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Splits row numbers into (training, held out), whole groups at a time; a row without a group is one of its own.
+
+    Of one group alone nothing can be held out: its rows are on both sides then, as if they had none.
+    """
+    named = [group or f"\0{number}" for number, group in enumerate(groups)]
+    if len(set(named)) < 2:
+        named = [str(number) for number in range(len(groups))]
+    random = np.random.default_rng([seed, 0x6609])
+    order = random.permutation(sorted(set(named)))
+    wanted, held = max(round(len(named) * fraction), 1), set[str]()
+    counts: dict[str, int] = {}
+    for group in named:
+        counts[group] = counts.get(group, 0) + 1
+    for group in order[:-1]:
+        # The one that would go far beyond what is wanted is left out for smaller ones.
+        if sum(counts[other] for other in held) + counts[group] / 2 <= wanted:
+            held.add(str(group))
+    held = held or {str(min(order, key=lambda group: counts[str(group)]))}
+    rows = [i for i, group in enumerate(named) if group in held]
+    return [i for i, group in enumerate(named) if group not in held], rows

@@ -21,6 +21,7 @@ from symbiont.training.convert import report_to_proto
 from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.examples import Encoded
 
 # Between two heartbeats, at random: workers that begin together, as after a restart of the controller, drift apart.
 HEARTBEAT_SECONDS = (3.0, 5.0)
@@ -148,17 +149,27 @@ class ControllerLink:
 
 def parts(texts: Sequence[str]) -> Iterator[list[str]]:
     """Cuts texts into calls, by number and by bytes; a text alone may be over the bytes."""
-    part: list[str] = []
-    size = 0
-    for text in texts:
-        length = len(text.encode())
-        if part and (len(part) == TEXTS_PER_CALL or size + length > BYTES_PER_CALL):
-            yield part
-            part, size = [], 0
-        part.append(text)
+    for bounds in spread([len(text.encode()) for text in texts]):
+        yield list(texts[bounds])
+
+
+def spread(sizes: Sequence[int]) -> Iterator[slice]:
+    """Cuts texts of so many bytes into calls, by number and by bytes; a text alone may be over the bytes."""
+    first = size = 0
+    for number, length in enumerate(sizes):
+        if number > first and (number - first == TEXTS_PER_CALL or size + length > BYTES_PER_CALL):
+            yield slice(first, number)
+            first, size = number, 0
         size += length
-    if part:
-        yield part
+    if first < len(sizes):
+        yield slice(first, len(sizes))
+
+
+PLACES = (
+    tokenization_pb2.OUTPUT_SEQUENCE_IDS,
+    tokenization_pb2.OUTPUT_WORD_IDS,
+    tokenization_pb2.OUTPUT_OFFSETS,
+)
 
 
 class TokenizationClient:
@@ -170,28 +181,49 @@ class TokenizationClient:
         self._channel = grpc.insecure_channel(address, options=OPTIONS)
         self._stub = tokenization_pb2_grpc.TokenizationServiceStub(self._channel)
 
-    def tokenize(self, digest: str, texts: Sequence[str], max_tokens: int) -> "list[np.ndarray[Any, Any]]":
-        """Returns the ids of each text.
+    def tokenize(
+        self,
+        digest: str,
+        texts: Sequence[str],
+        max_tokens: int,
+        *,
+        pairs: Sequence[str] = (),
+        stride: int | None = None,
+        places: bool = False,
+    ) -> "list[Encoded]":
+        """As `Tokenize` says.
 
         Raises:
             Unavailable: the service stayed away longer than the patience.
             IntegrityError: it answered with another tokenizer.
         """
-        rows: list[np.ndarray[Any, Any]] = []
-        for part in parts(texts):
-            response = self._call(digest, part, max_tokens)
+        encoded: list[Encoded] = []
+        sizes = [len(text.encode()) for text in texts]
+        for number, pair in enumerate(pairs):
+            sizes[number] += len(pair.encode())
+        for part in spread(sizes):
+            request = tokenization_pb2.TokenizeRequest(
+                tokenizer=f"tokenizers/{digest}", texts=texts[part], pair_texts=pairs[part], max_tokens=max_tokens
+            )
+            if pairs:
+                request.options.outputs.append(tokenization_pb2.OUTPUT_TYPE_IDS)
+            if places:
+                request.options.outputs.extend(PLACES)
+            if stride is not None:
+                request.options.windows.stride = stride
+                if pairs:
+                    request.options.truncation = tokenization_pb2.TRUNCATION_ONLY_SECOND
+            response = self._call(request)
             if response.tokenizer_digest != digest:
                 raise IntegrityError(f"asked for tokenizer {digest}, {response.tokenizer_digest} answered")
-            ids = np.array(response.ids, np.int64)
-            rows += np.split(ids, np.cumsum(response.lengths)[:-1])
-        return rows
+            encoded += encoded_from_proto(response, part.start)
+        return encoded
 
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
 
-    def _call(self, digest: str, texts: Sequence[str], max_tokens: int) -> tokenization_pb2.TokenizeResponse:
-        request = tokenization_pb2.TokenizeRequest(tokenizer=f"tokenizers/{digest}", texts=texts, max_tokens=max_tokens)
+    def _call(self, request: tokenization_pb2.TokenizeRequest) -> tokenization_pb2.TokenizeResponse:
         deadline = time.monotonic() + self._patience_seconds
         while True:
             try:
@@ -203,3 +235,20 @@ class TokenizationClient:
                 if time.monotonic() > deadline:
                     raise Unavailable(f"the tokenization service at {self._address} stays away") from exc
                 time.sleep(RETRY_SECONDS)
+
+
+def encoded_from_proto(response: tokenization_pb2.TokenizeResponse, first_text: int = 0) -> list[Encoded]:
+    """Reads a response: cuts its packed arrays into rows; `first_text` is the index of the first text of the call."""
+    bounds = np.cumsum(response.lengths)[:-1]
+    ids = np.split(np.array(response.ids, np.int64), bounds)
+    texts = list(response.text_indices) or range(len(ids))
+    starts = [0] * len(ids)
+    if response.type_ids:
+        # argmax gives the first 1, and 0 where there is none.
+        starts = [int((row > 0).argmax()) for row in np.split(np.array(response.type_ids, np.int64), bounds)]
+    if not response.sequence_ids:
+        return [Encoded(row, first_text + text, start) for row, text, start in zip(ids, texts, starts, strict=True)]
+    packed = (response.sequence_ids, response.word_ids, response.starts, response.ends)
+    places = [np.split(np.array(values, np.int64), bounds) for values in packed]
+    rows = zip(ids, texts, starts, *places, strict=True)
+    return [Encoded(row, first_text + text, start, *where) for row, text, start, *where in rows]

@@ -21,7 +21,7 @@ SAY_SECONDS = 10.0
 def features(
     network: Network, rows: Sequence[Any], send: Callable[[Report], None], command: Callable[[], Command]
 ) -> list["np.ndarray[Any, Any]"]:
-    """Returns pooled hidden states [hidden size] of each of the rows, which are arrays of token ids.
+    """Returns the pooled hidden states of each of the rows, and its business features behind them.
 
     Raises:
         StopRequested: it was asked to stop; nothing was learnt yet.

@@ -3,41 +3,45 @@
 from collections.abc import Sequence
 from typing import Any
 
-from symbiont.training.heads import head_for
 from symbiont.training.types import Evaluation, Metrics
 from symbiont.training.worker.network import Join, Network, infer, pad
-from symbiont.training.worker.task import Attempt
+from symbiont.training.worker.task import Attempt, Task
 
 ROWS_AT_A_TIME = 64
+# The less, the better.
+ERRORS = ("loss", "mae", "rmse")
 
 
 class Judge:
     """Judges the network as it is, and knows which checkpoint was the best."""
 
-    def __init__(self, network: Network, attempt: Attempt, rows: Sequence[Any], targets: Any, join: Join = pad) -> None:
-        """`rows` are what `join` makes the network's inputs of, `targets` what the head makes of their labels."""
+    def __init__(self, network: Network, attempt: Attempt, task: Task, rows: Sequence[Any], join: Join = pad) -> None:
+        """`rows` are what `join` makes the network's inputs of, and what became of the held-out examples of `task`."""
         self._network = network
-        self._head, self._settings = head_for(attempt.spec)
+        self._task = task
         self._rows = rows
-        self._targets = targets
         self._join = join
         asked = attempt.spec.hyperparameters.accumulation_steps
         # Where a worker ran out of memory, judging takes less at a time too.
         self._rows_at_a_time = max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
+        self._metric = attempt.spec.hyperparameters.selection_metric or "loss"
         self._latest: Evaluation | None = None
         self.latest_digest = ""
+        # What the rows gave when they were judged last.
+        self.outputs: Sequence[Any] = ()
         self.best_digest = attempt.best_digest if attempt.best_loss is not None else ""
         self.best_loss = attempt.best_loss
 
     def evaluate(self) -> Evaluation:
         """Returns the quality of the network as it is."""
-        logits = infer(self._network, self._rows, self._rows_at_a_time, self._join)
-        return self._head.evaluate(self._settings, logits, self._targets)
+        self.outputs = infer(self._network, self._rows, self._rows_at_a_time, self._join)
+        return self._task.head.evaluate(self._task.settings, self.outputs, self._task.held)
 
     def judge(self, digest: str) -> float:
-        """Returns the loss of the network, which the checkpoint of this digest holds."""
+        """Returns the loss of the network, which the checkpoint of this digest holds, or what chooses in its place."""
         self._latest, self.latest_digest = self.evaluate(), digest
-        loss = self._latest.loss
+        value = dict(self._latest.metrics)[self._metric]
+        loss = value if self._metric in ERRORS else -value
         if self.best_loss is None or loss < self.best_loss:
             self.best_digest, self.best_loss = digest, loss
         return loss
@@ -47,5 +51,4 @@ class Judge:
         if self._latest is None:
             return Metrics(step, ())
         found = self._latest
-        values = {"accuracy": found.accuracy, "loss": found.loss, "macro_f1": found.macro_f1}
-        return Metrics(step, tuple((f"evaluation_{name}", value) for name, value in values.items()))
+        return Metrics(step, tuple((f"evaluation_{name}", value) for name, value in found.metrics))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from symbiont.training.heads import Head
+from symbiont.training.heads import Criterion
 from symbiont.training.spec import Hyperparameters
 from symbiont.training.types import Progress
 from symbiont.training.worker.batches import epoch_batches
@@ -41,7 +41,7 @@ class Loop:
     def __init__(
         self,
         network: Network,
-        head: Head,
+        criterion: Criterion,
         rows: Sequence[Any],
         targets: Tensor,
         hyper: Hyperparameters,
@@ -61,7 +61,7 @@ class Loop:
         for as many as the hyperparameters say.
         """
         self.network = network
-        self.head = head
+        self.criterion = criterion
         self.rows = rows
         self.targets = targets
         self.hyper = hyper
@@ -71,7 +71,9 @@ class Loop:
         self.micro_batches = micro_batches or hyper.accumulation_steps
         self.ranks = ranks or Ranks()
         self._wrapped = self.ranks.wrap(network)
-        self.optimizer = torch.optim.AdamW(_groups(network), lr=hyper.learning_rate, weight_decay=hyper.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            _groups(network), lr=hyper.peak_learning_rate, weight_decay=hyper.weight_decay
+        )
         self.join = join
         self.lengths = list(lengths) or [len(row) for row in rows]
         self.steps_per_epoch = math.ceil(len(rows) / hyper.rows_per_step)
@@ -141,8 +143,8 @@ class Loop:
         rows = self.ranks.share(part)
         # A rank without a row of its own computes one that counts nothing: all must exchange gradients alike.
         chosen = rows if len(rows) else part[:1]
-        logits = self._wrapped(*self.join([self.rows[i] for i in chosen]))
-        loss = self.head.loss(logits, self.targets[chosen]) * (len(rows) / row_count)
+        outputs = self._wrapped(*self.join([self.rows[i] for i in chosen]))
+        loss = self.criterion(outputs, self.targets[chosen]) * (len(rows) / row_count)
         # The exchange makes the mean over the ranks, and the sum is wanted; every rank has the same penalty.
         whole = loss * self.ranks.count if penalty is None else loss * self.ranks.count + penalty
         whole.backward()  # type: ignore[no-untyped-call]
@@ -152,8 +154,8 @@ class Loop:
         """Rises linearly over the warm-up, then falls linearly to 0 after the last step."""
         warmup = math.ceil(self.total_steps * self.hyper.warmup_fraction)
         if step < warmup:
-            return self.hyper.learning_rate * (step + 1) / warmup
-        return self.hyper.learning_rate * (self.total_steps - step) / max(self.total_steps - warmup, 1)
+            return self.hyper.peak_learning_rate * (step + 1) / warmup
+        return self.hyper.peak_learning_rate * (self.total_steps - step) / max(self.total_steps - warmup, 1)
 
     def _progress(self, done: int, first_step: int, norm: float, since: Since, started: float) -> Progress:
         elapsed = time.monotonic() - started

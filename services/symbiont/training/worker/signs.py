@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
+from symbiont.training.heads import Material
 from symbiont.training.types import Progress, Warning
 
 CUT_SHARE = 0.1
@@ -13,14 +14,22 @@ SPIKE, SPIKE_AFTER = 10.0, 8
 RISING = 3
 
 
-def of_rows(lengths: Sequence[int], labels: Sequence[str], max_tokens: int) -> Iterator[Warning]:
-    """Looks at the rows before the first step; `lengths` are in tokens, cut at `max_tokens`."""
+def of_rows(material: Material, max_tokens: int) -> Iterator[Warning]:
+    """Looks at the rows before the first step."""
+    classes = [row.label for row in material.rows if isinstance(row.label, str)]
+    # Of windows, one that is full is no text that was cut.
+    windowed = len(material.examples) > len(material.rows)
+    yield from of_texts([0 if windowed else len(example) for example in material.examples], classes, max_tokens)
+
+
+def of_texts(lengths: Sequence[int], classes: Sequence[str], max_tokens: int) -> Iterator[Warning]:
+    """Looks at texts of so many tokens, cut at `max_tokens`, and at the classes of those that have one."""
     cut = sum(length >= max_tokens for length in lengths) / len(lengths)
     if cut > CUT_SHARE:
         yield Warning(
             "TEXTS_CUT", f"{cut:.0%} of the texts are cut at {max_tokens} tokens: raise max_tokens, if the base allows"
         )
-    counted = Counter(labels).most_common()
+    counted = Counter(classes).most_common() or [("", 0)]
     (most, many), (least, few) = counted[0], counted[-1]
     if many > IMBALANCE * few:
         yield Warning(

@@ -1,22 +1,27 @@
 """What comes out of a training: the bundle, what was found of its int8, and the graph of its base."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from safetensors.torch import save
 
 from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
+from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.openvino_names import KIND, graph_id
-from symbiont.training.heads import head_for
+from symbiont.training.heads import Material
+from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
 from symbiont.training.types import Evaluation, LogLine, Report
+from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
-from symbiont.training.worker.task import Attempt
+from symbiont.training.worker.task import Attempt, Task, width
 
+BASES = "bases"
 GOLDEN_ROWS, GOLDEN_TOKENS = 4, 24
 Send = Callable[[Report], None]
 
@@ -25,8 +30,7 @@ def with_int8(
     bundle: Bundle,
     artifacts: ArtifactStore,
     digest: str,
-    rows: Sequence["np.ndarray[Any, Any]"],
-    truth: Sequence[int],
+    held: Material,
     send: Send,
 ) -> Bundle:
     """Returns the bundle with what was found of int8; one that could not be checked stays without, and serves in fp32.
@@ -35,7 +39,12 @@ def with_int8(
     """
     from symbiont.training.quantization.gate import check_bundle, in_words
 
+    manifest = bundle.manifest
+    if manifest.task != "classification" or manifest.input == "pair" or manifest.fields:
+        send(LogLine("int8 is not allowed: it is checked for classes of single texts only"))
+        return bundle
     try:
+        rows, truth = [example.ids for example in held.examples], [int(target) for target in held.targets]
         checked = check_bundle(artifacts, bundle, digest, rows, truth)
     except Exception as exc:  # noqa: BLE001
         send(LogLine(f"int8 is not allowed, because it could not be checked: {exc}"))
@@ -60,25 +69,50 @@ def leave_graph(artifacts: ArtifactStore, base_digest: str, send: Send) -> None:
         send(LogLine(f"hosts will convert the base themselves: {exc}"))
 
 
-def make_bundle(attempt: Attempt, network: Network, evaluation: Evaluation) -> Bundle:
+def store_base(artifacts: ArtifactStore, parent: str, network: Network, *, to: ArtifactStore | None = None) -> str:
+    """Stores the base as it is now as one of its own, in the same store unless told where to; returns its digest."""
+    base: Any = network.base
+    known = artifacts.manifest(BASES, parent)
+    fields = {name: value for name, value in known.items() if name != "files"}
+    weights = {name: tensor.detach().contiguous() for name, tensor in base.state_dict().items()}
+    config = (artifacts.path(BASES, parent) / "config.json").read_bytes()
+    files = {"config.json": config, "model.safetensors": save(weights, metadata={"format": "pt"})}
+    return (to or artifacts).put(BASES, files, {**fields, "parent": parent})
+
+
+def make_bundle(
+    attempt: Attempt,
+    task: Task,
+    network: Network,
+    evaluation: Evaluation,
+    base_digest: str,
+    temperature: float = 1.0,
+) -> Bundle:
     """Returns what training made; it has no digest before it is stored."""
     spec, inputs = attempt.spec, attempt.inputs
     method, method_settings = method_for(spec)
-    head, head_settings = head_for(spec)
+    head, settings = task.head, task.settings
     base: Any = network.base
-    hidden_size = base.config.hidden_size
-    # Random ids, not rows of the dataset: a customer's text must not travel in a manifest.
-    random = np.random.default_rng(spec.hyperparameters.seed)
-    golden = [random.integers(0, base.config.vocab_size, GOLDEN_TOKENS) for _ in range(GOLDEN_ROWS)]
+    entry = head.entry(settings, base.config.hidden_size, inputs.pooling)
+    if isinstance(entry, PooledHead):
+        gated = spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
+        fusion = "gated" if gated and task.fields else "concatenated"
+        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers})
+    asks = head.asks(paired=any(row.pair for row in task.kept.rows))
+    values = width(task.fields)
+    golden = _golden_rows(spec.hyperparameters.seed, base.config.vocab_size, values, paired=asks == "pair")
     manifest = BundleManifest(
-        base_digest=inputs.base_digest,
+        base_digest=base_digest,
         tokenizer_digest=inputs.tokenizer_digest,
         max_tokens=attempt.max_tokens,
-        labels=head_settings.labels,
+        task=entry.kind,
+        input=asks,
+        labels=head.labels(settings),
+        fields=tuple(task.fields),
         method=method.entry(method_settings),
-        head=head.entry(head_settings, hidden_size, inputs.pooling),
-        calibration=Calibration(),
-        metrics={"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1, "loss": evaluation.loss},
+        head=entry,
+        calibration=Calibration(temperature=temperature),
+        metrics=dict(evaluation.metrics),
         lineage=Lineage(
             job=f"jobs/{attempt.job}",
             training_dataset=inputs.dataset_digest,
@@ -87,10 +121,21 @@ def make_bundle(attempt: Attempt, network: Network, evaluation: Evaluation) -> B
             code_version=version("symbiont"),
         ),
         golden=Golden(
-            input_ids=tuple(tuple(int(i) for i in row) for row in golden),
-            logits=tuple(tuple(float(x) for x in row) for row in infer(network, golden)),
+            input_ids=tuple(tuple(int(i) for i in row.ids) for row in golden),
+            logits=tuple(tuple(float(x) for x in row.flatten()) for row in infer(network, golden)),
+            segment_starts=tuple(row.segment_start for row in golden) if asks == "pair" else (),
+            features=tuple(tuple(float(x) for x in row.features) for row in golden) if values else (),
         ),
     )
     adapter = {name: tensor.detach().numpy() for name, tensor in method.adapter(network.base).items()}
-    weights = {name: tensor.detach().numpy() for name, tensor in head.tensors(network.head).items()}
+    weights = {name: tensor.detach().numpy() for name, tensor in tensors_of(network.head).items()}
     return Bundle("", manifest, as_arrays(adapter), as_arrays(weights))
+
+
+def _golden_rows(seed: int, vocabulary: int, features: int, *, paired: bool) -> list[Example]:
+    """Returns rows of random ids, not of the dataset: a customer's text must not travel in a manifest."""
+    random = np.random.default_rng(seed)
+    rows = [random.integers(0, vocabulary, GOLDEN_TOKENS) for _ in range(GOLDEN_ROWS)]
+    values = random.normal(size=(GOLDEN_ROWS, features)).astype(np.float32)
+    start = GOLDEN_TOKENS // 2 if paired else 0
+    return [Example(ids, start, beside) for ids, beside in zip(rows, values, strict=True)]

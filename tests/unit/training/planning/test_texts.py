@@ -1,8 +1,11 @@
 """The report on a dataset that was made by hand, to the row."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from symbiont.training.data.rows import Row
 from symbiont.training.planning import remarks
 from symbiont.training.planning.texts import LabelShare, Words, hashes, nearest_rank, repetition, report, shares
 from symbiont.training.worker.task import Texts
@@ -53,15 +56,19 @@ def test_labels_in_the_order_of_the_spec() -> None:
     )
 
 
+def texts_of(texts: Sequence[str], labels: Sequence[str]) -> Texts:
+    return Texts([Row(text, label) for text, label in zip(texts, labels, strict=True)])
+
+
 def test_what_is_said_of_the_rows() -> None:
-    kept, held = Texts(TEXTS[:7], LABELS[:7]), Texts(["d", "new", " c"], ["x", "x", "y"])
+    kept, held = texts_of(TEXTS[:7], LABELS[:7]), texts_of(["d", "new", " c"], ["x", "x", "y"])
     said = [*remarks.of_repetition(repetition(TEXTS, LABELS), 10), *remarks.of_leaks(kept, held)]
     assert [warning.code for warning in said] == ["TEXTS_REPEATED", "LABELS_CONTRADICT", "ROWS_LEAKED"]
     assert "70% of the 10 texts" in said[0].text
     assert "2 texts occur with more than one label" in said[1].text
     assert "2 of the 3 held-out texts (66.7%)" in said[2].text
     assert [*remarks.of_repetition(repetition(["a", "b"], ["x", "y"]), 2)] == []
-    assert [*remarks.of_leaks(kept, Texts(["new"], ["x"]))] == []
+    assert [*remarks.of_leaks(kept, texts_of(["new"], ["x"]))] == []
     (unseen,) = remarks.of_labels_unseen(["x", "y", "v", "w"], kept)
     assert "'v' and 1 more" in unseen.text
     assert [*remarks.of_labels_unseen(["x", "y"], kept)] == []

@@ -10,7 +10,8 @@ import torch
 from symbiont.bundle import write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.openvino_stored import load_graph
-from symbiont.training.heads import head_for
+from symbiont.training.data.rows import Row as DatasetRow
+from symbiont.training.heads import Material, head_for
 from symbiont.training.planning import practice as practice_module
 from symbiont.training.planning.comparing import compare
 from symbiont.training.planning.limits import Limits
@@ -26,7 +27,7 @@ from symbiont.training.worker.checkpoint import save_checkpoint
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.network import Network, build_network, infer
 from symbiont.training.worker.storing import make_bundle
-from symbiont.training.worker.task import Attempt, Texts
+from symbiont.training.worker.task import Attempt, Task, Texts
 
 RANDOM = np.random.default_rng(0)
 LENGTHS = RANDOM.integers(3, 30, 90)
@@ -46,13 +47,19 @@ def network(attempt: Attempt, artifacts: ArtifactStore) -> Network:
 
 def side(rows: slice) -> Side:
     count = len(ROWS[rows])
-    texts = Texts([""] * count, LABELS[rows])
-    return Side(texts, Sample(np.arange(count), np.zeros(0, np.int64)), ROWS[rows], LENGTHS[rows])
+    made = material(rows)
+    return Side(Texts(made.rows), Sample(np.arange(count), np.zeros(0, np.int64)), made, LENGTHS[rows])
+
+
+def material(rows: slice) -> Material:
+    targets = torch.tensor([sorted(set(LABELS)).index(label) for label in LABELS[rows]])
+    return Material(ROWS[rows], targets, [DatasetRow("", label) for label in LABELS[rows]])
 
 
 def test_steps_are_those_of_the_loop(attempt: Attempt, network: Network) -> None:
     head, settings = head_for(attempt.spec)
-    trial = Trial(network, head, ROWS, head.targets(settings, LABELS), attempt.spec.hyperparameters)
+    targets = material(slice(None)).targets
+    trial = Trial(network, head.criterion(settings, targets), ROWS, targets, attempt.spec.hyperparameters)
     trial.run(600.0, 8)
     trial.run(600.0, 2)
     work = trial.timed().workload()
@@ -67,18 +74,19 @@ def test_steps_are_those_of_the_loop(attempt: Attempt, network: Network) -> None
 
 def test_a_trial_that_has_no_time_does_one_step(attempt: Attempt, network: Network) -> None:
     head, settings = head_for(attempt.spec)
-    trial = Trial(network, head, ROWS, head.targets(settings, LABELS), attempt.spec.hyperparameters)
+    targets = material(slice(None)).targets
+    trial = Trial(network, head.criterion(settings, targets), ROWS, targets, attempt.spec.hyperparameters)
     trial.run(0.0, 100)
     assert len(trial.timed().rows) == 1
 
 
 def test_the_network_is_itself_again(attempt: Attempt, network: Network) -> None:
-    before = infer(network, ROWS)
-    practice = Practice(network, attempt, side(slice(60)), Limits(train_seconds=5))
+    before = np.stack(infer(network, ROWS))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
     practice.go(1.0)
-    assert not np.allclose(infer(network, ROWS), before, rtol=0, atol=1e-9)
+    assert not np.allclose(np.stack(infer(network, ROWS)), before, rtol=0, atol=1e-9)
     practice.restore()
-    assert np.array_equal(infer(network, ROWS), before)
+    assert np.array_equal(np.stack(infer(network, ROWS)), before)
     part = practice.part()
     assert (part.name, part.shared, practice.steps) == ("train", True, 12)
     assert part.seconds > 0
@@ -88,7 +96,7 @@ def test_the_largest_batch_is_tried_as_far_as_there_is_time(
     attempt: Attempt, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
-    practice = Practice(network, attempt, side(slice(60)), Limits(train_seconds=5))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
     practice.go(1.0)
     real_forward = Network.forward
 
@@ -112,7 +120,7 @@ def test_a_step_that_would_take_too_long_is_made_smaller(
     attempt: Attempt, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(practice_module, "STEP_SECONDS", 0.0)
-    practice = Practice(network, attempt, side(slice(60)), Limits(train_seconds=5))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
     practice.go(0.01)
     assert set(practice._trial.timed().rows) == {1}
     # What it foretells is the job all the same.
@@ -124,7 +132,7 @@ def test_heads_are_compared_on_features_of_the_frozen_base(attempt: Attempt, net
     assert judged.features.shape == (90, 32)
     assert sum(judged.timed.rows) == 90
     bare = Network(network.base, torch.nn.Identity(), attempt.inputs.pooling)
-    some = infer(bare, ROWS)
+    some = np.stack(infer(bare, ROWS))
     assert all(np.abs(some - row).max(axis=1).min() < 1e-5 for row in judged.features)
     assert found is not None
     assert (found.learnt, found.judged, found.usual) == (60, 30, 0.5)
@@ -138,11 +146,13 @@ def test_what_is_stored_for_a_trial_is_gone_after(attempt: Attempt, network: Net
     before = {kind: artifacts.list(kind) for kind in ("bases", "bundles", "checkpoints", "graphs")}
     optimizer = torch.optim.AdamW(network.trainable().values())
     head, settings = head_for(attempt.spec)
-    evaluation = Judge(network, attempt, ROWS[:8], head.targets(settings, LABELS[:8])).evaluate()
+    few = material(slice(8))
+    task = Task(head, settings, (), few, few)
+    evaluation = Judge(network, attempt, task, ROWS[:8]).evaluate()
     with scratch_store(artifacts, base, "") as scratch:
         storing = Storing(artifacts, scratch)
         assert storing.checkpoint(lambda store: save_checkpoint(store, "plan", 0, network, optimizer)) > 0
-        seconds, bundle = storing.bundle(lambda: make_bundle(attempt, network, evaluation))
+        seconds, bundle = storing.bundle(lambda: make_bundle(attempt, task, network, evaluation, base))
         assert seconds > 0
         assert storing.graph(base) > 0
         (graph,) = scratch.list("graphs")

@@ -61,7 +61,7 @@ def test_words_are_those_of_states_and_warnings() -> None:
 def test_parameters_are_flat_and_have_no_labels() -> None:
     asked = job(terms=Terms("acme", 5, Budget(cost=2.5)))
     found = parameters_of(asked)
-    assert found["hyperparameters.learning_rate"] == 1e-3
+    assert found["hyperparameters.weight_decay"] == 0.01
     assert found["lora.rank"] == 8
     assert found["classification.label_count"] == 2
     assert (found["terms.tenant"], found["terms.priority"], found["terms.budget.cost"]) == ("acme", 5, 2.5)

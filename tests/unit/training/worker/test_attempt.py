@@ -16,13 +16,14 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine import openvino_stored
 from symbiont.training import types
 from symbiont.training.heads import head_for
+from symbiont.training.heads.layers import tensors_of
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Network, build_network
-from symbiont.training.worker.task import read_texts
+from symbiont.training.worker.task import make_material, read_texts
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def run(registry: Store, artifacts: ArtifactStore) -> Run:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_and_stores_a_bundle(run: Run, method: str) -> None:
     attempt = run.attempt(**METHODS[method])
-    bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
+    bundle = load_bundle(run.artifacts, run(attempt))
+    assert (bundle.manifest.base_digest == attempt.inputs.base_digest) == (method != "full")
     assert bundle.manifest.labels == ("bad", "good")
     assert bundle.manifest.lineage.job == "jobs/job-test"
     (evaluation,) = run.of(types.Evaluation)
@@ -108,7 +110,7 @@ def test_no_text_of_the_dataset_is_in_the_bundle(run: Run) -> None:
     attempt = run.attempt()
     bundle = load_bundle(run.artifacts, run(attempt), expected_base=attempt.inputs.base_digest)
     rows = run.tokenize(attempt.inputs.tokenizer_digest, _texts(run, attempt), 64)
-    trained = {tuple(row.tolist()) for row in rows}
+    trained = {tuple(row.ids.tolist()) for row in rows}
     assert trained.isdisjoint(bundle.manifest.golden.input_ids)
 
 
@@ -218,9 +220,38 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
     network.base.eval()
     network.base.train = lambda mode=True: network.base  # type: ignore[method-assign]
     kept, _ = read_texts(artifacts, attempt.spec, attempt.inputs)
-    rows = run.tokenize(attempt.inputs.tokenizer_digest, kept.texts, attempt.max_tokens)
     head, settings = head_for(attempt.spec)
-    targets, hyper = head.targets(settings, kept.labels), attempt.spec.hyperparameters
-    Loop(network, head, rows, targets, hyper, lambda _: None, lambda _: None, lambda: Command.GO).run()
-    for name, tensor in head.tensors(network.head).items():
+    made = make_material(attempt, run.tokenize, settings, (), kept.rows)
+    criterion, hyper = head.criterion(settings, made.targets), attempt.spec.hyperparameters
+    nothing = lambda _: None  # noqa: E731
+    Loop(network, criterion, made.examples, made.targets, hyper, nothing, nothing, lambda: Command.GO).run()
+    for name, tensor in tensors_of(network.head).items():
         np.testing.assert_allclose(bundle.head[name], tensor.detach().numpy(), rtol=0, atol=1e-5)
+
+
+def test_a_training_that_gets_no_better_ends_early_with_its_best(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 30, "checkpoint_interval": 4, "patience": 2, "learning_rate": 0.05}
+    attempt = run.attempt(full={}, hyperparameters=hyper)
+    assert attempt.spec.hyperparameters.evaluate_checkpoints
+    assert attempt.spec.hyperparameters.keep_best
+    digest = run(attempt)
+    saved = run.of(types.CheckpointSaved)
+    best = min(saved, key=lambda checkpoint: checkpoint.evaluation_loss)
+    # One step more than the checkpoint at which it was enough, whose own checkpoint is judged too.
+    assert saved[-1].step == best.step + 2 * 4 + 1 < run.of(types.Progress)[-1].total_steps
+    (evaluation,) = run.of(types.Evaluation)
+    assert evaluation.loss == best.evaluation_loss
+    assert any("the training ends early" in line.text for line in run.of(types.LogLine))
+    # Broken off after its best checkpoint, it waits no longer than it would have.
+    again = Run(run.registry, run.artifacts)
+    rest = replace(attempt, checkpoint_digest=best.digest, best_digest=best.digest, best_loss=best.evaluation_loss)
+    assert again(rest) == digest
+
+
+def test_the_best_by_a_chosen_measure_is_kept(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 4, "checkpoint_interval": 2, "keep_best": True, "selection_metric": "accuracy"}
+    run(run.attempt(hyperparameters=hyper))
+    saved = run.of(types.CheckpointSaved)
+    (evaluation,) = run.of(types.Evaluation)
+    assert saved[-1].step == run.of(types.Progress)[-1].total_steps
+    assert -min(checkpoint.evaluation_loss for checkpoint in saved) == evaluation.accuracy

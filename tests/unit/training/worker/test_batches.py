@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symbiont.training.worker.batches import epoch_batches, split_holdout
+from symbiont.training.worker.batches import epoch_batches, split_groups, split_holdout
 
 lengths = st.lists(st.integers(1, 500), min_size=1, max_size=300)
 
@@ -47,3 +47,21 @@ def test_a_holdout_is_stratified_and_disjoint(labels: list[str], fraction: float
         if count >= 2:
             assert abs(sum(labels[i] == label for i in held) - max(count * fraction, 1)) <= 1
     assert split_holdout(labels, fraction, seed) == (kept, held)
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "c", "d"]), min_size=2, max_size=60), st.integers(0, 5))
+def test_no_group_is_on_both_sides(groups: list[str], seed: int) -> None:
+    kept, held = split_groups(groups, 0.2, seed)
+    assert sorted(kept + held) == list(range(len(groups)))
+    assert kept
+    assert held
+    named = [group or str(row) for row, group in enumerate(groups)]
+    if len(set(named)) > 1:
+        assert not {named[row] for row in kept} & {named[row] for row in held}
+    assert split_groups(groups, 0.2, seed) == (kept, held)
+
+
+def test_about_as_much_is_held_out_as_was_asked_for() -> None:
+    groups = [str(row // 4) for row in range(400)]
+    _, held = split_groups(groups, 0.25, 0)
+    assert 90 <= len(held) <= 110

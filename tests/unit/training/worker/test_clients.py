@@ -174,8 +174,9 @@ def test_texts_become_rows_across_calls(start: Start, monkeypatch: pytest.Monkey
     client = TokenizationClient(f"127.0.0.1:{start(FakeTokenization(failures=2))[1]}")
     rows = client.tokenize("d", ["a", "bcd", "ef"], 64)
     client.close()
-    assert [row.tolist() for row in rows] == [[97], [98, 99, 100], [101, 102]]
-    assert all(row.dtype == np.int64 for row in rows)
+    assert [row.ids.tolist() for row in rows] == [[97], [98, 99, 100], [101, 102]]
+    assert [row.text for row in rows] == [0, 1, 2]
+    assert all(row.ids.dtype == np.int64 for row in rows)
 
 
 def test_calls_are_cut_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:

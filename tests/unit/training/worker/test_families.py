@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
+from support.attempts import Run
 from support.registry import tiny_spec, upload
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.common.artifacts import ArtifactStore
@@ -31,22 +31,20 @@ def test_a_family_is_trained_and_served(
     store.add_dataset(upload(artifacts, csv_of(labelled_rows(40))))
     assert (base.max_tokens, base.hidden_size) == (64, 32)
     spec, inputs = resolve(tiny_spec(hyperparameters={"epochs": 2, "learning_rate": 0.01}), store)
-    tokenizer = Tokenizer.from_file(str(artifacts.path("tokenizers", base.tokenizer_digest) / "tokenizer.json"))
-
-    def rows(texts: list[str]) -> list[np.ndarray]:
-        return [np.array(e.ids, np.int64) for e in tokenizer.encode_batch(list(texts))]
-
+    worker = Run(store, artifacts)
     reports: list[types.Report] = []
     networks = []
     run = Loop.run
     monkeypatch.setattr(Loop, "run", lambda loop, first=0: (networks.append(loop.network), run(loop, first))[1])
     attempt = Attempt("job-test", spec, inputs, "")
-    run_attempt(attempt, artifacts, lambda digest, texts, limit: rows(list(texts)), reports.append, lambda: Command.GO)
+    run_attempt(attempt, artifacts, worker.tokenize, reports.append, lambda: Command.GO)
     done = reports[-1]
     assert isinstance(done, types.Done)
     engine = Engine(TorchRuntime(artifacts, base.digest), artifacts)
     # Different lengths in one batch, one of them as long as the base takes: padding must not matter anywhere.
-    asked = [*rows([text for text, _ in labelled_rows(8, seed=3)]), np.full(64, 7, np.int64)]
+    texts = [text for text, _ in labelled_rows(8, seed=3)]
+    rows = [row.ids for row in worker.tokenize(base.tokenizer_digest, texts, 64)]
+    asked = [*rows, np.full(64, 7, np.int64)]
     answers = engine.infer([Row(ids.astype(np.int32), done.bundle_digest) for ids in asked])
     for ids, answer in zip(asked, answers, strict=True):
         assert isinstance(answer, np.ndarray), answer

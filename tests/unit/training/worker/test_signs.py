@@ -1,7 +1,7 @@
 """Signs that something is wrong: said when seen, once, and not without reason."""
 
 from symbiont.training.types import Progress
-from symbiont.training.worker.signs import Signs, of_rows
+from symbiont.training.worker.signs import Signs, of_texts
 
 
 def progress(step: int, norm: float) -> Progress:
@@ -9,12 +9,12 @@ def progress(step: int, norm: float) -> Progress:
 
 
 def test_rows_that_are_cut_and_classes_out_of_balance() -> None:
-    codes = [w.code for w in of_rows([64] * 2 + [10] * 8, ["a"] * 5 + ["b"] * 5, 64)]
+    codes = [w.code for w in of_texts([64] * 2 + [10] * 8, ["a"] * 5 + ["b"] * 5, 64)]
     assert codes == ["TEXTS_CUT"]
-    (warning,) = of_rows([10] * 22, ["少"] + ["many"] * 21, 64)
+    (warning,) = of_texts([10] * 22, ["少"] + ["many"] * 21, 64)
     assert warning.code == "CLASS_IMBALANCE"
     assert "'many' has 21 rows and '少' has 1" in warning.text
-    assert list(of_rows([10] * 10, ["a"] * 5 + ["b"] * 5, 64)) == []
+    assert list(of_texts([10] * 10, ["a"] * 5 + ["b"] * 5, 64)) == []
 
 
 def test_a_gradient_far_over_the_usual_is_said_once() -> None:

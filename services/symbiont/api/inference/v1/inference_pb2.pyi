@@ -299,7 +299,7 @@ class BusinessField(google.protobuf.message.Message):
     number: builtins.float
     """A finite number."""
     category: builtins.str
-    """One of the values that the model knows; an unknown one counts as missing."""
+    """One of the values that the model knows; an unknown one counts as missing. Of a date, ISO 8601."""
     flag: builtins.bool
     """Yes or no."""
     def __init__(

@@ -90,6 +90,8 @@ class _TuningMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
     TUNING_METHOD_PREFIX: _TuningMethod.ValueType  # 5
     """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
+    TUNING_METHOD_FULL: _TuningMethod.ValueType  # 6
+    """All of the base."""
 
 class TuningMethod(_TuningMethod, metaclass=_TuningMethodEnumTypeWrapper):
     """What may be trained on a frozen base."""
@@ -106,6 +108,8 @@ TUNING_METHOD_HOULSBY: TuningMethod.ValueType  # 4
 """Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
 TUNING_METHOD_PREFIX: TuningMethod.ValueType  # 5
 """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
+TUNING_METHOD_FULL: TuningMethod.ValueType  # 6
+"""All of the base."""
 Global___TuningMethod: typing_extensions.TypeAlias = TuningMethod
 
 class _TaskHead:
@@ -118,6 +122,16 @@ class _TaskHeadEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     """Not set."""
     TASK_HEAD_CLASSIFICATION: _TaskHead.ValueType  # 1
     """One class out of several."""
+    TASK_HEAD_MULTI_LABEL: _TaskHead.ValueType  # 2
+    """Labels that each hold or not."""
+    TASK_HEAD_SCORE: _TaskHead.ValueType  # 3
+    """A number."""
+    TASK_HEAD_ENTITIES: _TaskHead.ValueType  # 4
+    """Named parts of a text."""
+    TASK_HEAD_SPANS: _TaskHead.ValueType  # 5
+    """The answer to a question as a part of its context."""
+    TASK_HEAD_EMBEDDING: _TaskHead.ValueType  # 6
+    """A vector."""
 
 class TaskHead(_TaskHead, metaclass=_TaskHeadEnumTypeWrapper):
     """What a bundle answers."""
@@ -126,6 +140,16 @@ TASK_HEAD_UNSPECIFIED: TaskHead.ValueType  # 0
 """Not set."""
 TASK_HEAD_CLASSIFICATION: TaskHead.ValueType  # 1
 """One class out of several."""
+TASK_HEAD_MULTI_LABEL: TaskHead.ValueType  # 2
+"""Labels that each hold or not."""
+TASK_HEAD_SCORE: TaskHead.ValueType  # 3
+"""A number."""
+TASK_HEAD_ENTITIES: TaskHead.ValueType  # 4
+"""Named parts of a text."""
+TASK_HEAD_SPANS: TaskHead.ValueType  # 5
+"""The answer to a question as a part of its context."""
+TASK_HEAD_EMBEDDING: TaskHead.ValueType  # 6
+"""A vector."""
 Global___TaskHead: typing_extensions.TypeAlias = TaskHead
 
 class _QuantizationStage:

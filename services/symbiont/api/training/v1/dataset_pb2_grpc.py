@@ -56,6 +56,36 @@ class DatasetServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.PrepareDataset = channel.unary_stream(
+                '/symbiont.training.v1.DatasetService/PrepareDataset',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetResponse.FromString,
+                _registered_method=True)
+        self.SplitDataset = channel.unary_stream(
+                '/symbiont.training.v1.DatasetService/SplitDataset',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetResponse.FromString,
+                _registered_method=True)
+        self.ValidateDataset = channel.unary_stream(
+                '/symbiont.training.v1.DatasetService/ValidateDataset',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetResponse.FromString,
+                _registered_method=True)
+        self.SuggestRows = channel.unary_stream(
+                '/symbiont.training.v1.DatasetService/SuggestRows',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsResponse.FromString,
+                _registered_method=True)
+        self.ExportRows = channel.unary_stream(
+                '/symbiont.training.v1.DatasetService/ExportRows',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsResponse.FromString,
+                _registered_method=True)
+        self.ImportLabels = channel.stream_unary(
+                '/symbiont.training.v1.DatasetService/ImportLabels',
+                request_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ImportLabelsRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
 
 
 class DatasetServiceServicer:
@@ -66,7 +96,8 @@ class DatasetServiceServicer:
         """Uploads a dataset: the first message says what it is, the following ones carry its bytes.
 
         The whole upload is checked before anything is stored. INVALID_ARGUMENT names the field or the row at fault: a
-        missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, fewer than two labels. Uploading
+        missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
+        that was said, fewer than two labels. Uploading
         the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
         other content.
         """
@@ -95,6 +126,58 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PrepareDataset(self, request, context):
+        """Makes a dataset of another one by transforms in order, and says how far it is; the last message has the dataset.
+
+        What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
+        asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
+        any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
+        transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+        and gives it up when the caller goes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitDataset(self, request, context):
+        """Cuts a dataset into one to train on and one to test on; the last message has both. Errors are as of PrepareDataset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateDataset(self, request, context):
+        """Looks for what may be wrong with a dataset and changes nothing; the last message has the report, in which no value
+        of a row stands other than labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuggestRows(self, request, context):
+        """Suggests rows that are worth labelling, or looking at again; the last message has them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportRows(self, request, context):
+        """Streams rows as a file, for people who label them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportLabels(self, request_iterator, context):
+        """Makes a dataset of another one with labels of a file, which ExportRows or Label Studio has written.
+
+        The first message says what it is, the following ones carry its bytes. INVALID_ARGUMENT when the file cannot be read,
+        names a row that there is not, or is of another version of the dataset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatasetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,6 +200,36 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.DeleteDataset,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'PrepareDataset': grpc.unary_stream_rpc_method_handler(
+                    servicer.PrepareDataset,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetResponse.SerializeToString,
+            ),
+            'SplitDataset': grpc.unary_stream_rpc_method_handler(
+                    servicer.SplitDataset,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetResponse.SerializeToString,
+            ),
+            'ValidateDataset': grpc.unary_stream_rpc_method_handler(
+                    servicer.ValidateDataset,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetResponse.SerializeToString,
+            ),
+            'SuggestRows': grpc.unary_stream_rpc_method_handler(
+                    servicer.SuggestRows,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsResponse.SerializeToString,
+            ),
+            'ExportRows': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportRows,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsResponse.SerializeToString,
+            ),
+            'ImportLabels': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportLabels,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.ImportLabelsRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,6 +341,168 @@ class DatasetService:
             '/symbiont.training.v1.DatasetService/DeleteDataset',
             symbiont_dot_training_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PrepareDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.DatasetService/PrepareDataset',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.PrepareDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.DatasetService/SplitDataset',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.SplitDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.DatasetService/ValidateDataset',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.ValidateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.DatasetService/SuggestRows',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.SuggestRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/symbiont.training.v1.DatasetService/ExportRows',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.ExportRowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportLabels(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/symbiont.training.v1.DatasetService/ImportLabels',
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.ImportLabelsRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_dataset__pb2.Dataset.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import symbiont.api.training.v1.dataset_pb2
 import sys
 import typing
 
@@ -20,6 +21,54 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Fusion:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _FusionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Fusion.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    FUSION_UNSPECIFIED: _Fusion.ValueType  # 0
+    """Not set."""
+    FUSION_CONCATENATED: _Fusion.ValueType  # 1
+    """They stand behind the hidden states."""
+    FUSION_GATED: _Fusion.ValueType  # 2
+    """A gate chooses, value by value, between the hidden states and what a layer makes of the fields (Arevalo et al. 2017,
+    arXiv 1702.01992).
+    """
+
+class Fusion(_Fusion, metaclass=_FusionEnumTypeWrapper):
+    """How business fields meet the text."""
+
+FUSION_UNSPECIFIED: Fusion.ValueType  # 0
+"""Not set."""
+FUSION_CONCATENATED: Fusion.ValueType  # 1
+"""They stand behind the hidden states."""
+FUSION_GATED: Fusion.ValueType  # 2
+"""A gate chooses, value by value, between the hidden states and what a layer makes of the fields (Arevalo et al. 2017,
+arXiv 1702.01992).
+"""
+Global___Fusion: typing_extensions.TypeAlias = Fusion
+
+class _ClassWeights:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ClassWeightsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ClassWeights.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CLASS_WEIGHTS_UNSPECIFIED: _ClassWeights.ValueType  # 0
+    """Not set: alike."""
+    CLASS_WEIGHTS_BALANCED: _ClassWeights.ValueType  # 1
+    """As much as is needed for every label to count alike, however many rows it has."""
+
+class ClassWeights(_ClassWeights, metaclass=_ClassWeightsEnumTypeWrapper):
+    """How much the rows of each label count."""
+
+CLASS_WEIGHTS_UNSPECIFIED: ClassWeights.ValueType  # 0
+"""Not set: alike."""
+CLASS_WEIGHTS_BALANCED: ClassWeights.ValueType  # 1
+"""As much as is needed for every label to count alike, however many rows it has."""
+Global___ClassWeights: typing_extensions.TypeAlias = ClassWeights
 
 class _JobState:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -368,7 +417,9 @@ class Checkpoint(google.protobuf.message.Message):
     digest: builtins.str
     """Output only. SHA-256."""
     evaluation_loss: builtins.float
-    """Output only. Mean negative log likelihood of the held-out rows, when it was judged."""
+    """Output only. Mean loss of the held-out rows, when it was judged; where another measure chooses the best checkpoint,
+    that, its sign changed where more of it is better.
+    """
     attempt: builtins.int
     """Output only. Attempt that made it."""
     best: builtins.bool
@@ -413,9 +464,17 @@ class TrainingSpec(google.protobuf.message.Message):
     ADALORA_FIELD_NUMBER: builtins.int
     HOULSBY_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
+    FULL_FIELD_NUMBER: builtins.int
     CLASSIFICATION_FIELD_NUMBER: builtins.int
+    MULTI_LABEL_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    ENTITIES_FIELD_NUMBER: builtins.int
+    SPANS_FIELD_NUMBER: builtins.int
+    EMBEDDING_FIELD_NUMBER: builtins.int
     HYPERPARAMETERS_FIELD_NUMBER: builtins.int
     RANKS_FIELD_NUMBER: builtins.int
+    BUSINESS_FIELDS_FIELD_NUMBER: builtins.int
+    HIDDEN_LAYERS_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -451,12 +510,50 @@ class TrainingSpec(google.protobuf.message.Message):
         """Virtual tokens before those of a text, in every layer."""
 
     @property
+    def full(self) -> Global___FullMethod:
+        """The base itself, of which a copy of its own comes out."""
+
+    @property
     def classification(self) -> Global___ClassificationHead:
-        """One class out of several."""
+        """One class out of several. For labels of the kind CLASS."""
+
+    @property
+    def multi_label(self) -> Global___MultiLabelHead:
+        """Labels that each hold or not. For CLASSES, or for CLASS."""
+
+    @property
+    def score(self) -> Global___ScoreHead:
+        """A number. For NUMBER."""
+
+    @property
+    def entities(self) -> Global___EntitiesHead:
+        """Named parts of a text. For ENTITIES."""
+
+    @property
+    def spans(self) -> Global___SpansHead:
+        """The answer to a question as a part of its context. For ANSWERS."""
+
+    @property
+    def embedding(self) -> Global___EmbeddingHead:
+        """A vector for each text, near to those of texts that belong to it. For pairs without labels, which belong together;
+        for pairs with numbers, the higher the nearer; and for CLASS, where the texts of a class belong together.
+        """
 
     @property
     def hyperparameters(self) -> Global___Hyperparameters:
         """Optional. The loop's settings."""
+
+    @property
+    def business_fields(self) -> Global___BusinessFields:
+        """Optional. Business fields that the head gets beside the text; it must be classification, multi_label or score.
+        Default: none.
+        """
+
+    @property
+    def hidden_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Optional. Widths of layers before the head's last one, at most 4 of 1 to 4096, each followed by ReLU; for the same
+        heads. Default: none.
+        """
 
     def __init__(
         self,
@@ -471,21 +568,29 @@ class TrainingSpec(google.protobuf.message.Message):
         adalora: Global___AdaLoraMethod | None = ...,
         houlsby: Global___HoulsbyMethod | None = ...,
         prefix: Global___PrefixMethod | None = ...,
+        full: Global___FullMethod | None = ...,
         classification: Global___ClassificationHead | None = ...,
+        multi_label: Global___MultiLabelHead | None = ...,
+        score: Global___ScoreHead | None = ...,
+        entities: Global___EntitiesHead | None = ...,
+        spans: Global___SpansHead | None = ...,
+        embedding: Global___EmbeddingHead | None = ...,
         hyperparameters: Global___Hyperparameters | None = ...,
         ranks: builtins.int | None = ...,
+        business_fields: Global___BusinessFields | None = ...,
+        hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "classification", b"classification", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "prefix", b"prefix", "ranks", b"ranks"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "classification", b"classification", "dataset", b"dataset", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "prefix", b"prefix", "ranks", b"ranks"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
     _WhichOneofReturnType_evaluation: typing_extensions.TypeAlias = typing.Literal["holdout_fraction", "evaluation_dataset"]
     _WhichOneofArgType_evaluation: typing_extensions.TypeAlias = typing.Literal["evaluation", b"evaluation"]
-    _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification"]
+    _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification", "multi_label", "score", "entities", "spans", "embedding"]
     _WhichOneofArgType_head: typing_extensions.TypeAlias = typing.Literal["head", b"head"]
-    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix"]
+    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix", "full"]
     _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ranks) -> _WhichOneofReturnType__ranks | None: ...
@@ -499,6 +604,39 @@ class TrainingSpec(google.protobuf.message.Message):
 Global___TrainingSpec: typing_extensions.TypeAlias = TrainingSpec
 
 @typing.final
+class BusinessFields(google.protobuf.message.Message):
+    """Business fields of a dataset. Numbers and dates are scaled by what the rows to learn from have, and missing values are
+    told apart from all others; of categories the 256 most frequent are known.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: builtins.int
+    FUSION_FIELD_NUMBER: builtins.int
+    KINDS_FIELD_NUMBER: builtins.int
+    fusion: Global___Fusion.ValueType
+    """Optional. How they meet the text. Default CONCATENATED."""
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Their names in the dataset. Default: all that it has."""
+
+    @property
+    def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[symbiont.api.training.v1.dataset_pb2.FieldKind.ValueType]:
+        """Output only. What the values of each are."""
+
+    def __init__(
+        self,
+        *,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+        fusion: Global___Fusion.ValueType = ...,
+        kinds: collections.abc.Iterable[symbiont.api.training.v1.dataset_pb2.FieldKind.ValueType] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fusion", b"fusion", "kinds", b"kinds", "names", b"names"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BusinessFields: typing_extensions.TypeAlias = BusinessFields
+
+@typing.final
 class HeadOnlyMethod(google.protobuf.message.Message):
     """Trains the head on the frozen base, without an adapter."""
 
@@ -509,6 +647,18 @@ class HeadOnlyMethod(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___HeadOnlyMethod: typing_extensions.TypeAlias = HeadOnlyMethod
+
+@typing.final
+class FullMethod(google.protobuf.message.Message):
+    """Trains all of the base. The version gets a base of its own, of which hosts hold another copy in memory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___FullMethod: typing_extensions.TypeAlias = FullMethod
 
 @typing.final
 class LoraMethod(google.protobuf.message.Message):
@@ -714,9 +864,112 @@ class ClassificationHead(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LABELS_FIELD_NUMBER: builtins.int
+    CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
+    FOCAL_GAMMA_FIELD_NUMBER: builtins.int
+    LABEL_SMOOTHING_FIELD_NUMBER: builtins.int
+    class_weights: Global___ClassWeights.ValueType
+    """Optional. How much the rows of each label count. Default: alike."""
+    focal_gamma: builtins.float
+    """Optional. Makes rows that are right already count less, by (1 - p)^gamma (focal loss, Lin et al. 2017, arXiv
+    1708.02002), 0 to 10. Default 0: they count as the others.
+    """
+    label_smoothing: builtins.float
+    """Optional. Share of certainty that is spread over all labels while it is trained, 0 to below 1. Default 0."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
+
+    def __init__(
+        self,
+        *,
+        labels: collections.abc.Iterable[builtins.str] | None = ...,
+        class_weights: Global___ClassWeights.ValueType = ...,
+        focal_gamma: builtins.float | None = ...,
+        label_smoothing: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "class_weights", b"class_weights", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing", "labels", b"labels"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["focal_gamma"]
+    _WhichOneofArgType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma"]
+    _WhichOneofReturnType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["label_smoothing"]
+    _WhichOneofArgType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["_label_smoothing", b"_label_smoothing"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__focal_gamma) -> _WhichOneofReturnType__focal_gamma | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_smoothing) -> _WhichOneofReturnType__label_smoothing | None: ...
+
+Global___ClassificationHead: typing_extensions.TypeAlias = ClassificationHead
+
+@typing.final
+class MultiLabelHead(google.protobuf.message.Message):
+    """Labels that each hold or not."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: builtins.int
+    CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
+    class_weights: Global___ClassWeights.ValueType
+    """Optional. How much the rows that have a label count against those that have not. Default: alike."""
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
+
+    def __init__(
+        self,
+        *,
+        labels: collections.abc.Iterable[builtins.str] | None = ...,
+        class_weights: Global___ClassWeights.ValueType = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["class_weights", b"class_weights", "labels", b"labels"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___MultiLabelHead: typing_extensions.TypeAlias = MultiLabelHead
+
+@typing.final
+class ScoreHead(google.protobuf.message.Message):
+    """A number."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MINIMUM_FIELD_NUMBER: builtins.int
+    MAXIMUM_FIELD_NUMBER: builtins.int
+    minimum: builtins.float
+    """Optional. Least number that is answered. Default: no limit. Goes with `maximum`."""
+    maximum: builtins.float
+    """Optional. Greatest number that is answered, above `minimum`."""
+    def __init__(
+        self,
+        *,
+        minimum: builtins.float | None = ...,
+        maximum: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: typing_extensions.TypeAlias = typing.Literal["maximum"]
+    _WhichOneofArgType__maximum: typing_extensions.TypeAlias = typing.Literal["_maximum", b"_maximum"]
+    _WhichOneofReturnType__minimum: typing_extensions.TypeAlias = typing.Literal["minimum"]
+    _WhichOneofArgType__minimum: typing_extensions.TypeAlias = typing.Literal["_minimum", b"_minimum"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___ScoreHead: typing_extensions.TypeAlias = ScoreHead
+
+@typing.final
+class EntitiesHead(google.protobuf.message.Message):
+    """Named parts of a text. Words are tagged, by their first token: B-<name> where a part begins, I-<name> where it goes on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: builtins.int
+    @property
+    def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. The names, in order. Default: those of the dataset, sorted. A row with any other name is refused."""
 
     def __init__(
         self,
@@ -726,7 +979,68 @@ class ClassificationHead(google.protobuf.message.Message):
     _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["labels", b"labels"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
-Global___ClassificationHead: typing_extensions.TypeAlias = ClassificationHead
+Global___EntitiesHead: typing_extensions.TypeAlias = EntitiesHead
+
+@typing.final
+class SpansHead(google.protobuf.message.Message):
+    """The answer to a question as a part of its context, or that there is none. Long contexts are read in windows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MAX_ANSWER_TOKENS_FIELD_NUMBER: builtins.int
+    max_answer_tokens: builtins.int
+    """Optional. Longest answer in tokens, 1 to 512. Default 30."""
+    def __init__(
+        self,
+        *,
+        max_answer_tokens: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens", "max_answer_tokens", b"max_answer_tokens"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens", "max_answer_tokens", b"max_answer_tokens"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_answer_tokens: typing_extensions.TypeAlias = typing.Literal["max_answer_tokens"]
+    _WhichOneofArgType__max_answer_tokens: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_answer_tokens) -> _WhichOneofReturnType__max_answer_tokens | None: ...
+
+Global___SpansHead: typing_extensions.TypeAlias = SpansHead
+
+@typing.final
+class EmbeddingHead(google.protobuf.message.Message):
+    """A vector for each text. Trained by contrast with the other texts of a step (arXiv 1807.03748), so that large steps help;
+    on numbers by the order of cosines (CoSENT).
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: builtins.int
+    TEMPERATURE_FIELD_NUMBER: builtins.int
+    size: builtins.int
+    """Optional. Length of the vector, 1 to 4096. Default: that of the base's hidden states, which then get no layer of
+    their own unless the head alone is trained.
+    """
+    temperature: builtins.float
+    """Optional. What cosines are divided by while it is trained, above 0, at most 1. Default 0.05."""
+    def __init__(
+        self,
+        *,
+        size: builtins.int | None = ...,
+        temperature: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_size", b"_size", "_temperature", b"_temperature", "size", b"size", "temperature", b"temperature"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_size", b"_size", "_temperature", b"_temperature", "size", b"size", "temperature", b"temperature"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__size: typing_extensions.TypeAlias = typing.Literal["size"]
+    _WhichOneofArgType__size: typing_extensions.TypeAlias = typing.Literal["_size", b"_size"]
+    _WhichOneofReturnType__temperature: typing_extensions.TypeAlias = typing.Literal["temperature"]
+    _WhichOneofArgType__temperature: typing_extensions.TypeAlias = typing.Literal["_temperature", b"_temperature"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+
+Global___EmbeddingHead: typing_extensions.TypeAlias = EmbeddingHead
 
 @typing.final
 class Hyperparameters(google.protobuf.message.Message):
@@ -745,12 +1059,15 @@ class Hyperparameters(google.protobuf.message.Message):
     CHECKPOINT_INTERVAL_FIELD_NUMBER: builtins.int
     ACCUMULATION_STEPS_FIELD_NUMBER: builtins.int
     EVALUATE_CHECKPOINTS_FIELD_NUMBER: builtins.int
+    PATIENCE_FIELD_NUMBER: builtins.int
+    SELECTION_METRIC_FIELD_NUMBER: builtins.int
+    KEEP_BEST_FIELD_NUMBER: builtins.int
     epochs: builtins.int
     """Optional. Passes over the rows, 1 to 1000. Default 3."""
     batch_size: builtins.int
     """Optional. Rows computed at a time, 1 to 4096. Default 16."""
     learning_rate: builtins.float
-    """Optional. Peak learning rate of AdamW, above 0, at most 1. Default 0.001."""
+    """Optional. Peak learning rate of AdamW, above 0, at most 1. Default: 0.001, and 0.00005 where the base is trained."""
     weight_decay: builtins.float
     """Optional. Weight decay, 0 to 1. Default 0.01."""
     warmup_fraction: builtins.float
@@ -773,8 +1090,14 @@ class Hyperparameters(google.protobuf.message.Message):
     """
     evaluate_checkpoints: builtins.bool
     """Optional. Whether each checkpoint is judged on the held-out rows, so that the best is known. Default: yes for a job
-    with a budget, else no.
+    with a budget, and where `patience` or `keep_best` need it, else no.
     """
+    patience: builtins.int
+    """Optional. Ends the training after so many checkpoints without a better one, 1 to 1000. Default: it goes on to its end."""
+    selection_metric: builtins.str
+    """Optional. Measure by which a checkpoint is better, as in `Evaluation.metrics`, such as `macro_f1`. Default `loss`."""
+    keep_best: builtins.bool
+    """Optional. Whether the version is made of the best checkpoint, and not of the last. Default: with `patience` yes."""
     def __init__(
         self,
         *,
@@ -789,10 +1112,13 @@ class Hyperparameters(google.protobuf.message.Message):
         checkpoint_interval: builtins.int | None = ...,
         accumulation_steps: builtins.int | None = ...,
         evaluate_checkpoints: builtins.bool | None = ...,
+        patience: builtins.int | None = ...,
+        selection_metric: builtins.str = ...,
+        keep_best: builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "selection_metric", b"selection_metric", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["accumulation_steps"]
     _WhichOneofArgType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps"]
@@ -804,12 +1130,16 @@ class Hyperparameters(google.protobuf.message.Message):
     _WhichOneofArgType__epochs: typing_extensions.TypeAlias = typing.Literal["_epochs", b"_epochs"]
     _WhichOneofReturnType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["evaluate_checkpoints"]
     _WhichOneofArgType__evaluate_checkpoints: typing_extensions.TypeAlias = typing.Literal["_evaluate_checkpoints", b"_evaluate_checkpoints"]
+    _WhichOneofReturnType__keep_best: typing_extensions.TypeAlias = typing.Literal["keep_best"]
+    _WhichOneofArgType__keep_best: typing_extensions.TypeAlias = typing.Literal["_keep_best", b"_keep_best"]
     _WhichOneofReturnType__learning_rate: typing_extensions.TypeAlias = typing.Literal["learning_rate"]
     _WhichOneofArgType__learning_rate: typing_extensions.TypeAlias = typing.Literal["_learning_rate", b"_learning_rate"]
     _WhichOneofReturnType__max_gradient_norm: typing_extensions.TypeAlias = typing.Literal["max_gradient_norm"]
     _WhichOneofArgType__max_gradient_norm: typing_extensions.TypeAlias = typing.Literal["_max_gradient_norm", b"_max_gradient_norm"]
     _WhichOneofReturnType__max_tokens: typing_extensions.TypeAlias = typing.Literal["max_tokens"]
     _WhichOneofArgType__max_tokens: typing_extensions.TypeAlias = typing.Literal["_max_tokens", b"_max_tokens"]
+    _WhichOneofReturnType__patience: typing_extensions.TypeAlias = typing.Literal["patience"]
+    _WhichOneofArgType__patience: typing_extensions.TypeAlias = typing.Literal["_patience", b"_patience"]
     _WhichOneofReturnType__seed: typing_extensions.TypeAlias = typing.Literal["seed"]
     _WhichOneofArgType__seed: typing_extensions.TypeAlias = typing.Literal["_seed", b"_seed"]
     _WhichOneofReturnType__warmup_fraction: typing_extensions.TypeAlias = typing.Literal["warmup_fraction"]
@@ -827,11 +1157,15 @@ class Hyperparameters(google.protobuf.message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evaluate_checkpoints) -> _WhichOneofReturnType__evaluate_checkpoints | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_best) -> _WhichOneofReturnType__keep_best | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_gradient_norm) -> _WhichOneofReturnType__max_gradient_norm | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_tokens) -> _WhichOneofReturnType__max_tokens | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @typing.overload
@@ -988,27 +1322,54 @@ class Evaluation(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class MetricsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
     ROW_COUNT_FIELD_NUMBER: builtins.int
     ACCURACY_FIELD_NUMBER: builtins.int
     MACRO_F1_FIELD_NUMBER: builtins.int
     LOSS_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     CONFUSION_MATRIX_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    PRIMARY_METRIC_FIELD_NUMBER: builtins.int
     row_count: builtins.int
     """Output only. Rows judged."""
     accuracy: builtins.float
-    """Output only. Share of rows whose best class is right."""
+    """Output only. Share of rows that are right: whose best class is, whose labels all are, whose answer is. 0 where the
+    task has none.
+    """
     macro_f1: builtins.float
-    """Output only. Mean over the classes of F1."""
+    """Output only. Mean over the classes, or names of parts, of F1. 0 where the task has none."""
     loss: builtins.float
-    """Output only. Mean negative log likelihood."""
+    """Output only. Mean of what training lessens: of classes, the negative log likelihood."""
+    primary_metric: builtins.str
+    """Output only. Which of them says most of the task; the higher, the better."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Output only. The labels, in the order of rows and columns below. Lists and aliases leave this and the matrix out."""
 
     @property
     def confusion_matrix(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Output only. Confusion matrix, row by row: rows are true classes, columns predicted ones."""
+        """Output only. Confusion matrix, row by row: rows are true classes, columns predicted ones. Classes only."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`."""
 
     def __init__(
         self,
@@ -1019,8 +1380,10 @@ class Evaluation(google.protobuf.message.Message):
         loss: builtins.float = ...,
         labels: collections.abc.Iterable[builtins.str] | None = ...,
         confusion_matrix: collections.abc.Iterable[builtins.int] | None = ...,
+        metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        primary_metric: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["accuracy", b"accuracy", "confusion_matrix", b"confusion_matrix", "labels", b"labels", "loss", b"loss", "macro_f1", b"macro_f1", "row_count", b"row_count"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["accuracy", b"accuracy", "confusion_matrix", b"confusion_matrix", "labels", b"labels", "loss", b"loss", "macro_f1", b"macro_f1", "metrics", b"metrics", "primary_metric", b"primary_metric", "row_count", b"row_count"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Evaluation: typing_extensions.TypeAlias = Evaluation
@@ -1150,7 +1513,7 @@ class CheckpointSaved(google.protobuf.message.Message):
     digest: builtins.str
     """Output only. SHA-256 of the checkpoint."""
     evaluation_loss: builtins.float
-    """Output only. Mean negative log likelihood of the held-out rows, when the checkpoint was judged."""
+    """Output only. As in Checkpoint, when the checkpoint was judged."""
     def __init__(
         self,
         *,

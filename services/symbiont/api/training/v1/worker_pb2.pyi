@@ -285,14 +285,18 @@ class Done(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
+    BASE_DIGEST_FIELD_NUMBER: builtins.int
     bundle_digest: builtins.str
     """Required. SHA-256 of the bundle."""
+    base_digest: builtins.str
+    """Optional. SHA-256 of the base that it lives on. Default: that of the job."""
     def __init__(
         self,
         *,
         bundle_digest: builtins.str = ...,
+        base_digest: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["bundle_digest", b"bundle_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Done: typing_extensions.TypeAlias = Done

@@ -1,4 +1,4 @@
-"""The process that tries a job out, seen from the service: a fork where there is a fork server, else a program."""
+"""A process that works for a call, seen from the service: a fork where there is a fork server, else a program."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from symbiont.training.fork_server import MAX_MESSAGE, PROGRAMS, Forked, ForkSer
 
 # More than a step of a trial takes, as a rule.
 STOP_SECONDS = 3.0
-# A plan is one line.
-MAX_LINE = 1 << 24
+# A plan, or a report, is one line.
+MAX_LINE = 1 << 26
 
 
 class Process:
@@ -52,9 +52,9 @@ class Process:
 
 
 async def start(
-    fork_server: ForkServer | None, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    fork_server: ForkServer | None, program: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Process:
-    """Starts the program with these arguments and variables alone; its errors go to `log`.
+    """Starts one of PROGRAMS with these arguments and variables alone; its errors go to `log`.
 
     Raises:
         Unavailable: the fork server was asked, and has not answered.
@@ -65,18 +65,23 @@ async def start(
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(reading, "rb"))
     try:
         with log.open("wb") as errors:
-            pid, ended = await _run(fork_server, arguments, environment, writing, errors.fileno())
+            pid, ended = await _run(fork_server, program, arguments, environment, writing, errors.fileno())
     finally:
         os.close(writing)
     return Process(pid, lines, ended)
 
 
 async def _run(
-    fork_server: ForkServer | None, arguments: Sequence[str], environment: Mapping[str, str], output: int, errors: int
+    fork_server: ForkServer | None,
+    program: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: int,
+    errors: int,
 ) -> "tuple[int, asyncio.Task[int | None]]":
     loop = asyncio.get_running_loop()
     if fork_server:
-        forking = loop.run_in_executor(None, fork_server.fork, "planning", arguments, environment, output, errors)
+        forking = loop.run_in_executor(None, fork_server.fork, program, arguments, environment, output, errors)
         try:
             forked = await asyncio.shield(forking)
         except asyncio.CancelledError:
@@ -88,7 +93,7 @@ async def _run(
         if forked:
             return forked.pid, loop.create_task(_status(forked))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", PROGRAMS["planning"].removesuffix(".__main__"), *arguments),
+        *(sys.executable, "-m", PROGRAMS[program].removesuffix(".__main__"), *arguments),
         stdin=DEVNULL,
         stdout=output,
         stderr=errors,

@@ -1,0 +1,77 @@
+"""Replaces what tells of a person, in texts, pairs and business fields; labels that are positions follow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from symbiont.common.sealing import Replace, Sealer, masked
+from symbiont.training.data.rows import FieldValue, LabelKind, Row
+from symbiont.training.gate.edits import Edit, Edited, apply
+from symbiont.training.gate.findings import Notes, Outcome
+from symbiont.training.gate.moving import widened
+from symbiont.training.gate.pii.finder import Finder
+from symbiont.training.gate.pii.kinds import Found, Kind
+from symbiont.training.gate.settings import Anonymize
+
+Tell = Callable[[int], None]
+_EVERY = 64
+
+
+def anonymize(
+    rows: Sequence[Row], kind: LabelKind, settings: Anonymize, sealer: Sealer | None, tell: Tell = lambda _: None
+) -> Outcome:
+    """Replaces the kinds that are asked for.
+
+    Finds PII_<KIND>, places by kind, and LABEL_LOST, rows that are gone because two parts of their label would be one:
+    to leave such a row as it is would give away what it says. `sealer` is needed for modes with a key.
+    """
+    finder, notes, kept, changed = Finder(settings.kinds), Notes(), list[Row](), 0
+    make = _replacing(settings, sealer)
+    for number, row in enumerate(rows):
+        if number % _EVERY == 0:
+            tell(number)
+        made = _anonymized(row, kind, finder, make, notes)
+        if made is None:
+            notes.add("LABEL_LOST", row)
+            continue
+        changed += made != row
+        kept.append(made)
+    return Outcome(kept, notes.findings(), changed)
+
+
+def canonical(kind: str, value: str) -> str:
+    """Returns what is the same for all ways of writing a value, so that these get one name."""
+    if kind in (Kind.PHONE, Kind.BANK_CARD, Kind.SSN):
+        digits = "".join(filter(str.isdigit, value))
+        return digits.removeprefix("86") if kind == Kind.PHONE and len(digits) == 13 else digits
+    if kind in (Kind.EMAIL, Kind.IBAN, Kind.ID_CARD, Kind.LICENSE_PLATE, Kind.PASSPORT):
+        return "".join(value.split()).replace("·", "").casefold()
+    return " ".join(value.split()).casefold()
+
+
+def _replacing(settings: Anonymize, sealer: Sealer | None) -> Replace:
+    if settings.pseudonyms:
+        assert sealer is not None  # noqa: S101 - the caller has looked for the key
+        return lambda kind, value: sealer.name(kind, canonical(kind, value))
+    if settings.tokens:
+        assert sealer is not None  # noqa: S101
+        return sealer.seal
+    return masked
+
+
+def _anonymized(row: Row, kind: LabelKind, finder: Finder, make: Replace, notes: Notes) -> Row | None:
+    def edited(text: str) -> Edited:
+        found = finder.find(text) if text else []
+        for item in found:
+            notes.add(f"PII_{item.kind}", row)
+        return apply(text, (_edit(text, item, make) for item in found))
+
+    made = widened(row, kind, edited(row.text), edited(row.pair))
+    return made and replace(made, fields=_fields(row.fields, edited))
+
+
+def _fields(fields: Mapping[str, FieldValue], edited: Callable[[str], Edited]) -> Mapping[str, FieldValue]:
+    return {name: edited(value).text if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _edit(text: str, item: Found, make: Replace) -> Edit:
+    return item.start, item.end, make(item.kind, text[item.start : item.end])

@@ -1,0 +1,78 @@
+"""Labels that each hold or not: a linear layer on the pooled hidden states."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import f1_score  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from symbiont.bundle import MultiLabelHead as HeadEntry
+from symbiont.training.data.rows import Row
+from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads.pooled import single_examples
+from symbiont.training.spec import MultiLabelHead
+from symbiont.training.types import Evaluation
+
+# Beyond it, the few rows that have a rare label would be all that is learnt.
+MOST_WEIGHT = 100.0
+
+
+class MultiLabel(Head):
+    """Binary cross entropy of each label."""
+
+    has_labels = True
+
+    @override
+    def material(self, settings: MultiLabelHead, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
+        index = {label: i for i, label in enumerate(settings.labels)}
+        targets = torch.zeros(len(rows), len(settings.labels))
+        for number, row in enumerate(rows):
+            for name in (row.label,) if isinstance(row.label, str) else row.label or ():  # type: ignore[union-attr]
+                targets[number, index[str(name)]] = 1.0
+        return Material(single_examples(rows, encode), targets, rows)
+
+    @override
+    def outputs(self, settings: MultiLabelHead) -> int:
+        return len(settings.labels)
+
+    @override
+    def criterion(self, settings: MultiLabelHead, targets: Tensor) -> Criterion:
+        weights = None
+        if settings.class_weights == "CLASS_WEIGHTS_BALANCED":
+            held = targets.sum(0)
+            weights = ((len(targets) - held) / held.clamp(min=1)).clamp(1 / MOST_WEIGHT, MOST_WEIGHT)
+        return lambda logits, truth: functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=weights)
+
+    @override
+    def evaluate(
+        self, settings: MultiLabelHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+    ) -> Evaluation:
+        logits = np.stack(outputs)
+        truth, held = judged.targets.numpy() > 0.5, logits > 0
+        values = {
+            "subset_accuracy": float((truth == held).all(axis=1).mean()),
+            "micro_f1": float(f1_score(truth, held, average="micro", zero_division=0.0)),
+            "macro_f1": float(f1_score(truth, held, average="macro", zero_division=0.0)),
+            "loss": float(functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), judged.targets)),
+        }
+        return Evaluation(
+            row_count=len(truth),
+            accuracy=values["subset_accuracy"],
+            macro_f1=values["macro_f1"],
+            loss=values["loss"],
+            labels=settings.labels,
+            confusion_matrix=(),
+            metrics=tuple(sorted(values.items())),
+            primary_metric="micro_f1",
+        )
+
+    @override
+    def entry(self, settings: MultiLabelHead, hidden_size: int, pooling: Any) -> HeadEntry:
+        return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=len(settings.labels))
+
+
+register("multi_label", MultiLabel())

@@ -1,0 +1,89 @@
+"""A number: a linear layer on the pooled hidden states."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import pearsonr, spearmanr  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from symbiont.bundle import ScoreHead as HeadEntry
+from symbiont.training.data.rows import Row
+from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads.pooled import single_examples
+from symbiont.training.spec import ScoreHead
+from symbiont.training.types import Evaluation
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A number is `offset + scale * value`, of a value that goes from 0 to 1 where it is `limited`."""
+
+    offset: float
+    scale: float
+    limited: bool
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """Returns what the outputs [rows, 1] stand for, before scale and offset, [rows]."""
+        return outputs[:, 0].sigmoid() if self.limited else outputs[:, 0]
+
+
+class Score(Head):
+    """Mean squared error, of numbers brought to mean 0 and deviation 1, or between two limits to 0 to 1."""
+
+    @override
+    def fit(self, settings: ScoreHead, rows: Sequence[Row]) -> Scale:
+        if settings.minimum is not None and settings.maximum is not None:
+            return Scale(settings.minimum, settings.maximum - settings.minimum, limited=True)
+        labels = np.array([row.label for row in rows], np.float64)
+        # All the same, they are learnt as they are.
+        return Scale(float(labels.mean()), float(labels.std()) or 1.0, limited=False)
+
+    @override
+    def material(self, settings: Scale, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
+        labels = np.array([row.label for row in rows], np.float64)
+        targets = torch.from_numpy(((labels - settings.offset) / settings.scale).astype(np.float32))
+        return Material(single_examples(rows, encode), targets, rows)
+
+    @override
+    def criterion(self, settings: Scale, targets: Tensor) -> Criterion:
+        return lambda outputs, truth: functional.mse_loss(settings.values(outputs), truth)
+
+    @override
+    def evaluate(self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+        values = settings.values(torch.from_numpy(np.stack(outputs)))
+        truth = np.array([row.label for row in judged.rows], np.float64)
+        found = settings.offset + settings.scale * values.double().numpy()
+        wrong = found - truth
+        varied = len(truth) > 2 and truth.std() > 0 and found.std() > 0
+        metrics = {
+            "loss": float(functional.mse_loss(values, judged.targets)),
+            "mae": float(np.abs(wrong).mean()),
+            "rmse": float(np.sqrt((wrong**2).mean())),
+            "pearson": float(pearsonr(truth, found).statistic) if varied else 0.0,
+            "spearman": float(spearmanr(truth, found).statistic) if varied else 0.0,
+        }
+        return Evaluation(
+            row_count=len(truth),
+            accuracy=0.0,
+            macro_f1=0.0,
+            loss=metrics["loss"],
+            labels=(),
+            confusion_matrix=(),
+            metrics=tuple(sorted(metrics.items())),
+            primary_metric="spearman",
+        )
+
+    @override
+    def entry(self, settings: Scale, hidden_size: int, pooling: Any) -> HeadEntry:
+        link: Any = "sigmoid" if settings.limited else "identity"
+        return HeadEntry(
+            pooling=pooling, hidden_size=hidden_size, link=link, scale=settings.scale, offset=settings.offset
+        )
+
+
+register("score", Score())

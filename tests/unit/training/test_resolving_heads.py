@@ -1,0 +1,117 @@
+"""A head is held against the labels of the datasets, before anything is queued."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support.registry import tiny_spec
+from symbiont.common.errors import InvalidArgument
+from symbiont.training.resolving_heads import KINDS, check_metric, resolve_fields, resolve_head
+from symbiont.training.types import Dataset
+
+ROWS = Dataset("rows", "CSV", "text", "label", 9, 9, (("a", 4), ("b", 5)), "d")
+PAIRS = replace(ROWS, pair_column="pair")
+
+
+def resolved(dataset: Dataset, judged_by: Dataset | None = None, **spec: Any) -> tuple[str, Any]:
+    return resolve_head(tiny_spec(**spec), 32, dataset, judged_by, "spec")
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("CLASS", "classification"),
+        ("CLASSES", "multi_label"),
+        ("NUMBER", "score"),
+        ("ENTITIES", "entities"),
+        ("ANSWERS", "spans"),
+        ("NONE", "embedding"),
+    ],
+)
+def test_the_labels_say_what_is_usual(kind: str, head: str) -> None:
+    dataset = ROWS if kind == "ENTITIES" else PAIRS
+    name, settings = resolved(replace(dataset, label_kind=kind))
+    assert name == head
+    assert getattr(settings, "labels", ("a", "b")) == ("a", "b")
+
+
+def test_a_head_that_does_not_learn_from_such_labels_is_refused() -> None:
+    for head, kinds in KINDS.items():
+        for kind in {kind for other in KINDS.values() for kind in other} - set(kinds):
+            with pytest.raises(InvalidArgument, match=rf"^spec\.{head}: it learns from labels of the kind"):
+                resolved(replace(PAIRS, label_kind=kind), **{head: {}})
+
+
+def test_two_texts_where_they_are_needed() -> None:
+    for head, kind in (("spans", "ANSWERS"), ("embedding", "NONE"), ("embedding", "NUMBER")):
+        with pytest.raises(InvalidArgument, match=rf"^spec\.{head}: it learns from two texts"):
+            resolved(replace(ROWS, label_kind=kind), **{head: {}})
+    with pytest.raises(InvalidArgument, match=r"^spec\.entities: it names parts of one text"):
+        resolved(replace(PAIRS, label_kind="ENTITIES"))
+
+
+def test_both_datasets_are_of_one_kind() -> None:
+    with pytest.raises(InvalidArgument, match=r"^spec\.evaluation_dataset: its labels are of the kind NUMBER"):
+        resolved(ROWS, replace(ROWS, label_kind="NUMBER"))
+    with pytest.raises(InvalidArgument, match=r"^spec\.evaluation_dataset: its rows have two texts"):
+        resolved(ROWS, PAIRS)
+
+
+def test_numbers_are_between_the_limits() -> None:
+    numbers = replace(ROWS, label_kind="NUMBER", label_range=(0.0, 5.0), label_counts=())
+    assert resolved(numbers, score={"minimum": 0, "maximum": 5})[0] == "score"
+    with pytest.raises(InvalidArgument, match=r"^spec\.score: datasets/rows has labels from 0 to 5"):
+        resolved(numbers, score={"minimum": 0, "maximum": 4})
+    with pytest.raises(InvalidArgument, match="go together"):
+        resolved(numbers, score={"minimum": 0})
+    with pytest.raises(InvalidArgument, match="is not above minimum"):
+        resolved(numbers, score={"minimum": 4, "maximum": 4})
+
+
+def test_a_vector_has_a_layer_where_the_base_is_left_as_it_is() -> None:
+    pairs = replace(PAIRS, label_kind="NONE", label_counts=())
+    assert resolved(pairs)[1].size == 0
+    assert resolved(pairs, head_only={})[1].size == 32
+    assert resolved(pairs, embedding={"size": 8})[1].size == 8
+    with pytest.raises(InvalidArgument, match=r"^spec\.embedding\.size: without a layer"):
+        resolved(pairs, head_only={}, embedding={"size": 0})
+
+
+WITH_FIELDS = replace(ROWS, fields=(("amount", "NUMBER"), ("purpose", "CATEGORY")))
+
+
+def fields(dataset: Dataset, judged_by: Dataset | None = None, head: str = "classification", **spec: Any) -> Any:
+    return resolve_fields(tiny_spec(**spec), head, dataset, judged_by, "spec")
+
+
+def test_business_fields_get_their_kinds() -> None:
+    assert fields(WITH_FIELDS) is None
+    everything = fields(WITH_FIELDS, business_fields={})
+    assert everything.names == ("amount", "purpose")
+    assert everything.kinds == ("FIELD_KIND_NUMBER", "FIELD_KIND_CATEGORY")
+    one = fields(WITH_FIELDS, business_fields={"names": ["purpose"], "fusion": "FUSION_GATED", "kinds": ["what"]})
+    assert (one.names, one.kinds, one.fusion) == (("purpose",), ("FIELD_KIND_CATEGORY",), "FUSION_GATED")
+
+
+def test_business_fields_that_are_not_there_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields\.names\[1\]: datasets/rows has no field 'age'"):
+        fields(WITH_FIELDS, business_fields={"names": ["amount", "age"]})
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields: datasets/rows has none"):
+        fields(ROWS, business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.evaluation_dataset: it has no field 'purpose'"):
+        fields(WITH_FIELDS, replace(WITH_FIELDS, fields=WITH_FIELDS.fields[:1]), business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.business_fields: the head entities takes none"):
+        fields(WITH_FIELDS, head="entities", business_fields={})
+    with pytest.raises(InvalidArgument, match=r"^spec\.hidden_layers: the head spans has none"):
+        fields(WITH_FIELDS, head="spans", hidden_layers=[8])
+    with pytest.raises(InvalidArgument, match="given twice"):
+        fields(WITH_FIELDS, business_fields={"names": ["amount", "amount"]})
+
+
+def test_checkpoints_are_compared_by_what_is_measured() -> None:
+    assert check_metric("classification", "", ROWS, "f") == "loss"
+    assert check_metric("classification", "macro_f1", ROWS, "f") == "macro_f1"
+    assert check_metric("embedding", "nearest_accuracy", ROWS, "f") == "nearest_accuracy"
+    with pytest.raises(InvalidArgument, match=r"^f: the head score is not measured by 'accuracy': loss, mae"):
+        check_metric("score", "accuracy", ROWS, "f")
