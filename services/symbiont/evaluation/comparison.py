@@ -126,7 +126,7 @@ def _class_parts(both: Aligned) -> Iterator[tuple[str, int, Aligned, str, str]]:
     elif isinstance(one, Tagged) and isinstance(other, Tagged):
         for place, label in enumerate(one.types):
             some = Aligned(_only_type(one, place), _only_type(other, place), 0, 0)
-            yield label, int((np.diff(_filtered(one.truth, place).offsets) > 0).sum()), some, "f1", "f1"
+            yield label, int((np.diff(_filtered(one.truth, place).offsets) > 0).sum()), some, "micro_f1", "f1"
 
 
 def _only_label(outcome: MultiLabelled, place: int) -> MultiLabelled:

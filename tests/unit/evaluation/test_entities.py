@@ -60,7 +60,7 @@ def found(outcome: Tagged) -> dict[str, float]:
 @pytest.mark.parametrize(("seed", "precision", "recall", "f1", "macro"), SEQEVAL)
 def test_random_tags(seed: int, precision: float, recall: float, f1: float, macro: float) -> None:
     values = found(tagged(*random_tags(seed)))
-    expected = {"precision": precision, "recall": recall, "f1": f1, "macro_f1": macro}
+    expected = {"precision": precision, "recall": recall, "micro_f1": f1, "macro_f1": macro}
     assert values == pytest.approx(expected, abs=1e-9)
 
 
@@ -76,7 +76,7 @@ def test_the_table_of_types() -> None:
 
 def test_a_part_said_twice_counts_once() -> None:
     one = parts_by_row([[(0, 2, "PER"), (0, 2, "PER")]], TYPES)
-    assert found(Tagged(some_rows(1), TYPES, one, one))["f1"] == 1
+    assert found(Tagged(some_rows(1), TYPES, one, one))["micro_f1"] == 1
 
 
 def test_an_unknown_type_is_refused() -> None:

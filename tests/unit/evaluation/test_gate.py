@@ -106,7 +106,7 @@ def test_a_limit_where_less_is_better() -> None:
     evidence = Evidence(outcome, sampling=FEW)
     assert Gate(rules=(Floor(metric="mae", value=0.7),)).judge(evidence).passed
     assert not Gate(rules=(Floor(metric="mae", value=0.3),)).judge(evidence).passed
-    assert not Gate(rules=(SliceFloor(value=0.2),)).judge(evidence).passed
+    assert not Gate(rules=(SliceFloor(metric="mae", value=0.2),)).judge(evidence).passed
 
 
 def test_classes() -> None:

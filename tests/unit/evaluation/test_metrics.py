@@ -112,8 +112,8 @@ def test_search() -> None:
     for row in range(80):
         gains[row, outcome.ranks.of(row)[:, 0] - 1] = 1
         scores[row] = np.arange(50)[::-1]
-    assert found["ndcg_10"] == pytest.approx(oracle.ndcg_score(gains, scores, k=k))
-    assert found["recall_5"] == pytest.approx((gains[:, :5].sum(axis=1) / gains.sum(axis=1)).mean())
+    assert found["ndcg_at_10"] == pytest.approx(oracle.ndcg_score(gains, scores, k=k))
+    assert found["recall_at_5"] == pytest.approx((gains[:, :5].sum(axis=1) / gains.sum(axis=1)).mean())
     assert found["mrr"] == pytest.approx((1 / (gains.argmax(axis=1) + 1)).mean())
 
 

@@ -16,7 +16,7 @@ CUTS = (1, 5, 10)
 
 def search_families(outcome: Retrieved) -> list[Family]:
     """Returns the mean reciprocal rank of the first relevant text, recall at 1, 5 and 10, and nDCG at 10."""
-    names = ("mrr", *(f"recall_{cut}" for cut in CUTS), f"ndcg_{CUTS[-1]}")
+    names = ("mrr", *(f"recall_at_{cut}" for cut in CUTS), f"ndcg_at_{CUTS[-1]}")
     columns = [_of_query(outcome.ranks.of(row)[:, 0].astype(np.float64)) for row in range(len(outcome))]
     return [means(names, np.asarray(columns, np.float64).reshape(-1, len(names)))]
 

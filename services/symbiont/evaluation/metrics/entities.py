@@ -10,7 +10,7 @@ from symbiont.evaluation.metrics.classification import class_row
 from symbiont.evaluation.metrics.family import Family
 from symbiont.evaluation.outcomes import Tagged
 
-PRIMARY = "f1"
+PRIMARY = "micro_f1"
 
 
 def counts(outcome: Tagged) -> tuple[Ints, Ints, Ints]:
@@ -38,7 +38,7 @@ def families(outcome: Tagged) -> list[Family]:
             mean_defined(ratio(2 * hits, said + true)),
         ]
 
-    return [Family(("f1", "precision", "recall", "macro_f1"), values)]
+    return [Family(("micro_f1", "precision", "recall", "macro_f1"), values)]
 
 
 def right(outcome: Tagged) -> Bools:

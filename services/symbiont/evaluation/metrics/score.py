@@ -9,7 +9,7 @@ from symbiont.evaluation.metrics.family import Family, means
 from symbiont.evaluation.metrics.ranking import Order, pearson, spearman
 from symbiont.evaluation.outcomes import Scored
 
-PRIMARY = "mae"
+PRIMARY = "spearman"
 # With more different whole numbers they are counts, not grades.
 MOST_GRADES = 20
 

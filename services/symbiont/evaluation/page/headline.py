@@ -13,7 +13,7 @@ _SENTENCES = {
     "scored": [("off_by", "mae"), ("within_one_of_100", "within_one")],
     "tagged": [("found_of_100", "recall"), ("true_of_100", "precision")],
     "answered": [("answers_of_100", "exact_match")],
-    "retrieved": [("searched_of_100", "recall_10")],
+    "retrieved": [("searched_of_100", "recall_at_10")],
     "compared": [("agrees", "spearman")],
 }
 

@@ -24,8 +24,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "recall": ("recall", "召回率"),
     "exact_match": ("exact match", "完全匹配"),
     "mrr": ("mean reciprocal rank", "平均倒数排名"),
-    "recall_1": ("found in first place", "首位命中率"),
-    "recall_5": ("found among the first 5", "前 5 命中率"),
-    "recall_10": ("found among the first 10", "前 10 命中率"),
-    "ndcg_10": ("nDCG at 10", "nDCG@10"),
+    "recall_at_1": ("found in first place", "首位命中率"),
+    "recall_at_5": ("found among the first 5", "前 5 命中率"),
+    "recall_at_10": ("found among the first 10", "前 10 命中率"),
+    "ndcg_at_10": ("nDCG at 10", "nDCG@10"),
 }
