@@ -4,8 +4,6 @@ how well an answer begins and ends there (as in SQuAD 2.0, arXiv 1806.03822).
 The first token stands for "no answer". Long contexts are read in windows that overlap, as in serving.
 """
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import SpanHead as HeadEntry
+from symbiont.evaluation.making.answers import judge
 from symbiont.training.data.rows import Place, Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
 from symbiont.training.spec import SpansHead
@@ -69,9 +68,9 @@ class Spans(Head):
             found = answer([outputs[n] for n in numbers], [judged.encoded[n] for n in numbers], settings)
             said = row.pair[slice(*found)] if found else ""
             places: Sequence[Place] = row.label or ()  # type: ignore[assignment]  # of such a dataset
-            wanted = [row.pair[start:end] for start, end in places] or [""]
-            exact += max(float(words(said) == words(text)) for text in wanted)
-            overlap += max(token_f1(said, text) for text in wanted)
+            wanted = [row.pair[start:end] for start, end in places]
+            right = judge(said, wanted)
+            exact, overlap = exact + right[0], overlap + right[1]
         metrics = {
             "exact_match": exact / len(judged.rows),
             "f1": overlap / len(judged.rows),
@@ -134,21 +133,6 @@ def answer(outputs: Sequence["np.ndarray[Any, Any]"], windows: Sequence[Encoded]
         if sums[first, last] >= best:
             best, found = float(sums[first, last]), (int(starts[first]), int(ends[last]))
     return found
-
-
-def words(text: str) -> list[str]:
-    """Returns words in lower case without English articles and punctuation; of Chinese, each character."""
-    found = re.findall(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+", text.lower())
-    return [word for word in found if word not in ("a", "an", "the")]
-
-
-def token_f1(said: str, wanted: str) -> float:
-    """Returns F1 of the words of an answer, as SQuAD and CMRC count it."""
-    ours, theirs = words(said), words(wanted)
-    if not ours or not theirs:
-        return float(ours == theirs)
-    shared = (Counter(ours) & Counter(theirs)).total()
-    return 2 * shared / (len(ours) + len(theirs))
 
 
 register("spans", Spans())

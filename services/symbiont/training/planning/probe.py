@@ -115,7 +115,8 @@ def _try(
     say(PlanStage.JUDGING)
     seed = attempt.spec.hyperparameters.seed
     judged, compared = compare(network, inputs.pooling, material.kept, material.held, seed, limits.judge_seconds)
-    pace, judging = limits.pace(judged.timed), workload.of_judging(material.held.lengths, ROWS_AT_A_TIME)
+    lengths = np.tile(material.held.lengths, network.texts_of_row)
+    pace, judging = limits.pace(judged.timed), workload.of_judging(lengths, ROWS_AT_A_TIME)
     _judge_largest(network, judging, pace, width(material.fields))
     practice.go(LATER)
     stored = _store(attempt, network, practice, material, storing)

@@ -116,7 +116,7 @@ class _Run:
         """Judges the network; returns its quality, and what logits are to be divided by."""
         evaluation = judge.evaluate()
         entry = task.head.entry(task.settings, 1, "mean")
-        found = calibrate(entry.kind, judge.outputs, task.held.targets)
+        found = calibrate(entry.kind, judge.outputs, task.held.targets, [row.group for row in task.held.rows])
         if found is None:
             return evaluation, 1.0
         before, after = found.error_before, found.error_after

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from scipy.special import expit, log_expit, log_softmax, softmax  # type: ignore[import-untyped]
+
+from symbiont.evaluation.arrays import log_softmax
+from symbiont.evaluation.calibration import reliability_of_classes, reliability_of_labels
+from symbiont.evaluation.figures import Reliability
+from symbiont.evaluation.temperature import fit_sigmoid_temperature, fit_temperature, folds
 
 # With fewer, a temperature says more of these rows than of the model.
 LEAST_ROWS = 100
-RANGE = (0.05, 20.0)
-FOLDS, BINS = 5, 15
-Floats = npt.NDArray[np.float64]
+FOLDS_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -29,60 +29,43 @@ class Calibrated:
     error_after: float
 
 
-def calibrate(task: str, outputs: Sequence["np.ndarray[Any, Any]"], targets: Any) -> Calibrated | None:
+@dataclass(frozen=True)
+class _Way:
+    """How one number is fitted to logits and truth, and how logits are judged against the truth."""
+
+    fit: Callable[[Any, Any], float]
+    judge: Callable[[Any, Any], Reliability]
+
+
+_WAYS = {
+    "classification": _Way(fit_temperature, lambda logits, truth: reliability_of_classes(log_softmax(logits), truth)),
+    "multi_label": _Way(fit_sigmoid_temperature, reliability_of_labels),
+}
+
+
+def calibrate(
+    task: str, outputs: Sequence["np.ndarray[Any, Any]"], targets: Any, groups: Sequence[str] = ()
+) -> Calibrated | None:
     """Returns the temperature of a classifier; None for other tasks, and with too few rows to tell.
 
     Args:
         task: the kind of the head.
         outputs: logits of each row, [labels].
         targets: index of the label of each row; for labels that each hold, [rows, labels] of 0 and 1.
+        groups: of each row, whose rows stay together when it is measured; none where no row has one.
     """
-    if task not in _LOSSES or len(outputs) < LEAST_ROWS:
+    if task not in _WAYS or len(outputs) < LEAST_ROWS:
         return None
-    logits, truth = np.stack(outputs).astype(np.float64), np.asarray(targets)
-    temperature = _fit(task, logits, truth)
-    # The same folds each time; every fifth row, since rows of a dataset may be in order.
-    fold = np.arange(len(logits)) % FOLDS
-    own = np.array([_fit(task, logits[fold != number], truth[fold != number]) for number in range(FOLDS)])
-    before = expected_error(*_CHANCES[task](logits, truth))
-    after = expected_error(*_CHANCES[task](logits / own[fold][:, None], truth))
-    return Calibrated(temperature, before, after)
+    way, logits, truth = _WAYS[task], np.stack(outputs).astype(np.float64), np.asarray(targets)
+    truth = truth > 0.5 if task == "multi_label" else truth
+    own = np.ones((len(logits), 1))
+    for fitted, judged in folds(len(logits), _numbers(groups), FOLDS_SEED):
+        own[judged] = way.fit(logits[fitted], truth[fitted])
+    before, after = way.judge(logits, truth), way.judge(logits / own, truth)
+    return Calibrated(way.fit(logits, truth), before.ece_mass, after.ece_mass)
 
 
-def _fit(task: str, logits: Floats, truth: Any) -> float:
-    low, high = np.log(RANGE)
-    found = minimize_scalar(lambda t: _LOSSES[task](logits / np.exp(t), truth), bounds=(low, high), method="bounded")
-    return float(np.exp(found.x))
-
-
-def expected_error(chances: Floats, right: npt.NDArray[np.bool_]) -> float:
-    """Returns the mean distance between chances and how often they came true, in bins of equal numbers of rows."""
-    order = np.argsort(chances, kind="stable")
-    bins = [part for part in np.array_split(order, BINS) if len(part)]
-    return float(sum(len(part) * abs(chances[part].mean() - right[part].mean()) for part in bins) / len(chances))
-
-
-def _class_loss(logits: Floats, truth: Any) -> float:
-    return float(-log_softmax(logits, axis=1)[np.arange(len(truth)), truth].mean())
-
-
-def _label_loss(logits: Floats, truth: Any) -> float:
-    return float(-(truth * log_expit(logits) + (1 - truth) * log_expit(-logits)).mean())
-
-
-def _class_chances(logits: Floats, truth: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Of the class that is answered, for each row."""
-    chances = softmax(logits, axis=1)
-    return chances.max(axis=1), chances.argmax(axis=1) == truth
-
-
-def _label_chances(logits: Floats, truth: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Of every label, for each row."""
-    return expit(logits).ravel(), truth.ravel() > 0.5
-
-
-_LOSSES: dict[str, Callable[[Floats, Any], float]] = {"classification": _class_loss, "multi_label": _label_loss}
-_CHANCES: dict[str, Callable[[Floats, Any], tuple[Floats, npt.NDArray[np.bool_]]]] = {
-    "classification": _class_chances,
-    "multi_label": _label_chances,
-}
+def _numbers(groups: Sequence[str]) -> "np.ndarray[Any, Any]":
+    """Returns a number for each group; a row without one is a group of its own."""
+    named = [group or f"\0{row}" for row, group in enumerate(groups)] if any(groups) else []
+    return np.unique(named, return_inverse=True)[1].astype(np.int64) if named else np.zeros(0, np.int64)

@@ -71,6 +71,11 @@ class Network(nn.Module):
         return self._method.leaves_base and not self._on_tokens and not self._compares
 
     @property
+    def texts_of_row(self) -> int:
+        """How many texts of a row are computed, each for itself."""
+        return 2 if self._compares else 1
+
+    @property
     def has_own_base(self) -> bool:
         """Whether the base is trained, so that what is made lives on a base of its own."""
         return self._method.makes_base

@@ -1,7 +1,6 @@
 """Answers become tokens of windows, and what the head gives becomes answers, as in serving."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +9,7 @@ from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.tasks import spans as serving
 from symbiont.inference.tasks.plan import Window
 from symbiont.inference.tokens import Places
-from symbiont.training.heads.spans import answer, bounds, token_f1, words
+from symbiont.training.heads.spans import answer, bounds
 from symbiont.training.spec import SpansHead
 from symbiont.training.worker.examples import Encoded
 
@@ -59,12 +58,3 @@ def test_the_answer_is_the_one_that_is_served(seed: int, two_windows: bool) -> N
     scored, none = serving.score(served, head.max_answer_tokens)
     answers = serving.answers(scored, none, CONTEXT, OffsetUnit.CODE_POINT, 1, 0.0).spans
     assert (CONTEXT[slice(*found)] if found else None) == (answers[0].text if answers else None)
-
-
-def test_words_are_compared_as_squad_and_cmrc_do() -> None:
-    assert words("The Bank, of  China!") == ["bank", "of", "china"]
-    assert words("中国 银行A1") == ["中", "国", "银", "行", "a1"]
-    assert token_f1("the bank", "Bank.") == 1.0
-    assert token_f1("银行", "中国银行") == pytest.approx(2 * 2 / 6)
-    assert token_f1("", "") == 1.0
-    assert token_f1("x", "") == 0.0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from symbiont.training.worker.calibrating import LEAST_ROWS, calibrate, expected_error
+from symbiont.training.worker.calibrating import LEAST_ROWS, calibrate
 
 ROWS = 20_000
 
@@ -49,7 +49,14 @@ def test_a_model_that_is_always_right_is_no_error() -> None:
     assert found.error_after == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_error_is_that_of_the_bins() -> None:
-    chances = np.repeat([0.5, 0.9], 150)
-    right = np.concatenate([np.arange(150) % 2 == 0, np.ones(150, bool)])
-    assert expected_error(chances, right) == pytest.approx(0.05, abs=0.01)
+def test_rows_of_one_group_are_not_judged_by_each_other() -> None:
+    """Of copies of few rows, all of one group, other rows tell less than their own copies would."""
+    random = np.random.default_rng(2)
+    logits, truth = random.normal(size=(20, 2)) * 4, random.integers(0, 2, 20)
+    rows, labels = list(np.repeat(logits, 10, axis=0)), np.repeat(truth, 10)
+    alone = calibrate("classification", rows, labels)
+    together = calibrate("classification", rows, labels, [str(row // 10) for row in range(200)])
+    assert alone is not None
+    assert together is not None
+    assert together.temperature == alone.temperature
+    assert together.error_after != alone.error_after
