@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from symbiont.api.training.v1.model_pb2 import Model, ModelAlias
-from symbiont.cli import releases
+from symbiont.cli import promotion, releases
 from symbiont.cli.console import make_console
 from symbiont.cli.render import quality, table, when
 from symbiont.cli.target import with_client
@@ -14,6 +14,7 @@ from symbiont.client.names import full_name, short_name, version_name
 
 app = typer.Typer(no_args_is_help=True, help="Models: their versions, and the aliases that callers use.")
 releases.add_to(app)
+promotion.add_to(app)
 
 
 @app.command("list")

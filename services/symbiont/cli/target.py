@@ -1,6 +1,7 @@
 """Finds the suite that a command talks to, and opens a client for it."""
 
 import functools
+import getpass
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,6 +49,16 @@ TokenizationOption = Annotated[
         rich_help_panel="Where",
     ),
 ]
+PrincipalOption = Annotated[
+    str,
+    typer.Option(
+        "--principal",
+        envvar="SYMBIONT_PRINCIPAL",
+        help="Who you are, for the record of what is decided. Default: your name on this machine.",
+        show_default=False,
+        rich_help_panel="Where",
+    ),
+]
 DEFAULT_HOME_PATH = Path(DEFAULT_HOME)
 
 
@@ -76,6 +87,15 @@ def endpoints_of(addresses: Mapping[str, str]) -> Endpoints:
     return Endpoints(addresses["training"], addresses["inference"], addresses["tokenization"])
 
 
+def own_name() -> str:
+    """Returns the name of whoever runs this, as this machine has it; empty where it has none that can be sent."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+    return name if name.isascii() and name.isprintable() else ""
+
+
 def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
     """Makes a typer command of a function: its first parameter becomes a client, and the options say of what."""
 
@@ -86,9 +106,11 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         training_address: str,
         inference_address: str,
         tokenization_address: str,
+        principal: str,
         **kwargs: Any,
     ) -> None:
-        with Client(find_endpoints(home, training_address, inference_address, tokenization_address)) as client:
+        endpoints = find_endpoints(home, training_address, inference_address, tokenization_address)
+        with Client(endpoints, principal=principal or own_name()) as client:
             command(client, *args, **kwargs)
 
     own = list(inspect.signature(command).parameters.values())[1:]
@@ -97,6 +119,7 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         _option("training_address", TrainingOption, ""),
         _option("inference_address", InferenceOption, ""),
         _option("tokenization_address", TokenizationOption, ""),
+        _option("principal", PrincipalOption, ""),
     ]
     # Typer builds the command line from the signature and the annotations, not from the code.
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]

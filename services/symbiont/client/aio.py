@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,10 @@ from symbiont.api.training.v1.model_pb2 import (
     ReleaseRules,
 )
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
+from symbiont.api.training.v1.passport_pb2 import EvaluationReport, ModelPassport
+from symbiont.api.training.v1.passport_pb2_grpc import PassportServiceStub
+from symbiont.api.training.v1.promotion_pb2 import PromotionDecision, PromotionPolicy, PromotionRule
+from symbiont.api.training.v1.promotion_pb2_grpc import PromotionServiceStub
 from symbiont.api.training.v1.training_job_pb2 import (
     Budget,
     TrainingEvent,
@@ -58,7 +63,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import catalogues, gate, predicting, requests
+from symbiont.client import catalogues, gate, predicting, promotion, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -83,7 +88,10 @@ class AsyncClient:
     `RequestError` when the service refuses, and `ValueError` when the arguments contradict each other.
     """
 
-    def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, endpoints: Endpoints | None = None, limits: Limits | None = None, *, principal: str | None = None
+    ) -> None:
+        """`principal` is who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says."""
         self._endpoints = endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         addresses = endpoints.training, endpoints.inference, endpoints.tokenization
@@ -93,6 +101,9 @@ class AsyncClient:
         self._datasets = DatasetServiceStub(training)
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
+        self._promotion = PromotionServiceStub(training)
+        self._passports = PassportServiceStub(training)
+        self._principal = os.environ.get("SYMBIONT_PRINCIPAL", "") if principal is None else principal
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
@@ -412,6 +423,72 @@ class AsyncClient:
             from_version = alias_of(await self.get_model(model.partition("@")[0]), model).model_version.name
         return await self._call(self._models.RollbackModelAlias, requests.rollback(model, from_version))
 
+    async def set_promotion_policy(
+        self,
+        model: str,
+        rules: Sequence[PromotionRule] = (),
+        *,
+        approvals: int = 0,
+        evaluation_dataset: str = "",
+    ) -> PromotionPolicy:
+        """Sets the gate of an alias, `sentiment@staging`, of `production` by default; without anything it is opened.
+
+        The service then points the alias only at versions that have passed: see `judge` and `approve`.
+        """
+        request = promotion.set_policy(model, rules, approvals, evaluation_dataset)
+        return await self._call(self._promotion.SetPromotionPolicy, request)
+
+    async def get_promotion_policy(self, model: str) -> PromotionPolicy:
+        """Returns the gate of an alias, as of `set_promotion_policy`."""
+        return await self._call(self._promotion.GetPromotionPolicy, promotion.get_policy(model))
+
+    async def judge(
+        self,
+        model_version: str,
+        alias: str = "production",
+        *,
+        progress: promotion.JudgementProgress | None = None,
+    ) -> PromotionDecision:
+        """Judges a version against the one that an alias points at, on the same rows, by the rules of the alias."""
+        request = promotion.judge(model_version, alias)
+        stream = self._promotion.JudgeModelVersion(request, metadata=self._metadata())
+        try:
+            async for message in stream:
+                if message.WhichOneof("response") == "decision":
+                    return message.decision
+                if progress:
+                    progress(promotion.stage_word(message.stage))
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+        raise UnavailableError(grpc.StatusCode.UNAVAILABLE, "the judgement ended without a decision")
+
+    async def approve(self, model_version: str, alias: str = "production", comment: str = "") -> PromotionDecision:
+        """Approves a version for an alias, in the name of this client's principal."""
+        request = promotion.approve(model_version, alias, comment)
+        return await self._call(self._promotion.ApproveModelVersion, request, idempotent=False)
+
+    def list_promotion_decisions(self, model: str) -> AsyncIterator[PromotionDecision]:
+        """Yields what was decided on an alias, newest first; `sentiment@-` stands for all of a model."""
+        request = promotion.decisions(model)
+        return self._pages(self._promotion.ListPromotionDecisions, request, lambda page: page.decisions)
+
+    async def get_model_passport(self, model_version: str) -> ModelPassport:
+        """Returns everything that a version came out of: data, code, machine, decisions, reproductions."""
+        return await self._call(self._passports.GetModelPassport, promotion.passport(model_version))
+
+    async def get_evaluation_report(
+        self, name: str, *, language: str = "en", with_texts: bool = False, json: bool = False
+    ) -> EvaluationReport:
+        """Returns the report of a version, or of a judgement by its name, as a page of HTML or as JSON."""
+        request = promotion.report(name, language, with_texts, json=json)
+        return await self._call(self._passports.GetEvaluationReport, request)
+
+    async def reproduce(self, model_version: str, *, request_id: str | None = None) -> TrainingJob:
+        """Queues a job that makes a version again, and says at its end whether the same came out."""
+        return await self._call(self._jobs.ReproduceModelVersion, promotion.reproduce(model_version, request_id))
+
     async def create_release(
         self,
         model: str,
@@ -712,6 +789,9 @@ class AsyncClient:
         request = requests.analyze_texts(tokenizer, texts, pair_texts, max_tokens)
         return await self._call(self._tokenization.AnalyzeTexts, request)
 
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return metadata(self._principal)
+
     async def _call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[Req, Res],
@@ -721,7 +801,7 @@ class AsyncClient:
         seconds: float | None = None,
     ) -> Res:
         timeout = seconds or self._limits.timeout
-        return await self._retried(lambda: method(request, timeout=timeout, metadata=metadata()), idempotent)
+        return await self._retried(lambda: method(request, timeout=timeout, metadata=self._metadata()), idempotent)
 
     async def _worked(self, stream: grpc.aio.UnaryStreamCall[Req, Res], progress: gate.WorkProgress | None) -> Res:
         """Returns the last message of a work on a dataset, and tells of those before."""

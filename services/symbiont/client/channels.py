@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from symbiont.client.errors import UnavailableError
 from symbiont.common import channel
+from symbiont.common.principal import METADATA_KEY as PRINCIPAL_KEY
 from symbiont.common.request_id import METADATA_KEY
 
 OPTIONS = channel.OPTIONS
@@ -57,9 +58,10 @@ class Page(Protocol):
     next_page_token: str
 
 
-def metadata() -> tuple[tuple[str, str], ...]:
-    """Returns the metadata of one call: a fresh request id, which the services log and send back."""
-    return ((METADATA_KEY, uuid.uuid4().hex),)
+def metadata(principal: str = "") -> tuple[tuple[str, str], ...]:
+    """Returns the metadata of one call: a fresh request id, which the services log and send back, and who calls."""
+    identified = ((PRINCIPAL_KEY, principal),) if principal else ()
+    return ((METADATA_KEY, uuid.uuid4().hex), *identified)
 
 
 def not_ready(response: health_pb2.HealthCheckResponse) -> UnavailableError | None:

@@ -3,6 +3,7 @@
 # The classes of grpc are generic in their stubs only.
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,6 +50,10 @@ from symbiont.api.training.v1.model_pb2 import (
     ReleaseRules,
 )
 from symbiont.api.training.v1.model_pb2_grpc import ModelServiceStub
+from symbiont.api.training.v1.passport_pb2 import EvaluationReport, ModelPassport
+from symbiont.api.training.v1.passport_pb2_grpc import PassportServiceStub
+from symbiont.api.training.v1.promotion_pb2 import PromotionDecision, PromotionPolicy, PromotionRule
+from symbiont.api.training.v1.promotion_pb2_grpc import PromotionServiceStub
 from symbiont.api.training.v1.training_job_pb2 import (
     Budget,
     TrainingEvent,
@@ -57,7 +62,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     TrainingSpec,
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
-from symbiont.client import catalogues, gate, predicting, requests
+from symbiont.client import catalogues, gate, predicting, promotion, requests
 from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -81,7 +86,10 @@ class Client:
     `RequestError` when the service refuses, and `ValueError` when the arguments contradict each other.
     """
 
-    def __init__(self, endpoints: Endpoints | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, endpoints: Endpoints | None = None, limits: Limits | None = None, *, principal: str | None = None
+    ) -> None:
+        """`principal` is who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says."""
         endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         addresses = endpoints.training, endpoints.inference, endpoints.tokenization
@@ -91,6 +99,9 @@ class Client:
         self._datasets = DatasetServiceStub(training)
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
+        self._promotion = PromotionServiceStub(training)
+        self._passports = PassportServiceStub(training)
+        self._principal = os.environ.get("SYMBIONT_PRINCIPAL", "") if principal is None else principal
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
@@ -386,6 +397,72 @@ class Client:
             from_version = alias_of(self.get_model(model.partition("@")[0]), model).model_version.name
         return self._call(self._models.RollbackModelAlias, requests.rollback(model, from_version))
 
+    def set_promotion_policy(
+        self,
+        model: str,
+        rules: Sequence[PromotionRule] = (),
+        *,
+        approvals: int = 0,
+        evaluation_dataset: str = "",
+    ) -> PromotionPolicy:
+        """Sets the gate of an alias, `sentiment@staging`, of `production` by default; without anything it is opened.
+
+        The service then points the alias only at versions that have passed: see `judge` and `approve`.
+        """
+        request = promotion.set_policy(model, rules, approvals, evaluation_dataset)
+        return self._call(self._promotion.SetPromotionPolicy, request)
+
+    def get_promotion_policy(self, model: str) -> PromotionPolicy:
+        """Returns the gate of an alias, as of `set_promotion_policy`."""
+        return self._call(self._promotion.GetPromotionPolicy, promotion.get_policy(model))
+
+    def judge(
+        self,
+        model_version: str,
+        alias: str = "production",
+        *,
+        progress: promotion.JudgementProgress | None = None,
+    ) -> PromotionDecision:
+        """Judges a version against the one that an alias points at, on the same rows, by the rules of the alias."""
+        request = promotion.judge(model_version, alias)
+        stream = self._promotion.JudgeModelVersion(request, metadata=self._metadata())
+        try:
+            for message in stream:
+                if message.WhichOneof("response") == "decision":
+                    return message.decision
+                if progress:
+                    progress(promotion.stage_word(message.stage))
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        finally:
+            stream.cancel()
+        raise UnavailableError(grpc.StatusCode.UNAVAILABLE, "the judgement ended without a decision")
+
+    def approve(self, model_version: str, alias: str = "production", comment: str = "") -> PromotionDecision:
+        """Approves a version for an alias, in the name of this client's principal."""
+        request = promotion.approve(model_version, alias, comment)
+        return self._call(self._promotion.ApproveModelVersion, request, idempotent=False)
+
+    def list_promotion_decisions(self, model: str) -> Iterator[PromotionDecision]:
+        """Yields what was decided on an alias, newest first; `sentiment@-` stands for all of a model."""
+        request = promotion.decisions(model)
+        return self._pages(self._promotion.ListPromotionDecisions, request, lambda page: page.decisions)
+
+    def get_model_passport(self, model_version: str) -> ModelPassport:
+        """Returns everything that a version came out of: data, code, machine, decisions, reproductions."""
+        return self._call(self._passports.GetModelPassport, promotion.passport(model_version))
+
+    def get_evaluation_report(
+        self, name: str, *, language: str = "en", with_texts: bool = False, json: bool = False
+    ) -> EvaluationReport:
+        """Returns the report of a version, or of a judgement by its name, as a page of HTML or as JSON."""
+        request = promotion.report(name, language, with_texts, json=json)
+        return self._call(self._passports.GetEvaluationReport, request)
+
+    def reproduce(self, model_version: str, *, request_id: str | None = None) -> TrainingJob:
+        """Queues a job that makes a version again, and says at its end whether the same came out."""
+        return self._call(self._jobs.ReproduceModelVersion, promotion.reproduce(model_version, request_id))
+
     def create_release(
         self,
         model: str,
@@ -669,6 +746,9 @@ class Client:
         request = requests.analyze_texts(tokenizer, texts, pair_texts, max_tokens)
         return self._call(self._tokenization.AnalyzeTexts, request)
 
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return metadata(self._principal)
+
     def _call(
         self,
         method: grpc.UnaryUnaryMultiCallable[Req, Res],
@@ -678,7 +758,7 @@ class Client:
         seconds: float | None = None,
     ) -> Res:
         timeout = seconds or self._limits.timeout
-        return self._retried(lambda: method(request, timeout=timeout, metadata=metadata()), idempotent)
+        return self._retried(lambda: method(request, timeout=timeout, metadata=self._metadata()), idempotent)
 
     def _worked(self, stream: Iterator[Res], progress: gate.WorkProgress | None) -> Res:
         """Returns the last message of a work on a dataset, and tells of those before."""

@@ -42,7 +42,7 @@ from symbiont.evaluation.outcomes import (
 )
 from symbiont.evaluation.page import render_page
 from symbiont.evaluation.report import Report, make_report
-from symbiont.evaluation.rows import Rows, Slice, row_id, rows_of
+from symbiont.evaluation.rows import Rows, Slice, place_of, row_id, rows_at, rows_of
 from symbiont.evaluation.slices import slice_table, worst_slices
 from symbiont.evaluation.storing import outcome_from_bytes, outcome_to_bytes
 from symbiont.evaluation.temperature import fit_sigmoid_temperature, fit_temperature
@@ -96,11 +96,13 @@ __all__ = [
     "outcome_to_bytes",
     "parts_by_row",
     "parts_of_tags",
+    "place_of",
     "primary",
     "ragged",
     "render_page",
     "retrieved",
     "row_id",
+    "rows_at",
     "rows_of",
     "slice_table",
     "thresholds",

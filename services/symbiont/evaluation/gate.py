@@ -14,8 +14,8 @@ from symbiont.evaluation.bootstrap import DEFAULT, Sampling, estimates
 from symbiont.evaluation.calibration import judge_calibration
 from symbiont.evaluation.comparison import class_differences, differences, slice_differences
 from symbiont.evaluation.figures import PartDifference, RuleResult, Verdict
-from symbiont.evaluation.metrics import primary
-from symbiont.evaluation.metrics.family import direction
+from symbiont.evaluation.metrics import judging, primary
+from symbiont.evaluation.metrics.family import choose, direction
 from symbiont.evaluation.outcomes import Outcome
 from symbiont.evaluation.slices import SUPPORT, slice_table
 from symbiont.evaluation.words import EN, ZH, Phrases
@@ -70,6 +70,8 @@ class Rule(Part):
         Raises:
             InvalidArgument: the metric is none of the task's.
         """
+        if self.metric:
+            choose(judging(evidence.candidate).families(evidence.candidate), [self.metric])
         return self._judge(evidence)
 
     @abstractmethod

@@ -13,6 +13,8 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.evaluation.arrays import Bytes, Ints, codes_of
 
 ID_BYTES = 16
+# Of an id that says where a row is, those that are its number.
+_PLACE_BYTES = 4
 # A slice is to be read by people; what is rarer goes into `OTHER`.
 MOST_VALUES = 50
 # What is longer is a text, and texts are not kept.
@@ -49,7 +51,7 @@ class Rows:
     """Rows by digest.
 
     Attributes:
-        ids: the first bytes of the SHA-256 of each row's texts, [rows, 16].
+        ids: what tells each row from others, [rows, 16]: by its texts (`rows_of`), or by its place (`rows_at`).
         tokens: how long each is, [rows]; empty where that is not known.
         groups: rows of one number belong together, [rows]; empty where there are no groups.
         slices: by name, each once.
@@ -100,7 +102,7 @@ def rows_of(
     groups: Sequence[str] = (),
     slices: Mapping[str, Sequence[SliceValue]] | None = None,
 ) -> Rows:
-    """Returns rows without their texts.
+    """Returns rows without their texts, known by what these are.
 
     Args:
         texts: of each row.
@@ -113,17 +115,60 @@ def rows_of(
     Raises:
         InvalidArgument: something has not one value per row.
     """
-    for name, part in (("pairs", pairs), ("tokens", tokens), ("groups", groups), *(slices or {}).items()):
-        if len(part) not in (0, len(texts)):
-            raise InvalidArgument(name, f"has {len(part)} values for {len(texts)} rows")
+    if len(pairs) not in (0, len(texts)):
+        raise InvalidArgument("pairs", f"has {len(pairs)} values for {len(texts)} rows")
     seconds = pairs or [""] * len(texts)
-    ids = b"".join(row_id(text, pair) for text, pair in zip(texts, seconds, strict=True))
+    ids = [row_id(text, pair) for text, pair in zip(texts, seconds, strict=True)]
+    return _rows(ids, tokens, groups, slices or {})
+
+
+def rows_at(
+    dataset: str,
+    places: Sequence[int],
+    *,
+    tokens: Sequence[int] = (),
+    groups: Sequence[str] = (),
+    slices: Mapping[str, Sequence[SliceValue]] | None = None,
+) -> Rows:
+    """Returns rows that are known by where they are: what is kept of them tells nobody what they say.
+
+    Args:
+        dataset: digest, in hexadecimal.
+        places: number of each row in it, from 0.
+        tokens: as of `rows_of`.
+        groups: as of `rows_of`.
+        slices: as of `rows_of`.
+
+    Raises:
+        InvalidArgument: something has not one value per row.
+    """
+    return _rows([place_id(dataset, place) for place in places], tokens, groups, slices or {})
+
+
+def place_id(dataset: str, place: int) -> bytes:
+    """Returns the 16 bytes of a row by its dataset's digest, in hexadecimal, and its number there."""
+    return bytes.fromhex(dataset)[: ID_BYTES - _PLACE_BYTES] + place.to_bytes(_PLACE_BYTES, "big")
+
+
+def place_of(id: str, dataset: str) -> int | None:
+    """Returns the number of the row of an id, in hexadecimal, in a dataset; None where it is not one of its rows."""
+    known = bytes.fromhex(id)
+    place = int.from_bytes(known[-_PLACE_BYTES:], "big")
+    return place if known == place_id(dataset, place) else None
+
+
+def _rows(
+    ids: Sequence[bytes], tokens: Sequence[int], groups: Sequence[str], slices: Mapping[str, Sequence[SliceValue]]
+) -> Rows:
+    for name, part in (("tokens", tokens), ("groups", groups), *slices.items()):
+        if len(part) not in (0, len(ids)):
+            raise InvalidArgument(name, f"has {len(part)} values for {len(ids)} rows")
     lengths = np.asarray(tokens, np.int64)
-    found = [slice_of(name, values) for name, values in (slices or {}).items()]
-    if len(lengths) and LENGTH not in (slices or {}):
+    found = [slice_of(name, values) for name, values in slices.items()]
+    if len(lengths) and LENGTH not in slices:
         found.append(length_slice(lengths))
     return Rows(
-        ids=np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES),
+        ids=np.frombuffer(b"".join(ids), np.uint8).reshape(-1, ID_BYTES),
         tokens=lengths,
         groups=codes_of([name or index for index, name in enumerate(groups)])[0],
         slices=tuple(found),

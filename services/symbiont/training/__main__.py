@@ -11,6 +11,8 @@ from symbiont.api.training.v1 import (
     base_model_pb2_grpc,
     dataset_pb2_grpc,
     model_pb2_grpc,
+    passport_pb2_grpc,
+    promotion_pb2_grpc,
     training_job_pb2_grpc,
     worker_pb2_grpc,
 )
@@ -27,19 +29,24 @@ from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
 from symbiont.training.gate.gate import Gate
 from symbiont.training.jobs import Jobs
+from symbiont.training.judging.judging import Judging
 from symbiont.training.listening import listen
 from symbiont.training.logs import Logs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
+from symbiont.training.passport.passport import Passports
 from symbiont.training.planning.planning import Planning
 from symbiont.training.planning.planning import Terms as PlanTerms
+from symbiont.training.promotion.promotion import Promotion
 from symbiont.training.quantization.clients import TokenizationClient
 from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.releases import Releases
 from symbiont.training.servicers.base_models import BaseModelServicer
 from symbiont.training.servicers.datasets import DatasetServicer
 from symbiont.training.servicers.models import ModelServicer
+from symbiont.training.servicers.passport import PassportServicer
+from symbiont.training.servicers.promotion import PromotionServicer
 from symbiont.training.servicers.training_jobs import TrainingJobServicer
 from symbiont.training.servicers.workers import WorkerServicer
 from symbiont.training.settings import TrainingSettings
@@ -116,6 +123,8 @@ async def run(settings: TrainingSettings) -> None:
         elsewhere=settings.executor != "local",
     )
     planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
+    judging = Judging(settings.state_root / "judging", settings.worker_threads, fork_server)
+    promotion = Promotion(store, artifacts, judging, settings.tokenization_address)
     gate = Gate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
     tracking = Tracking(
         store,
@@ -152,6 +161,16 @@ async def run(settings: TrainingSettings) -> None:
             f"{PACKAGE}.ModelService",
             ModelServicer(store, models, Releases(store, artifacts, notifier), metrics),
             model_pb2_grpc.add_ModelServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.PromotionService",
+            PromotionServicer(promotion),
+            promotion_pb2_grpc.add_PromotionServiceServicer_to_server,
+        ),
+        Registration(
+            f"{PACKAGE}.PassportService",
+            PassportServicer(store, Passports(store, artifacts)),
+            passport_pb2_grpc.add_PassportServiceServicer_to_server,
         ),
         Registration(
             f"{PACKAGE}.WorkerService",

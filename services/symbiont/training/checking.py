@@ -10,6 +10,14 @@ from symbiont.common.resources import check_id
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Failure, FailureKind, Inputs, Job, Terms
 
+LONGEST_REQUEST_ID = 128
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises InvalidArgument for one that is too long."""
+    if len(request_id) > LONGEST_REQUEST_ID:
+        raise InvalidArgument("request_id", f"it is over {LONGEST_REQUEST_ID} characters")
+
 
 def check_terms(terms: Terms, price: float) -> None:
     """Checks on what terms a job is to run; InvalidArgument names the field."""

@@ -345,6 +345,20 @@ def job_to_proto(
         last_event_id=job.last_event,
         estimated_time=_optional_duration(job.estimated_seconds),
         micro_batches=job.micro_batches,
+        reproduction=reproduction_to_proto(job) if job.reproduction else None,
+    )
+
+
+def reproduction_to_proto(job: types.Job) -> training_job_pb2.Reproduction:
+    """What a job makes again, and what came of it."""
+    asked = job.reproduction
+    assert asked is not None  # noqa: S101 - of such a job
+    return training_job_pb2.Reproduction(
+        model_version=asked.model_version,
+        job=f"jobs/{job.id}",
+        bundle_digest=asked.bundle_digest,
+        same_bundle=asked.same_bundle,
+        same_weights=asked.same_weights,
     )
 
 
@@ -408,6 +422,7 @@ def version_to_proto(version: types.ModelVersion, *, whole: bool = True) -> mode
         training_job=f"jobs/{version.job}",
         evaluation=evaluation_to_proto(version.evaluation, whole=whole),
         create_time=timestamp_to_proto(version.create_time),
+        evaluation_digest=version.evaluation_digest,
     )
 
 
@@ -511,7 +526,7 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
         case "stopped":
             report = types.Stopped()
         case "done":
-            report = types.Done(message.done.bundle_digest, message.done.base_digest)
+            report = types.Done(message.done.bundle_digest, message.done.base_digest, message.done.evaluation_digest)
         case _:
             raise InvalidArgument("message", "set one of its fields")
     return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
@@ -548,8 +563,9 @@ def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
             body = {"failure": failure_to_proto(failure)}
         case types.Stopped():
             body = {"stopped": worker_pb2.Stopped()}
-        case types.Done(digest, base):
-            body = {"done": worker_pb2.Done(bundle_digest=digest, base_digest=base)}
+        case types.Done(digest, base, evaluation):
+            done = worker_pb2.Done(bundle_digest=digest, base_digest=base, evaluation_digest=evaluation)
+            body = {"done": done}
     time = timestamp_to_proto(types.now())
     return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
 
@@ -574,5 +590,6 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         finish=bool(job.finishing),
         best_checkpoint_digest=job.best_digest,
         best_evaluation_loss=job.best_loss,
+        reproduced_job=f"jobs/{job.reproduced_job}" if job.reproduced_job else "",
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

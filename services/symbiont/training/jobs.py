@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
+from symbiont.bundle.store import KIND as BUNDLES
 from symbiont.common.artifacts import ArtifactStore, canonical_json
-from symbiont.common.errors import InvalidArgument, NotFound
-from symbiont.training.checking import check_terms, missing, plan_key, whole
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.common.resources import parse_version_name
+from symbiont.training.checking import check_request_id, check_terms, missing, plan_key, whole
+from symbiont.training.evaluations import KIND as EVALUATIONS
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
 from symbiont.training.resolving import resolve
@@ -20,6 +23,7 @@ from symbiont.training.types import (
     Budget,
     Checkpoint,
     CheckpointSaved,
+    Compared,
     Done,
     Event,
     Failure,
@@ -27,6 +31,7 @@ from symbiont.training.types import (
     Job,
     JobQuery,
     JobState,
+    Reproduction,
     Stopped,
     Terms,
     WorkerReport,
@@ -62,8 +67,7 @@ class Jobs:
 
     async def create(self, spec: TrainingSpec, request_id: str, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
         """Checks a spec and its terms against the registry, and adds the job."""
-        if len(request_id) > 128:
-            raise InvalidArgument("request_id", "it is over 128 characters")
+        check_request_id(request_id)
         check_terms(terms, self._price)
         asked = {"spec": spec.model_dump(mode="json"), "terms": asdict(terms)}
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
@@ -76,6 +80,32 @@ class Jobs:
             )
 
         job, _ = await asyncio.to_thread(add)
+        self._notifier.notify(Notifier.QUEUE)
+        return job
+
+    async def reproduce(self, model: str, number: int, request_id: str) -> Job:
+        """Adds a job that does again what made a version, from the same bytes.
+
+        Raises:
+            NotFound: no such version.
+            FailedPrecondition: what it was made of is not there any more.
+        """
+
+        check_request_id(request_id)
+
+        def add() -> Job:
+            version = self._store.version(model, number)
+            made = self._store.job(version.job)
+            if gone := missing(self._artifacts, made):
+                raise FailedPrecondition(f"{version.name} cannot be made again: {gone.message}", reason="INPUTS_GONE")
+            digest = hashlib.sha256(canonical_json({"reproduces": version.name})).hexdigest()
+            terms = Terms(tenant=made.terms.tenant)
+            job, _ = self._store.add_job(
+                made.spec, made.inputs, request_id, digest, terms, price=self._price, reproduces=version
+            )
+            return job
+
+        job = await asyncio.to_thread(add)
         self._notifier.notify(Notifier.QUEUE)
         return job
 
@@ -118,12 +148,29 @@ class Jobs:
 
     async def take(self, message: WorkerReport) -> Job:
         """Applies a worker's report."""
-        before = (await self.get(message.job)).state if isinstance(message.report, Done) else None
+        before = None
+        if isinstance(message.report, Done):
+            standing = await self.get(message.job)
+            before = standing.state
+            if standing.reproduction:
+                message = await asyncio.to_thread(self._compared, message, message.report, standing.reproduction)
         job = await self._change_job(message.job, partial(self._store.take, message), wake=_changes_much(message))
         # A last word that is said again changes nothing.
         if before not in (None, job.state) and job.state is JobState.SUCCEEDED:
             self._succeeded(job)
         return job
+
+    def _compared(self, message: WorkerReport, done: Done, asked: Reproduction) -> WorkerReport:
+        """Compares what came out with the version, and removes what is not the version's own."""
+        version = self._store.version(*parse_version_name("model_version", asked.model_version))
+        bundles = version.bundle_digest, done.bundle_digest
+        weights = [self._artifacts.manifest(BUNDLES, digest).get("files") for digest in bundles]
+        same = Compared(bundles[0] == bundles[1], weights[0] == weights[1] and version.base_digest == done.base_digest)
+        if not same.same_bundle:
+            self._artifacts.delete(BUNDLES, done.bundle_digest)
+        if done.evaluation_digest not in ("", version.evaluation_digest):
+            self._artifacts.delete(EVALUATIONS, done.evaluation_digest)
+        return replace(message, report=replace(done, compared=same))
 
     async def claim(self, owner: str, lease_seconds: float, places: Places) -> Job | None:
         """Gives the next job that waits a place, and commits the intent to launch it; None where there is none.

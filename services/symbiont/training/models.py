@@ -23,25 +23,26 @@ class Models:
         self._notifier = notifier
         self._stopping = stopping
 
-    async def promote(self, model: str, number: int, alias: str) -> Model:
+    async def promote(self, model: str, number: int, alias: str, principal: str = "") -> Model:
         """Points an alias at a version whose bundle is whole.
 
         Raises:
             NotFound: no such version.
-            FailedPrecondition: the bundle is missing or damaged; the alias stays where it was.
+            FailedPrecondition: the bundle is missing or damaged, or the alias has a gate that the version has not
+                passed; the alias stays where it was.
         """
         alias = check_id("alias", alias or PRODUCTION)
 
         def change() -> Model:
             check_bundle(self._artifacts, self._store.version(model, number))
-            self._store.set_alias(model, alias, number)
+            self._store.set_alias(model, alias, number, principal)
             return self._store.model(model)
 
         changed = await asyncio.to_thread(change)
         self._notifier.notify(Notifier.ALIASES)
         return changed
 
-    async def rollback(self, model: str, alias: str, number: int) -> Alias:
+    async def rollback(self, model: str, alias: str, number: int, principal: str = "") -> Alias:
         """Points an alias that points at version `number` back at the version before, whose bundle is whole.
 
         Raises:
@@ -54,7 +55,7 @@ class Models:
             before = self._store.alias(model, alias)
             if before.version.number == number and before.previous:
                 check_bundle(self._artifacts, self._store.version(model, before.previous))
-            return self._store.rollback_alias(model, alias, number)
+            return self._store.rollback_alias(model, alias, number, principal)
 
         changed = await asyncio.to_thread(change)
         self._notifier.notify(Notifier.ALIASES)

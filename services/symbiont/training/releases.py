@@ -99,18 +99,19 @@ class Releases:
 
         return await self._changed(change)
 
-    async def promote(self, name: ReleaseName) -> Release:
+    async def promote(self, name: ReleaseName, principal: str = "") -> Release:
         """Points the alias at the candidate, whose bundle is whole.
 
         Raises:
-            FailedPrecondition: the release has ended otherwise, or the bundle is damaged.
+            FailedPrecondition: the release has ended otherwise, the bundle is damaged, or the alias has a gate that the
+                candidate has not passed.
         """
 
         def change() -> Release:
             release = self._store.release(name.model, name.alias, name.id)
             if release.state is ReleaseState.ACTIVE:
                 check_bundle(self._artifacts, release.candidate)
-            return self._store.promote_release(name.model, name.alias, name.id)
+            return self._store.promote_release(name.model, name.alias, name.id, principal)
 
         return await self._changed(change)
 

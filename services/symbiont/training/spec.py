@@ -209,6 +209,11 @@ class TrainingSpec(_Message):
     business_fields: BusinessFields | None = None
     hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
 
+    @property
+    def method(self) -> str:
+        """The name of the method that is chosen."""
+        return next(name for name in METHODS if getattr(self, name) is not None)
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: Any) -> Any:

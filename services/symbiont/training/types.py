@@ -289,6 +289,16 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Reproduction:
+    """A version that a job makes again: its name, and what came of it once the job has ended."""
+
+    model_version: str
+    bundle_digest: str = ""
+    same_bundle: bool = False
+    same_weights: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     """One fine-tuning.
 
@@ -320,6 +330,10 @@ class Job:
     end_time: datetime | None = None
     # Since when the current attempt runs; None where no worker has it.
     attempt_time: datetime | None = None
+    # Of a job that makes a version again; it makes none of its own.
+    reproduction: Reproduction | None = None
+    # The job that it does again; empty for all others.
+    reproduced_job: str = ""
 
     def training_seconds(self, time: datetime) -> float:
         """Returns the time with a worker up to `time`, in seconds."""
@@ -349,6 +363,8 @@ class ModelVersion:
     tokenizer_digest: str
     job: str
     evaluation: Evaluation
+    # Of the artifact of kind `evaluations`; empty for versions that were made before there were any.
+    evaluation_digest: str = ""
     create_time: datetime = field(default_factory=now)
 
     @property
@@ -448,11 +464,25 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What came out of making a version again, against what was there: the bundle, and its weights alone."""
+
+    same_bundle: bool = False
+    same_weights: bool = False
+
+
+@dataclass(frozen=True)
 class Done:
-    """The bundle is stored; it lives on the job's base, or on one that was made with it."""
+    """The bundle is stored; it lives on the job's base, or on one that was made with it.
+
+    `evaluation_digest` is of the artifact of kind `evaluations`; empty where there is none.
+    """
 
     bundle_digest: str
     base_digest: str = ""
+    evaluation_digest: str = ""
+    # Found by the service, of a job that makes a version again.
+    compared: Compared = Compared()
 
 
 @dataclass(frozen=True)

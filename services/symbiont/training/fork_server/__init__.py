@@ -21,6 +21,7 @@ PROGRAMS = {
     "worker": "symbiont.training.worker.__main__",
     "planning": "symbiont.training.planning.__main__",
     "gate": "symbiont.training.gate.__main__",
+    "judging": "symbiont.training.judging.__main__",
 }
 # What torch, numpy and tokenizers are to find when they are loaded: a process with threads cannot be forked.
 SINGLE = {

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from symbiont.bundle import BundleManifest
     from symbiont.bundle.heads import Head as HeadEntry
+    from symbiont.evaluation import Outcome, Rows
     from symbiont.training.data.rows import Row
     from symbiont.training.worker.examples import Encoded, Example
 
@@ -68,6 +70,20 @@ class Head:
 
     def evaluate(self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material) -> Evaluation:
         """Returns quality on rows that were not trained on; `outputs` are those of each example."""
+        raise NotImplementedError
+
+    def outcome(
+        self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material, rows: "Rows"
+    ) -> "Outcome":
+        """Returns what was said of rows, beside what is true; `outputs` are as of `evaluate`, `rows` those of `judged`.
+
+        Probabilities are as they come out, uncalibrated.
+        """
+        raise NotImplementedError
+
+    def settings_of(self, manifest: "BundleManifest", rows: "Sequence[Row]") -> Any:
+        """Returns the settings by which a stored bundle is judged on rows; they may have labels that it does not know,
+        which then stand behind its own."""
         raise NotImplementedError
 
     def entry(self, settings: Any, hidden_size: int, pooling: Any) -> "HeadEntry":

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import ClassificationHead as HeadEntry
+from symbiont.evaluation import Classified, Rows
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import balanced, single_examples
+from symbiont.training.heads.pooled import balanced, grown, single_examples, stacked
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
 
@@ -72,6 +74,16 @@ class Classification(Head):
             metrics=(("accuracy", accuracy), ("loss", loss), ("macro_f1", macro_f1)),
             primary_metric="accuracy",
         )
+
+    @override
+    def outcome(
+        self, settings: ClassificationHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> Classified:
+        return Classified(rows, settings.labels, stacked(outputs, len(settings.labels)), judged.targets.numpy())
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> ClassificationHead:
+        return ClassificationHead(labels=grown(manifest.labels, (str(row.label) for row in rows)))
 
     @override
     def entry(self, settings: ClassificationHead, hidden_size: int, pooling: Any) -> HeadEntry:

@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import EmbeddingHead as HeadEntry
+from symbiont.evaluation import Compared, Outcome, Rows, cosines, retrieved
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
 from symbiont.training.spec import EmbeddingHead
@@ -102,6 +104,25 @@ class Embedding(Head):
         )
 
     @override
+    def outcome(
+        self, settings: Contrast, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> Outcome:
+        first, second = np.split(np.stack(outputs), 2)
+        if settings.learns == "numbers":
+            return Compared(rows, cosines(first, second), judged.targets.double().numpy())
+        if settings.learns == "pairs":
+            return retrieved(rows, first, second, [[row] for row in range(len(first))])
+        classes = judged.targets.numpy()
+        asked, known = sought(classes)
+        right = [np.flatnonzero(classes[known] == classes[row]).tolist() for row in asked.tolist()]
+        return retrieved(rows.take(asked), first[asked], first[known], right)
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> Contrast:
+        entry: Any = manifest.head
+        return self.fit(EmbeddingHead(size=entry.size or None), rows)
+
+    @override
     def entry(self, settings: Contrast, hidden_size: int, pooling: Any) -> HeadEntry:
         return HeadEntry(pooling=pooling, hidden_size=hidden_size, size=settings.size)
 
@@ -119,6 +140,15 @@ def partners(classes: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         rows = random.permutation(np.flatnonzero(classes == name))
         found[rows] = np.roll(rows, 1)
     return found
+
+
+def sought(classes: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
+    """Returns rows to search for, and those to search among: of each class every other one, in their order."""
+    turn = np.zeros(len(classes), np.int64)
+    for name in np.unique(classes):
+        rows = np.flatnonzero(classes == name)
+        turn[rows] = np.arange(len(rows)) % 2
+    return np.flatnonzero(turn == 1), np.flatnonzero(turn == 0)
 
 
 def unit(outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ read in windows that overlap, as in serving; each is judged for itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import EntityHead as HeadEntry
+from symbiont.evaluation import Rows, Tagged, parts_by_row
 from symbiont.training.data.rows import Mark, Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads.pooled import grown
 from symbiont.training.spec import EntitiesHead
 from symbiont.training.types import Evaluation
 from symbiont.training.worker.examples import Encoded, Example
@@ -100,8 +104,65 @@ class Entities(Head):
         )
 
     @override
+    def outcome(
+        self, settings: EntitiesHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> Tagged:
+        names, said, sure = self.labels(settings), [], []
+        for row, words in zip(judged.rows, _words_by_row(outputs, judged), strict=True):
+            tagged = [names[word.tag] for word in words]
+            spans = [_whole(row.text, words[first].start, words[behind - 1].end) for first, behind, _ in join(tagged)]
+            said.append([(*span, part[2]) for span, part in zip(spans, join(tagged), strict=True)])
+            sure.append(min((word.probability for word in words), default=1.0))
+        true: list[Any] = [row.label or () for row in judged.rows]
+        labels = settings.labels
+        return Tagged(rows, labels, parts_by_row(said, labels), parts_by_row(true, labels), np.array(sure))
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> EntitiesHead:
+        known = [label[2:] for label in manifest.labels if label.startswith("B-")]
+        marks: Any = (mark for row in rows for mark in row.label or ())  # type: ignore[union-attr]
+        return EntitiesHead(labels=grown(known, (name for _, _, name in marks)))
+
+    @override
     def entry(self, settings: EntitiesHead, hidden_size: int, pooling: Any) -> HeadEntry:
         return HeadEntry(hidden_size=hidden_size, num_labels=len(self.labels(settings)))
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A word with the tag that its first token got; `start` and `end` are code points."""
+
+    worth: tuple[int, int]
+    start: int
+    end: int
+    tag: int
+    probability: float
+
+
+def _words_by_row(outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> list[list[_Word]]:
+    """Returns the words of each row; one that stands in two windows is taken from the better one, as in serving."""
+    found: list[dict[int, _Word]] = [{} for _ in judged.rows]
+    for logits, truth, item in zip(outputs, judged.targets.numpy(), judged.encoded, strict=True):
+        assert item.words is not None  # noqa: S101 - places were asked for
+        assert item.starts is not None  # noqa: S101
+        assert item.ends is not None  # noqa: S101
+        chances = torch.from_numpy(logits).softmax(1).numpy()
+        inside = np.flatnonzero(item.words >= 0)
+        for first in np.flatnonzero(truth[: len(logits)] != SKIP).tolist():
+            last = int(np.flatnonzero(item.words == item.words[first])[-1])
+            start, end = int(item.starts[first]), int(item.ends[last])
+            margin = min(first - int(inside[0]), int(inside[-1]) - last)
+            best = int(chances[first].argmax())
+            word = _Word((end - start, margin), start, end, best, float(chances[first, best]))
+            known = found[item.text].setdefault(int(item.words[first]), word)
+            if word.worth > known.worth:
+                found[item.text][int(item.words[first])] = word
+    return [[word for _, word in sorted(words.items())] for words in found]
+
+
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """Returns a part without the space before it, which tokenizers on bytes count to a word."""
+    return start + len(text[start:end]) - len(text[start:end].lstrip()), end
 
 
 def tags(item: Encoded, marks: Sequence[Mark]) -> list[tuple[int, str]]:
@@ -134,6 +195,11 @@ def tags(item: Encoded, marks: Sequence[Mark]) -> list[tuple[int, str]]:
 
 
 def parts(words: Sequence[str]) -> set[tuple[int, int, str]]:
+    """Returns what `join` does as a set."""
+    return set(join(words))
+
+
+def join(words: Sequence[str]) -> list[tuple[int, int, str]]:
     """Returns the parts (first word, word behind the last, name) that tags stand for, as serving joins them."""
     found: list[tuple[int, int, str]] = []
     before = OUTSIDE
@@ -145,7 +211,7 @@ def parts(words: Sequence[str]) -> set[tuple[int, int, str]]:
             else:
                 found.append((number, number + 1, name))
         before = tag
-    return set(found)
+    return found
 
 
 def f1(counts: "np.ndarray[Any, Any]") -> float:

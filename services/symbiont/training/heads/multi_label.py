@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import MultiLabelHead as HeadEntry
+from symbiont.evaluation import MultiLabelled, Rows
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import single_examples
+from symbiont.training.heads.pooled import grown, single_examples, stacked
 from symbiont.training.spec import MultiLabelHead
 from symbiont.training.types import Evaluation
 
@@ -31,8 +33,8 @@ class MultiLabel(Head):
         index = {label: i for i, label in enumerate(settings.labels)}
         targets = torch.zeros(len(rows), len(settings.labels))
         for number, row in enumerate(rows):
-            for name in (row.label,) if isinstance(row.label, str) else row.label or ():  # type: ignore[union-attr]
-                targets[number, index[str(name)]] = 1.0
+            for name in names(row):
+                targets[number, index[name]] = 1.0
         return Material(single_examples(rows, encode), targets, rows)
 
     @override
@@ -71,8 +73,25 @@ class MultiLabel(Head):
         )
 
     @override
+    def outcome(
+        self, settings: MultiLabelHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> MultiLabelled:
+        logits, truth = stacked(outputs, len(settings.labels)), judged.targets.numpy() > 0.5
+        return MultiLabelled(rows, settings.labels, logits, truth)
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> MultiLabelHead:
+        return MultiLabelHead(labels=grown(manifest.labels, (name for row in rows for name in names(row))))
+
+    @override
     def entry(self, settings: MultiLabelHead, hidden_size: int, pooling: Any) -> HeadEntry:
         return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=len(settings.labels))
+
+
+def names(row: Row) -> list[str]:
+    """Returns the labels that hold for a row."""
+    label: Any = row.label
+    return [label] if isinstance(label, str) else [str(name) for name in label or ()]
 
 
 register("multi_label", MultiLabel())

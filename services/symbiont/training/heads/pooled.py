@@ -1,13 +1,17 @@
 """What heads on one vector for each row have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Encode
 from symbiont.training.worker.examples import Example
+
+# Below the least logit that there is: e to its power is nothing.
+UNKNOWN = 40.0
 
 
 def single_examples(rows: Sequence[Row], encode: Encode) -> list[Example]:
@@ -24,3 +28,15 @@ def balanced(counts: Any) -> torch.Tensor:
     weights = torch.zeros_like(counts)
     weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
+
+
+def grown(labels: Sequence[str], seen: Iterable[str]) -> tuple[str, ...]:
+    """Returns labels, and behind them those that were seen beside them, sorted."""
+    return (*labels, *sorted(set(seen) - set(labels)))
+
+
+def stacked(outputs: Sequence["np.ndarray[Any, Any]"], labels: int) -> "np.ndarray[Any, Any]":
+    """Returns logits [rows, labels]; a label that the head has no output for is never said."""
+    logits = np.stack(outputs).astype(np.float32)
+    unknown = labels - logits.shape[1]
+    return np.pad(logits, ((0, 0), (0, unknown)), constant_values=float(logits.min()) - UNKNOWN)

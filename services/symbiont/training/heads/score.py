@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import ScoreHead as HeadEntry
+from symbiont.evaluation import Rows, Scored
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
 from symbiont.training.heads.pooled import single_examples
@@ -31,6 +33,11 @@ class Scale:
         """Returns what the outputs [rows, 1] stand for, before scale and offset, [rows]."""
         return outputs[:, 0].sigmoid() if self.limited else outputs[:, 0]
 
+    def numbers(self, values: Tensor) -> "np.ndarray[Any, Any]":
+        """Returns the numbers that values are, [rows]."""
+        found: np.ndarray[Any, Any] = self.offset + self.scale * values.double().numpy()
+        return found
+
 
 class Score(Head):
     """Mean squared error, of numbers brought to mean 0 and deviation 1, or between two limits to 0 to 1."""
@@ -39,14 +46,13 @@ class Score(Head):
     def fit(self, settings: ScoreHead, rows: Sequence[Row]) -> Scale:
         if settings.minimum is not None and settings.maximum is not None:
             return Scale(settings.minimum, settings.maximum - settings.minimum, limited=True)
-        labels = np.array([row.label for row in rows], np.float64)
+        labels = numbers(rows)
         # All the same, they are learnt as they are.
         return Scale(float(labels.mean()), float(labels.std()) or 1.0, limited=False)
 
     @override
     def material(self, settings: Scale, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
-        labels = np.array([row.label for row in rows], np.float64)
-        targets = torch.from_numpy(((labels - settings.offset) / settings.scale).astype(np.float32))
+        targets = torch.from_numpy(((numbers(rows) - settings.offset) / settings.scale).astype(np.float32))
         return Material(single_examples(rows, encode), targets, rows)
 
     @override
@@ -56,8 +62,7 @@ class Score(Head):
     @override
     def evaluate(self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
         values = settings.values(torch.from_numpy(np.stack(outputs)))
-        truth = np.array([row.label for row in judged.rows], np.float64)
-        found = settings.offset + settings.scale * values.double().numpy()
+        truth, found = numbers(judged.rows), settings.numbers(values)
         wrong = found - truth
         varied = len(truth) > 2 and truth.std() > 0 and found.std() > 0
         metrics = {
@@ -79,11 +84,28 @@ class Score(Head):
         )
 
     @override
+    def outcome(
+        self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> Scored:
+        values = settings.values(torch.from_numpy(np.stack(outputs)))
+        return Scored(rows, settings.numbers(values), numbers(judged.rows))
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> Scale:
+        entry: Any = manifest.head
+        return Scale(entry.offset, entry.scale, limited=entry.link == "sigmoid")
+
+    @override
     def entry(self, settings: Scale, hidden_size: int, pooling: Any) -> HeadEntry:
         link: Any = "sigmoid" if settings.limited else "identity"
         return HeadEntry(
             pooling=pooling, hidden_size=hidden_size, link=link, scale=settings.scale, offset=settings.offset
         )
+
+
+def numbers(rows: Sequence[Row]) -> "np.ndarray[Any, Any]":
+    """Returns the labels of rows, [rows]."""
+    return np.array([row.label for row in rows], np.float64)
 
 
 register("score", Score())

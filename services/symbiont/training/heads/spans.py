@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from symbiont.bundle import BundleManifest
 from symbiont.bundle import SpanHead as HeadEntry
+from symbiont.evaluation import Answered, Rows, answered
 from symbiont.evaluation.making.answers import judge
 from symbiont.training.data.rows import Place, Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
@@ -56,26 +58,14 @@ class Spans(Head):
 
     @override
     def evaluate(self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
-        windows: list[list[int]] = [[] for _ in judged.rows]
         loss = 0.0
-        for number, item in enumerate(judged.encoded):
-            windows[item.text].append(number)
-            chances = torch.from_numpy(outputs[number]).log_softmax(0)
-            begin, end = judged.targets[number].tolist()
+        for values, bounds in zip(outputs, judged.targets.tolist(), strict=True):
+            begin, end = bounds
+            chances = torch.from_numpy(values).log_softmax(0)
             loss -= float(chances[begin, 0] + chances[end, 1]) / 2
-        exact = overlap = 0.0
-        for row, numbers in zip(judged.rows, windows, strict=True):
-            found = answer([outputs[n] for n in numbers], [judged.encoded[n] for n in numbers], settings)
-            said = row.pair[slice(*found)] if found else ""
-            places: Sequence[Place] = row.label or ()  # type: ignore[assignment]  # of such a dataset
-            wanted = [row.pair[start:end] for start, end in places]
-            right = judge(said, wanted)
-            exact, overlap = exact + right[0], overlap + right[1]
-        metrics = {
-            "exact_match": exact / len(judged.rows),
-            "f1": overlap / len(judged.rows),
-            "loss": loss / len(judged.encoded),
-        }
+        right = [judge(said, wanted) for said, wanted in zip(*_answers(settings, outputs, judged), strict=True)]
+        exact, overlap = np.mean(right, axis=0).tolist()
+        metrics = {"exact_match": exact, "f1": overlap, "loss": loss / len(judged.encoded)}
         return Evaluation(
             row_count=len(judged.rows),
             accuracy=metrics["exact_match"],
@@ -88,12 +78,39 @@ class Spans(Head):
         )
 
     @override
+    def outcome(
+        self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, rows: Rows
+    ) -> Answered:
+        return answered(rows, *_answers(settings, outputs, judged))
+
+    @override
+    def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> SpansHead:
+        entry: Any = manifest.head
+        return SpansHead(max_answer_tokens=entry.max_answer_tokens)
+
+    @override
     def entry(self, settings: SpansHead, hidden_size: int, pooling: Any) -> HeadEntry:
         return HeadEntry(hidden_size=hidden_size, max_answer_tokens=settings.max_answer_tokens)
 
     @override
     def asks(self, *, paired: bool) -> Any:
         return "pair"
+
+
+def _answers(
+    settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+) -> tuple[list[str], list[list[str]]]:
+    """Returns for each row what was answered, and all that is right; empty where there is no answer."""
+    windows: list[list[int]] = [[] for _ in judged.rows]
+    for number, item in enumerate(judged.encoded):
+        windows[item.text].append(number)
+    said, wanted = [], []
+    for row, numbers in zip(judged.rows, windows, strict=True):
+        found = answer([outputs[n] for n in numbers], [judged.encoded[n] for n in numbers], settings)
+        said.append(row.pair[slice(*found)] if found else "")
+        places: Sequence[Place] = row.label or ()  # type: ignore[assignment]  # of such a dataset
+        wanted.append([row.pair[start:end] for start, end in places])
+    return said, wanted
 
 
 def bounds(item: Encoded, places: Sequence[Place]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from symbiont.api.training.v1 import training_job_pb2_grpc as rpc
 from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import decode_token, encode_token, page_size
-from symbiont.common.resources import parse_name
+from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training.convert import (
     event_to_proto,
     job_query_from_proto,
@@ -38,6 +38,11 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Context) -> pb.TrainingJob:
         spec, terms = spec_from_proto(request.training_job.spec), terms_from_proto(request.training_job)
         return job_to_proto(await self._jobs.create(spec, request.request_id, terms))
+
+    @override
+    async def ReproduceModelVersion(self, request: pb.ReproduceModelVersionRequest, context: Context) -> pb.TrainingJob:
+        model, number = parse_version_name("name", request.name)
+        return job_to_proto(await self._jobs.reproduce(model, number, request.request_id))
 
     @override
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.TrainingJob:

@@ -7,14 +7,16 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.training import types
+from symbiont.training.promotion.types import Decision, DecisionKind
 from symbiont.training.store import records, tables
-from symbiont.training.store.database import ALIASES, Database
+from symbiont.training.store.database import ALIASES
+from symbiont.training.store.promotions import Promotions, record_decision, refusal
 from symbiont.training.types import ReleaseState, now
 
 _A, _R = tables.aliases.c, tables.releases.c
 
 
-class Aliases(Database):
+class Aliases(Promotions):
     """What each alias points at, pointed at before, and tries. A change of either gives the alias a new revision."""
 
     def version(self, model: str, number: int) -> types.ModelVersion:
@@ -40,19 +42,29 @@ class Aliases(Database):
         """Returns the aliases that changed after a revision, in the order of their changes."""
         return self._aliases(select(tables.aliases).where(_A.revision > revision).order_by(_A.revision))
 
-    def set_alias(self, model: str, alias: str, number: int) -> types.Alias:
-        """Points an alias at a version that exists, and ends its release: as promoted when this is its candidate."""
+    def set_alias(self, model: str, alias: str, number: int, principal: str = "") -> types.Alias:
+        """Points an alias at a version that exists, and ends its release: as promoted when this is its candidate.
+
+        Raises:
+            FailedPrecondition: the alias has a gate that the version has not passed.
+        """
         self.version(model, number)
         with self._write() as db:
-            row = self._alias_row(db, model, alias)
-            if row is None:
-                db.execute(insert(tables.aliases).values(model=model, alias=alias, number=number, **self._stamp(db)))
-            else:
-                self._point(db, row, number, f"the alias was pointed at version {number}")
+            # An error in here would take back that it is on record.
+            found = self._may_point(db, model, alias, number, principal)
+            if not found:
+                row = self._alias_row(db, model, alias)
+                if row is None:
+                    values = {"model": model, "alias": alias, "number": number, **self._stamp(db)}
+                    db.execute(insert(tables.aliases).values(values))
+                else:
+                    self._point(db, row, number, f"the alias was pointed at version {number}")
+        if found:
+            raise refusal(model, alias, number, found)
         return self.alias(model, alias)
 
-    def rollback_alias(self, model: str, alias: str, number: int) -> types.Alias:
-        """Points an alias back at its version before, if it points at version `number`.
+    def rollback_alias(self, model: str, alias: str, number: int, principal: str = "") -> types.Alias:
+        """Points an alias back at its version before, if it points at version `number`; no gate keeps it from that.
 
         An alias that was taken back from that version already stays as it is.
 
@@ -70,6 +82,9 @@ class Aliases(Database):
                 problem = f"{name} points at version {row['number']} by now"
                 raise FailedPrecondition(problem, field="from_version", reason="ALIAS_MOVED")
             if row["number"] == number:
+                revision = self._revision(db, model, alias)
+                decision = Decision(model, alias, DecisionKind.ROLLED_BACK, previous, number, principal, revision)
+                record_decision(db, decision)
                 self._point(db, row, previous, f"the alias was rolled back to version {previous}")
         return self.alias(model, alias)
 
@@ -125,17 +140,24 @@ class Aliases(Database):
                 self._write_release(db, row, state=state.value, end_reason=reason, end_time=now())
         return self.release(model, alias, identifier)
 
-    def promote_release(self, model: str, alias: str, identifier: str) -> types.Release:
+    def promote_release(self, model: str, alias: str, identifier: str, principal: str = "") -> types.Release:
         """Points the alias of a release at its candidate; once done, it changes nothing.
 
         Raises:
-            FailedPrecondition: the release has ended otherwise.
+            FailedPrecondition: the release has ended otherwise, or the alias has a gate that the candidate has not
+                passed.
         """
+        found = []
         with self._write() as db:
             row = self._release_row(db, model, alias, identifier)
             if row["state"] != ReleaseState.PROMOTED:
                 _check_active(row)
-                self._point(db, self._existing(db, model, alias, "name"), row["candidate"], "")
+                # An error in here would take back that it is on record.
+                found = self._may_point(db, model, alias, row["candidate"], principal)
+                if not found:
+                    self._point(db, self._existing(db, model, alias, "name"), row["candidate"], "")
+        if found:
+            raise refusal(model, alias, row["candidate"], found)
         return self.release(model, alias, identifier)
 
     def _point(self, db: Connection, row: records.Row, number: int, reason: str) -> None:

@@ -32,8 +32,12 @@ class JobTable(Registry):
         *,
         price: float = 0.0,
         estimated_seconds: float | None = None,
+        reproduces: types.ModelVersion | None = None,
     ) -> tuple[types.Job, bool]:
-        """Adds a job, or returns the one that the same request made before; the flag says whether it is new."""
+        """Adds a job, or returns the one that the same request made before; the flag says whether it is new.
+
+        `reproduces` is the version that it makes again.
+        """
         with self._write() as db:
             made = self._made_before(db, request_id, request_digest)
             if made:
@@ -56,6 +60,7 @@ class JobTable(Registry):
                 "price": price,
                 "create_time": now(),
                 "estimated_seconds": estimated_seconds,
+                "reproduction": reproduces and {"model_version": reproduces.name, "job": reproduces.job},
                 **records.terms_columns(terms, spec.ranks, price),
             }
             db.execute(insert(tables.jobs).values(values))
@@ -89,6 +94,11 @@ class JobTable(Registry):
         if query.model:
             select_jobs = select_jobs.where(c.spec["model"].as_string() == f"models/{query.model}")
         return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]
+
+    def reproductions(self, model_version: str) -> list[types.Job]:
+        """Returns the jobs that have made a version again, or tried to, oldest first."""
+        query = select(tables.jobs).where(_J.reproduction["model_version"].as_string() == model_version)
+        return [records.job_of(row) for row in self._all(query.order_by(_J.number))]
 
     def count_by_state(self) -> dict[JobState, int]:
         """Returns how many jobs are in each state."""

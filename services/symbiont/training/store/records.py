@@ -103,6 +103,8 @@ def job_of(row: Row) -> types.Job:
         progress=_build(types.Progress, row["progress"]) if row["progress"] else None,
         evaluation=_build(types.Evaluation, row["evaluation"]) if row["evaluation"] else None,
         terms=_terms_of(row),
+        reproduction=_build(types.Reproduction, row["reproduction"]) if row.get("reproduction") else None,
+        reproduced_job=(row.get("reproduction") or {}).get("job", ""),
     )
 
 

@@ -1,5 +1,6 @@
 """What workers report, and what their loss, means for a job: a report and what it changes are one transaction."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from sqlalchemy import func, insert, select
@@ -133,6 +134,9 @@ class Reports(Checkpoints):
         if change.state is JobState.CANCELLING and not finishing:
             change.move(JobState.CANCELLED, "the work was done already, and is dropped")
             return
+        if change.row["reproduction"]:
+            self._reproduced(change, done)
+            return
         name = self._add_version(change, done)
         change.set(model_version=name)
         if not finishing:
@@ -143,6 +147,21 @@ class Reports(Checkpoints):
             text = f"{why_over(change)}: {name} was made of the best checkpoint"
             change.set(failure=records.body(types.Failure(FailureKind(finishing), text)))
             change.move(JobState.FAILED, text, name)
+
+    def _reproduced(self, change: Change, done: types.Done) -> None:
+        made = change.row["reproduction"] | {"bundle_digest": done.bundle_digest} | asdict(done.compared)
+        change.set(reproduction=made)
+        version, finishing = made["model_version"], change.row["finishing"]
+        if finishing:
+            what = f"{version} was not made again to its end"
+            change.move(JobState.CANCELLED, what) if finishing == JobState.CANCELLED else change.fail(
+                FailureKind(finishing), f"{why_over(change)}: {what}"
+            )
+        elif made["same_bundle"]:
+            change.move(JobState.SUCCEEDED, f"made {version} again: the same bundle, byte for byte")
+        else:
+            same = "the same weights in another bundle" if made["same_weights"] else "other weights"
+            change.move(JobState.SUCCEEDED, f"made {version} again, with {same}")
 
     def _add_version(self, change: Change, done: types.Done) -> str:
         db, row = change.db, change.row
@@ -161,6 +180,7 @@ class Reports(Checkpoints):
             "tokenizer_digest": row["inputs"]["tokenizer_digest"],
             "job": change.id,
             "evaluation": row["evaluation"],
+            "evaluation_digest": done.evaluation_digest,
             "create_time": change.time,
         }
         db.execute(insert(tables.versions).values(values))

@@ -103,6 +103,8 @@ jobs = _table(
     # The controller that looks after the worker, and until when the others leave it to it.
     C("owner", String(128), nullable=False, server_default=""),
     C("lease_time", Utc),
+    # Of a job that makes a version again: which, and what came of it.
+    C("reproduction", JSON),
     # When the worker was last heard of, and which process it is.
     C("heard_time", Utc),
     C("worker", String(64), nullable=False, server_default=""),
@@ -169,6 +171,7 @@ versions = _table(
     C("job", _ID, nullable=False),
     C("evaluation", JSON, nullable=False),
     C("create_time", Utc, nullable=False),
+    C("evaluation_digest", _DIGEST, nullable=False, server_default=""),
 )
 
 aliases = _table(
@@ -181,6 +184,37 @@ aliases = _table(
     C("update_time", Utc, nullable=False),
     # The version before.
     C("previous", Integer),
+)
+
+# The gate of an alias, which need not exist yet.
+policies = _table(
+    "policies",
+    C("model", _ID, primary_key=True),
+    C("alias", _ID, primary_key=True),
+    C("body", JSON, nullable=False),
+    C("evaluation_dataset", _ID, nullable=False),
+    # Grows with every change of any policy.
+    C("revision", Integer, nullable=False),
+    C("principal", String(128), nullable=False),
+    C("update_time", Utc, nullable=False),
+)
+
+# What was decided on aliases; rows are never changed.
+decisions = _table(
+    "decisions",
+    C("number", Integer, primary_key=True, autoincrement=True),
+    C("model", _ID, nullable=False),
+    C("alias", _ID, nullable=False),
+    C("kind", String(16), nullable=False),
+    C("version", Integer, nullable=False),
+    C("incumbent", Integer, nullable=False),
+    C("principal", String(128), nullable=False),
+    C("policy_revision", Integer, nullable=False),
+    C("passed", Boolean, nullable=False),
+    C("evaluation_digest", _DIGEST, nullable=False),
+    C("body", JSON, nullable=False),
+    C("time", Utc, nullable=False),
+    Index("decisions_by_alias", "model", "alias", "version", "number"),
 )
 
 releases = _table(

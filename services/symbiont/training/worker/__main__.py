@@ -140,6 +140,7 @@ def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:
         spec.best_evaluation_loss if spec.HasField("best_evaluation_loss") else None,
         spec.micro_batches,
         spec.finish,
+        spec.reproduced_job.removeprefix("jobs/"),
     )
 
 

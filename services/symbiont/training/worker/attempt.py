@@ -32,7 +32,7 @@ from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
-from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
+from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, store_judgement, with_int8
 from symbiont.training.worker.task import Attempt, Task, make_task, read_texts, width
 
 __all__ = ["Attempt", "run_attempt"]
@@ -59,7 +59,8 @@ def run_attempt(
         StopRequested: it was asked to stop.
         Diverged, RankLost: the training cannot go on.
     """
-    bundle = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks()).bundle()
+    run = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks())
+    bundle = run.bundle()
     if bundle is None:
         return
     # The network is gone by now, but for what holds itself in circles: a worker that is killed here for its memory
@@ -67,7 +68,8 @@ def run_attempt(
     gc.collect()
     base_digest = bundle.manifest.base_digest
     leave_graph(artifacts, base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head), base_digest))
+    digest = write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)
+    send(Done(digest, base_digest, run.evaluation_digest))
 
 
 @dataclass
@@ -82,6 +84,8 @@ class _Run:
     ranks: Ranks
     # Set when training on is of no use.
     enough: bool = False
+    # Of the stored evaluation; empty before there is one.
+    evaluation_digest: str = ""
 
     def bundle(self) -> Bundle | None:
         attempt, inputs = self.attempt, self.attempt.inputs
@@ -102,6 +106,9 @@ class _Run:
         self.send(EvaluationStarted())
         evaluation, temperature = self._calibrated(judge, task)
         self.send(evaluation)
+        self.evaluation_digest = store_judgement(
+            self.artifacts, attempt, task, held, judge.outputs, temperature, self.send
+        )
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
         base_digest = inputs.base_digest
         if network.has_own_base:

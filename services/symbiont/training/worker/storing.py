@@ -1,6 +1,6 @@
 """What comes out of a training: the bundle, what was found of its int8, and the graph of its base."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -12,14 +12,19 @@ from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
 from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.log import get_logger
 from symbiont.engine.openvino_names import KIND, graph_id
+from symbiont.evaluation import Origin, make_report
+from symbiont.training.environment import environment
+from symbiont.training.evaluations import store_evaluation
 from symbiont.training.heads import Material
 from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
-from symbiont.training.types import Evaluation, LogLine, Report
+from symbiont.training.types import Evaluation, LogLine, Report, now
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
-from symbiont.training.worker.task import Attempt, Task, width
+from symbiont.training.worker.outcomes import outcome_of
+from symbiont.training.worker.task import Attempt, Task, Texts, width
 
 BASES = "bases"
 GOLDEN_ROWS, GOLDEN_TOKENS = 4, 24
@@ -114,7 +119,7 @@ def make_bundle(
         calibration=Calibration(temperature=temperature),
         metrics=dict(evaluation.metrics),
         lineage=Lineage(
-            job=f"jobs/{attempt.job}",
+            job=f"jobs/{attempt.origin or attempt.job}",
             training_dataset=inputs.dataset_digest,
             evaluation_dataset=inputs.evaluation_dataset_digest,
             seed=spec.hyperparameters.seed,
@@ -139,3 +144,36 @@ def _golden_rows(seed: int, vocabulary: int, features: int, *, paired: bool) -> 
     values = random.normal(size=(GOLDEN_ROWS, features)).astype(np.float32)
     start = GOLDEN_TOKENS // 2 if paired else 0
     return [Example(ids, start, beside) for ids, beside in zip(rows, values, strict=True)]
+
+
+def store_judgement(
+    artifacts: ArtifactStore,
+    attempt: Attempt,
+    task: Task,
+    held: Texts,
+    outputs: Sequence["np.ndarray[Any, Any]"],
+    temperature: float,
+    send: Send,
+) -> str:
+    """Stores the evaluation of what was trained; returns its digest, or nothing where it could not be made.
+
+    Whatever goes wrong here must not cost the training that is done.
+    """
+    spec, inputs = attempt.spec, attempt.inputs
+    try:
+        outcome = outcome_of(task.head, task.settings, outputs, task.held, held, temperature)
+        origin = Origin(
+            model=spec.model,
+            base=spec.base_model,
+            method=spec.method,
+            training_dataset=inputs.dataset_digest,
+            evaluation_dataset=inputs.evaluation_dataset_digest or inputs.dataset_digest,
+            seed=str(spec.hyperparameters.seed),
+            code_version=version("symbiont"),
+            time=now().isoformat(timespec="seconds"),
+        )
+        return store_evaluation(artifacts, make_report(outcome, origin=origin), outcome, environment())
+    except Exception as exc:  # noqa: BLE001
+        get_logger().warning("no report", exc_info=exc)
+        send(LogLine(f"there is no report of the evaluation: {type(exc).__name__}: {exc}"))
+        return ""

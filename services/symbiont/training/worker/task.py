@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from symbiont.training.worker.examples import Encoded, Tokenize
 class Attempt:
     """What an attempt is asked to do.
 
+    `origin` is the job that the bundle is to name as its own, where that is another one.
     `finish`: train no more, and store the best that an attempt before has left. `micro_batches` of 0 are as many as the
     hyperparameters say.
     """
@@ -36,6 +37,7 @@ class Attempt:
     best_loss: float | None = None
     micro_batches: int = 0
     finish: bool = False
+    origin: str = ""
 
     @property
     def max_tokens(self) -> int:
@@ -47,9 +49,15 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows to learn from, or to judge by."""
+    """Rows to learn from, or to judge by: those of these places in the dataset of this digest."""
 
     rows: Sequence[Row]
+    digest: str = ""
+    places: Sequence[int] = ()
+
+    def take(self, index: Sequence[int]) -> "Texts":
+        """Returns some of the rows."""
+        return Texts([self.rows[i] for i in index], self.digest, [self.places[i] for i in index])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -93,7 +101,24 @@ def make_material(
 ) -> Material:
     """Tokenizes rows as the head takes them, with the settings that it made, and encodes their fields."""
     head, _ = head_for(attempt.spec)
-    made = head.material(settings, rows, partial(_encode, tokenize, attempt), attempt.max_tokens)
+    return material_of(head, settings, fields, rows, tokenize, attempt.inputs.tokenizer_digest, attempt.max_tokens)
+
+
+def material_of(
+    head: Head,
+    settings: Any,
+    fields: Sequence[BusinessField],
+    rows: Sequence[Row],
+    tokenize: Tokenize,
+    tokenizer_digest: str,
+    max_tokens: int,
+) -> Material:
+    """Tokenizes rows as a head with these settings takes them, and encodes their fields."""
+
+    def encode(texts: Sequence[str], **how: Any) -> list[Encoded]:
+        return tokenize(tokenizer_digest, texts, max_tokens, **how)
+
+    made = head.material(settings, rows, encode, max_tokens)
     if not fields:
         return made
     # Heads that take fields have an example for each row.
@@ -101,21 +126,23 @@ def make_material(
     return replace(made, examples=[replace(one, features=encode_fields(fields, row)) for one, row in pairs])
 
 
-def _encode(tokenize: Tokenize, attempt: Attempt, texts: Sequence[str], **how: Any) -> list[Encoded]:
-    return tokenize(attempt.inputs.tokenizer_digest, texts, attempt.max_tokens, **how)
-
-
 def read_texts(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> tuple[Texts, Texts]:
     """Returns what to learn from and what to judge by."""
-    rows = list(read_rows(artifacts, inputs.dataset_digest))
+    whole = texts_of(artifacts, inputs.dataset_digest)
     if inputs.evaluation_dataset_digest:
-        return Texts(rows), Texts(list(read_rows(artifacts, inputs.evaluation_dataset_digest)))
-    fraction, seed = spec.holdout_fraction or 0.2, spec.hyperparameters.seed
+        return whole, texts_of(artifacts, inputs.evaluation_dataset_digest)
+    rows, fraction, seed = whole.rows, spec.holdout_fraction or 0.2, spec.hyperparameters.seed
     if any(row.group for row in rows):
         kept, held = split_groups([row.group for row in rows], fraction, seed)
     else:
         kept, held = split_holdout(strata([row.label for row in rows]), fraction, seed)
-    return Texts([rows[i] for i in kept]), Texts([rows[i] for i in held])
+    return whole.take(kept), whole.take(held)
+
+
+def texts_of(artifacts: ArtifactStore, digest: str) -> Texts:
+    """Returns all rows of a dataset."""
+    rows = list(read_rows(artifacts, digest))
+    return Texts(rows, digest, range(len(rows)))
 
 
 def strata(labels: Sequence[Label]) -> list[str]:

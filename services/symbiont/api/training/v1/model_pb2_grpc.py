@@ -138,7 +138,8 @@ class ModelServiceServicer:
         """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
         until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
-        NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
+        NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification, or the alias has
+        a promotion policy that the version has not passed (see PromotionService).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,7 +189,8 @@ class ModelServiceServicer:
 
     def PromoteRelease(self, request, context):
         """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
-        FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+        FAILED_PRECONDITION when the release has ended otherwise, when the candidate's bundle fails verification, or when the
+        alias has a promotion policy that the candidate has not passed (see PromotionService).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

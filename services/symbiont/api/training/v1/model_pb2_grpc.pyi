@@ -39,7 +39,8 @@ class ModelServiceStub:
     """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
     until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
-    NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
+    NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification, or the alias has
+    a promotion policy that the version has not passed (see PromotionService).
     """
     RollbackModelAlias: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.RollbackModelAliasRequest, symbiont.api.training.v1.model_pb2.ModelAlias]
     """Points an alias back at the version before. A release of the alias ends.
@@ -62,7 +63,8 @@ class ModelServiceStub:
     """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended."""
     PromoteRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
     """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
-    FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+    FAILED_PRECONDITION when the release has ended otherwise, when the candidate's bundle fails verification, or when the
+    alias has a promotion policy that the candidate has not passed (see PromotionService).
     """
     EndRelease: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.EndReleaseRequest, symbiont.api.training.v1.model_pb2.Release]
     """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts."""
@@ -86,7 +88,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
     until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
-    NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
+    NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification, or the alias has
+    a promotion policy that the version has not passed (see PromotionService).
     """
     RollbackModelAlias: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.RollbackModelAliasRequest, symbiont.api.training.v1.model_pb2.ModelAlias]  # type: ignore[assignment]
     """Points an alias back at the version before. A release of the alias ends.
@@ -109,7 +112,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Changes the weight of a release, or whether it shadows; FAILED_PRECONDITION when it has ended."""
     PromoteRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.PromoteReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
     """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
-    FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+    FAILED_PRECONDITION when the release has ended otherwise, when the candidate's bundle fails verification, or when the
+    alias has a promotion policy that the candidate has not passed (see PromotionService).
     """
     EndRelease: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.model_pb2.EndReleaseRequest, symbiont.api.training.v1.model_pb2.Release]  # type: ignore[assignment]
     """Ends a release and leaves its alias where it is. One that has ended is returned as it is: the first end counts."""
@@ -160,7 +164,8 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         """Points an alias at a version. Inference follows within moments and drops no call: the version that serves goes on
         until the new one has answered a first row. A release of the alias ends: as promoted when this is its candidate.
 
-        NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification.
+        NOT_FOUND when the version does not exist; FAILED_PRECONDITION when its bundle fails verification, or the alias has
+        a promotion policy that the version has not passed (see PromotionService).
         """
 
     @abc.abstractmethod
@@ -219,7 +224,8 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.model_pb2.Release, collections.abc.Awaitable[symbiont.api.training.v1.model_pb2.Release]]:
         """Ends a release by pointing its alias at the candidate. Once promoted, the same call changes nothing;
-        FAILED_PRECONDITION when the release has ended otherwise, or when the candidate's bundle fails verification.
+        FAILED_PRECONDITION when the release has ended otherwise, when the candidate's bundle fails verification, or when the
+        alias has a promotion policy that the candidate has not passed (see PromotionService).
         """
 
     @abc.abstractmethod

@@ -239,6 +239,7 @@ class TrainingJob(google.protobuf.message.Message):
     LAST_EVENT_ID_FIELD_NUMBER: builtins.int
     ESTIMATED_TIME_FIELD_NUMBER: builtins.int
     MICRO_BATCHES_FIELD_NUMBER: builtins.int
+    REPRODUCTION_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `jobs/{job}`."""
     state: Global___JobState.ValueType
@@ -303,6 +304,12 @@ class TrainingJob(google.protobuf.message.Message):
     def estimated_time(self) -> google.protobuf.duration_pb2.Duration:
         """Output only. The training time that the latest plan of the same spec foretold, when there was one."""
 
+    @property
+    def reproduction(self) -> Global___Reproduction:
+        """Output only. For a job of ReproduceModelVersion: what it makes again, and once it has ended, whether it is the same.
+        Such a job makes no version.
+        """
+
     def __init__(
         self,
         *,
@@ -325,13 +332,49 @@ class TrainingJob(google.protobuf.message.Message):
         last_event_id: builtins.int = ...,
         estimated_time: google.protobuf.duration_pb2.Duration | None = ...,
         micro_batches: builtins.int = ...,
+        reproduction: Global___Reproduction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["budget", b"budget", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "usage", b"usage"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["budget", b"budget", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "progress", b"progress", "reproduction", b"reproduction", "spec", b"spec", "start_time", b"start_time", "usage", b"usage"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "budget", b"budget", "checkpoints", b"checkpoints", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "last_event_id", b"last_event_id", "micro_batches", b"micro_batches", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "usage", b"usage"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "budget", b"budget", "checkpoints", b"checkpoints", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "last_event_id", b"last_event_id", "micro_batches", b"micro_batches", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "reproduction", b"reproduction", "spec", b"spec", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "usage", b"usage"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___TrainingJob: typing_extensions.TypeAlias = TrainingJob
+
+@typing.final
+class Reproduction(google.protobuf.message.Message):
+    """A version that is made again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_VERSION_FIELD_NUMBER: builtins.int
+    JOB_FIELD_NUMBER: builtins.int
+    BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
+    SAME_BUNDLE_FIELD_NUMBER: builtins.int
+    SAME_WEIGHTS_FIELD_NUMBER: builtins.int
+    model_version: builtins.str
+    """Output only. The version: `models/{model}/versions/{version}`."""
+    job: builtins.str
+    """Output only. The job that makes it again: `jobs/{job}`."""
+    bundle_digest: builtins.str
+    """Output only. SHA-256 of the bundle that came out; empty before."""
+    same_bundle: builtins.bool
+    """Output only. Whether that is the version's own: manifest, weights, metrics and all."""
+    same_weights: builtins.bool
+    """Output only. Whether the weights are: where only they are, something else has changed, such as the code's version."""
+    def __init__(
+        self,
+        *,
+        model_version: builtins.str = ...,
+        job: builtins.str = ...,
+        bundle_digest: builtins.str = ...,
+        same_bundle: builtins.bool = ...,
+        same_weights: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["bundle_digest", b"bundle_digest", "job", b"job", "model_version", b"model_version", "same_bundle", b"same_bundle", "same_weights", b"same_weights"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Reproduction: typing_extensions.TypeAlias = Reproduction
 
 @typing.final
 class Budget(google.protobuf.message.Message):
@@ -1576,6 +1619,29 @@ class CreateTrainingJobRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CreateTrainingJobRequest: typing_extensions.TypeAlias = CreateTrainingJobRequest
+
+@typing.final
+class ReproduceModelVersionRequest(google.protobuf.message.Message):
+    """Request of ReproduceModelVersion."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. The version: `models/{model}/versions/{version}`."""
+    request_id: builtins.str
+    """Optional. As of CreateTrainingJobRequest."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "request_id", b"request_id"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReproduceModelVersionRequest: typing_extensions.TypeAlias = ReproduceModelVersionRequest
 
 @typing.final
 class GetTrainingJobRequest(google.protobuf.message.Message):

@@ -40,6 +40,11 @@ class TrainingJobServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.CreateTrainingJobRequest.SerializeToString,
                 response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
                 _registered_method=True)
+        self.ReproduceModelVersion = channel.unary_unary(
+                '/symbiont.training.v1.TrainingJobService/ReproduceModelVersion',
+                request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReproduceModelVersionRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+                _registered_method=True)
         self.GetTrainingJob = channel.unary_unary(
                 '/symbiont.training.v1.TrainingJobService/GetTrainingJob',
                 request_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.GetTrainingJobRequest.SerializeToString,
@@ -97,6 +102,15 @@ class TrainingJobServiceServicer:
         Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
         NOT_FOUND the missing base model or dataset. The same `request_id` with the same body returns the job that it
         made before; with another body ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReproduceModelVersion(self, request, context):
+        """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
+
+        FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +195,11 @@ def add_TrainingJobServiceServicer_to_server(servicer, server):
                     request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.CreateTrainingJobRequest.FromString,
                     response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.SerializeToString,
             ),
+            'ReproduceModelVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReproduceModelVersion,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.ReproduceModelVersionRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.SerializeToString,
+            ),
             'GetTrainingJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrainingJob,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_training__job__pb2.GetTrainingJobRequest.FromString,
@@ -254,6 +273,33 @@ class TrainingJobService:
             target,
             '/symbiont.training.v1.TrainingJobService/CreateTrainingJob',
             symbiont_dot_training_dot_v1_dot_training__job__pb2.CreateTrainingJobRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReproduceModelVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.TrainingJobService/ReproduceModelVersion',
+            symbiont_dot_training_dot_v1_dot_training__job__pb2.ReproduceModelVersionRequest.SerializeToString,
             symbiont_dot_training_dot_v1_dot_training__job__pb2.TrainingJob.FromString,
             options,
             channel_credentials,

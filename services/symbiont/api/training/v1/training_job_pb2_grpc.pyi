@@ -34,6 +34,11 @@ class TrainingJobServiceStub:
     NOT_FOUND the missing base model or dataset. The same `request_id` with the same body returns the job that it
     made before; with another body ALREADY_EXISTS.
     """
+    ReproduceModelVersion: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ReproduceModelVersionRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
+    """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
+
+    FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
+    """
     GetTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
     """Returns one training job."""
     ListTrainingJobs: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingJobsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingJobsResponse]
@@ -76,6 +81,11 @@ class TrainingJobServiceAsyncStub(TrainingJobServiceStub):
     Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
     NOT_FOUND the missing base model or dataset. The same `request_id` with the same body returns the job that it
     made before; with another body ALREADY_EXISTS.
+    """
+    ReproduceModelVersion: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ReproduceModelVersionRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
+    """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
+
+    FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
     """
     GetTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
     """Returns one training job."""
@@ -122,6 +132,17 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
         Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
         NOT_FOUND the missing base model or dataset. The same `request_id` with the same body returns the job that it
         made before; with another body ALREADY_EXISTS.
+        """
+
+    @abc.abstractmethod
+    def ReproduceModelVersion(
+        self,
+        request: symbiont.api.training.v1.training_job_pb2.ReproduceModelVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.TrainingJob, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.TrainingJob]]:
+        """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
+
+        FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
         """
 
     @abc.abstractmethod

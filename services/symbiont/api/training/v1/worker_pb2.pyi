@@ -42,6 +42,7 @@ class WorkerSpec(google.protobuf.message.Message):
     FINISH_FIELD_NUMBER: builtins.int
     BEST_CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
     BEST_EVALUATION_LOSS_FIELD_NUMBER: builtins.int
+    REPRODUCED_JOB_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -74,6 +75,8 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. SHA-256 of the best checkpoint, to finish with."""
     best_evaluation_loss: builtins.float
     """Optional. Loss of the best checkpoint on the held-out rows, when it was judged."""
+    reproduced_job: builtins.str
+    """Optional. The job whose work is done again, `jobs/{job}`: the bundle names it as its origin."""
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -98,10 +101,11 @@ class WorkerSpec(google.protobuf.message.Message):
         finish: builtins.bool = ...,
         best_checkpoint_digest: builtins.str = ...,
         best_evaluation_loss: builtins.float | None = ...,
+        reproduced_job: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
@@ -286,17 +290,21 @@ class Done(google.protobuf.message.Message):
 
     BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     BASE_DIGEST_FIELD_NUMBER: builtins.int
+    EVALUATION_DIGEST_FIELD_NUMBER: builtins.int
     bundle_digest: builtins.str
     """Required. SHA-256 of the bundle."""
     base_digest: builtins.str
     """Optional. SHA-256 of the base that it lives on. Default: that of the job."""
+    evaluation_digest: builtins.str
+    """Optional. SHA-256 of the evaluation: artifact of kind `evaluations`. Default: there is none."""
     def __init__(
         self,
         *,
         bundle_digest: builtins.str = ...,
         base_digest: builtins.str = ...,
+        evaluation_digest: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest", "evaluation_digest", b"evaluation_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Done: typing_extensions.TypeAlias = Done

@@ -1,0 +1,45 @@
+"""What a network or a bundle said of held-out rows, as an evaluation takes it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from symbiont.evaluation import Classified, MultiLabelled, Outcome
+from symbiont.training.data.judged import judged_rows
+from symbiont.training.heads import Head, Material
+from symbiont.training.worker.task import Texts
+
+
+def outcome_of(
+    head: Head,
+    settings: Any,
+    outputs: Sequence["np.ndarray[Any, Any]"],
+    judged: Material,
+    texts: Texts,
+    temperature: float = 1.0,
+) -> Outcome:
+    """Returns what was said, beside what is true.
+
+    Args:
+        head: that answered.
+        settings: by which it did.
+        outputs: of each example of `judged`, as `infer` returns them.
+        judged: the rows as the network took them.
+        texts: the same rows, with their places.
+        temperature: that logits are divided by.
+    """
+    rows = judged_rows(texts.digest, texts.places, texts.rows, lengths(judged))
+    outcome = head.outcome(settings, outputs, judged, rows)
+    return replace(outcome, temperature=temperature) if isinstance(outcome, Classified | MultiLabelled) else outcome
+
+
+def lengths(judged: Material) -> list[int]:
+    """Returns the tokens of each row, those of all its windows together."""
+    if not judged.encoded:
+        return [len(example) for example in judged.examples]
+    total = np.zeros(len(judged.rows), np.int64)
+    for item in judged.encoded:
+        total[item.text] += len(item.ids)
+    return [int(count) for count in total]

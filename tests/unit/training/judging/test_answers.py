@@ -1,0 +1,96 @@
+"""A stored bundle that answers through the engine says what the network said when it was judged in training."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.attempts import Run
+from support.registry import upload_rows
+from support.tasks import HEADS
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import FailedPrecondition
+from symbiont.evaluation import Classified, Outcome, Ragged
+from symbiont.training import types
+from symbiont.training.evaluations import read_environment, read_outcome, read_report
+from symbiont.training.judging.answers import answers
+from symbiont.training.judging.work import Contender
+from symbiont.training.store import Store
+from symbiont.training.worker.attempt import Attempt
+from symbiont.training.worker.task import read_texts, texts_of
+
+HYPER = {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "max_tokens": 10}
+
+
+def contender(attempt: Attempt, digest: str) -> Contender:
+    return Contender(
+        name="models/mood/versions/1",
+        bundle_digest=digest,
+        base_digest=attempt.inputs.base_digest,
+        tokenizer_digest=attempt.inputs.tokenizer_digest,
+        spec=attempt.spec.model_dump(mode="json", exclude_none=True),
+        inputs=asdict(attempt.inputs),
+    )
+
+
+def values(outcome: Outcome) -> dict[str, Any]:
+    found = {}
+    for name, value in vars(outcome).items():
+        if isinstance(value, Ragged):
+            found[name] = value.offsets.tolist(), value.values.tolist()
+        elif name != "rows":
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_says_what_training_said(registry: Store, artifacts: ArtifactStore, name: str) -> None:
+    case = HEADS[name]
+    registry.add_dataset(case.dataset(artifacts, "these", 120))
+    run = Run(registry, artifacts)
+    attempt = run.attempt(dataset="datasets/these", hyperparameters=HYPER, **case.head)
+    digest = run(attempt)
+    (done,) = run.of(types.Done)
+    trained = read_outcome(artifacts, done.evaluation_digest)
+    _, held = read_texts(artifacts, attempt.spec, attempt.inputs)
+    served = answers(artifacts, contender(attempt, digest), held, run.tokenize, timed=name == "score")
+    assert (served.speed is not None) == (name == "score")
+    assert type(served.outcome) is type(trained)
+    assert np.array_equal(served.outcome.rows.ids, trained.rows.ids)
+    expected = values(trained)
+    for key, value in values(served.outcome).items():
+        if key == "ranks":
+            # Of vectors that are as near as these, arithmetic alone decides which is nearer.
+            np.testing.assert_allclose(value[1], expected[key][1], atol=1)
+        elif isinstance(value, np.ndarray):
+            np.testing.assert_allclose(value, expected[key], atol=1e-4)
+        else:
+            assert value == expected[key], key
+    report = read_report(artifacts, done.evaluation_digest)
+    assert report.rows == len(trained)
+    assert report.headlines
+    assert report.origin.training_dataset == attempt.inputs.dataset_digest
+    assert read_environment(artifacts, done.evaluation_digest).packages["torch"]
+
+
+def test_labels_that_a_version_does_not_know_are_never_said(registry: Store, artifacts: ArtifactStore) -> None:
+    run = Run(registry, artifacts)
+    attempt = run.attempt(hyperparameters=HYPER)
+    digest = run(attempt)
+    rows = [{"text": "the bank was pleased", "label": label} for label in ("good", "new", "bad", "other")]
+    dataset = upload_rows(artifacts, rows, "grown")
+    said = answers(artifacts, contender(attempt, digest), texts_of(artifacts, dataset.digest), run.tokenize).outcome
+    assert isinstance(said, Classified)
+    assert said.labels == ("bad", "good", "new", "other")
+    assert said.truth.tolist() == [1, 2, 0, 3]
+    assert set(said.logits.argmax(axis=1)) <= {0, 1}
+
+
+def test_rows_of_another_task_are_refused(registry: Store, artifacts: ArtifactStore) -> None:
+    run = Run(registry, artifacts)
+    registry.add_dataset(HEADS["score"].dataset(artifacts, "numbers", 40))
+    scored = run.attempt(dataset="datasets/numbers", hyperparameters=HYPER, score={})
+    digest = run(scored)
+    with pytest.raises(FailedPrecondition, match="is judged by"):
+        answers(artifacts, contender(scored, digest), texts_of(artifacts, registry.dataset("rows").digest), run.tokenize)
