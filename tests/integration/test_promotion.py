@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from symbiont.api.training.v1.promotion_pb2 import (
     PromotionRule,
 )
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED
-from symbiont.client import Client, RequestError
+from symbiont.cli.app import main
+from symbiont.client import AsyncClient, Client, RequestError
 from symbiont.client.channels import Endpoints
 
 HYPER = {"epochs": 8, "batch_size": 8, "learning_rate": 0.02, "max_tokens": 16}
@@ -241,3 +243,78 @@ def test_the_report_of_a_version_in_both_languages(suite: Suite) -> None:
             client.get_evaluation_report("mood/versions/1", language="fr")
         with pytest.raises(RequestError, match="does not exist"):
             client.get_evaluation_report("mood/versions/77")
+
+
+@dataclass(frozen=True)
+class Result:
+    exit_code: int
+    output: str
+
+
+@pytest.fixture
+def run(suite: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `symbiont models ARGUMENTS` against the services, on a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("SYMBIONT_TRAINING_ADDRESS", suite.training.address)
+
+    def call(*arguments: str, principal: str = "ml") -> Result:
+        with pytest.raises(SystemExit) as ended:
+            main(["models", *arguments, "--principal", principal])
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return Result(code if isinstance(code, int) else int(code is not None), captured.out + captured.err)
+
+    return call
+
+
+def test_the_command_does_all_of_it(run: Callable[..., Result], tmp_path: Path) -> None:
+    assert "has no gate" in run("gate", "mood@cli").output
+    shown = run(
+        "gate", "mood@cli", "--not-worse", "0.3", "--class-worse", "0.2", "--floor", "macro_f1=0.9", "--approvals", "1"
+    )
+    for words in ("not_worse", "margin 0.3", "no_class_worse", "by 0.2", "metric macro_f1", "1 beside", "set by ml"):
+        assert words in shown.output
+    assert run("gate", "mood@cli").output == shown.output
+    assert run("gate", "mood@cli", "--floor", "macro_f1").exit_code == 2
+    judged = run("judge", "mood/versions/1", "--alias", "cli")
+    assert judged.exit_code == 0
+    assert "passed" in judged.output
+    lost = run("judge", "mood/versions/2", "--alias", "cli")
+    assert lost.exit_code == 1
+    assert "broken" in lost.output
+    assert "macro-F1" in lost.output
+    assert run("promote", "mood/versions/1", "--alias", "cli").exit_code == 1
+    assert (
+        "bo approves" in run("approve", "mood/versions/1", "--alias", "cli", "--comment", "fine", principal="bo").output
+    )
+    assert run("promote", "mood/versions/1", "--alias", "cli").exit_code == 0
+    listed = run("decisions", "mood@cli").output
+    for words in ("promoted", "approved", "refused", "judged", "policy set", "fine"):
+        assert words in listed
+    passport = run("passport", "mood/versions/1").output
+    for words in ("all", "learnt from", "judged by", "tiny", "packages"):
+        assert words in passport
+    assert json.loads(run("passport", "mood/versions/1", "--json").output)["spec"]["base_model"] == "bases/tiny"
+    page = tmp_path / "report.html"
+    assert run("report", "mood", "--out", str(page), "--language", "zh").exit_code == 0
+    assert "版本 2" in page.read_text(encoding="utf-8")
+    assert run("gate", "mood@cli", "--open").output == "mood@cli has no gate: every version may be promoted\n"
+
+
+def test_the_command_makes_a_version_again(run: Callable[..., Result]) -> None:
+    made = run("reproduce", "mood/versions/2")
+    assert made.exit_code == 0
+    assert "the same bundle, byte for byte" in made.output
+
+
+async def test_the_client_for_asyncio_judges(suite: Suite) -> None:
+    endpoints = Endpoints(training=suite.training.address, tokenization=suite.tokenization.address)
+    async with AsyncClient(endpoints, principal="ana") as client:
+        await client.set_promotion_policy("mood@aio", RULES[:1])
+        stages: list[str] = []
+        decision = await client.judge("mood/versions/1", "aio", progress=stages.append)
+        assert (decision.passed, decision.principal) == (True, "ana")
+        assert stages
+        kinds = [each.kind async for each in client.list_promotion_decisions("mood@aio")]
+        assert kinds == [DECISION_KIND_JUDGED, DECISION_KIND_POLICY_SET]
+        assert (await client.get_model_passport("mood/versions/1")).files

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.evaluation.rows import MOST_LETTERS, OTHER, row_id, rows_of, slice_of
+from symbiont.evaluation.rows import MOST_LETTERS, OTHER, place_of, row_id, rows_at, rows_of, slice_of
 
 
 def test_a_row_is_told_by_both_of_its_texts() -> None:
@@ -58,3 +58,15 @@ def test_some_rows() -> None:
     assert rows.tokens.tolist() == [3, 1]
     assert rows.slices[0].codes.tolist() == [0, 0]
     assert bytes(rows.ids[0]) == row_id("c")
+
+
+def test_a_row_that_is_known_by_its_place_tells_no_text_and_is_found_again() -> None:
+    dataset = "ab" * 32
+    rows = rows_at(dataset, [0, 7, 70_000], groups=["a", "a", ""], slices={"region": ["n", "s", None]})
+    found = [bytes(id).hex() for id in rows.ids]
+    assert [place_of(id, dataset) for id in found] == [0, 7, 70_000]
+    assert place_of(found[1], "cd" * 32) is None
+    assert rows.slices[0].values == ("n", "s")
+    assert rows_at(dataset, [7]).keys() == rows.take(np.array([1])).keys()
+    with pytest.raises(InvalidArgument, match="tokens"):
+        rows_at(dataset, [1, 2], tokens=[3])

@@ -93,4 +93,6 @@ def test_rows_of_another_task_are_refused(registry: Store, artifacts: ArtifactSt
     scored = run.attempt(dataset="datasets/numbers", hyperparameters=HYPER, score={})
     digest = run(scored)
     with pytest.raises(FailedPrecondition, match="is judged by"):
-        answers(artifacts, contender(scored, digest), texts_of(artifacts, registry.dataset("rows").digest), run.tokenize)
+        answers(
+            artifacts, contender(scored, digest), texts_of(artifacts, registry.dataset("rows").digest), run.tokenize
+        )
