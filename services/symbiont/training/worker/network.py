@@ -13,6 +13,7 @@ from symbiont.training.heads import head_for
 from symbiont.training.heads.layers import HeadLayers
 from symbiont.training.methods import Method, method_for
 from symbiont.training.spec import TrainingSpec
+from symbiont.training.worker.dropout import drop_by_bytes
 from symbiont.training.worker.examples import Example, alone, sides
 
 # Far below any output, and finite: its chance is 0 and its gradient too.
@@ -142,6 +143,7 @@ def build_network(
     head, asked = head_for(spec)
     module = build_head(spec, head.outputs(asked if settings is None else settings), base.config.hidden_size, features)
     applied = method.apply(base, method_settings)
+    drop_by_bytes(applied)
     return Network(applied, module, pooling, method, method_settings, on_tokens=head.on_tokens, compares=head.compares)
 
 
