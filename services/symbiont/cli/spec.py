@@ -166,6 +166,9 @@ def spec_of(
             "--keep-best/--keep-last",
         ),
     ] = None,
+    bf16: Annotated[
+        bool, option(_LOOP, "Compute products of matrices in bf16, on machines that have it (default: fp32).", "--bf16")
+    ] = False,
     ranks: Annotated[int | None, option(_LOOP, "Processes that train data-parallel (default: 1).")] = None,
 ) -> TrainingSpec:
     """Returns the spec that the options describe."""
@@ -214,6 +217,7 @@ def spec_of(
         patience=patience,
         selection_metric=selection_metric,
         keep_best=keep_best,
+        bf16=bf16,
         ranks=ranks,
     )
 

@@ -8,6 +8,8 @@ from symbiont.api.training.v1.training_job_pb2 import (
     CLASS_WEIGHTS_UNSPECIFIED,
     FUSION_CONCATENATED,
     FUSION_GATED,
+    PRECISION_BF16,
+    PRECISION_UNSPECIFIED,
     Hyperparameters,
     TrainingSpec,
 )
@@ -93,6 +95,7 @@ class TrainingOptions(TypedDict, total=False):
     patience: int | None
     selection_metric: str | None
     keep_best: bool | None
+    bf16: bool | None
     ranks: int | None
 
 
@@ -121,6 +124,7 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
             patience=options.get("patience"),
             selection_metric=options.get("selection_metric") or "",
             keep_best=options.get("keep_best"),
+            precision=PRECISION_BF16 if options.get("bf16") else PRECISION_UNSPECIFIED,
         ),
         ranks=options.get("ranks"),
     )

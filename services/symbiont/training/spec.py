@@ -167,6 +167,7 @@ class Hyperparameters(_Message):
     patience: int | None = Field(None, ge=1, le=1000)
     selection_metric: str = ""
     keep_best: bool | None = None
+    precision: Literal["PRECISION_UNSPECIFIED", "PRECISION_FP32", "PRECISION_BF16"] = "PRECISION_UNSPECIFIED"
 
     @property
     def peak_learning_rate(self) -> float:

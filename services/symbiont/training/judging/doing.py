@@ -31,7 +31,7 @@ def do(order: Order, artifacts: ArtifactStore, tokenize: Tokenize, tell: Tell) -
     tell(JudgementStage.READING)
     texts = texts_of(artifacts, order.dataset_digest) if order.dataset_digest else _sides(artifacts, order.candidate)[1]
     tell(JudgementStage.CANDIDATE)
-    candidate = answers(artifacts, order.candidate, texts, tokenize, timed=order.latency)
+    candidate = answers(artifacts, order.candidate, texts, tokenize, timed=True)
     incumbent = None
     if order.incumbent:
         tell(JudgementStage.INCUMBENT)

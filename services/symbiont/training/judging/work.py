@@ -28,7 +28,6 @@ class Order(BaseModel):
         incumbent: that serves; None for none.
         dataset_digest: of the rows to judge by; empty for those that were held out when the candidate was trained.
         rules: as of `symbiont.evaluation.Gate`.
-        latency: whether a rule asks for it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,7 +38,6 @@ class Order(BaseModel):
     incumbent: Contender | None = None
     dataset_digest: str = ""
     rules: tuple[dict[str, Any], ...] = ()
-    latency: bool = False
 
 
 class Judged(BaseModel):

@@ -116,7 +116,6 @@ class Promotion:
             incumbent=self._contender(incumbent) if incumbent else None,
             dataset_digest=digest,
             rules=policy.rules,
-            latency=any(rule["kind"] == "latency_limit" for rule in policy.rules),
         )
         return policy, incumbent.number if incumbent else 0, order
 

@@ -30,6 +30,7 @@ from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
+from symbiont.training.worker.precision import BF16, is_native
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, store_judgement, with_int8
@@ -97,6 +98,8 @@ class _Run:
         base_folder = self.artifacts.path("bases", inputs.base_digest)
         network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
         self.send(LogLine(_size(network)))
+        if attempt.spec.hyperparameters.precision == BF16 and not is_native():
+            self.send(LogLine("this machine does not compute bf16 itself: it takes longer than fp32 here"))
         seen = self._see(network, task)
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
         loop = self._loop(seen, task, judge)

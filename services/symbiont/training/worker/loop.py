@@ -19,6 +19,7 @@ from symbiont.training.worker.batches import epoch_batches
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.network import Join, Network, pad
+from symbiont.training.worker.precision import rounded
 from symbiont.training.worker.ranks import Ranks, translated
 
 # A person sees movement at this rate, and the controller is not busy with it.
@@ -143,8 +144,10 @@ class Loop:
         rows = self.ranks.share(part)
         # A rank without a row of its own computes one that counts nothing: all must exchange gradients alike.
         chosen = rows if len(rows) else part[:1]
-        outputs = self._wrapped(*self.join([self.rows[i] for i in chosen]))
-        loss = self.criterion(outputs, self.targets[chosen]) * (len(rows) / row_count)
+        inputs = self.join([self.rows[i] for i in chosen])
+        with rounded(self.hyper.precision, inputs[0].device.type):
+            outputs = self._wrapped(*inputs)
+        loss = self.criterion(outputs.float(), self.targets[chosen]) * (len(rows) / row_count)
         # The exchange makes the mean over the ranks, and the sum is wanted; every rank has the same penalty.
         whole = loss * self.ranks.count if penalty is None else loss * self.ranks.count + penalty
         whole.backward()  # type: ignore[no-untyped-call]

@@ -70,6 +70,34 @@ CLASS_WEIGHTS_BALANCED: ClassWeights.ValueType  # 1
 """As much as is needed for every label to count alike, however many rows it has."""
 Global___ClassWeights: typing_extensions.TypeAlias = ClassWeights
 
+class _Precision:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PrecisionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Precision.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PRECISION_UNSPECIFIED: _Precision.ValueType  # 0
+    """Not set: FP32."""
+    PRECISION_FP32: _Precision.ValueType  # 1
+    """32 bits."""
+    PRECISION_BF16: _Precision.ValueType  # 2
+    """Brain floats of 16 bits: faster where the machine computes them natively (AMX, AVX-512 BF16, GPUs since Ampere), slower
+    elsewhere, which the job's log says.
+    """
+
+class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
+    """What products of matrices are computed in."""
+
+PRECISION_UNSPECIFIED: Precision.ValueType  # 0
+"""Not set: FP32."""
+PRECISION_FP32: Precision.ValueType  # 1
+"""32 bits."""
+PRECISION_BF16: Precision.ValueType  # 2
+"""Brain floats of 16 bits: faster where the machine computes them natively (AMX, AVX-512 BF16, GPUs since Ampere), slower
+elsewhere, which the job's log says.
+"""
+Global___Precision: typing_extensions.TypeAlias = Precision
+
 class _JobState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -1105,6 +1133,7 @@ class Hyperparameters(google.protobuf.message.Message):
     PATIENCE_FIELD_NUMBER: builtins.int
     SELECTION_METRIC_FIELD_NUMBER: builtins.int
     KEEP_BEST_FIELD_NUMBER: builtins.int
+    PRECISION_FIELD_NUMBER: builtins.int
     epochs: builtins.int
     """Optional. Passes over the rows, 1 to 1000. Default 3."""
     batch_size: builtins.int
@@ -1141,6 +1170,10 @@ class Hyperparameters(google.protobuf.message.Message):
     """Optional. Measure by which a checkpoint is better, as in `Evaluation.metrics`, such as `macro_f1`. Default `loss`."""
     keep_best: builtins.bool
     """Optional. Whether the version is made of the best checkpoint, and not of the last. Default: with `patience` yes."""
+    precision: Global___Precision.ValueType
+    """Optional. What products of matrices are computed in while it trains. Weights, and what is judged, are fp32 always.
+    Default FP32.
+    """
     def __init__(
         self,
         *,
@@ -1158,10 +1191,11 @@ class Hyperparameters(google.protobuf.message.Message):
         patience: builtins.int | None = ...,
         selection_metric: builtins.str = ...,
         keep_best: builtins.bool | None = ...,
+        precision: Global___Precision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "seed", b"seed", "selection_metric", b"selection_metric", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps", "_batch_size", b"_batch_size", "_checkpoint_interval", b"_checkpoint_interval", "_epochs", b"_epochs", "_evaluate_checkpoints", b"_evaluate_checkpoints", "_keep_best", b"_keep_best", "_learning_rate", b"_learning_rate", "_max_gradient_norm", b"_max_gradient_norm", "_max_tokens", b"_max_tokens", "_patience", b"_patience", "_seed", b"_seed", "_warmup_fraction", b"_warmup_fraction", "_weight_decay", b"_weight_decay", "accumulation_steps", b"accumulation_steps", "batch_size", b"batch_size", "checkpoint_interval", b"checkpoint_interval", "epochs", b"epochs", "evaluate_checkpoints", b"evaluate_checkpoints", "keep_best", b"keep_best", "learning_rate", b"learning_rate", "max_gradient_norm", b"max_gradient_norm", "max_tokens", b"max_tokens", "patience", b"patience", "precision", b"precision", "seed", b"seed", "selection_metric", b"selection_metric", "warmup_fraction", b"warmup_fraction", "weight_decay", b"weight_decay"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["accumulation_steps"]
     _WhichOneofArgType__accumulation_steps: typing_extensions.TypeAlias = typing.Literal["_accumulation_steps", b"_accumulation_steps"]
