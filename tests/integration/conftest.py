@@ -3,9 +3,9 @@
 Bundles are asked for by digest, so that no registry is needed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ class World:
 
     async def ask(self, model: str, instances: Sequence[pb.Instance], **options: Any) -> pb.PredictResponse:
         return await self.stub.Predict(pb.PredictRequest(model=model, instances=instances, **options), timeout=120)
+
+    @contextmanager
+    def windows(self, stride: int) -> Iterator[None]:
+        """Lets `encode` give a long text as windows that overlap by so many tokens."""
+        self.tokenizer.enable_truncation(MAX_TOKENS, stride=stride)
+        yield
+        self.tokenizer.enable_truncation(MAX_TOKENS)
 
     def encode(self, *texts: str) -> Encoding:
         return self.tokenizer.encode(*texts)

@@ -70,6 +70,40 @@ async def test_multi_label(world: World, adapter: dict[str, Any]) -> None:
         assert [c.label for c in held.multi_label.labels] == [n for n, p in given.items() if p >= 0.5]
 
 
+@pytest.mark.parametrize("task", ["classification", "multi_label", "score"])
+async def test_a_long_text_that_is_read_in_windows_has_the_mean_over_them(world: World, task: Any) -> None:
+    model, reference = world.bundle(task=task, num_labels=3, seed=6, rank=4, windows=True, fields=FIELDS)
+    texts = [" ".join(TEXTS), TEXTS[0], " ".join(reversed(TEXTS))]
+    features = np.array([1, 0, 0, 0, 1, 1, 0], np.float32)
+    windows = []
+    with world.windows(MAX_TOKENS // 4):
+        for text in texts:
+            encoding = world.encode(text)
+            windows.append([encoding, *encoding.overflowing])
+    assert [len(each) > 1 for each in windows] == [True, False, True]
+    means = [np.mean([reference.logits(ids(w), 0, features) for w in each], axis=0) for each in windows]
+    given = [
+        pb.BusinessField(name="income", number=70.0),
+        pb.BusinessField(name="region", category="华东"),
+        pb.BusinessField(name="owner", flag=True),
+    ]
+    asked = [pb.Instance(text=text, fields=given) for text in texts]
+    answer = await world.ask(model, asked, **({"threshold": 0.0} if task == "multi_label" else {}))
+    for mean, prediction in zip(means, answer.predictions, strict=True):
+        assert not prediction.truncated
+        match task:
+            case "classification":
+                expected = torch.softmax(torch.tensor(mean), 0)
+                found = {c.label: c.probability for c in prediction.classification.classes}
+            case "multi_label":
+                expected = torch.sigmoid(torch.tensor(mean))
+                found = {c.label: c.probability for c in prediction.multi_label.labels}
+            case _:
+                assert prediction.score.value == pytest.approx(5 / (1 + np.exp(-float(mean[0]))), abs=TOLERANCE)
+                continue
+        assert found == pytest.approx({f"label-{n}": float(p) for n, p in enumerate(expected)}, abs=TOLERANCE)
+
+
 async def test_scores_with_business_fields(world: World, adapter: dict[str, Any]) -> None:
     model, reference = world.bundle(task="score", fields=FIELDS, seed=3, **adapter)
     given = [

@@ -177,6 +177,7 @@ def random_bundle(
     tokenizer_digest: str = TOKENIZER_DIGEST,
     max_tokens: int = 16,
     takes: Literal["text", "pair"] = "text",
+    windows: bool = False,
     int8: Int8 | None = None,
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
@@ -222,6 +223,7 @@ def random_bundle(
         max_tokens=max_tokens,
         task=task,
         input="pair" if task == "spans" else takes,
+        windows=windows,
         labels=labels,
         fields=tuple(fields),
         method=method,

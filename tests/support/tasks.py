@@ -117,12 +117,16 @@ HEADS: dict[str, HeadCase] = {
     ),
     "fields": HeadCase({"business_fields": {}}, _with_fields, {"fields": FIELDS}),
     "fields-gated": HeadCase(
-        {"business_fields": {"names": ["purpose", "amount"], "fusion": "FUSION_GATED"}, "hidden_layers": [16, 8]},
+        {
+            "business_fields": {"names": ["purpose", "amount"], "fusion": "FUSION_GATED"},
+            "hidden_layers": [16, 8],
+            "windows": True,
+        },
         _with_fields,
         {"fields": FIELDS},
     ),
-    "multi-label": HeadCase({"multi_label": {}}, _many, {"label_kind": "CLASSES"}),
-    "score": HeadCase({"score": {}}, _numbers, {"label_kind": "NUMBER"}),
+    "multi-label": HeadCase({"multi_label": {}, "windows": True}, _many, {"label_kind": "CLASSES"}),
+    "score": HeadCase({"score": {}, "windows": True}, _numbers, {"label_kind": "NUMBER"}),
     "similarity": HeadCase(
         {"score": {"minimum": 0, "maximum": 2}}, _number_pairs, {"label_kind": "NUMBER", "pair_column": "pair"}
     ),

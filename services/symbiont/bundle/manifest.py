@@ -156,6 +156,9 @@ class BundleManifest(Part):
     task: Task = "classification"
     # What it is asked with: one text, or two in one row (a question with a context, a query with a document).
     input: Literal["text", "pair"] = "text"
+    # Whether a longer text is read in windows, and its outputs are the mean over them; of tasks that read vectors of
+    # whole texts.
+    windows: bool = False
     # Empty where the task has none.
     labels: tuple[str, ...] = ()
     # Beside the text, in the order in which they follow the pooled hidden states.

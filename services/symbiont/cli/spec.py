@@ -130,6 +130,9 @@ def spec_of(
         list[int] | None,
         option(_HEAD, "Width of a layer before the last one; repeat for more (default: none).", "--hidden-layer"),
     ] = None,
+    windows: Annotated[
+        bool, option(_HEAD, "Read texts over --max-tokens in windows, in place of cutting them.", "--windows")
+    ] = False,
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
     learning_rate: Annotated[
@@ -203,6 +206,7 @@ def spec_of(
         business_fields="all" if business_fields == ["all"] else business_fields,
         fusion=fusion.value if fusion else None,
         hidden_layers=hidden_layers,
+        windows=windows,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -81,6 +81,7 @@ class TrainingOptions(TypedDict, total=False):
     business_fields: Sequence[str] | Literal["all"] | None
     fusion: Fusion | None
     hidden_layers: Sequence[int] | None
+    windows: bool | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -181,6 +182,7 @@ def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
             raise ValueError(f"there is no fusion {fusion!r}: {', '.join(_FUSIONS)}")
         spec.business_fields.fusion = _FUSIONS[fusion]
     spec.hidden_layers.extend(options.get("hidden_layers") or ())
+    spec.windows = options.get("windows") or False
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:

@@ -75,6 +75,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             max_tokens=manifest.max_tokens,
             takes=manifest.input,
             fields=manifest.fields,
+            windows=manifest.windows,
         )
 
     return read

@@ -90,8 +90,8 @@ class AliasUpdate:
 class BundleInfo:
     """What must be known of a bundle beside its weights.
 
-    `temperature` divides the logits before softmax or sigmoid. `max_tokens` is where training cut a text. `takes` says
-    whether it is asked with one text or with a pair.
+    `temperature` divides the logits before softmax or sigmoid. `max_tokens` is where training cut a text, or with
+    `windows` began another window. `takes` says whether it is asked with one text or with a pair.
     """
 
     head: Head
@@ -102,6 +102,7 @@ class BundleInfo:
     max_tokens: int
     takes: Literal["text", "pair"] = "text"
     fields: tuple[BusinessField, ...] = ()
+    windows: bool = False
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,9 @@ def resolve_fields(
     """Returns the business fields that a head is to get, with their kinds; raises as `resolve_head`."""
     if spec.hidden_layers and head not in WITH_LAYERS:
         raise InvalidArgument(f"{under}.hidden_layers", f"the head {head} has none: {' or '.join(WITH_LAYERS)} may")
+    if spec.windows and head not in WITH_LAYERS:
+        problem = f"it is for {' or '.join(WITH_LAYERS)}: entities and spans read long texts in windows without it"
+        raise InvalidArgument(f"{under}.windows", problem)
     if spec.business_fields is None:
         return None
     field, known = f"{under}.business_fields", dict(dataset.fields)

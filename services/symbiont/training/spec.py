@@ -209,6 +209,7 @@ class TrainingSpec(_Message):
     ranks: int = Field(1, ge=1, le=64)
     business_fields: BusinessFields | None = None
     hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
+    windows: bool = False
 
     @property
     def method(self) -> str:

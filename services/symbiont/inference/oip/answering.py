@@ -23,7 +23,7 @@ from symbiont.inference.oip.writing import write_logits, write_results, write_va
 from symbiont.inference.predictor import Limits, Predictor, check_size
 from symbiont.inference.reference import ModelReference
 from symbiont.inference.results import Result
-from symbiont.inference.tasks.plan import Part, Plan, Windows, encode_fields
+from symbiont.inference.tasks.plan import Part, Plan, Windows, encode_fields, mean_of
 from symbiont.inference.types import BundleInfo, ModelVersion, PredictCall, Served
 
 # Tasks whose outputs are made of all values at once, by text as by token ids.
@@ -137,7 +137,7 @@ def _valued(plan: Plan) -> Plan[Floats]:
     """Returns a plan that leaves the reading of the values to others."""
 
     def read(texts: Sequence[Windows]) -> Floats:
-        return texts[0][0].values
+        return mean_of(texts[0])
 
     parts = [Part(part.texts, read, part.pair_texts, part.features) for part in plan.parts]
     return Plan(parts, plan.query)

@@ -206,4 +206,5 @@ def _fits(served: Served, other: Served) -> bool:
 
 
 def _making(served: Served) -> tuple[object, ...]:
-    return served.version.base_digest, served.version.tokenizer_digest, served.bundle.max_tokens
+    bundle = served.bundle
+    return served.version.base_digest, served.version.tokenizer_digest, bundle.max_tokens, bundle.windows

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from symbiont.common.errors import IntegrityError
 from symbiont.inference.instances import Instance, Pair, Query, Text
 from symbiont.inference.results import Embedding, Similarity
-from symbiont.inference.tasks.plan import Part, Plan, Windows, join, no_fields, no_threshold, only, wrong_input
+from symbiont.inference.tasks.plan import Part, Plan, Windows, join, no_fields, no_threshold, whole, wrong_input
 from symbiont.inference.tasks.ranking import rank, ranked_texts
 from symbiont.inference.types import BundleInfo, Logits, PredictCall
 
@@ -36,7 +36,7 @@ def _part(index: int, instance: Instance, call: PredictCall, bundle: BundleInfo)
     no_fields(field, instance)
 
     def vectors(texts: Sequence[Windows]) -> NDArray[np.float32]:
-        return np.stack([unit(only(windows, size)) for windows in texts])
+        return np.stack([unit(whole(windows, size)) for windows in texts])
 
     match instance.input:
         case Text(text):

@@ -10,6 +10,7 @@ from symbiont.inference.classify import softmax
 from symbiont.inference.instances import Text
 from symbiont.inference.results import Entities, Entity
 from symbiont.inference.tasks.plan import (
+    OVERLAP,
     Part,
     Plan,
     Window,
@@ -21,9 +22,6 @@ from symbiont.inference.tasks.plan import (
     wrong_input,
 )
 from symbiont.inference.types import BundleInfo, PredictCall
-
-# Share of a window that it has in common with the next one.
-OVERLAP = 4
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Window:
     places: Places | None
 
 
+# Share of a window that it has in common with the next one.
+OVERLAP = 4
 _TEXT = re.compile(r"texts\[(\d+)\]")
 
 # What a text came to: one window, unless it was too long and is read in several.
@@ -73,6 +75,11 @@ class Plan(Generic[R_co]):
         index = next(index for index, end in enumerate(ends) if int(found[1]) < end)
         message = str(error).partition(": ")[2]
         return InvalidArgument(f"instances[{index}]", f"its first text: {message}", reason=error.reason)
+
+
+def stride_of(bundle: BundleInfo) -> int | None:
+    """Returns the tokens that windows of a long text have in common; None where it is cut."""
+    return bundle.max_tokens // OVERLAP if bundle.windows else None
 
 
 def join(parts: Sequence[Part], *, stride: int | None = None, places: bool = False) -> Plan:
@@ -167,20 +174,29 @@ def _by_name(field: str, instance: Instance, bundle: BundleInfo) -> dict[str, tu
     return given
 
 
-def only(windows: Windows, outputs: int) -> Floats:
-    """Returns the values of a text that is one row, [outputs].
+def whole(windows: Windows, outputs: int) -> Floats:
+    """Returns the values of a text, [outputs]: the mean over its windows, where it is read in several.
 
     Raises:
         IntegrityError: the head did not give so many, or not finite ones.
     """
-    values = windows[0].values
-    if len(windows) != 1 or values.shape != (outputs,) or not np.isfinite(values).all():
-        raise IntegrityError(f"the bundle gave {values.size} values where {outputs} are due, or not finite ones")
-    return values
+    for window in windows:
+        if window.values.shape != (outputs,) or not np.isfinite(window.values).all():
+            problem = f"the bundle gave {window.values.size} values where {outputs} are due, or not finite ones"
+            raise IntegrityError(problem)
+    return mean_of(windows)
+
+
+def mean_of(windows: Windows) -> Floats:
+    """Returns the mean of what a head gave for the windows of a text."""
+    if len(windows) == 1:
+        return windows[0].values
+    mean: Floats = np.mean([window.values for window in windows], axis=0, dtype=np.float32)
+    return mean
 
 
 def by_token(window: Window, outputs: int) -> Floats:
-    """Returns the values of a row, [tokens, outputs]; raises as `only`."""
+    """Returns the values of a row, [tokens, outputs]; raises as `whole`."""
     if window.values.size != outputs * len(window.ids) or not np.isfinite(window.values).all():
         due = f"{outputs} for each of {len(window.ids)} tokens"
         raise IntegrityError(f"the bundle gave {window.values.size} values where {due} are due, or not finite ones")

@@ -15,8 +15,9 @@ from symbiont.inference.tasks.plan import (
     encode_fields,
     join,
     no_threshold,
-    only,
     probability_threshold,
+    stride_of,
+    whole,
     wrong_input,
 )
 from symbiont.inference.tasks.ranking import rank, ranked_texts
@@ -29,9 +30,10 @@ def plan_classification(call: PredictCall, bundle: BundleInfo) -> Plan:
     outputs = bundle.head.outputs
 
     def read(texts: Sequence[Windows]) -> Result:
-        return Classification(classify(only(texts[0], outputs), bundle, call.top_k))
+        return Classification(classify(whole(texts[0], outputs), bundle, call.top_k))
 
-    return join([_part(index, instance, bundle, read) for index, instance in enumerate(call.instances)])
+    parts = [_part(index, instance, bundle, read) for index, instance in enumerate(call.instances)]
+    return join(parts, stride=stride_of(bundle))
 
 
 def plan_multi_label(call: PredictCall, bundle: BundleInfo) -> Plan:
@@ -39,9 +41,10 @@ def plan_multi_label(call: PredictCall, bundle: BundleInfo) -> Plan:
     asked = None if call.threshold is None else probability_threshold(call, 0.5)
 
     def read(texts: Sequence[Windows]) -> Result:
-        return MultiLabel(labels_of(only(texts[0], bundle.head.outputs), bundle, asked)[: call.top_k or None])
+        return MultiLabel(labels_of(whole(texts[0], bundle.head.outputs), bundle, asked)[: call.top_k or None])
 
-    return join([_part(index, instance, bundle, read) for index, instance in enumerate(call.instances)])
+    parts = [_part(index, instance, bundle, read) for index, instance in enumerate(call.instances)]
+    return join(parts, stride=stride_of(bundle))
 
 
 def labels_of(logits: Logits, bundle: BundleInfo, threshold: float | None) -> tuple[ClassProbability, ...]:
@@ -66,7 +69,7 @@ def plan_score(call: PredictCall, bundle: BundleInfo) -> Plan:
         else:
             no_threshold(call)
             parts.append(_part(index, instance, bundle, lambda texts: Score(_score(texts[0], bundle))))
-    return join(parts)
+    return join(parts, stride=stride_of(bundle))
 
 
 def score_of(values: Logits, bundle: BundleInfo) -> float:
@@ -78,7 +81,7 @@ def score_of(values: Logits, bundle: BundleInfo) -> float:
 
 
 def _score(windows: Windows, bundle: BundleInfo) -> float:
-    value = score_of(only(windows, 1), bundle)
+    value = score_of(whole(windows, 1), bundle)
     if not math.isfinite(value):
         raise IntegrityError("the score is not finite")
     return value

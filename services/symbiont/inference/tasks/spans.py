@@ -11,6 +11,7 @@ from symbiont.common.offsets import OffsetUnit, places
 from symbiont.inference.instances import QuestionContext
 from symbiont.inference.results import AnswerSpan, AnswerSpans
 from symbiont.inference.tasks.plan import (
+    OVERLAP,
     Part,
     Plan,
     Window,
@@ -22,8 +23,6 @@ from symbiont.inference.tasks.plan import (
     wrong_input,
 )
 from symbiont.inference.types import BundleInfo, PredictCall
-
-OVERLAP = 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,14 @@ A head is one file with one `register` call. The key is the field of `TrainingSp
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from symbiont.training.types import Evaluation
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from symbiont.bundle import BundleManifest
@@ -42,6 +43,10 @@ class Material:
     encoded: "Sequence[Encoded]" = ()
 
 
+# Share of a window that it has in common with the next one, as in serving.
+OVERLAP = 4
+
+
 class Head:
     """How a task is learnt, judged and stored. `settings` are its field of the spec, filled in by `fit`."""
 
@@ -67,6 +72,22 @@ class Head:
     def criterion(self, settings: Any, targets: "Tensor") -> Criterion:
         """Returns the mean loss of a batch as a function of outputs and targets; `targets` here are all of them."""
         raise NotImplementedError
+
+    def by_row(
+        self, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material
+    ) -> "tuple[Sequence[np.ndarray[Any, Any]], Material]":
+        """Returns outputs and rows by which a head is judged: where a text is read in windows and has one answer, the
+        mean over these, as in serving."""
+        if self.on_tokens or len(judged.encoded) <= len(judged.rows):
+            return outputs, judged
+        windows: list[list[int]] = [[] for _ in judged.rows]
+        for number, item in enumerate(judged.encoded):
+            windows[item.text].append(number)
+        means: list[np.ndarray[Any, Any]] = [
+            np.stack([outputs[n] for n in numbers]).mean(axis=0, dtype=np.float32) for numbers in windows
+        ]
+        first = [numbers[0] for numbers in windows]
+        return means, replace(judged, targets=judged.targets[first])
 
     def evaluate(self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material) -> Evaluation:
         """Returns quality on rows that were not trained on; `outputs` are those of each example."""

@@ -15,7 +15,7 @@ from symbiont.bundle import ClassificationHead as HeadEntry
 from symbiont.evaluation import Classified, Rows
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import balanced, grown, single_examples, stacked
+from symbiont.training.heads.pooled import balanced, grown, pooled_material, stacked
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
 
@@ -29,7 +29,7 @@ class Classification(Head):
     def material(self, settings: ClassificationHead, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         index = {label: i for i, label in enumerate(settings.labels)}
         targets = torch.tensor([index[str(row.label)] for row in rows])
-        return Material(single_examples(rows, encode), targets, rows)
+        return pooled_material(rows, targets, encode)
 
     @override
     def outputs(self, settings: ClassificationHead) -> int:

@@ -18,7 +18,7 @@ from symbiont.bundle import BundleManifest
 from symbiont.bundle import EntityHead as HeadEntry
 from symbiont.evaluation import Rows, Tagged, parts_by_row
 from symbiont.training.data.rows import Mark, Row
-from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads import OVERLAP, Criterion, Encode, Head, Material, register
 from symbiont.training.heads.pooled import grown
 from symbiont.training.spec import EntitiesHead
 from symbiont.training.types import Evaluation
@@ -26,8 +26,6 @@ from symbiont.training.worker.examples import Encoded, Example
 
 # What nothing is learnt of.
 SKIP = -100
-# Share of a window that it has in common with the next one, as in serving.
-OVERLAP = 4
 OUTSIDE = "O"
 
 

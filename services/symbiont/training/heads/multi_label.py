@@ -15,7 +15,7 @@ from symbiont.bundle import MultiLabelHead as HeadEntry
 from symbiont.evaluation import MultiLabelled, Rows
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import grown, single_examples, stacked
+from symbiont.training.heads.pooled import grown, pooled_material, stacked
 from symbiont.training.spec import MultiLabelHead
 from symbiont.training.types import Evaluation
 
@@ -35,7 +35,7 @@ class MultiLabel(Head):
         for number, row in enumerate(rows):
             for name in names(row):
                 targets[number, index[name]] = 1.0
-        return Material(single_examples(rows, encode), targets, rows)
+        return pooled_material(rows, targets, encode)
 
     @override
     def outputs(self, settings: MultiLabelHead) -> int:

@@ -7,18 +7,24 @@ import numpy as np
 import torch
 
 from symbiont.training.data.rows import Row
-from symbiont.training.heads import Encode
+from symbiont.training.heads import Encode, Material
 from symbiont.training.worker.examples import Example
 
 # Below the least logit that there is: e to its power is nothing.
 UNKNOWN = 40.0
 
 
-def single_examples(rows: Sequence[Row], encode: Encode) -> list[Example]:
-    """Returns an example for each row: of its text, or of both where it has two."""
+def pooled_material(rows: Sequence[Row], targets: torch.Tensor, encode: Encode) -> Material:
+    """Returns rows with an example for each, of its text or of both where it has two, or one for each of its windows.
+
+    `targets` has an entry for each row; a window has that of its row.
+    """
     pairs = [row.pair for row in rows] if any(row.pair for row in rows) else []
     encoded = encode([row.text for row in rows], pairs=pairs)
-    return [Example(item.ids, item.segment_start) for item in encoded]
+    examples = [Example(item.ids, item.segment_start) for item in encoded]
+    if len(examples) == len(rows):
+        return Material(examples, targets, rows)
+    return Material(examples, targets[[item.text for item in encoded]], rows, encoded)
 
 
 def balanced(counts: Any) -> torch.Tensor:

@@ -16,7 +16,7 @@ from symbiont.bundle import ScoreHead as HeadEntry
 from symbiont.evaluation import Rows, Scored
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
-from symbiont.training.heads.pooled import single_examples
+from symbiont.training.heads.pooled import pooled_material
 from symbiont.training.spec import ScoreHead
 from symbiont.training.types import Evaluation
 
@@ -53,7 +53,7 @@ class Score(Head):
     @override
     def material(self, settings: Scale, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         targets = torch.from_numpy(((numbers(rows) - settings.offset) / settings.scale).astype(np.float32))
-        return Material(single_examples(rows, encode), targets, rows)
+        return pooled_material(rows, targets, encode)
 
     @override
     def criterion(self, settings: Scale, targets: Tensor) -> Criterion:

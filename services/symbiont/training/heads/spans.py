@@ -18,13 +18,10 @@ from symbiont.bundle import SpanHead as HeadEntry
 from symbiont.evaluation import Answered, Rows, answered
 from symbiont.evaluation.making.answers import judge
 from symbiont.training.data.rows import Place, Row
-from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads import OVERLAP, Criterion, Encode, Head, Material, register
 from symbiont.training.spec import SpansHead
 from symbiont.training.types import Evaluation
 from symbiont.training.worker.examples import Encoded, Example
-
-# Share of a window that it has in common with the next one, as in serving.
-OVERLAP = 4
 
 
 class Spans(Head):

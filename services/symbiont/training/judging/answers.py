@@ -21,7 +21,7 @@ from symbiont.training.heads import all_heads
 from symbiont.training.judging.work import Contender
 from symbiont.training.worker.examples import Example, Tokenize, sides
 from symbiont.training.worker.outcomes import outcome_of
-from symbiont.training.worker.task import Texts, material_of
+from symbiont.training.worker.task import Cut, Texts, material_of
 
 # Calls whose time is measured, after a few that are not.
 CALLS, FIRST_CALLS = 200, 10
@@ -49,9 +49,8 @@ def answers(
     head = all_heads()[manifest.task]
     try:
         settings = head.settings_of(manifest, texts.rows)
-        judged = material_of(
-            head, settings, manifest.fields, texts.rows, tokenize, version.tokenizer_digest, manifest.max_tokens
-        )
+        cut = Cut(version.tokenizer_digest, manifest.max_tokens, windows=manifest.windows)
+        judged = material_of(head, settings, manifest.fields, texts.rows, tokenize, cut)
     except (TypeError, ValueError, KeyError) as exc:
         problem = f"the rows have no labels such as {version.name} ({manifest.task}) is judged by: {exc}"
         raise FailedPrecondition(problem, reason="ROWS_DO_NOT_FIT") from exc

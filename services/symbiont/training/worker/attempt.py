@@ -110,7 +110,7 @@ class _Run:
         evaluation, temperature = self._calibrated(judge, task)
         self.send(evaluation)
         self.evaluation_digest = store_judgement(
-            self.artifacts, attempt, task, held, judge.outputs, temperature, self.send
+            self.artifacts, attempt, replace(task, held=judge.judged), held, judge.outputs, temperature, self.send
         )
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
         base_digest = inputs.base_digest
@@ -126,7 +126,7 @@ class _Run:
         """Judges the network; returns its quality, and what logits are to be divided by."""
         evaluation = judge.evaluate()
         entry = task.head.entry(task.settings, 1, "mean")
-        found = calibrate(entry.kind, judge.outputs, task.held.targets, [row.group for row in task.held.rows])
+        found = calibrate(entry.kind, judge.outputs, judge.judged.targets, [row.group for row in task.held.rows])
         if found is None:
             return evaluation, 1.0
         before, after = found.error_before, found.error_after

@@ -27,15 +27,19 @@ class Judge:
         self._metric = attempt.spec.hyperparameters.selection_metric or "loss"
         self._latest: Evaluation | None = None
         self.latest_digest = ""
-        # What the rows gave when they were judged last.
+        # What the rows gave when they were judged last, and what these are: as in `task`, but none is a window.
         self.outputs: Sequence[Any] = ()
+        self.judged = task.held
         self.best_digest = attempt.best_digest if attempt.best_loss is not None else ""
         self.best_loss = attempt.best_loss
 
     def evaluate(self) -> Evaluation:
         """Returns the quality of the network as it is."""
-        self.outputs = infer(self._network, self._rows, self._rows_at_a_time, self._join)
-        return self._task.head.evaluate(self._task.settings, self.outputs, self._task.held)
+        head, held = self._task.head, self._task.held
+        self.outputs, self.judged = head.by_row(
+            infer(self._network, self._rows, self._rows_at_a_time, self._join), held
+        )
+        return head.evaluate(self._task.settings, self.outputs, self.judged)
 
     def judge(self, digest: str) -> float:
         """Returns the loss of the network, which the checkpoint of this digest holds, or what chooses in its place."""

@@ -20,7 +20,7 @@ def outcome_of(
     texts: Texts,
     temperature: float = 1.0,
 ) -> Outcome:
-    """Returns what was said, beside what is true.
+    """Returns what was said, beside what is true; of texts that are read in windows, once for each text.
 
     Args:
         head: that answered.
@@ -31,7 +31,8 @@ def outcome_of(
         temperature: that logits are divided by.
     """
     rows = judged_rows(texts.digest, texts.places, texts.rows, lengths(judged))
-    outcome = head.outcome(settings, outputs, judged, rows)
+    said, whole = head.by_row(outputs, judged) if len(outputs) > len(judged.rows) else (outputs, judged)
+    outcome = head.outcome(settings, said, whole, rows)
     return replace(outcome, temperature=temperature) if isinstance(outcome, Classified | MultiLabelled) else outcome
 
 

@@ -110,6 +110,7 @@ def make_bundle(
         base_digest=base_digest,
         tokenizer_digest=inputs.tokenizer_digest,
         max_tokens=attempt.max_tokens,
+        windows=spec.windows,
         task=entry.kind,
         input=asks,
         labels=head.labels(settings),

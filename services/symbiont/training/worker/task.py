@@ -12,7 +12,7 @@ from symbiont.bundle import BusinessField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import Label, Row, read_rows
-from symbiont.training.heads import Head, Material, head_for
+from symbiont.training.heads import OVERLAP, Head, Material, head_for
 from symbiont.training.heads.fields import encode_fields, fit_fields
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Inputs
@@ -101,7 +101,17 @@ def make_material(
 ) -> Material:
     """Tokenizes rows as the head takes them, with the settings that it made, and encodes their fields."""
     head, _ = head_for(attempt.spec)
-    return material_of(head, settings, fields, rows, tokenize, attempt.inputs.tokenizer_digest, attempt.max_tokens)
+    cut = Cut(attempt.inputs.tokenizer_digest, attempt.max_tokens, windows=attempt.spec.windows)
+    return material_of(head, settings, fields, rows, tokenize, cut)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """By which tokenizer texts are tokenized, and where they are cut, or with `windows` go on in another window."""
+
+    tokenizer_digest: str
+    max_tokens: int
+    windows: bool = False
 
 
 def material_of(
@@ -110,20 +120,22 @@ def material_of(
     fields: Sequence[BusinessField],
     rows: Sequence[Row],
     tokenize: Tokenize,
-    tokenizer_digest: str,
-    max_tokens: int,
+    cut: Cut,
 ) -> Material:
     """Tokenizes rows as a head with these settings takes them, and encodes their fields."""
+    usual = {"stride": cut.max_tokens // OVERLAP} if cut.windows else {}
 
     def encode(texts: Sequence[str], **how: Any) -> list[Encoded]:
-        return tokenize(tokenizer_digest, texts, max_tokens, **how)
+        return tokenize(cut.tokenizer_digest, texts, cut.max_tokens, **usual | how)
 
-    made = head.material(settings, rows, encode, max_tokens)
+    made = head.material(settings, rows, encode, cut.max_tokens)
     if not fields:
         return made
-    # Heads that take fields have an example for each row.
-    pairs = zip(made.examples, rows, strict=True)
-    return replace(made, examples=[replace(one, features=encode_fields(fields, row)) for one, row in pairs])
+    # Heads that take fields have an example for each row, or for each of its windows.
+    encoded = [encode_fields(fields, row) for row in rows]
+    owners = [item.text for item in made.encoded] or range(len(rows))
+    pairs = zip(made.examples, owners, strict=True)
+    return replace(made, examples=[replace(one, features=encoded[owner]) for one, owner in pairs])
 
 
 def read_texts(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> tuple[Texts, Texts]:

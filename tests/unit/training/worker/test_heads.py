@@ -1,14 +1,17 @@
 """Every head is learnt from its rows, measured by what was promised, and resumed bit for bit."""
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from support.attempts import HYPER, Run
-from support.registry import tiny_spec
+from support.registry import tiny_spec, upload_rows
 from support.tasks import HEADS, HeadCase
+from support.tiny import BAD, FILLER, GOOD, labelled_rows
 from symbiont.bundle import load_bundle
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import InvalidArgument
 from symbiont.training import types
 from symbiont.training.data.rows import LabelKind
 from symbiont.training.resolving import resolve
@@ -37,3 +40,37 @@ def test_a_head_is_learnt_and_resumed(case: HeadCase, registry: Store, artifacts
     pairs = bool(dataset.pair_column) and not embeds
     assert manifest.input == ("pair" if pairs else "text")
     assert bool(manifest.fields) == ("business_fields" in case.head)
+
+
+def telling_at_the_end(count: int) -> list[dict[str, str]]:
+    """Rows whose only telling word stands behind ten others."""
+    rows = []
+    for number, (text, label) in enumerate(labelled_rows(count)):
+        (word,) = [w for w in text.split() if w in (GOOD if label == "good" else BAD)]
+        rows.append({"text": " ".join([*random.Random(number).choices(FILLER, k=10), word]), "label": label})
+    return rows
+
+
+def test_windows_see_what_a_cut_does_not(registry: Store, artifacts: ArtifactStore) -> None:
+    registry.add_dataset(upload_rows(artifacts, telling_at_the_end(240), "long"))
+    found = {}
+    for windows in (False, True):
+        run = Run(registry, artifacts)
+        hyper = {"epochs": 8, "batch_size": 8, "learning_rate": 0.02, "max_tokens": 12}
+        digest = run(run.attempt(dataset="datasets/long", windows=windows, hyperparameters=hyper, lora={}))
+        (evaluation,) = run.of(types.Evaluation)
+        assert evaluation.row_count == 48
+        found[windows] = evaluation.accuracy
+        warned = any(warning.code == "TEXTS_CUT" for warning in run.of(types.Warning))
+        assert warned is not windows
+        assert load_bundle(artifacts, digest).manifest.windows is windows
+    assert found[True] >= found[False] + 0.2
+
+
+@pytest.mark.parametrize("head", ["entities", "embedding"])
+def test_windows_are_for_heads_on_whole_texts(registry: Store, artifacts: ArtifactStore, head: str) -> None:
+    case = HEADS[head]
+    registry.add_dataset(case.dataset(artifacts, "these"))
+    with pytest.raises(InvalidArgument, match="windows: it is for") as refused:
+        Run(registry, artifacts).attempt(dataset="datasets/these", windows=True, **case.head)
+    assert refused.value.field == "training_job.spec.windows"

@@ -546,6 +546,7 @@ class TrainingSpec(google.protobuf.message.Message):
     RANKS_FIELD_NUMBER: builtins.int
     BUSINESS_FIELDS_FIELD_NUMBER: builtins.int
     HIDDEN_LAYERS_FIELD_NUMBER: builtins.int
+    WINDOWS_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -560,6 +561,11 @@ class TrainingSpec(google.protobuf.message.Message):
     """
     ranks: builtins.int
     """Optional. Processes that train data-parallel, each on its share of every step's rows, 1 to 64. Default 1."""
+    windows: builtins.bool
+    """Optional. Whether texts over `max_tokens` (of pairs, the second) are read in windows that overlap by a quarter, in
+    training and in serving; the outputs of a row are the mean over its windows. For the heads classification,
+    multi_label and score; entities and spans always are. Default false: what is beyond is cut.
+    """
     @property
     def head_only(self) -> Global___HeadOnlyMethod:
         """Nothing."""
@@ -650,10 +656,11 @@ class TrainingSpec(google.protobuf.message.Message):
         ranks: builtins.int | None = ...,
         business_fields: Global___BusinessFields | None = ...,
         hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
+        windows: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans", "windows", b"windows"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
