@@ -77,7 +77,11 @@ def endpoints_of(addresses: Mapping[str, str]) -> Endpoints:
 
 
 def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
-    """Makes a typer command of a function: its first parameter becomes a client, and the options say of what."""
+    """Makes a typer command of a function: its first parameter becomes a client, and the options say of what.
+
+    A parameter `home` of its own is the folder that the suite lives in.
+    """
+    takes_home = "home" in inspect.signature(command).parameters
 
     @functools.wraps(command)
     def run(
@@ -88,10 +92,12 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         tokenization_address: str,
         **kwargs: Any,
     ) -> None:
+        if takes_home:
+            kwargs["home"] = home
         with Client(find_endpoints(home, training_address, inference_address, tokenization_address)) as client:
             command(client, *args, **kwargs)
 
-    own = list(inspect.signature(command).parameters.values())[1:]
+    own = [p for p in list(inspect.signature(command).parameters.values())[1:] if p.name != "home"]
     added = [
         _option("home", HomeOption, DEFAULT_HOME_PATH),
         _option("training_address", TrainingOption, ""),

@@ -320,6 +320,7 @@ class Job:
     end_time: datetime | None = None
     # Since when the current attempt runs; None where no worker has it.
     attempt_time: datetime | None = None
+    request_id: str = ""
 
     def training_seconds(self, time: datetime) -> float:
         """Returns the time with a worker up to `time`, in seconds."""

@@ -103,6 +103,7 @@ def job_of(row: Row) -> types.Job:
         progress=_build(types.Progress, row["progress"]) if row["progress"] else None,
         evaluation=_build(types.Evaluation, row["evaluation"]) if row["evaluation"] else None,
         terms=_terms_of(row),
+        request_id=row["request_id"] or "",
     )
 
 
