@@ -19,6 +19,7 @@ from symbiont.cli.explain import explain
 from symbiont.cli.generate import generate
 from symbiont.cli.plan import plan
 from symbiont.cli.predict import predict
+from symbiont.cli.search import search
 from symbiont.cli.target import NothingRunsError
 from symbiont.cli.train import train
 from symbiont.cli.up import up
@@ -57,6 +58,7 @@ app.add_typer(tokenizers.app, name="tokenizers")
 app.command()(plan)
 app.command()(train)
 app.command()(advise)
+app.command()(search)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.command()(predict)
