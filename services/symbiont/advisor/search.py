@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from symbiont.advisor.bench import Bench, Listener, Purse, Run
 from symbiont.advisor.curve import Curve
@@ -291,8 +291,7 @@ def _check_corners(
 
 def _suggest(trial: optuna.Trial, one: Dimension) -> Value:
     if isinstance(one, Choices):
-        chosen: Value = trial.suggest_categorical(one.name, one.values)
-        return chosen
+        return cast(Value, trial.suggest_categorical(one.name, one.values))
     if one.whole:
         return trial.suggest_int(one.name, int(one.low), int(one.high), step=int(one.step or 1), log=one.log)
     return trial.suggest_float(one.name, one.low, one.high, step=one.step, log=one.log)

@@ -20,14 +20,7 @@ _TYPES: Mapping[int, type[int] | type[float] | type[bool]] = {
     FieldDescriptor.TYPE_BOOL: bool,
 }
 # What decides how trials are compared, and not how they learn.
-_FIXED = {
-    "selection_metric",
-    "checkpoint_interval",
-    "evaluate_checkpoints",
-    "keep_best",
-    "patience",
-    "max_answer_tokens",
-}
+_FIXED = {"selection_metric", "checkpoint_interval", "evaluate_checkpoints", "keep_best", "patience"}
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,8 @@ def _words(spec: TrainingSpec) -> Iterator[str]:
 def _fields(message: Any, head: str = "") -> Iterator[str]:
     """Yields the options of the fields that are set."""
     for field, value in message.ListFields():
-        name = (
-            "embedding-size" if head == "embedding" and field.name == "size" else _OPTIONS.get(field.name, field.name)
-        )
+        renamed = "embedding-size" if (head, field.name) == ("embedding", "size") else _OPTIONS.get(field.name)
+        name = renamed or field.name
         if field.name in _SWITCHES:
             yield _SWITCHES[field.name][0 if value else 1]
         elif field.name == "class_weights":

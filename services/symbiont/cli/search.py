@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -94,7 +94,7 @@ def search(
         trials=trials,
         parallel=parallel,
         seed=sampler_seed,
-        pruner=cast(Literal["median", "hyperband", "none"], pruner.value),
+        pruner=pruner.value,
         purse=Purse(seconds_of(budget), max_cost),
         tenant=tenant,
         priority=priority,
