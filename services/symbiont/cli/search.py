@@ -30,7 +30,7 @@ from symbiont.cli.studies import (
     seconds_of,
     show_curves,
 )
-from symbiont.cli.target import with_client
+from symbiont.cli.target import DEFAULT_HOME_PATH, with_client
 from symbiont.client import Client
 from symbiont.client.names import short_name
 
@@ -54,7 +54,6 @@ class Pruner(StrEnum):
 def search(
     client: Client,
     spec: TrainingSpec,
-    home: Path,
     space: Annotated[list[str] | None, option(STUDY, _SPACE, "--search", "-s")] = None,
     trials: Annotated[int, option(STUDY, "Trials in all, those of earlier runs included (default: 20).")] = 20,
     parallel: Annotated[
@@ -74,6 +73,7 @@ def search(
     tenant: Annotated[str, option(STUDY, "Whose jobs they are (default: default).")] = "",
     priority: Annotated[int, option(STUDY, "Of jobs that wait the higher goes first (default: 0).")] = 0,
     export: ExportOption = None,
+    home: Path = DEFAULT_HOME_PATH,
 ) -> None:
     """Searches hyperparameters: each trial is a training job, and what to try next follows from those before (TPE).
 
