@@ -288,8 +288,8 @@ def test_a_search_survives_its_process(suite: Suite, client: Client, whole_searc
 
 def test_a_pruned_trial_cancels_its_job(client: Client, tmp_path: Path) -> None:
     space = ["learning_rate=1e-9..5e-2:log"]
-    options = {"method": "full", "epochs": 24, "batch_size": 4, "patience": 1000}
-    findings = findings_of(client, tmp_path, "pruned", space, {"trials": 7, "parallel": 2}, **options)
+    options = {"method": "full", "epochs": 8, "batch_size": 8, "patience": 1000}
+    findings = findings_of(client, tmp_path, "pruned", space, {"trials": 6, "parallel": 2}, **options)
     pruned = [one for one in findings.trials if one.state == "pruned"]
     assert pruned
     for one in pruned:
@@ -345,11 +345,9 @@ def test_the_commands_print_the_advice_and_the_best_spec(
         "2",
         "-s",
         "epochs=1..2",
-        "--method",
-        "lora",
     ]
     with pytest.raises(SystemExit) as ended:
-        main(["search", "shown", *words, *search_words])
+        main(["search", "shown", "--method", "lora", *words, *search_words])
     assert ended.value.code == 0
     out = capsys.readouterr().out
     assert "best: trial" in out

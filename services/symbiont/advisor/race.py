@@ -12,8 +12,8 @@ from symbiont.advisor.trials import Trial, check_study, raced, rung, steps_of, t
 from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, RequestError, job_budget
 
-# A forecast takes about half a minute for each rung: little where the first rung alone took longer than this.
-FORECASTS_FROM_S = 60.0
+# A forecast takes about half a minute for each rung: little where a rung took as long as this.
+FORECASTS_FROM_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Race:
     def _in_order(self, pending: Sequence[str], *, forecast: bool = True) -> list[str]:
         """Returns methods in the order of their cost; those that were begun before come first, in the order they had.
 
-        The cost is what a plan foretells, where plans are cheap beside what the first rung took; else the usual order.
+        The cost is what a plan foretells, where plans are cheap beside what a rung has taken; else the usual order.
         """
         begun = [method for method in pending if self._bench.found(self._trial(method))]
         if begun:

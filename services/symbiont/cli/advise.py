@@ -129,9 +129,9 @@ def _interval(advice: Advice, rung: Rung) -> str:
 
 
 def _trained(rung: Rung) -> str:
-    """Returns the share of the parameters that are trained, as far as the job has said it."""
+    """Returns how many parameters are trained, and what share that is, as far as the job has said it."""
     found = rung.runs[0].curve.parameters
-    return f"{100 * found[1] / found[0]:.2f} %" if found else ""
+    return f"{found[1]:,} ({100 * found[1] / found[0]:.3g} %)" if found else ""
 
 
 def _note(rung: Rung) -> str:
