@@ -39,7 +39,7 @@ def plain_rows(count: int) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    suite = Suite(tmp_path_factory.mktemp("studies"), max_concurrent_jobs=2, price_per_rank_hour=3600)
+    suite = Suite(tmp_path_factory.mktemp("studies"), max_concurrent_jobs=2, price_per_rank_hour=3600, plan_seconds=1)
     suite.tokenization.start()
     suite.training.start()
     suite.register(save_base(suite.folder / "tiny"))
@@ -189,6 +189,21 @@ def test_a_race_survives_its_process(suite: Suite, client: Client, undisturbed: 
     assert len({job.request_id for job in jobs}) == 3
 
 
+def test_dear_rungs_are_ordered_by_what_plans_foretell(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("symbiont.advisor.race.FORECASTS_FROM_S", 0.0)
+    listener = Listener()
+    settings = RaceSettings("planned-advice", methods_of(["head-only", "lora", "full", "prefix"]), exhaustive=True)
+    advice = advise(client, spec_of("planned", dataset="plain", epochs=1), settings, listener)
+    foretold = {text.partition(":")[0]: float(text.split()[1]) for text in listener.said if "foretold" in text}
+    assert foretold.keys() == {"lora", "prefix", "full"}
+    climbed = [rung.method for rung in advice.rungs]
+    assert climbed[0] == "head_only"
+    # Full is the last whatever its training takes.
+    assert climbed[-1] == "full"
+    first, second = climbed[1:3]
+    assert foretold[first] <= foretold[second]
+
+
 def test_close_methods_are_trained_with_more_seeds(client: Client) -> None:
     settings = {"methods": methods_of(["head-only", "lora"]), "seeds": 2}
     advice = race(client, "seeded", settings, dataset="plain", epochs=8)
@@ -284,6 +299,18 @@ def test_a_search_survives_its_process(suite: Suite, client: Client, whole_searc
     # Other settings are another study.
     with pytest.raises(ValueError, match="name a new one with --study"):
         findings_of(client, tmp_path, "broken", [*SPACE, "dropout=0,0.1"])
+
+
+def test_who_leaves_a_search_leaves_its_job(suite: Suite, client: Client, tmp_path: Path) -> None:
+    words = ["search", "left", "--base", "tiny", "--dataset", "rows", "--epochs", "1000", "--patience", "1000"]
+    words += ["--storage", str(tmp_path / "left.journal"), "-s", "rank=2,4"]
+    process = command(*words, suite=suite)
+    until_sync(lambda: any(job.progress.step for job in jobs_of(client, "left")) or process.poll() is not None, 90)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    (job,) = jobs_of(client, "left")
+    assert job.state == pb.JOB_STATE_RUNNING
+    client.cancel_training_job(job.name)
 
 
 def test_a_pruned_trial_cancels_its_job(client: Client, tmp_path: Path) -> None:
