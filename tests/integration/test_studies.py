@@ -1,5 +1,6 @@
 """Races and searches by the real service and real workers: what they advise, cut, refuse, and survive."""
 
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.tasks import HEADS
 from support.tiny import csv_of, labelled_rows, save_base
 from support.training_suite import Suite
 from support.waiting import until_sync
@@ -202,6 +204,33 @@ def test_dear_rungs_are_ordered_by_what_plans_foretell(client: Client, monkeypat
     assert climbed[-1] == "full"
     first, second = climbed[1:3]
     assert foretold[first] <= foretold[second]
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "metric"),
+    [
+        ("multi-label", "classes", "micro_f1"),
+        ("score", "number", "spearman"),
+        ("entities", "entities", "micro_f1"),
+        ("spans", "answers", "f1"),
+        ("embedding", "none", "mrr"),
+    ],
+)
+def test_every_task_is_raced_by_what_says_most_of_it(
+    client: Client, tmp_path: Path, case: str, kind: str, metric: str
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in HEADS[case].rows(60)))
+    pairs = {"pair_column": "pair"} if case in ("spans", "embedding") else {}
+    client.create_dataset(case, rows, label_kind=kind, **pairs)  # type: ignore[arg-type]
+    settings = {"methods": methods_of(["head-only", "lora"])}
+    advice = race(client, f"task-{case}", settings, dataset=case, epochs=2)
+    assert advice.metric == metric
+    assert advice.advised is not None
+    job = advice.advised.best_run.job
+    assert job.evaluation.primary_metric == metric
+    assert advice.advised.value == job.evaluation.metrics[metric]
+    assert all(rung.runs[0].curve.points for rung in advice.rungs)
 
 
 def test_close_methods_are_trained_with_more_seeds(client: Client) -> None:
