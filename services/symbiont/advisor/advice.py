@@ -108,14 +108,20 @@ class Advice:
             return ["No method made a version: see the failures above, mend them, and begin another study."]
         trained = [rung for rung in self.rungs if rung.value is not None]
         best = max(trained, key=lambda rung: rung.value or 0.0)
-        return [self._choice(chosen, best), *_cheaper(chosen, best, trained), *_copy(trained), *self._doubt(best)]
+        return [
+            self._choice(chosen, best),
+            *_cheaper(chosen, best, trained),
+            *_unfinished(trained),
+            *_copy(trained),
+            *self._doubt(best),
+        ]
 
     def _choice(self, chosen: Rung, best: Rung) -> str:
         if chosen is best:
             return f"{word(chosen.method)} is the best, with {self.metric} {points(chosen.value)}."
-        gap = _gap(best, chosen)
+        gap, unit = _gap(best, chosen), "point" if self.tolerance == 1 else "points"
         return (
-            f"{word(chosen.method)} is the cheapest within {self.tolerance:g} points of the best: it reaches "
+            f"{word(chosen.method)} is the cheapest within {self.tolerance:g} {unit} of the best: it reaches "
             f"{points(chosen.value)}, {word(best.method)} {points(best.value)} ({gap:.1f} more)"
             f"{_times(best, chosen)}."
         )
@@ -141,9 +147,14 @@ def _cheaper(chosen: Rung, best: Rung, trained: list[Rung]) -> list[str]:
     ]
 
 
+def _unfinished(trained: list[Rung]) -> list[str]:
+    stopped = [word(rung.method) for rung in trained if rung.stopped_by_budget]
+    return [f"The budget ended {', '.join(stopped)} early: more training might do more for it."] if stopped else []
+
+
 def _copy(trained: list[Rung]) -> list[str]:
     """Says why full is the dearest, where its training was not."""
-    full = [rung.seconds for rung in trained if rung.method == "full"]
+    full = [rung.seconds for rung in trained if rung.method == "full" and not rung.stopped_by_budget]
     if not full or all(rung.seconds <= full[0] for rung in trained):
         return []
     return ["full counts as the dearest all the same: it is served from a copy of the base of its own, in memory."]

@@ -85,6 +85,7 @@ def test_costs_seeds_and_budgets_are_shown() -> None:
     assert "COST" in said
     assert "1.25" in said
     assert "lora is the best" in said
+    assert "The budget ended lora early" in said
     second = Rung("lora", Fate.TRAINED, (run, run)).sentence("accuracy")
     assert second == "lora: accuracy 80.0 after 5.0 s of training, ended by the budget"
 
