@@ -65,6 +65,7 @@ class Jobs:
         """Checks a spec and its terms against the registry, and adds the job."""
         if len(request_id) > 128:
             raise InvalidArgument("request_id", "it is over 128 characters")
+        check_terms(terms, self._price)
         asked = {"spec": spec.model_dump(mode="json"), "terms": asdict(terms)}
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
@@ -81,11 +82,11 @@ class Jobs:
 
     async def check(self, spec: TrainingSpec, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
         """Checks what `create` would, and returns the job that it would add, without an id."""
+        check_terms(terms, self._price)
         resolved, inputs = await asyncio.to_thread(self._resolve, spec, terms)
         return Job("", resolved, inputs, JobState.VALIDATING, terms=terms)
 
     def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
-        check_terms(terms, self._price)
         return resolve(spec, self._store, judged=terms.budget != Budget())
 
     async def get(self, identifier: str) -> Job:

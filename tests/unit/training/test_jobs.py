@@ -43,6 +43,7 @@ async def test_a_job_is_checked_and_not_added(jobs: Jobs, registry: Store) -> No
     for spec, terms in (
         (tiny_spec(hyperparameters={"max_tokens": 4096}), types.Terms()),
         (tiny_spec(), types.Terms(priority=101)),
+        (tiny_spec(), types.Terms(budget=types.Budget(training_seconds=float("nan")))),
     ):
         with pytest.raises(InvalidArgument):
             await jobs.check(spec, terms)
