@@ -167,6 +167,7 @@ def test_a_budget_of_time_makes_a_version_of_the_best(suite: Suite, client: Clie
     metrics = [e.metrics for e in suite.events(job) if e.WhichOneof("event") == "metrics"]
     assert set(metrics[0].values) == {"evaluation_loss", "evaluation_accuracy", "evaluation_macro_f1"}
     assert metrics[-1].values["peak_memory_bytes"] > 1e7
+    assert 0 < metrics[-1].values["trained_parameters"] < metrics[-1].values["parameters"]
 
 
 def test_a_tenant_has_its_own_places_and_priorities_decide(suite: Suite, client: Client) -> None:

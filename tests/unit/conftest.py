@@ -177,6 +177,8 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
         if spec.hyperparameters.HasField("epochs") and spec.hyperparameters.epochs < 1:
             raise InvalidArgument("training_job.spec.hyperparameters.epochs", "it must be at least 1")
         _get(self.state.datasets, spec.dataset)
+        if request.validate_only:
+            return training_job_pb2.TrainingJob(spec=spec)
         if known := self.state.requests.get(request.request_id):
             if known.spec != spec:
                 raise AlreadyExists(f"request id {request.request_id} was used with another body")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from symbiont.cli import bases, catalogues, datasets, gate, jobs, models, tokenizers
+from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
 from symbiont.cli.demo import demo
@@ -18,6 +19,7 @@ from symbiont.cli.explain import explain
 from symbiont.cli.generate import generate
 from symbiont.cli.plan import plan
 from symbiont.cli.predict import predict
+from symbiont.cli.search import search
 from symbiont.cli.target import NothingRunsError
 from symbiont.cli.train import train
 from symbiont.cli.up import up
@@ -55,6 +57,8 @@ app.add_typer(datasets.app, name="datasets")
 app.add_typer(tokenizers.app, name="tokenizers")
 app.command()(plan)
 app.command()(train)
+app.command()(advise)
+app.command()(search)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.command()(predict)

@@ -54,6 +54,7 @@ def list_all(
             short_name(j.name),
             state_text(j.state),
             short_name(j.spec.model),
+            _method(j),
             progress_text(j),
             headline(j.evaluation),
             j.attempt or "",
@@ -61,7 +62,7 @@ def list_all(
         )
         for j in client.list_training_jobs(states=state or (), model=model, oldest_first=oldest_first)
     )
-    make_console().print(table(["JOB", "STATE", "MODEL", ">STEPS", "QUALITY", ">ATTEMPT", "CREATED"], rows))
+    make_console().print(table(["JOB", "STATE", "MODEL", "METHOD", ">STEPS", "QUALITY", ">ATTEMPT", "CREATED"], rows))
 
 
 @app.command()
@@ -206,6 +207,10 @@ def _follow(display: JobDisplay, client: Client, job: str, after_event_id: int) 
         display.show(short_name(job), event)
 
 
+def _method(job: TrainingJob) -> str:
+    return (job.spec.WhichOneof("method") or "").replace("_", "-")
+
+
 def _facts(job: TrainingJob) -> Table:
     spec = job.spec
     return facts(
@@ -218,9 +223,10 @@ def _facts(job: TrainingJob) -> Table:
             ("dataset", spec.dataset),
             ("judged by", spec.evaluation_dataset or f"{spec.holdout_fraction:g} of the dataset"),
             ("head", (spec.WhichOneof("head") or "").replace("_", "-")),
-            ("method", (spec.WhichOneof("method") or "").replace("_", "-")),
+            ("method", _method(job)),
             ("steps", progress_text(job)),
             ("attempt", job.attempt or ""),
+            ("request id", job.request_id),
             ("tenant", job.tenant if job.tenant != "default" else ""),
             ("priority", job.priority or ""),
             ("budget", budget_text(job.budget)),

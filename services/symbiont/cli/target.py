@@ -97,7 +97,11 @@ def own_name() -> str:
 
 
 def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[..., None]:
-    """Makes a typer command of a function: its first parameter becomes a client, and the options say of what."""
+    """Makes a typer command of a function: its first parameter becomes a client, and the options say of what.
+
+    A parameter `home` of its own is the folder that the suite lives in.
+    """
+    takes_home = "home" in inspect.signature(command).parameters
 
     @functools.wraps(command)
     def run(
@@ -109,11 +113,13 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         principal: str,
         **kwargs: Any,
     ) -> None:
+        if takes_home:
+            kwargs["home"] = home
         endpoints = find_endpoints(home, training_address, inference_address, tokenization_address)
         with Client(endpoints, principal=principal or own_name()) as client:
             command(client, *args, **kwargs)
 
-    own = list(inspect.signature(command).parameters.values())[1:]
+    own = [p for p in list(inspect.signature(command).parameters.values())[1:] if p.name != "home"]
     added = [
         _option("home", HomeOption, DEFAULT_HOME_PATH),
         _option("training_address", TrainingOption, ""),

@@ -214,6 +214,11 @@ def create_training_job(
     return CreateTrainingJobRequest(training_job=job, request_id=request_id or uuid.uuid4().hex)
 
 
+def check_training_job(spec: TrainingSpec, budget: Budget | None) -> CreateTrainingJobRequest:
+    """Asks whether a job could be created."""
+    return CreateTrainingJobRequest(training_job=TrainingJob(spec=spec, budget=budget), validate_only=True)
+
+
 def plan_training_job(spec: TrainingSpec) -> PlanTrainingJobRequest:
     """Asks what a job would take."""
     return PlanTrainingJobRequest(spec=spec)

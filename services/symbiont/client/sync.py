@@ -296,6 +296,10 @@ class Client:
         request = requests.create_training_job(spec, request_id, tenant, priority, budget)
         return self._call(self._jobs.CreateTrainingJob, request)
 
+    def check_training_job(self, spec: TrainingSpec, *, budget: Budget | None = None) -> TrainingJob:
+        """Checks a job as submitting it would, and submits nothing; its `spec` has every default filled in."""
+        return self._call(self._jobs.CreateTrainingJob, requests.check_training_job(spec, budget))
+
     def get_training_job(self, name: str) -> TrainingJob:
         """Returns a training job."""
         return self._call(self._jobs.GetTrainingJob, requests.get_training_job(name))

@@ -326,7 +326,7 @@ def job_to_proto(
 ) -> training_job_pb2.TrainingJob:
     """A job as its resource; in lists not whole."""
     return training_job_pb2.TrainingJob(
-        name=f"jobs/{job.id}",
+        name=f"jobs/{job.id}" if job.id else "",
         spec=spec_to_proto(job.spec),
         state=state_to_proto(job.state),
         failure=failure_to_proto(job.failure) if job.failure else None,
@@ -346,6 +346,7 @@ def job_to_proto(
         estimated_time=_optional_duration(job.estimated_seconds),
         micro_batches=job.micro_batches,
         reproduction=reproduction_to_proto(job) if job.reproduction else None,
+        request_id=job.request_id,
     )
 
 

@@ -28,6 +28,7 @@ from symbiont.training.types import (
     Event,
     Failure,
     FailureKind,
+    Inputs,
     Job,
     JobQuery,
     JobState,
@@ -73,7 +74,7 @@ class Jobs:
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
         def add() -> tuple[Job, bool]:
-            resolved, inputs = resolve(spec, self._store, judged=terms.budget != Budget())
+            resolved, inputs = self._resolve(spec, terms)
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
                 resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned
@@ -108,6 +109,15 @@ class Jobs:
         job = await asyncio.to_thread(add)
         self._notifier.notify(Notifier.QUEUE)
         return job
+
+    async def check(self, spec: TrainingSpec, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
+        """Checks what `create` would, and returns the job that it would add, without an id."""
+        check_terms(terms, self._price)
+        resolved, inputs = await asyncio.to_thread(self._resolve, spec, terms)
+        return Job("", resolved, inputs, JobState.VALIDATING, terms=terms)
+
+    def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
+        return resolve(spec, self._store, judged=terms.budget != Budget())
 
     async def get(self, identifier: str) -> Job:
         """Returns a job."""

@@ -29,19 +29,21 @@ KINDS: Mapping[str, tuple[LabelKind, ...]] = {
 }
 # Heads that may have layers before the last one, and business fields beside the text.
 WITH_LAYERS = ("classification", "multi_label", "score")
-# What is measured of each.
+# What is measured of each; the second says most of the task.
 METRICS: Mapping[str, tuple[str, ...]] = {
     "classification": ("loss", "accuracy", "macro_f1"),
-    "multi_label": ("loss", "macro_f1", "micro_f1", "subset_accuracy"),
-    "score": ("loss", "mae", "pearson", "rmse", "spearman"),
-    "entities": ("loss", "macro_f1", "micro_f1", "word_accuracy"),
-    "spans": ("loss", "exact_match", "f1"),
+    "multi_label": ("loss", "micro_f1", "macro_f1", "subset_accuracy"),
+    "score": ("loss", "spearman", "mae", "pearson", "rmse"),
+    "entities": ("loss", "micro_f1", "macro_f1", "word_accuracy"),
+    "spans": ("loss", "f1", "exact_match"),
 }
 METRICS_OF_EMBEDDINGS: Mapping[LabelKind, tuple[str, ...]] = {
     LabelKind.NONE: ("loss", "mrr", "recall_at_1"),
     LabelKind.NUMBER: ("loss", "spearman"),
     LabelKind.CLASS: ("loss", "nearest_accuracy"),
 }
+# In place of the name of the measure that says most.
+PRIMARY = "primary"
 DEFAULTS: Mapping[str, Any] = {
     "classification": ClassificationHead(),
     "multi_label": MultiLabelHead(),
@@ -114,8 +116,10 @@ def resolve_fields(
 def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
     """Returns the measure by which checkpoints are compared; InvalidArgument names the field of an unknown one."""
     known = METRICS[head] if head != "embedding" else METRICS_OF_EMBEDDINGS[LabelKind(dataset.label_kind)]
+    if metric == PRIMARY:
+        return known[1]
     if metric and metric not in known:
-        raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join(known)}")
+        raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join((*known, PRIMARY))}")
     return metric or "loss"
 
 

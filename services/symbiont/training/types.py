@@ -334,6 +334,7 @@ class Job:
     reproduction: Reproduction | None = None
     # The job that it does again; empty for all others.
     reproduced_job: str = ""
+    request_id: str = ""
 
     def training_seconds(self, time: datetime) -> float:
         """Returns the time with a worker up to `time`, in seconds."""

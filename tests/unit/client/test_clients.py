@@ -111,6 +111,15 @@ def test_an_error_carries_all_that_the_status_says(client: Any, tmp_path: Path) 
     assert (missing.value.reason, missing.value.field) == ("NO_SUCH_RESOURCE", "")
 
 
+def test_a_job_is_checked_and_not_made(client: Any, rows: Path) -> None:
+    client.create_dataset("rows", rows)
+    checked = client.check_training_job(spec(epochs=2))
+    assert (checked.name, checked.spec.hyperparameters.epochs) == ("", 2)
+    with pytest.raises(c.InvalidArgumentError):
+        client.check_training_job(spec(epochs=0))
+    assert list(client.list_training_jobs()) == []
+
+
 def test_the_same_request_id_gives_the_same_job(client: Any, rows: Path) -> None:
     job = make_job(client, rows)
     assert client.create_training_job(spec(), request_id="r1").name == job.name

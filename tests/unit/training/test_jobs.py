@@ -35,6 +35,27 @@ async def start(jobs: Jobs) -> str:
     return job.id
 
 
+async def test_a_job_is_checked_and_not_added(jobs: Jobs, registry: Store) -> None:
+    checked = await jobs.check(tiny_spec(hyperparameters={"selection_metric": "primary"}))
+    assert checked.id == ""
+    assert checked.spec.hyperparameters.selection_metric == "accuracy"
+    assert checked.spec.hyperparameters.learning_rate == 0.001
+    for spec, terms in (
+        (tiny_spec(hyperparameters={"max_tokens": 4096}), types.Terms()),
+        (tiny_spec(), types.Terms(priority=101)),
+        (tiny_spec(), types.Terms(budget=types.Budget(training_seconds=float("nan")))),
+    ):
+        with pytest.raises(InvalidArgument):
+            await jobs.check(spec, terms)
+    assert registry.jobs(types.JobQuery(), None, 10) == []
+
+
+async def test_a_job_says_the_request_id_that_it_was_made_with(jobs: Jobs) -> None:
+    made = await jobs.create(tiny_spec(), "study/lora-1")
+    assert (await jobs.get(made.id)).request_id == made.request_id == "study/lora-1"
+    assert (await jobs.create(tiny_spec(), "")).request_id == ""
+
+
 def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
     spec, inputs = resolve(tiny_spec(), registry)
     assert spec.lora is not None

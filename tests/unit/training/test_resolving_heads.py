@@ -113,5 +113,7 @@ def test_checkpoints_are_compared_by_what_is_measured() -> None:
     assert check_metric("classification", "", ROWS, "f") == "loss"
     assert check_metric("classification", "macro_f1", ROWS, "f") == "macro_f1"
     assert check_metric("embedding", "nearest_accuracy", ROWS, "f") == "nearest_accuracy"
-    with pytest.raises(InvalidArgument, match=r"^f: the head score is not measured by 'accuracy': loss, mae"):
+    assert check_metric("classification", "primary", ROWS, "f") == "accuracy"
+    assert check_metric("embedding", "primary", ROWS, "f") == "nearest_accuracy"
+    with pytest.raises(InvalidArgument, match=r"^f: the head score is not measured by 'accuracy': loss, spearman"):
         check_metric("score", "accuracy", ROWS, "f")

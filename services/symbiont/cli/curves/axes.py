@@ -41,8 +41,8 @@ class Axis:
         return found if len(found) > 1 else _linear_ticks(self.low, self.high, most)
 
 
-def step_axis(last: int) -> Axis:
-    """Returns an axis from no step to the last one."""
+def step_axis(last: float) -> Axis:
+    """Returns an axis from 0, no step, to the last one."""
     return Axis(0, max(last, 1))
 
 

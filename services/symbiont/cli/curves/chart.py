@@ -17,7 +17,6 @@ _LETTERS = string.ascii_letters
 # Columns from one letter on a line to its next, and from one tick to the next; rows from one tick to the next.
 _LETTER_GAP, _COLUMNS_A_TICK, _ROWS_A_TICK = 16, 10, 3
 _MIN_ROWS, _MIN_TICKS = 5, 3
-_STEP = "step"
 
 
 def draw(plot: Plot, width: int = 100, height: int = 24) -> Text:
@@ -29,11 +28,11 @@ def draw(plot: Plot, width: int = 100, height: int = 24) -> Text:
     below = [*_legend(plot, width), *_note(plot)]
     rows = max(max(height, MIN_HEIGHT) - 3 - len(below), _MIN_ROWS)
     ticks = plot.y.ticks(max(rows // _ROWS_A_TICK, _MIN_TICKS))
-    gutter = max(len(_STEP), *(len(tick.label) for tick in ticks))
+    gutter = max(len(plot.across), *(len(tick.label) for tick in ticks))
     canvas = Canvas(width - gutter - 2, rows)
     _draw_lines(canvas, plot)
     title = Text(" " * (gutter + 2) + plot.title, "bold")
-    lines = [title, *_rows(canvas, plot, ticks, gutter), *_step_axis(canvas, plot, gutter), *below]
+    lines = [title, *_rows(canvas, plot, ticks, gutter), *_across(canvas, plot, gutter), *below]
     for line in lines:
         line.rstrip()
     return Text("\n").join(lines)
@@ -82,8 +81,8 @@ def _rows(canvas: Canvas, plot: Plot, ticks: Iterable[Tick], gutter: int) -> Ite
         yield Text(f"{labels.get(row, ''):>{gutter}} {edge}").append_text(line)
 
 
-def _step_axis(canvas: Canvas, plot: Plot, gutter: int) -> Iterator[Text]:
-    """Yields the line below the canvas, and the one with the steps."""
+def _across(canvas: Canvas, plot: Plot, gutter: int) -> Iterator[Text]:
+    """Yields the line below the canvas, and the one with the places on the x axis."""
     edge, labels = ["─"] * canvas.columns, ""
     for tick in plot.x.ticks(max(canvas.columns // _COLUMNS_A_TICK, _MIN_TICKS)):
         column = round(plot.x.place(tick.value) * (canvas.width - 1)) // 2
@@ -92,7 +91,7 @@ def _step_axis(canvas: Canvas, plot: Plot, gutter: int) -> Iterator[Text]:
         if not labels or start > len(labels):
             labels = labels.ljust(start) + tick.label
     yield Text(" " * (gutter + 1) + "└" + "".join(edge))
-    yield Text(f"{_STEP:>{gutter}}  {labels}")
+    yield Text(f"{plot.across:>{gutter}}  {labels}")
 
 
 def _legend(plot: Plot, width: int) -> Iterator[Text]:

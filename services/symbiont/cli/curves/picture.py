@@ -102,7 +102,7 @@ def _fill(figure: Figure, plot: Plot) -> None:
     _draw_lines(axes, plot)
     _scale(axes, plot)
     axes.set_title(plot.title, loc="left", pad=12)
-    axes.set_xlabel("step")
+    axes.set_xlabel(plot.across)
     axes.set_ylabel(plot.label)
     axes.grid(True, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -9,8 +9,8 @@ from symbiont.cli.curves.curve import Curve
 from symbiont.cli.curves.smoothing import smoothed
 from symbiont.common.errors import FailedPrecondition
 
-# Steps and values, steps rising.
-Points = Sequence[tuple[int, float]]
+# Places on the x axis, steps unless the plot says otherwise, and values; places rising.
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over their axes; `left_out` points have no place on them."""
+    """Lines over their axes; `left_out` points have no place on them, and `across` is what the x axis shows."""
 
     title: str
     label: str
@@ -43,6 +43,7 @@ class Plot:
     x: Axis
     y: Axis
     left_out: int = 0
+    across: str = "step"
 
 
 def plot_of(curves: Sequence[Curve], *, smoothing: float = 0.0, log: bool = False, title: str = "") -> Plot:

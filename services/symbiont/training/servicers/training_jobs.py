@@ -37,6 +37,8 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
     @override
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Context) -> pb.TrainingJob:
         spec, terms = spec_from_proto(request.training_job.spec), terms_from_proto(request.training_job)
+        if request.validate_only:
+            return job_to_proto(await self._jobs.check(spec, terms))
         return job_to_proto(await self._jobs.create(spec, request.request_id, terms))
 
     @override

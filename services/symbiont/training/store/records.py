@@ -105,6 +105,7 @@ def job_of(row: Row) -> types.Job:
         terms=_terms_of(row),
         reproduction=_build(types.Reproduction, row["reproduction"]) if row.get("reproduction") else None,
         reproduced_job=(row.get("reproduction") or {}).get("job", ""),
+        request_id=row["request_id"] or "",
     )
 
 

@@ -112,7 +112,9 @@ class _Run:
         self.evaluation_digest = store_judgement(
             self.artifacts, attempt, replace(task, held=judge.judged), held, judge.outputs, temperature, self.send
         )
-        self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
+        trained, total = _sizes(network)
+        told = ("parameters", total), ("peak_memory_bytes", peak_memory_bytes()), ("trained_parameters", trained)
+        self.send(Metrics(loop.total_steps, told))
         base_digest = inputs.base_digest
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
@@ -231,10 +233,15 @@ class _Seen:
     join: Join
 
 
-def _size(network: Network) -> str:
+def _sizes(network: Network) -> tuple[float, float]:
+    """Returns how many parameters are trained, and how many there are."""
     trained = sum(p.numel() for p in network.trainable().values())
-    total = sum(p.numel() for p in network.parameters())
-    return f"{trained:,} of {total:,} parameters are trained ({trained / total:.2%})"
+    return float(trained), float(sum(p.numel() for p in network.parameters()))
+
+
+def _size(network: Network) -> str:
+    trained, total = _sizes(network)
+    return f"{trained:,.0f} of {total:,.0f} parameters are trained ({trained / total:.2%})"
 
 
 def peak_memory_bytes() -> float:

@@ -268,6 +268,7 @@ class TrainingJob(google.protobuf.message.Message):
     ESTIMATED_TIME_FIELD_NUMBER: builtins.int
     MICRO_BATCHES_FIELD_NUMBER: builtins.int
     REPRODUCTION_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `jobs/{job}`."""
     state: Global___JobState.ValueType
@@ -288,6 +289,8 @@ class TrainingJob(google.protobuf.message.Message):
     """Output only. Parts in which the rows of a step are computed one after another: `accumulation_steps`, and twice that
     after a worker ran out of memory.
     """
+    request_id: builtins.str
+    """Output only. The `request_id` that it was created with: whoever runs several jobs knows its own by it."""
     @property
     def spec(self) -> Global___TrainingSpec:
         """Required. What to train."""
@@ -361,10 +364,11 @@ class TrainingJob(google.protobuf.message.Message):
         estimated_time: google.protobuf.duration_pb2.Duration | None = ...,
         micro_batches: builtins.int = ...,
         reproduction: Global___Reproduction | None = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["budget", b"budget", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "progress", b"progress", "reproduction", b"reproduction", "spec", b"spec", "start_time", b"start_time", "usage", b"usage"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "budget", b"budget", "checkpoints", b"checkpoints", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "last_event_id", b"last_event_id", "micro_batches", b"micro_batches", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "reproduction", b"reproduction", "spec", b"spec", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "usage", b"usage"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "budget", b"budget", "checkpoints", b"checkpoints", "create_time", b"create_time", "end_time", b"end_time", "estimated_time", b"estimated_time", "evaluation", b"evaluation", "failure", b"failure", "last_event_id", b"last_event_id", "micro_batches", b"micro_batches", "model_version", b"model_version", "name", b"name", "priority", b"priority", "progress", b"progress", "reproduction", b"reproduction", "request_id", b"request_id", "spec", b"spec", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "usage", b"usage"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___TrainingJob: typing_extensions.TypeAlias = TrainingJob
@@ -1174,7 +1178,9 @@ class Hyperparameters(google.protobuf.message.Message):
     patience: builtins.int
     """Optional. Ends the training after so many checkpoints without a better one, 1 to 1000. Default: it goes on to its end."""
     selection_metric: builtins.str
-    """Optional. Measure by which a checkpoint is better, as in `Evaluation.metrics`, such as `macro_f1`. Default `loss`."""
+    """Optional. Measure by which a checkpoint is better, as in `Evaluation.metrics`, such as `macro_f1`; `primary` is the
+    one that `Evaluation.primary_metric` names for the head. Default `loss`.
+    """
     keep_best: builtins.bool
     """Optional. Whether the version is made of the best checkpoint, and not of the last. Default: with `patience` yes."""
     precision: Global___Precision.ValueType
@@ -1311,7 +1317,9 @@ class Metrics(google.protobuf.message.Message):
     """Output only. Steps done."""
     @property
     def values(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """Output only. Values by name: `evaluation_loss`, `evaluation_accuracy`, `evaluation_macro_f1`, `peak_memory_bytes`."""
+        """Output only. Values by name: `evaluation_loss`, `evaluation_accuracy`, `evaluation_macro_f1`; at the end
+        `peak_memory_bytes`, `parameters` and, of these, `trained_parameters`.
+        """
 
     def __init__(
         self,
@@ -1642,8 +1650,11 @@ class CreateTrainingJobRequest(google.protobuf.message.Message):
 
     TRAINING_JOB_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Optional. A string of the caller's own, at most 128 characters, that makes a retry safe. UUIDs are good."""
+    validate_only: builtins.bool
+    """Optional. Check the job, and create nothing: the answer has no name, and `spec` with every default filled in."""
     @property
     def training_job(self) -> Global___TrainingJob:
         """Required. The job; `spec`, `tenant`, `priority` and `budget` are read."""
@@ -1653,10 +1664,11 @@ class CreateTrainingJobRequest(google.protobuf.message.Message):
         *,
         training_job: Global___TrainingJob | None = ...,
         request_id: builtins.str = ...,
+        validate_only: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["training_job", b"training_job"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request_id", b"request_id", "training_job", b"training_job"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["request_id", b"request_id", "training_job", b"training_job", "validate_only", b"validate_only"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___CreateTrainingJobRequest: typing_extensions.TypeAlias = CreateTrainingJobRequest
