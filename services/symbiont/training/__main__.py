@@ -115,7 +115,7 @@ async def run(settings: TrainingSettings) -> None:
         settings.plan_seconds,
         elsewhere=settings.executor != "local",
     )
-    planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
+    planning = Planning(store, artifacts, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
     gate = Gate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
     tracking = Tracking(
         store,

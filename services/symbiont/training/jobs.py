@@ -13,8 +13,9 @@ from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.checking import check_terms, missing, plan_key, whole
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
-from symbiont.training.resolving import resolve
+from symbiont.training.resolving import SPEC, resolve
 from symbiont.training.spec import TrainingSpec
+from symbiont.training.starting import find_start
 from symbiont.training.store import Places, Store
 from symbiont.training.types import (
     Budget,
@@ -69,7 +70,8 @@ class Jobs:
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
         def add() -> tuple[Job, bool]:
-            resolved, inputs = resolve(spec, self._store, judged=terms.budget != Budget())
+            start = find_start(spec, self._store, self._artifacts, SPEC)
+            resolved, inputs = resolve(spec, self._store, start, judged=terms.budget != Budget())
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
                 resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned

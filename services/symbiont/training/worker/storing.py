@@ -119,6 +119,7 @@ def make_bundle(
             evaluation_dataset=inputs.evaluation_dataset_digest,
             seed=spec.hyperparameters.seed,
             code_version=version("symbiont"),
+            started_from=inputs.start_digest,
         ),
         golden=Golden(
             input_ids=tuple(tuple(int(i) for i in row.ids) for row in golden),
