@@ -111,8 +111,12 @@ class Line(Run):
         """Trains a version on a dataset and registers it, as job and worker would."""
         spec, inputs = self.resolved(dataset=f"datasets/{rows}", **changes)
         job = StoredJob(self.registry, inputs, spec=spec).start()
+        begun = len(self.reports)
         self(Attempt(job.id, spec, inputs, ""))
-        job.say(types.EvaluationStarted(), self.of(types.Evaluation)[-1], self.reports[-1])
+        made = self.reports[begun:]
+        saved = [report for report in made if isinstance(report, types.CheckpointSaved)]
+        judged = [report for report in made if isinstance(report, types.Evaluation)]
+        job.say(*saved, types.EvaluationStarted(), *judged, made[-1])
         model, _, number = self.registry.job(job.id).model_version.removeprefix("models/").partition("/versions/")
         return self.registry.version(model, int(number))
 

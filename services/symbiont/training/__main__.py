@@ -10,6 +10,7 @@ from functools import partial
 from symbiont.api.training.v1 import (
     base_model_pb2_grpc,
     dataset_pb2_grpc,
+    erasure_pb2_grpc,
     model_pb2_grpc,
     training_job_pb2_grpc,
     worker_pb2_grpc,
@@ -22,6 +23,7 @@ from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.training.collector import Collector
 from symbiont.training.controller import Controller, Rules
 from symbiont.training.convert import reports_from_records, worker_spec_to_json
+from symbiont.training.erasure.erasure import Forgetting
 from symbiont.training.executors import WorkerName
 from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
@@ -39,6 +41,7 @@ from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.releases import Releases
 from symbiont.training.servicers.base_models import BaseModelServicer
 from symbiont.training.servicers.datasets import DatasetServicer
+from symbiont.training.servicers.erasure import ErasureServicer
 from symbiont.training.servicers.models import ModelServicer
 from symbiont.training.servicers.training_jobs import TrainingJobServicer
 from symbiont.training.servicers.workers import WorkerServicer
@@ -132,6 +135,7 @@ async def run(settings: TrainingSettings) -> None:
         Telling(owner, not store.shared),
         lambda name: metrics.tracker_failures.labels(name).inc(),
     )
+    forgetting = Forgetting(store, artifacts, jobs, gate)
     services = [
         Registration(
             f"{PACKAGE}.BaseModelService",
@@ -154,12 +158,18 @@ async def run(settings: TrainingSettings) -> None:
             model_pb2_grpc.add_ModelServiceServicer_to_server,
         ),
         Registration(
+            f"{PACKAGE}.ErasureService",
+            ErasureServicer(forgetting),
+            erasure_pb2_grpc.add_ErasureServiceServicer_to_server,
+        ),
+        Registration(
             f"{PACKAGE}.WorkerService",
             WorkerServicer(jobs, notifier, metrics, lifecycle.stopping),
             worker_pb2_grpc.add_WorkerServiceServicer_to_server,
         ),
     ]
     await asyncio.to_thread(artifacts.sweep)
+    await asyncio.to_thread(forgetting.resume)
     try:
         background = [
             running("scheduling", partial(controller.run, lifecycle.stopping)),

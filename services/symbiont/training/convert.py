@@ -414,6 +414,7 @@ def version_to_proto(version: types.ModelVersion, *, whole: bool = True) -> mode
         training_job=f"jobs/{version.job}",
         evaluation=evaluation_to_proto(version.evaluation, whole=whole),
         create_time=timestamp_to_proto(version.create_time),
+        trained_on_erased=version.trained_on_erased,
     )
 
 

@@ -291,6 +291,7 @@ class ModelVersion(google.protobuf.message.Message):
     TRAINING_JOB_FIELD_NUMBER: builtins.int
     EVALUATION_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
+    TRAINED_ON_ERASED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `models/{model}/versions/{version}`."""
     bundle_digest: builtins.str
@@ -303,6 +304,8 @@ class ModelVersion(google.protobuf.message.Message):
     """Output only. SHA-256 of the tokenizer."""
     training_job: builtins.str
     """Output only. The job that made it: `jobs/{job}`."""
+    trained_on_erased: builtins.bool
+    """Output only. Whether rows that it learnt were erased since. It serves on: train it anew, and promote what comes out."""
     @property
     def evaluation(self) -> symbiont.api.training.v1.training_job_pb2.Evaluation:
         """Output only. Quality on held-out rows."""
@@ -322,10 +325,11 @@ class ModelVersion(google.protobuf.message.Message):
         training_job: builtins.str = ...,
         evaluation: symbiont.api.training.v1.training_job_pb2.Evaluation | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        trained_on_erased: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "evaluation", b"evaluation"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "base_model", b"base_model", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "evaluation", b"evaluation", "name", b"name", "tokenizer_digest", b"tokenizer_digest", "training_job", b"training_job"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "base_model", b"base_model", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "evaluation", b"evaluation", "name", b"name", "tokenizer_digest", b"tokenizer_digest", "trained_on_erased", b"trained_on_erased", "training_job", b"training_job"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ModelVersion: typing_extensions.TypeAlias = ModelVersion
