@@ -217,7 +217,7 @@ class AsyncClient:
         replaced; `retrain` queues jobs for those that serve or are the newest.
         """
         request = ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain)
-        return await self._call(self._erasures.ForgetSubject, request)
+        return await self._call(self._erasures.ForgetSubject, request, seconds=requests.ERASURE_TIMEOUT_S)
 
     async def prepare_dataset(
         self,

@@ -45,8 +45,8 @@ _HEADS: dict[Head, dict[str, str]] = {
 class TrainingOptions(TypedDict, total=False):
     """Keyword arguments of a training spec. What is left out, or None, gets the service's default.
 
-    `base_model`, `dataset`, `evaluation_dataset`, `model` and `replay` take an id or a full resource name; `replay` also
-    True, for the dataset of the version to start from; and `start_from` takes `{model}/versions/{number}` or
+    `base_model`, `dataset`, `evaluation_dataset`, `model` and `replay` take an id or a full resource name; `replay`
+    also True, for the dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or
     `{model}@{alias}`. Meaning, range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 

@@ -200,7 +200,7 @@ class Client:
         replaced; `retrain` queues jobs for those that serve or are the newest.
         """
         request = ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain)
-        return self._call(self._erasures.ForgetSubject, request)
+        return self._call(self._erasures.ForgetSubject, request, seconds=requests.ERASURE_TIMEOUT_S)
 
     def prepare_dataset(
         self,

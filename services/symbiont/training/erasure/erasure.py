@@ -45,9 +45,13 @@ class Forgetting:
             raise InvalidArgument("subject", f"it has {len(subject)} characters, and must have 1 to {MOST_LETTERS}")
         if dry_run:
             return Forgotten(digest_of(subject), await asyncio.to_thread(find, self._store, self._artifacts, subject))
-        async with self._gate.alone():
-            done = await asyncio.to_thread(self._forget, subject)
+        # A caller that goes does not end it: another would begin while its thread goes on.
+        done = await asyncio.shield(asyncio.create_task(self._alone(subject), name="erasure"))
         return await self._retrained(done) if retrain else done
+
+    async def _alone(self, subject: str) -> Forgotten:
+        async with self._gate.alone():
+            return await asyncio.to_thread(self._forget, subject)
 
     def resume(self) -> None:
         """Removes what calls that broke off were to remove, as far as that is possible; blocks."""
