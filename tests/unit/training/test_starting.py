@@ -8,9 +8,11 @@ from support.attempts import METHODS, Line
 from support.registry import upload
 from support.tasks import HEADS
 from support.tiny import csv_of, labelled_rows
+from symbiont.bundle import read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
 from symbiont.training.convert import spec_from_proto, spec_to_proto
+from symbiont.training.methods import method_for
 from symbiont.training.planning.planning import FIELD
 from symbiont.training.spec import parse_spec
 from symbiont.training.store import Store
@@ -35,9 +37,8 @@ def test_the_shape_is_the_versions(line: Line, method: str) -> None:
     spec, inputs = line.resolved(start_from=version.name)
     job = line.registry.job(version.job)
     (key,) = METHODS[method]
-    old, new = getattr(job.spec, key), getattr(spec, key)
-    # What a projection made stands for itself.
-    assert new == (old.model_copy(update={"projection_size": None}) if key == "prefix" else old)
+    chosen, settings = method_for(spec)
+    assert chosen.entry(settings) == read_manifest(line.artifacts, version.bundle_digest).method
     assert (inputs.start_digest, inputs.base_digest) == (version.bundle_digest, version.base_digest)
     assert spec.hyperparameters.max_tokens == job.spec.hyperparameters.max_tokens
     # Saying the same changes nothing, and a spec that is resolved may be sent again.
