@@ -8,10 +8,13 @@ import pytest
 from tokenizers import Encoding, Tokenizer
 
 from support.registry import tiny_spec
+from support.tracked_jobs import StoredJob
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training import types
 from symbiont.training.heads import head_for
-from symbiont.training.resolving import resolve
+from symbiont.training.resolving import SPEC, resolve
+from symbiont.training.spec import TrainingSpec
+from symbiont.training.starting import find_start
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt, run_attempt
 from symbiont.training.worker.commands import Command
@@ -99,3 +102,25 @@ METHODS: dict[str, dict[str, Any]] = {
     "full": {"full": {}},
     "prefix-projected": {"prefix": {"virtual_tokens": 4, "projection_size": 16}},
 }
+
+
+class Line(Run):
+    """Trains versions of models/mood, each registered, so that another may start from it."""
+
+    def train(self, *, rows: str = "rows", **changes: Any) -> types.ModelVersion:
+        """Trains a version on a dataset and registers it, as job and worker would."""
+        spec, inputs = self.resolved(dataset=f"datasets/{rows}", **changes)
+        job = StoredJob(self.registry, inputs, spec=spec).start()
+        begun = len(self.reports)
+        self(Attempt(job.id, spec, inputs, ""))
+        made = self.reports[begun:]
+        saved = [report for report in made if isinstance(report, types.CheckpointSaved)]
+        judged = [report for report in made if isinstance(report, types.Evaluation)]
+        job.say(*saved, types.EvaluationStarted(), *judged, made[-1])
+        model, _, number = self.registry.job(job.id).model_version.removeprefix("models/").partition("/versions/")
+        return self.registry.version(model, int(number))
+
+    def resolved(self, **changes: Any) -> tuple[TrainingSpec, types.Inputs]:
+        """Returns a spec as the service resolves it, from a version where it says so."""
+        spec = tiny_spec(**{"hyperparameters": HYPER, **changes})
+        return resolve(spec, self.registry, find_start(spec, self.registry, self.artifacts, SPEC))

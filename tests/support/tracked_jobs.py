@@ -7,6 +7,7 @@ from typing import Any
 
 from support.registry import tiny_spec
 from symbiont.training import types
+from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
 from symbiont.training.tracking import Run
 from symbiont.training.tracking.reading import Steps
@@ -60,10 +61,10 @@ def numbered(*bodies: EventBody | int, first: int = 1) -> list[Event]:
 class StoredJob:
     """A job in a store, whose worker says what the test wants it to."""
 
-    def __init__(self, store: Store, inputs: Inputs, number: int = 1) -> None:
+    def __init__(self, store: Store, inputs: Inputs, number: int = 1, spec: TrainingSpec | None = None) -> None:
         self.store = store
-        spec = tiny_spec(classification={"labels": LABELS})
-        made, _ = store.add_job(spec, inputs, "", f"{number:064d}")
+        asked = spec or tiny_spec(classification={"labels": LABELS})
+        made, _ = store.add_job(asked, inputs, "", f"{number:064d}")
         self.id = made.id
         self._seq = 0
 

@@ -25,6 +25,8 @@ from symbiont.api.training.v1 import (
     base_model_pb2_grpc,
     dataset_pb2,
     dataset_pb2_grpc,
+    erasure_pb2,
+    erasure_pb2_grpc,
     model_pb2,
     model_pb2_grpc,
     training_job_pb2,
@@ -45,6 +47,7 @@ class FakeState:
     quantized_with: list[str] = field(default_factory=list)
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
     jobs: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
     requests: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[training_job_pb2.TrainingEvent]] = field(default_factory=dict)
@@ -164,6 +167,30 @@ class _Datasets(dataset_pb2_grpc.DatasetServiceServicer):
     async def ListDatasets(self, request: Any, context: Any) -> Any:
         items, token = _page(self.state.datasets, request)
         return dataset_pb2.ListDatasetsResponse(datasets=items, next_page_token=token)
+
+
+class _Erasures(erasure_pb2_grpc.ErasureServiceServicer):
+    """Knows one subject, `ann`, until it is forgotten."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    async def ForgetSubject(self, request: Any, context: Any) -> Any:
+        self.state.enter("ForgetSubject")
+        done = erasure_pb2.ForgetSubjectResponse(subject_digest="5" * 64)
+        if request.retrain:
+            done.retraining_jobs.append("jobs/j9")
+            done.not_retrained.add(model_version="models/m/versions/3", reason="it starts from models/m/versions/2")
+        if request.subject != "ann" or request.subject in self.state.forgotten:
+            return done
+        new = "" if request.dry_run else "2" * 64
+        done.datasets.add(names=["datasets/rows"], digest="1" * 64, rows=range(12), new_digest=new)
+        done.model_versions.add(name="models/m/versions/2", bundle_digest="3" * 64, aliases=["production"])
+        done.training_jobs.append("jobs/j1")
+        done.checkpoints.add(training_job="jobs/j1", digest="4" * 64)
+        if not request.dry_run:
+            self.state.forgotten.append(request.subject)
+        return done
 
 
 class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
@@ -490,6 +517,11 @@ class FakeSuite:
                 f"{training}.DatasetService",
                 _Datasets(self.state),
                 dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
+            ),
+            Registration(
+                f"{training}.ErasureService",
+                _Erasures(self.state),
+                erasure_pb2_grpc.add_ErasureServiceServicer_to_server,
             ),
             Registration(
                 f"{training}.TrainingJobService",

@@ -107,6 +107,8 @@ class Lineage(Part):
     evaluation_dataset: OptionalDigest
     seed: int
     code_version: str
+    # Of the bundle that training started from; empty where it started from the base.
+    started_from: OptionalDigest = ""
 
 
 class Golden(Part):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import bases, catalogues, datasets, gate, jobs, models, tokenizers
+from symbiont.cli import bases, catalogues, datasets, forget, gate, jobs, models, tokenizers
 from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
@@ -53,6 +53,7 @@ app.command()(up)
 app.command()(demo)
 app.add_typer(bases.app, name="bases")
 gate.add_commands(datasets.app)
+forget.add_command(datasets.app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(tokenizers.app, name="tokenizers")
 app.command()(plan)

@@ -14,6 +14,7 @@ from symbiont.cli.console import make_console, print_error
 from symbiont.cli.curve_command import curve
 from symbiont.cli.render import (
     budget_text,
+    class_changes,
     confusion,
     facts,
     failure_text,
@@ -75,6 +76,9 @@ def show(client: Client, job: JobArgument) -> None:
     if found.evaluation.confusion_matrix:
         console.print()
         console.print(confusion(found.evaluation))
+    if found.evaluation.class_changes:
+        console.print()
+        console.print(class_changes(found.evaluation))
 
 
 @app.command()
@@ -221,6 +225,7 @@ def _facts(job: TrainingJob) -> Table:
             ("model", spec.model),
             ("base", spec.base_model),
             ("dataset", spec.dataset),
+            ("starts from", spec.start_from),
             ("judged by", spec.evaluation_dataset or f"{spec.holdout_fraction:g} of the dataset"),
             ("head", (spec.WhichOneof("head") or "").replace("_", "-")),
             ("method", _method(job)),

@@ -44,15 +44,18 @@ def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the mo
             short_name(v.training_job),
             v.bundle_digest,
             when(v.create_time),
+            "learnt rows that were erased" if v.trained_on_erased else "",
         )
         for v in client.list_model_versions(model)
     )
-    columns = [">VERSION", "ALIASES", "QUALITY", "BASE", "JOB", "BUNDLE", "CREATED"]
+    columns = [">VERSION", "ALIASES", "QUALITY", "BASE", "JOB", "BUNDLE", "CREATED", "NOTE"]
     console = make_console()
     console.print(table(columns, rows, title=found.name))
     for alias in found.aliases:
         if alias.HasField("release"):
             console.print(f"release on {releases.summary(alias.release)}")
+        if alias.model_version.trained_on_erased:
+            console.print(f"{alias.alias} serves a version that learnt rows erased since: train anew, and promote that")
 
 
 @app.command()

@@ -164,6 +164,24 @@ def failure_text(job: TrainingJob) -> str:
     return f"{kind}: {job.failure.message}"
 
 
+def class_changes(evaluation: Evaluation) -> Table:
+    """Returns how each class is known, against the version that the job started from; the most fallen first."""
+    changes = sorted(evaluation.class_changes, key=lambda change: change.after - change.before)
+    rows = (
+        (
+            c.label,
+            c.row_count,
+            c.metric,
+            share(c.before),
+            share(c.after),
+            f"{c.low:+.1%} to {c.high:+.1%}",
+            "[red]worse[/]" if c.high < 0 else "",
+        )
+        for c in changes
+    )
+    return table(["CLASS", ">ROWS", "METRIC", ">BEFORE", ">AFTER", ">CHANGE, 95 %", ""], rows)
+
+
 def confusion(evaluation: Evaluation) -> Table:
     """Returns the confusion matrix: rows are true labels, columns predicted ones."""
     labels, cells = list(evaluation.labels), list(evaluation.confusion_matrix)

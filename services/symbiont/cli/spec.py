@@ -12,7 +12,7 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, training_spec
 
 P = ParamSpec("P")
-_HEAD, _METHOD, _LOOP, _JUDGING = "Head", "Method", "Training loop", "Judging"
+_HEAD, _METHOD, _LOOP, _JUDGING, _START = "Head", "Method", "Training loop", "Judging", "Training on from a version"
 
 
 class Method(StrEnum):
@@ -173,6 +173,23 @@ def spec_of(
         bool, option(_LOOP, "Compute products of matrices in bf16, on machines that have it (default: fp32).", "--bf16")
     ] = False,
     ranks: Annotated[int | None, option(_LOOP, "Processes that train data-parallel (default: 1).")] = None,
+    start_from: Annotated[
+        str | None,
+        option(_START, "Train on from MODEL/versions/NUMBER or MODEL@ALIAS, in its shape (default: from the base)."),
+    ] = None,
+    replay: Annotated[
+        bool | None, option(_START, "Learn rows again of the dataset of the version to start from.", "--replay")
+    ] = None,
+    replay_dataset: Annotated[str | None, option(_START, "Learn rows of this dataset again.")] = None,
+    replay_fraction: Annotated[float | None, option(_START, "Share of them to learn again (default: 0.2).")] = None,
+    replay_rows: Annotated[int | None, option(_START, "How many of them to learn again.")] = None,
+    allow_new_labels: Annotated[
+        bool | None, option(_START, "Learn labels that the version does not know.", "--allow-new-labels")
+    ] = None,
+    accept_changed_labels: Annotated[
+        bool | None,
+        option(_START, "Train although labels look exchanged to the version.", "--accept-changed-labels"),
+    ] = None,
 ) -> TrainingSpec:
     """Returns the spec that the options describe."""
     return training_spec(
@@ -223,6 +240,12 @@ def spec_of(
         keep_best=keep_best,
         bf16=bf16,
         ranks=ranks,
+        start_from=start_from,
+        replay=replay_dataset or replay,
+        replay_fraction=replay_fraction,
+        replay_rows=replay_rows,
+        allow_new_labels=allow_new_labels,
+        accept_changed_labels=accept_changed_labels,
     )
 
 

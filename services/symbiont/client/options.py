@@ -13,7 +13,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     Hyperparameters,
     TrainingSpec,
 )
-from symbiont.client.names import full_name
+from symbiont.client.names import alias_name, full_name
 
 Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
 Fusion = Literal["concatenated", "gated"]
@@ -47,8 +47,9 @@ _HEADS: dict[Head, dict[str, str]] = {
 class TrainingOptions(TypedDict, total=False):
     """Keyword arguments of a training spec. What is left out, or None, gets the service's default.
 
-    `base_model`, `dataset`, `evaluation_dataset` and `model` take an id or a full resource name. The meaning, range
-    and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
+    `base_model`, `dataset`, `evaluation_dataset`, `model` and `replay` take an id or a full resource name; `replay`
+    also True, for the dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or
+    `{model}@{alias}`. Meaning, range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 
     base_model: Required[str]
@@ -98,6 +99,12 @@ class TrainingOptions(TypedDict, total=False):
     keep_best: bool | None
     bf16: bool | None
     ranks: int | None
+    start_from: str | None
+    replay: bool | str | None
+    replay_fraction: float | None
+    replay_rows: int | None
+    allow_new_labels: bool | None
+    accept_changed_labels: bool | None
 
 
 def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
@@ -128,12 +135,33 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
             precision=PRECISION_BF16 if options.get("bf16") else PRECISION_UNSPECIFIED,
         ),
         ranks=options.get("ranks"),
+        allow_new_labels=bool(options.get("allow_new_labels")),
+        accept_changed_labels=bool(options.get("accept_changed_labels")),
     )
     _set_head(spec, options)
     _set_layers(spec, options)
     _set_evaluation(spec, options.get("holdout_fraction"), options.get("evaluation_dataset"))
     _set_method(spec, options)
+    _set_start(spec, options)
     return spec
+
+
+def _set_start(spec: TrainingSpec, options: TrainingOptions) -> None:
+    start, replay = options.get("start_from"), options.get("replay")
+    fraction, rows = options.get("replay_fraction"), options.get("replay_rows")
+    if fraction is not None and rows is not None:
+        raise ValueError("replay_fraction and replay_rows exclude each other")
+    if start is not None:
+        versioned = "/versions/" in start or "/aliases/" in start
+        spec.start_from = full_name("models", start) if versioned else alias_name(start)
+    if replay or fraction is not None or rows is not None:
+        spec.replay.SetInParent()
+    if isinstance(replay, str):
+        spec.replay.dataset = full_name("datasets", replay)
+    if fraction is not None:
+        spec.replay.fraction = fraction
+    if rows is not None:
+        spec.replay.rows = rows
 
 
 def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset: str | None) -> None:

@@ -89,6 +89,8 @@ PlanProgress = Callable[[str], None]
 
 # A generation takes as long as its text; the service has a limit of its own.
 GENERATION_TIMEOUT_S = 600.0
+# Every row that is stored is looked at.
+ERASURE_TIMEOUT_S = 3600.0
 _ROLES: dict[str, ChatRole.ValueType] = {
     "system": CHAT_ROLE_SYSTEM,
     "user": CHAT_ROLE_USER,

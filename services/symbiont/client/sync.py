@@ -41,6 +41,8 @@ from symbiont.api.training.v1.dataset_pb2 import (
     ValidationSettings,
 )
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
+from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectRequest, ForgetSubjectResponse
+from symbiont.api.training.v1.erasure_pb2_grpc import ErasureServiceStub
 from symbiont.api.training.v1.model_pb2 import (
     ListModelsRequest,
     Model,
@@ -97,6 +99,7 @@ class Client:
         training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)
+        self._erasures = ErasureServiceStub(training)
         self._jobs = TrainingJobServiceStub(training)
         self._models = ModelServiceStub(training)
         self._promotion = PromotionServiceStub(training)
@@ -200,6 +203,15 @@ class Client:
     def delete_dataset(self, name: str) -> None:
         """Deletes a dataset; not sent again by itself, because a second deletion is refused."""
         self._call(self._datasets.DeleteDataset, requests.delete_dataset(name), idempotent=False)
+
+    def forget_subject(self, subject: str, *, dry_run: bool = False, retrain: bool = False) -> ForgetSubjectResponse:
+        """Forgets a subject: its rows, and what was made of them; see ErasureService.
+
+        `dry_run` changes nothing and says what would be. Versions that learnt the rows serve on until they are
+        replaced; `retrain` queues jobs for those that serve or are the newest.
+        """
+        request = ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain)
+        return self._call(self._erasures.ForgetSubject, request, seconds=requests.ERASURE_TIMEOUT_S)
 
     def prepare_dataset(
         self,

@@ -123,8 +123,7 @@ def rows_of(
 
 
 def rows_at(
-    dataset: str,
-    places: Sequence[int],
+    places: Sequence[tuple[str, int]],
     *,
     tokens: Sequence[int] = (),
     groups: Sequence[str] = (),
@@ -133,8 +132,7 @@ def rows_at(
     """Returns rows that are known by where they are: what is kept of them tells nobody what they say.
 
     Args:
-        dataset: digest, in hexadecimal.
-        places: number of each row in it, from 0.
+        places: of each row the digest of its dataset, in hexadecimal, and its number there, from 0.
         tokens: as of `rows_of`.
         groups: as of `rows_of`.
         slices: as of `rows_of`.
@@ -142,7 +140,7 @@ def rows_at(
     Raises:
         InvalidArgument: something has not one value per row.
     """
-    return _rows([place_id(dataset, place) for place in places], tokens, groups, slices or {})
+    return _rows([place_id(*place) for place in places], tokens, groups, slices or {})
 
 
 def place_id(dataset: str, place: int) -> bytes:

@@ -10,6 +10,7 @@ from functools import partial
 from symbiont.api.training.v1 import (
     base_model_pb2_grpc,
     dataset_pb2_grpc,
+    erasure_pb2_grpc,
     model_pb2_grpc,
     passport_pb2_grpc,
     promotion_pb2_grpc,
@@ -24,6 +25,7 @@ from symbiont.common.server import Lifecycle, Registration, run_server
 from symbiont.training.collector import Collector
 from symbiont.training.controller import Controller, Rules
 from symbiont.training.convert import reports_from_records, worker_spec_to_json
+from symbiont.training.erasure.erasure import Forgetting
 from symbiont.training.executors import WorkerName
 from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
@@ -44,6 +46,7 @@ from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.releases import Releases
 from symbiont.training.servicers.base_models import BaseModelServicer
 from symbiont.training.servicers.datasets import DatasetServicer
+from symbiont.training.servicers.erasure import ErasureServicer
 from symbiont.training.servicers.models import ModelServicer
 from symbiont.training.servicers.passport import PassportServicer
 from symbiont.training.servicers.promotion import PromotionServicer
@@ -122,9 +125,9 @@ async def run(settings: TrainingSettings) -> None:
         settings.plan_seconds,
         elsewhere=settings.executor != "local",
     )
-    planning = Planning(store, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
     judging = Judging(settings.state_root / "judging", settings.worker_threads, fork_server)
     promotion = Promotion(store, artifacts, judging, settings.tokenization_address)
+    planning = Planning(store, artifacts, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
     gate = Gate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
     tracking = Tracking(
         store,
@@ -141,6 +144,7 @@ async def run(settings: TrainingSettings) -> None:
         Telling(owner, not store.shared),
         lambda name: metrics.tracker_failures.labels(name).inc(),
     )
+    forgetting = Forgetting(store, artifacts, jobs, gate)
     services = [
         Registration(
             f"{PACKAGE}.BaseModelService",
@@ -173,12 +177,18 @@ async def run(settings: TrainingSettings) -> None:
             passport_pb2_grpc.add_PassportServiceServicer_to_server,
         ),
         Registration(
+            f"{PACKAGE}.ErasureService",
+            ErasureServicer(forgetting),
+            erasure_pb2_grpc.add_ErasureServiceServicer_to_server,
+        ),
+        Registration(
             f"{PACKAGE}.WorkerService",
             WorkerServicer(jobs, notifier, metrics, lifecycle.stopping),
             worker_pb2_grpc.add_WorkerServiceServicer_to_server,
         ),
     ]
     await asyncio.to_thread(artifacts.sweep)
+    await asyncio.to_thread(forgetting.resume)
     try:
         background = [
             running("scheduling", partial(controller.run, lifecycle.stopping)),

@@ -64,6 +64,8 @@ def _first_failure(job: Job, problem: Callable[[str, str], str | None]) -> Failu
         (FailureKind.CONFIG, spec.base_model, "bases", inputs.base_digest),
         (FailureKind.DATA, spec.dataset, "datasets", inputs.dataset_digest),
         (FailureKind.DATA, spec.evaluation_dataset or "", "datasets", inputs.evaluation_dataset_digest),
+        (FailureKind.CONFIG, spec.start_from or "", "bundles", inputs.start_digest),
+        (FailureKind.DATA, (spec.replay and spec.replay.dataset) or "", "datasets", inputs.replay_digest),
     ]
     for failure, name, kind, digest in works_on:
         if digest and (found := problem(kind, digest)):

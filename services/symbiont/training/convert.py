@@ -1,6 +1,7 @@
 """Messages <-> values of the training service, as pure functions in pairs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -281,6 +282,7 @@ def evaluation_to_proto(evaluation: types.Evaluation, *, whole: bool = True) -> 
         confusion_matrix=[count for row in evaluation.confusion_matrix for count in row] if whole else (),
         metrics=dict(evaluation.metrics),
         primary_metric=evaluation.primary_metric,
+        class_changes=[training_job_pb2.ClassChange(**asdict(c)) for c in evaluation.class_changes] if whole else (),
     )
 
 
@@ -299,6 +301,10 @@ def evaluation_from_proto(message: training_job_pb2.Evaluation) -> types.Evaluat
         matrix,
         tuple(sorted(message.metrics.items())),
         message.primary_metric,
+        tuple(
+            types.ClassChange(c.label, c.row_count, c.metric, c.before, c.after, c.low, c.high)
+            for c in message.class_changes
+        ),
     )
 
 
@@ -424,6 +430,7 @@ def version_to_proto(version: types.ModelVersion, *, whole: bool = True) -> mode
         evaluation=evaluation_to_proto(version.evaluation, whole=whole),
         create_time=timestamp_to_proto(version.create_time),
         evaluation_digest=version.evaluation_digest,
+        trained_on_erased=version.trained_on_erased,
     )
 
 
@@ -571,6 +578,45 @@ def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
     return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
 
 
+def inputs_from_proto(spec: worker_pb2.WorkerSpec) -> types.Inputs:
+    """What a worker works on."""
+    return types.Inputs(
+        spec.base_digest,
+        spec.tokenizer_digest,
+        spec.dataset_digest,
+        spec.evaluation_dataset_digest,
+        next(name for name, value in POOLINGS.items() if value == spec.pooling),
+        spec.quantized_digest,
+        spec.start_bundle_digest,
+        spec.replay_dataset_digest,
+        tuple(map(_past_from_proto, spec.past)),
+    )
+
+
+def _past_to_proto(past: types.Past) -> worker_pb2.PastTraining:
+    amount = {"fraction": past.replay_share} if past.replay_rows is None else {"rows": past.replay_rows}
+    return worker_pb2.PastTraining(
+        dataset_digest=past.dataset_digest,
+        evaluation_dataset_digest=past.evaluation_dataset_digest,
+        holdout_fraction=past.holdout_fraction,
+        seed=past.seed,
+        replay_dataset_digest=past.replay_digest,
+        replay=training_job_pb2.Replay(**amount) if past.replay_digest else None,
+    )
+
+
+def _past_from_proto(message: worker_pb2.PastTraining) -> types.Past:
+    return types.Past(
+        message.dataset_digest,
+        message.evaluation_dataset_digest,
+        message.holdout_fraction,
+        message.seed,
+        message.replay_dataset_digest,
+        message.replay.fraction,
+        message.replay.rows if message.replay.WhichOneof("amount") == "rows" else None,
+    )
+
+
 def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: str, tokenization_address: str) -> str:
     """What the worker of a job's current attempt is told, as the JSON form of WorkerSpec."""
     spec = worker_pb2.WorkerSpec(
@@ -592,5 +638,8 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         best_checkpoint_digest=job.best_digest,
         best_evaluation_loss=job.best_loss,
         reproduced_job=f"jobs/{job.reproduced_job}" if job.reproduced_job else "",
+        start_bundle_digest=job.inputs.start_digest,
+        replay_dataset_digest=job.inputs.replay_digest,
+        past=map(_past_to_proto, job.inputs.past),
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

@@ -16,8 +16,9 @@ from symbiont.training.checking import check_request_id, check_terms, missing, p
 from symbiont.training.evaluations import KIND as EVALUATIONS
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
-from symbiont.training.resolving import resolve
+from symbiont.training.resolving import SPEC, resolve
 from symbiont.training.spec import TrainingSpec
+from symbiont.training.starting import find_start
 from symbiont.training.store import Places, Store
 from symbiont.training.types import (
     Budget,
@@ -117,7 +118,8 @@ class Jobs:
         return Job("", resolved, inputs, JobState.VALIDATING, terms=terms)
 
     def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
-        return resolve(spec, self._store, judged=terms.budget != Budget())
+        start = find_start(spec, self._store, self._artifacts, SPEC)
+        return resolve(spec, self._store, start, judged=terms.budget != Budget())
 
     async def get(self, identifier: str) -> Job:
         """Returns a job."""

@@ -1,6 +1,7 @@
 """A spec held against the base model and the datasets that it names."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
@@ -13,8 +14,9 @@ from symbiont.training.spec import (
     LoraMethod,
     TrainingSpec,
 )
+from symbiont.training.starting import Start, start_with
 from symbiont.training.store import Store
-from symbiont.training.types import BaseModel, Inputs
+from symbiont.training.types import BaseModel, Dataset, Inputs
 
 SPEC = "training_job.spec"
 DEFAULT_MAX_TOKENS = 256
@@ -28,11 +30,12 @@ T = TypeVar("T")
 
 
 def resolve(
-    spec: TrainingSpec, store: Store, *, judged: bool = False, under: str = SPEC
+    spec: TrainingSpec, store: Store, start: Start | None = None, *, judged: bool = False, under: str = SPEC
 ) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them.
 
     Args:
+        start: what the spec's `start_from` names; see `find_start`.
         judged: whether checkpoints are judged unless the spec says otherwise.
         under: path of the spec in the request, for the fields that errors name.
     """
@@ -42,6 +45,9 @@ def resolve(
         raise InvalidArgument(f"{under}.base_model", problem, reason="NOT_AN_ENCODER")
     dataset = _find(store.dataset, f"{under}.dataset", spec.dataset)
     judged_by = spec.evaluation_dataset and _find(store.dataset, f"{under}.evaluation_dataset", spec.evaluation_dataset)
+    replayed = None
+    if start:
+        spec, replayed = start_with(spec, start, dataset, store, under)
     head, settings = resolve_head(spec, base.hidden_size, dataset, judged_by or None, under)
     hyper = spec.hyperparameters
     if hyper.max_tokens is not None and hyper.max_tokens > base.max_tokens:
@@ -87,7 +93,22 @@ def resolve(
     )
     evaluation_digest = judged_by.digest if judged_by else ""
     digests = base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest
-    return resolved, Inputs(*digests, base.pooling, base.quantized_digest)
+    inputs = Inputs(*digests, base.pooling, base.quantized_digest)
+    return resolved, _started(inputs, start, replayed) if start else inputs
+
+
+def _started(inputs: Inputs, start: Start, replayed: Dataset | None) -> Inputs:
+    version = start.version
+    own = version.base_digest != inputs.base_digest
+    return replace(
+        inputs,
+        base_digest=version.base_digest,
+        # It is of the registered base, not of one that a training has made of it.
+        quantized_digest="" if own else inputs.quantized_digest,
+        start_digest=version.bundle_digest,
+        replay_digest=replayed.digest if replayed else "",
+        past=start.past,
+    )
 
 
 def _find(get: Callable[[str], T], field: str, name: str) -> T:

@@ -12,7 +12,11 @@ from symbiont.common.errors import InvalidArgument
 
 # Of the adapters, and of all of a base.
 LEARNING_RATE, FULL_LEARNING_RATE = 1e-3, 5e-5
-_NAME = r"/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+# Share of an earlier dataset that is learnt again.
+REPLAYED = 0.2
+_ID = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = rf"/{_ID}$"
+_VERSION = rf"^models/{_ID}/(versions/[1-9][0-9]{{0,9}}|aliases/{_ID})$"
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -180,6 +184,19 @@ class Hyperparameters(_Message):
         return self.batch_size * self.accumulation_steps
 
 
+class Replay(_Message):
+    """Rows of an earlier dataset that are learnt again."""
+
+    dataset: str | None = Field(None, pattern="^datasets" + _NAME)
+    fraction: Finite | None = Field(None, gt=0, le=1)
+    rows: int | None = Field(None, ge=1, le=10_000_000)
+
+    @property
+    def share(self) -> float:
+        """That which is meant where no number of rows is."""
+        return REPLAYED if self.fraction is None else self.fraction
+
+
 # The fields of a spec of which one is set.
 METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full")
 HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding")
@@ -210,6 +227,10 @@ class TrainingSpec(_Message):
     business_fields: BusinessFields | None = None
     hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
     windows: bool = False
+    start_from: str | None = Field(None, pattern=_VERSION)
+    replay: Replay | None = None
+    allow_new_labels: bool = False
+    accept_changed_labels: bool = False
 
     @property
     def method(self) -> str:
@@ -222,11 +243,19 @@ class TrainingSpec(_Message):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
-        if not filled.keys() & set(METHODS):
+        # What a job starts from says what is trained.
+        if not filled.keys() & set(METHODS) and not filled.get("start_from"):
             filled["lora"] = {}
         if "holdout_fraction" not in filled and "evaluation_dataset" not in filled:
             filled["holdout_fraction"] = 0.2
         return filled
+
+    @model_validator(mode="after")
+    def _goes_with_a_start(self) -> Self:
+        alone = [name for name in ("replay", "allow_new_labels", "accept_changed_labels") if getattr(self, name)]
+        if alone and not self.start_from:
+            raise ValueError(f"{alone[0]} goes with start_from: name the version to train on from")
+        return self
 
 
 def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
@@ -246,6 +275,8 @@ def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
 
 def explain(error: Any) -> str:
     """Says what a pydantic error is, for a caller who knows nothing of pydantic."""
+    if error["loc"] and error["loc"][-1] == "start_from":
+        return f"{error['input']!r} is neither models/{{id}}/versions/{{number}} nor models/{{id}}/aliases/{{id}}"
     pattern = str(error.get("ctx", {}).get("pattern", ""))
     if "/" in pattern:
         return f"{error['input']!r} is not a resource name of the form {pattern[1 : pattern.index('/')]}/{{id}}"

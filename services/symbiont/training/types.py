@@ -173,10 +173,29 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ClassChange:
+    """How well a class is known, against the version before on the same rows; fields as in the proto."""
+
+    label: str
+    row_count: int
+    metric: str
+    before: float
+    after: float
+    low: float
+    high: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether more than chance says that it is known less well."""
+        return self.high < 0
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Quality on held-out rows; `confusion_matrix` is [true][predicted] in the order of `labels`.
 
     `metrics` are all that was measured, (name, value) by name; the higher `primary_metric`, the better.
+    `class_changes` are against the version that the job started from.
     """
 
     row_count: int
@@ -187,6 +206,7 @@ class Evaluation:
     confusion_matrix: tuple[tuple[int, ...], ...]
     metrics: tuple[tuple[str, float], ...] = ()
     primary_metric: str = ""
+    class_changes: tuple[ClassChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -246,8 +266,27 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Past:
+    """Which rows a training learnt and was judged by; digests are empty for what there was none of.
+
+    `seed` is that of the split and of the replay, which learnt `replay_share` of its rows again, or `replay_rows`.
+    """
+
+    dataset_digest: str
+    evaluation_dataset_digest: str
+    holdout_fraction: float
+    seed: int
+    replay_digest: str = ""
+    replay_share: float = 0.0
+    replay_rows: int | None = None
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The digests that a job works on, fixed when it is created."""
+    """The digests that a job works on, fixed when it is created.
+
+    `past` are the trainings behind the bundle `start_digest`, the first one first.
+    """
 
     base_digest: str
     tokenizer_digest: str
@@ -256,6 +295,22 @@ class Inputs:
     pooling: str
     # Of the base's quantised form; empty where it has none.
     quantized_digest: str = ""
+    # Of the bundle to start from; empty for a training from the base.
+    start_digest: str = ""
+    replay_digest: str = ""
+    past: tuple[Past, ...] = ()
+
+    @property
+    def learnt(self) -> frozenset[str]:
+        """The digests of the datasets that the job, or what it starts from, learns from."""
+        earlier = (digest for past in self.past for digest in (past.dataset_digest, past.replay_digest))
+        return frozenset(filter(None, (self.dataset_digest, self.replay_digest, *earlier)))
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """The digests of all datasets that it reads."""
+        judged = (self.evaluation_dataset_digest, *(past.evaluation_dataset_digest for past in self.past))
+        return self.learnt.union(filter(None, judged))
 
 
 @dataclass(frozen=True)
@@ -366,6 +421,8 @@ class ModelVersion:
     evaluation: Evaluation
     # Of the artifact of kind `evaluations`; empty for versions that were made before there were any.
     evaluation_digest: str = ""
+    # Whether rows that it learnt were erased since: it serves on until another replaces it.
+    trained_on_erased: bool = False
     create_time: datetime = field(default_factory=now)
 
     @property

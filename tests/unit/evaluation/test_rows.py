@@ -62,11 +62,13 @@ def test_some_rows() -> None:
 
 def test_a_row_that_is_known_by_its_place_tells_no_text_and_is_found_again() -> None:
     dataset = "ab" * 32
-    rows = rows_at(dataset, [0, 7, 70_000], groups=["a", "a", ""], slices={"region": ["n", "s", None]})
+    rows = rows_at(
+        [(dataset, 0), (dataset, 7), (dataset, 70_000)], groups=["a", "a", ""], slices={"region": ["n", "s", None]}
+    )
     found = [bytes(id).hex() for id in rows.ids]
     assert [place_of(id, dataset) for id in found] == [0, 7, 70_000]
     assert place_of(found[1], "cd" * 32) is None
     assert rows.slices[0].values == ("n", "s")
-    assert rows_at(dataset, [7]).keys() == rows.take(np.array([1])).keys()
+    assert rows_at([(dataset, 7)]).keys() == rows.take(np.array([1])).keys()
     with pytest.raises(InvalidArgument, match="tokens"):
-        rows_at(dataset, [1, 2], tokens=[3])
+        rows_at([(dataset, 1), (dataset, 2)], tokens=[3])

@@ -1,5 +1,6 @@
 """Every pair of conversions is a round trip."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +25,12 @@ INPUTS = types.Inputs("1" * 64, "2" * 64, "3" * 64, "", "mean")
         {"head_only": {}, "evaluation_dataset": "datasets/other"},
         {"lora": {"rank": 4, "target_modules": ["query"], "dropout": 0.0}, "classification": {"labels": ["a", "b"]}},
         {"hyperparameters": {"epochs": 1, "seed": 0, "max_tokens": 16, "learning_rate": 1e-5}},
+        {
+            "start_from": "models/mood/versions/3",
+            "replay": {"dataset": "datasets/old", "rows": 10},
+            "allow_new_labels": True,
+            "accept_changed_labels": True,
+        },
     ],
 )
 def test_specs(changes: dict[str, object]) -> None:
@@ -120,6 +127,26 @@ def test_a_worker_is_told_everything(resolved: tuple[TrainingSpec, types.Inputs]
     assert convert.spec_from_proto(message.spec) == spec
     assert (message.job, message.attempt, message.checkpoint_digest) == ("jobs/job-x", 2, "c" * 64)
     assert (message.base_digest, message.artifact_root) == (inputs.base_digest, "/artifacts")
+
+
+def test_a_worker_is_told_what_is_behind_its_start(resolved: tuple[TrainingSpec, types.Inputs]) -> None:
+    past = (
+        types.Past("6" * 64, "", 0.25, 7),
+        types.Past("7" * 64, "8" * 64, 0.0, 0, "6" * 64, 0.5),
+        types.Past("9" * 64, "", 0.25, 1, "6" * 64, 0.0, 40),
+    )
+    inputs = replace(resolved[1], start_digest="4" * 64, replay_digest="5" * 64, past=past)
+    job = types.Job("job-x", resolved[0], inputs, JobState.STARTING, attempt=1)
+    message = json_format.Parse(convert.worker_spec_to_json(job, "/a", "h:1", "h:2"), worker_pb2.WorkerSpec())
+    assert convert.inputs_from_proto(message) == inputs
+
+
+def test_how_classes_changed_travels_with_an_evaluation() -> None:
+    changes = (types.ClassChange("a", 3, "recall", 0.5, 0.25, -0.5, -0.125),)
+    found = replace(EVALUATION, class_changes=changes)
+    assert convert.evaluation_from_proto(convert.evaluation_to_proto(found)) == found
+    assert not convert.evaluation_to_proto(found, whole=False).class_changes
+    assert changes[0].worse
 
 
 @pytest.mark.parametrize(

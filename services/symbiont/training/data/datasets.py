@@ -35,7 +35,7 @@ class _Found:
 
     def note(self, row: Row) -> None:
         self.rows += 1
-        self.labels.update(_named(row))
+        self.labels.update(names_of(row))
         if isinstance(row.label, float):
             self.low, self.high = min(self.low, row.label), max(self.high, row.label)
 
@@ -139,7 +139,7 @@ def remove(identifier: str, store: Store, artifacts: ArtifactStore) -> None:
         artifacts.delete(KIND, dataset.digest)
 
 
-def _named(row: Row) -> list[str]:
+def names_of(row: Row) -> list[str]:
     """Returns the names that a row's label has in it."""
     if isinstance(row.label, str):
         return [row.label]

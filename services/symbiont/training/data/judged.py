@@ -12,17 +12,10 @@ SCRIPTS = {"Latn": "Latin", "Hani": "Chinese"}
 _YEAR = 4
 
 
-def judged_rows(dataset: str, places: Sequence[int], rows: Sequence[Row], tokens: Sequence[int]) -> Rows:
-    """Returns rows without their texts.
-
-    Args:
-        dataset: digest of the dataset that they are of.
-        places: number of each in it.
-        rows: as they were read.
-        tokens: length of each.
-    """
+def judged_rows(rows: Sequence[Row], tokens: Sequence[int]) -> Rows:
+    """Returns stored rows without their texts; `tokens` is the length of each."""
     found = {name: values for name, values in _slices(rows).items() if len(set(values)) > 1}
-    return rows_at(dataset, places, tokens=tokens, groups=[row.group for row in rows], slices=found)
+    return rows_at([row.place for row in rows], tokens=tokens, groups=[row.group for row in rows], slices=found)
 
 
 def _slices(rows: Sequence[Row]) -> dict[str, Sequence[SliceValue]]:

@@ -48,6 +48,8 @@ class Row:
         time: when it is from, ISO 8601; empty where that is not known.
         subject: whose data it is; empty where that is not known.
         origin: number of the row, from 0, in the dataset that this one was made of; -1 where it was uploaded.
+        place: digest of the stored dataset that it was read from, and its number there, from 0; it is not part of what
+            the row is.
     """
 
     text: str
@@ -58,13 +60,14 @@ class Row:
     time: str = ""
     subject: str = ""
     origin: int = -1
+    place: tuple[str, int] = field(default=("", -1), compare=False)
 
 
 def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[Row]:
     """Yields the rows of a stored dataset, in order."""
     with (artifacts.path(KIND, digest) / ROWS).open(encoding="utf-8") as stream:
-        for line in stream:
-            yield row_from_json(json.loads(line))
+        for number, line in enumerate(stream):
+            yield row_from_json(json.loads(line), (digest, number))
 
 
 def row_to_line(row: Row) -> bytes:
@@ -82,9 +85,9 @@ def row_to_line(row: Row) -> bytes:
     return canonical_json({name: value for name, value in values.items() if value is not None}) + b"\n"
 
 
-def row_from_json(values: Mapping[str, Any]) -> Row:
-    """Returns the row that a line of the stored form is of."""
+def row_from_json(values: Mapping[str, Any], place: tuple[str, int] = ("", -1)) -> Row:
+    """Returns the row that a line of the stored form is of, which was read from there."""
     label = values.get("label")
     if isinstance(label, list):
         label = tuple(tuple(part) if isinstance(part, list) else part for part in label)
-    return Row(**{**values, "label": label})
+    return Row(**{**values, "label": label}, place=place)

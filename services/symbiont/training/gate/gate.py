@@ -5,8 +5,8 @@ import hashlib
 import os
 import signal
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,12 @@ class Gate:
 
         return await self._keep(source, identifier, await asyncio.to_thread(make))
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """While it lasts nothing is made of rows, and no dataset is added or removed."""
+        async with self._busy, self.keeping:
+            yield
+
     def lineage(self, dataset: Dataset) -> Lineage:
         """Returns where a dataset comes from; blocks."""
         return lineage(self._artifacts, dataset.digest)
@@ -230,7 +236,9 @@ class Gate:
         except NotFound:
             return None
         found = self.lineage(standing)
-        same = [((step.kind, step.settings), step.key_id) for step in found.steps] == list(steps)
+        # What was erased of it since is no other content than was asked for.
+        done = [step for step in found.steps if step.kind != "erasure"]
+        same = [((step.kind, step.settings), step.key_id) for step in done] == list(steps)
         if same and list(found.parents) == parents_of(order):
             return standing
         raise AlreadyExists(f"datasets/{identifier} exists with other content", reason="CONTENT_DIFFERS")
@@ -245,17 +253,23 @@ class Gate:
         def keep() -> Dataset:
             if not self._artifacts.exists(KIND, made.digest):
                 raise Unavailable(f"the rows of datasets/{identifier} were deleted before it was named; try again")
+            if not self._artifacts.exists(KIND, source.digest):
+                self._drop(made.digest)
+                raise Unavailable(f"the rows of datasets/{source.id} have changed in the meantime; try again")
             try:
                 return self._store.add_dataset(dataset)
             except AlreadyExists:
-                if all(other.digest != made.digest for other in self._store.datasets()):
-                    self._artifacts.delete(KIND, made.digest)
+                self._drop(made.digest)
                 raise
 
         async with self.keeping:
             kept = await asyncio.to_thread(keep)
         get_logger().info("dataset made", dataset=identifier, digest=made.digest, rows=made.row_count)
         return kept
+
+    def _drop(self, digest: str) -> None:
+        if all(other.digest != digest for other in self._store.datasets()):
+            self._artifacts.delete(KIND, digest)
 
     async def _work(self, order: Order) -> AsyncGenerator[Any]:
         """Yields what a process says; it is over when this is. Its log stays where it failed."""

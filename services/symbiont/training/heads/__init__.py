@@ -61,6 +61,10 @@ class Head:
         """Returns the settings with what follows from the rows to learn from."""
         return settings
 
+    def fit_as(self, settings: Any, rows: "Sequence[Row]", entry: "HeadEntry") -> Any:
+        """Returns what `fit` does, with what follows from the rows as a head has it that is trained on."""
+        return self.fit(settings, rows)
+
     def material(self, settings: Any, rows: "Sequence[Row]", encode: Encode, max_tokens: int) -> Material:
         """Returns rows as the network takes them; `encode` gives the tokens of their texts."""
         raise NotImplementedError

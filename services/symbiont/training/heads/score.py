@@ -51,6 +51,10 @@ class Score(Head):
         return Scale(float(labels.mean()), float(labels.std()) or 1.0, limited=False)
 
     @override
+    def fit_as(self, settings: ScoreHead, rows: Sequence[Row], entry: Any) -> Scale:
+        return Scale(entry.offset, entry.scale, limited=entry.link == "sigmoid")
+
+    @override
     def material(self, settings: Scale, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         targets = torch.from_numpy(((numbers(rows) - settings.offset) / settings.scale).astype(np.float32))
         return pooled_material(rows, targets, encode)

@@ -17,11 +17,12 @@ from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row as AskedRow
 from symbiont.engine.settings import HostSettings
 from symbiont.evaluation import MultiLabelled, Outcome, Speed
+from symbiont.training.data.rows import Row
 from symbiont.training.heads import all_heads
 from symbiont.training.judging.work import Contender
 from symbiont.training.worker.examples import Example, Tokenize, sides
 from symbiont.training.worker.outcomes import outcome_of
-from symbiont.training.worker.task import Cut, Texts, material_of
+from symbiont.training.worker.task import Cut, material_of
 
 # Calls whose time is measured, after a few that are not.
 CALLS, FIRST_CALLS = 200, 10
@@ -37,7 +38,7 @@ class Answers:
 
 
 def answers(
-    artifacts: ArtifactStore, version: Contender, texts: Texts, tokenize: Tokenize, *, timed: bool = False
+    artifacts: ArtifactStore, version: Contender, asked: Sequence[Row], tokenize: Tokenize, *, timed: bool = False
 ) -> Answers:
     """Lets a version answer rows.
 
@@ -48,9 +49,9 @@ def answers(
     manifest = read_manifest(artifacts, version.bundle_digest)
     head = all_heads()[manifest.task]
     try:
-        settings = head.settings_of(manifest, texts.rows)
+        settings = head.settings_of(manifest, asked)
         cut = Cut(version.tokenizer_digest, manifest.max_tokens, windows=manifest.windows)
-        judged = material_of(head, settings, manifest.fields, texts.rows, tokenize, cut)
+        judged = material_of(head, settings, manifest.fields, asked, tokenize, cut)
     except (TypeError, ValueError, KeyError) as exc:
         problem = f"the rows have no labels such as {version.name} ({manifest.task}) is judged by: {exc}"
         raise FailedPrecondition(problem, reason="ROWS_DO_NOT_FIT") from exc
@@ -59,7 +60,7 @@ def answers(
     engine = Engine(load_runtime(host, artifacts), artifacts)
     rows = [_row(example, version.bundle_digest) for example in sides(judged.examples)]
     outputs = _outputs(engine, rows)
-    outcome = outcome_of(head, settings, outputs, judged, texts, manifest.calibration.temperature)
+    outcome = outcome_of(head, settings, outputs, judged, manifest.calibration.temperature)
     if isinstance(outcome, MultiLabelled) and isinstance(manifest.head, MultiLabelHead):
         unknown = len(outcome.labels) - len(manifest.head.thresholds)
         chosen = (*manifest.head.thresholds, *[0.5] * unknown) if manifest.head.thresholds else ()

@@ -23,6 +23,11 @@ class Method:
         """Returns the tensors of `adapter.safetensors`."""
         raise NotImplementedError
 
+    def take(self, model: "nn.Module", tensors: "Mapping[str, Tensor]") -> None:
+        """Takes back what `adapter` has given, of a model of the same shape; it must have given the parameters' own."""
+        for name, tensor in self.adapter(model).items():
+            tensor.data.copy_(tensors[name])
+
     def entry(self, settings: Any) -> MethodEntry:
         """Returns what the bundle's manifest says of the method."""
         raise NotImplementedError

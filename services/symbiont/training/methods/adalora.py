@@ -46,6 +46,16 @@ class AdaLora(Method):
             found[f"{PEFT_PREFIX}{name}.lora_B"] = module.lora_B[ADAPTER][:, kept]
         return found
 
+    @override
+    def take(self, model: Any, tensors: Mapping[str, Tensor]) -> None:
+        """What was pruned may grow again: its singular values are 0, and its vectors as they are at first."""
+        for name, module in _layers(model):
+            part = f"{PEFT_PREFIX}{name}"
+            kept = len(tensors[f"{part}.lora_E"])
+            module.lora_A[ADAPTER].data[:kept] = tensors[f"{part}.lora_A"]
+            module.lora_E[ADAPTER].data.zero_()[:kept] = tensors[f"{part}.lora_E"]
+            module.lora_B[ADAPTER].data[:, :kept] = tensors[f"{part}.lora_B"]
+
     def entry(self, settings: AdaLoraMethod) -> AdaLoraEntry:
         """Returns the manifest's `adalora`."""
         # Both are filled in when the job is made.

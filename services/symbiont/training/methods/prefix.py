@@ -6,8 +6,10 @@ from typing import Any
 import peft
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from symbiont.bundle import PrefixMethod as PrefixEntry
+from symbiont.bundle.tensors import PREFIX_KEY
 from symbiont.training.methods import Method, register
 from symbiont.training.spec import PrefixMethod
 
@@ -49,6 +51,11 @@ class Prefix(Method):
         """Returns the keys and values, which a projection has become part of."""
         state: Mapping[str, Tensor] = peft.get_peft_model_state_dict(model.model)
         return state
+
+    @override
+    def take(self, model: Any, tensors: Mapping[str, Tensor]) -> None:
+        """Takes keys and values, of a model that trains them themselves."""
+        model.model.prompt_encoder["default"].embedding.weight.data.copy_(tensors[PREFIX_KEY])
 
     def entry(self, settings: PrefixMethod) -> PrefixEntry:
         """Returns the manifest's `prefix`."""

@@ -10,7 +10,6 @@ import numpy as np
 from symbiont.bundle import BusinessField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.heads import Material as HeadMaterial
-from symbiont.training.heads import head_for
 from symbiont.training.planning import remarks
 from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.sampling import Sample, draw, lengths_of_all, memory_of, sizes_of
@@ -18,8 +17,9 @@ from symbiont.training.planning.texts import Repetition, repetition, report, sha
 from symbiont.training.planning.types import LabelShare, TextReport
 from symbiont.training.planning.workload import Ints
 from symbiont.training.types import Warning
+from symbiont.training.worker.beginning import start_of
 from symbiont.training.worker.signs import of_texts
-from symbiont.training.worker.task import Attempt, Texts, fields_of, make_material, read_texts
+from symbiont.training.worker.task import Attempt, Texts, fitted, make_material, read_divided
 
 # Judged for a bundle that is thrown away.
 FEW_ROWS = 8
@@ -75,12 +75,12 @@ class Material:
 def gather(attempt: Attempt, artifacts: ArtifactStore, client: SampleClient, most: int) -> Material:
     """Reads all rows, and tokenizes at most so many of each side."""
     started = time.monotonic()
-    kept, held = read_texts(artifacts, attempt.spec, attempt.inputs)
+    divided = read_divided(artifacts, attempt.spec, attempt.inputs)
+    kept, held = Texts(divided.kept), Texts(divided.held)
     read_seconds = time.monotonic() - started
     # The first text that a tokenizer sees has to wait for it to be loaded; the job's texts will not.
     client.tokenize(attempt.inputs.tokenizer_digest, kept.texts[:1], attempt.max_tokens)
-    head, asked = head_for(attempt.spec)
-    settings, fields = head.fit(asked, kept.rows), fields_of(attempt, kept.rows)
+    settings, fields = fitted(attempt, kept.rows, start_of(artifacts, attempt.inputs))
     taken = [_tokenized(attempt, client, settings, fields, texts, most) for texts in (kept, held)]
     (kept_side, kept_seconds), (held_side, held_seconds) = taken
     sides = (kept_side,) if attempt.inputs.evaluation_dataset_digest else (kept_side, held_side)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
@@ -23,6 +24,7 @@ from symbiont.training.planning.types import TrainingPlan
 from symbiont.training.process import start
 from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
+from symbiont.training.starting import find_start
 from symbiont.training.store import Store
 from symbiont.training.types import Inputs, Job, JobState, PlanStage
 
@@ -60,6 +62,7 @@ class Planning:
     def __init__(
         self,
         store: Store,
+        artifacts: ArtifactStore,
         notifier: Notifier,
         make_spec: Callable[[Job], str],
         folder: Path,
@@ -71,6 +74,7 @@ class Planning:
         With a `fork_server` the process is a fork, as the job's would be.
         """
         self._store = store
+        self._artifacts = artifacts
         self._notifier = notifier
         self._make_spec = make_spec
         self._folder = folder.absolute()
@@ -86,7 +90,7 @@ class Planning:
             Unavailable: the tokenization service is away.
             FailedPrecondition: the job cannot be tried out; the message says why.
         """
-        resolved, inputs = await asyncio.to_thread(resolve, spec, self._store, under=FIELD)
+        resolved, inputs = await asyncio.to_thread(self._resolved, spec)
         if self._busy.locked() or await self._company():
             yield PlanStage.WAITING
         async with self._busy:
@@ -95,6 +99,10 @@ class Planning:
             async with aclosing(self._try(resolved, inputs, company)) as work:
                 async for made in work:
                     yield await self._noted(made, resolved, inputs) if isinstance(made, TrainingPlan) else made
+
+    def _resolved(self, spec: TrainingSpec) -> tuple[TrainingSpec, Inputs]:
+        start = find_start(spec, self._store, self._artifacts, FIELD)
+        return resolve(spec, self._store, start, under=FIELD)
 
     async def _noted(self, plan: TrainingPlan, spec: TrainingSpec, inputs: Inputs) -> TrainingPlan:
         """Notes what a plan foretells, for the job that may follow; returns the plan with its cost."""

@@ -1,12 +1,14 @@
-"""The durable state of training: registry, queue, jobs with their events, checkpoints, plans, what is tracked."""
+"""The durable state of training: registry, queue, jobs with their events, checkpoints, plans, what is tracked, and what
+was erased."""
 
+from symbiont.training.store.erasures import Erasures
 from symbiont.training.store.queue import ActiveJob, Places
-from symbiont.training.store.tracked import News, Tracked
+from symbiont.training.store.tracked import News
 
 __all__ = ["ActiveJob", "News", "Places", "Store"]
 
 
-class Store(Tracked):
+class Store(Erasures):
     """All of it. Each of the classes that it is made of holds one part and has a file of its own."""
 
     def __init__(self, url: str, max_lost: int = 5) -> None:

@@ -123,7 +123,7 @@ class JobTable(Registry):
             dataset = self.dataset(identifier)
             query = select(_J.id, _J.inputs).where(_J.state.not_in(_ENDED))
             rows = db.execute(query).mappings()
-            users = [row["id"] for row in rows if dataset.digest in _datasets_of(row["inputs"])]
+            users = [row["id"] for row in rows if dataset.digest in records.inputs_of(row["inputs"]).datasets]
             self._remove_dataset(db, dataset, users)
             return dataset
 
@@ -148,7 +148,3 @@ class JobTable(Registry):
         if row is None:
             raise NotFound(f"jobs/{identifier} does not exist", field="name")
         return dict(row)
-
-
-def _datasets_of(inputs: dict[str, Any]) -> set[str]:
-    return {inputs["dataset_digest"], inputs["evaluation_dataset_digest"]}

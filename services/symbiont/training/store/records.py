@@ -51,8 +51,20 @@ def dataset_of(row: Row) -> types.Dataset:
     return _build(types.Dataset, row["body"], create_time=row["create_time"])
 
 
+def _evaluation_of(values: Mapping[str, Any]) -> types.Evaluation:
+    changes = tuple(types.ClassChange(**change) for change in values.get("class_changes", ()))
+    return _build(types.Evaluation, values, class_changes=changes)
+
+
+def inputs_of(values: Mapping[str, Any]) -> types.Inputs:
+    """Builds what a job works on from its JSON object."""
+    return _build(types.Inputs, values, past=tuple(types.Past(**past) for past in values.get("past", ())))
+
+
 def event_body_of(kind: str, values: Mapping[str, Any]) -> EventBody:
     """Builds an event's body from its JSON object."""
+    if kind == "evaluation":
+        return _evaluation_of(values)
     if kind == "state_change":
         states = {key: types.JobState(values[key]) for key in ("old_state", "new_state")}
         return _build(types.StateChange, {**values, **states})
@@ -98,10 +110,10 @@ def job_of(row: Row) -> types.Job:
         row,
         state=types.JobState(row["state"]),
         spec=TrainingSpec.model_validate(row["spec"]),
-        inputs=_build(types.Inputs, row["inputs"]),
+        inputs=inputs_of(row["inputs"]),
         failure=failure or None,
         progress=_build(types.Progress, row["progress"]) if row["progress"] else None,
-        evaluation=_build(types.Evaluation, row["evaluation"]) if row["evaluation"] else None,
+        evaluation=_evaluation_of(row["evaluation"]) if row["evaluation"] else None,
         terms=_terms_of(row),
         reproduction=_build(types.Reproduction, row["reproduction"]) if row.get("reproduction") else None,
         reproduced_job=(row.get("reproduction") or {}).get("job", ""),
@@ -116,7 +128,7 @@ def checkpoint_of(row: Row, best_digest: str) -> types.Checkpoint:
 
 def version_of(row: Row) -> types.ModelVersion:
     """Builds a model version from its row."""
-    return _build(types.ModelVersion, row, evaluation=_build(types.Evaluation, row["evaluation"]))
+    return _build(types.ModelVersion, row, evaluation=_evaluation_of(row["evaluation"]))
 
 
 def release_of(row: Row, candidate: types.ModelVersion) -> types.Release:

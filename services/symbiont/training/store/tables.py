@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    false,
 )
 from sqlalchemy import Column as C
 from sqlalchemy.engine import Dialect
@@ -172,6 +173,17 @@ versions = _table(
     C("evaluation", JSON, nullable=False),
     C("create_time", Utc, nullable=False),
     C("evaluation_digest", _DIGEST, nullable=False, server_default=""),
+    C("trained_on_erased", Boolean, nullable=False, server_default=false()),
+)
+
+erasures = _table(
+    "erasures",
+    C("number", Integer, primary_key=True, autoincrement=True),
+    # Of whose rows it was; never the name itself.
+    C("subject_digest", _DIGEST, nullable=False, index=True),
+    # What stands in the place of what, and what has still to be removed.
+    C("body", JSON, nullable=False),
+    C("create_time", Utc, nullable=False),
 )
 
 aliases = _table(

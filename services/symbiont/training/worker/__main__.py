@@ -16,10 +16,10 @@ from symbiont.api.training.v1 import worker_pb2
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.log import configure_logging, get_logger
-from symbiont.training.convert import POOLINGS, spec_from_proto
+from symbiont.training.convert import inputs_from_proto, spec_from_proto
 from symbiont.training.executors.local import MARK_VARIABLE, SPOOL, leave_mark
 from symbiont.training.executors.packing import unpack_spec
-from symbiont.training.types import Failure, FailureKind, Inputs, Report, Stopped
+from symbiont.training.types import Failure, FailureKind, Report, Stopped
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, RankLost, StopRequested
@@ -123,18 +123,10 @@ def _run(
 
 def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:
     """What the attempt is asked to do."""
-    inputs = Inputs(
-        spec.base_digest,
-        spec.tokenizer_digest,
-        spec.dataset_digest,
-        spec.evaluation_dataset_digest,
-        next(name for name, value in POOLINGS.items() if value == spec.pooling),
-        spec.quantized_digest,
-    )
     return Attempt(
         spec.job.removeprefix("jobs/"),
         spec_from_proto(spec.spec),
-        inputs,
+        inputs_from_proto(spec),
         spec.checkpoint_digest,
         spec.best_checkpoint_digest,
         spec.best_evaluation_loss if spec.HasField("best_evaluation_loss") else None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from symbiont.bundle import Bundle, write_bundle
+from symbiont.bundle import Bundle, BundleManifest, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
 from symbiont.training.types import (
@@ -21,20 +21,23 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.worker.beginning import LABELLED, expect_new, sample, start_bundle, take
 from symbiont.training.worker.calibrating import calibrate
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
 from symbiont.training.worker.examples import Tokenize
+from symbiont.training.worker.exchanged import check_labels
 from symbiont.training.worker.features import features
-from symbiont.training.worker.judging import Judge
+from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.loop import Loop
-from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
+from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, infer, pad, stack
 from symbiont.training.worker.precision import BF16, is_native
 from symbiont.training.worker.ranks import Ranks
-from symbiont.training.worker.signs import Signs, of_rows
+from symbiont.training.worker.regression import class_changes, said_of
+from symbiont.training.worker.signs import Signs, of_past, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, store_judgement, with_int8
-from symbiont.training.worker.task import Attempt, Task, make_task, read_texts, width
+from symbiont.training.worker.task import Attempt, Task, make_task, read_divided, width
 
 __all__ = ["Attempt", "run_attempt"]
 
@@ -90,9 +93,12 @@ class _Run:
 
     def bundle(self) -> Bundle | None:
         attempt, inputs = self.attempt, self.attempt.inputs
-        kept, held = read_texts(self.artifacts, attempt.spec, inputs)
-        self.send(LogLine(f"{len(kept.rows)} rows to learn from, {len(held.rows)} held out"))
-        task = make_task(attempt, self.tokenize, kept.rows, held.rows)
+        divided = read_divided(self.artifacts, attempt.spec, inputs)
+        self.send(LogLine(f"{len(divided.kept)} rows to learn from, {len(divided.held)} held out"))
+        for warning in of_past(divided):
+            self.send(warning)
+        start = start_bundle(self.artifacts, inputs)
+        task = make_task(attempt, self.tokenize, divided.kept, divided.held, start.manifest if start else None)
         for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
         base_folder = self.artifacts.path("bases", inputs.base_digest)
@@ -100,7 +106,10 @@ class _Run:
         self.send(LogLine(_size(network)))
         if attempt.spec.hyperparameters.precision == BF16 and not is_native():
             self.send(LogLine("this machine does not compute bf16 itself: it takes longer than fp32 here"))
+        if start:
+            take(network, start)
         seen = self._see(network, task)
+        before = self._begin(seen, task, start.manifest, divided.own) if start else None
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
         loop = self._loop(seen, task, judge)
         self._train(network, loop, judge)
@@ -108,10 +117,11 @@ class _Run:
             return None
         self.send(EvaluationStarted())
         evaluation, temperature = self._calibrated(judge, task)
+        if before:
+            evaluation = self._compared(evaluation, judge, task, before)
         self.send(evaluation)
-        self.evaluation_digest = store_judgement(
-            self.artifacts, attempt, replace(task, held=judge.judged), held, judge.outputs, temperature, self.send
-        )
+        judged = replace(task, held=judge.judged)
+        self.evaluation_digest = store_judgement(self.artifacts, attempt, judged, judge.outputs, temperature, self.send)
         trained, total = _sizes(network)
         told = ("parameters", total), ("peak_memory_bytes", peak_memory_bytes()), ("trained_parameters", trained)
         self.send(Metrics(loop.total_steps, told))
@@ -138,6 +148,35 @@ class _Run:
         more = {"calibration_error": after, "uncalibrated_error": before}
         metrics = tuple(sorted({**dict(evaluation.metrics), **more}.items()))
         return replace(evaluation, metrics=metrics), found.temperature
+
+    def _begin(self, seen: "_Seen", task: Task, start: BundleManifest, own: int) -> list[Any] | None:
+        """Makes the network ready to train on from a version; returns what that gives for the held-out rows.
+
+        Every attempt does it: the version judges beside what was learnt, and a checkpoint that is lost leaves it.
+        """
+        if start.task not in LABELLED:
+            return None
+        spec, known = self.attempt.spec, len(start.labels)
+        places = sample(_own_examples(task, own), spec.hyperparameters.seed)
+        given = infer(seen.network, [seen.rows[i] for i in places], ROWS_AT_A_TIME, seen.join)
+        if not spec.accept_changed_labels:
+            check_labels(start.task, start.labels, given, task.kept.targets[places], str(spec.start_from))
+        expect_new(seen.network, start.task, given, known, task.kept.targets)
+        if not self.ranks.leads:
+            return None
+        return [row[..., :known] for row in infer(seen.network, seen.held, ROWS_AT_A_TIME, seen.join)]
+
+    def _compared(self, evaluation: Evaluation, judge: Judge, task: Task, before: list[Any]) -> Evaluation:
+        """Returns the evaluation with how each class changed, and says which got worse."""
+        kind, judged = task.head.entry(task.settings, 1, "mean").kind, judge.judged
+        old, _ = task.head.by_row(before, task.held)
+        windowed = len(old) > len(judged.rows)
+        rows = [judged.rows[item.text] for item in judged.encoded] if windowed else judged.rows
+        labels = task.head.labels(task.settings)
+        changes = class_changes(kind, rows, labels, judge.outputs, old, judged.targets)
+        for said in said_of(changes, str(self.attempt.spec.start_from)):
+            self.send(said)
+        return replace(evaluation, class_changes=changes)
 
     def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
@@ -231,6 +270,13 @@ class _Seen:
     rows: Sequence[Any]
     held: Sequence[Any]
     join: Join
+
+
+def _own_examples(task: Task, own: int) -> int:
+    """Returns how many of the examples to learn from are of the first `own` rows."""
+    if not task.kept.encoded:
+        return own
+    return sum(item.text < own for item in task.kept.encoded)
 
 
 def _sizes(network: Network) -> tuple[float, float]:

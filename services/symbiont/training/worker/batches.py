@@ -33,6 +33,17 @@ def split_holdout(labels: Sequence[str], fraction: float, seed: int) -> tuple[li
     return [i for i in range(len(labels)) if i not in held], sorted(held)
 
 
+def draw(labels: Sequence[str], wanted: int, seed: int) -> list[int]:
+    """Returns so many row numbers, or all, drawn so that each label has its share, and at least one row while they
+    last."""
+    random = np.random.default_rng([seed, 0x4E91])
+    places = np.zeros(len(labels))
+    for label in sorted(set(labels)):
+        rows = np.array([i for i, other in enumerate(labels) if other == label])
+        places[random.permutation(rows)] = np.arange(len(rows)) / len(rows)
+    return sorted(int(i) for i in np.argsort(places, kind="stable")[:wanted])
+
+
 def split_groups(groups: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
     """Splits row numbers into (training, held out), whole groups at a time; a row without a group is one of its own.
 

@@ -93,6 +93,10 @@ class Network(nn.Module):
         """Returns how many times faster than others each of them learns."""
         return {name: self._method.learning_rate_ratio(name, self._settings) for name in self.trainable()}
 
+    def take(self, adapter: Mapping[str, Tensor]) -> None:
+        """Takes the adapter of a bundle that was trained in the same way."""
+        self._method.take(self.base, adapter)
+
     def begin(self, total_steps: int) -> None:
         """Prepares for a training of that length."""
         self._method.begin(self.base, self._settings, total_steps)

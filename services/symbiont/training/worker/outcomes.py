@@ -9,7 +9,6 @@ import numpy as np
 from symbiont.evaluation import Classified, MultiLabelled, Outcome
 from symbiont.training.data.judged import judged_rows
 from symbiont.training.heads import Head, Material
-from symbiont.training.worker.task import Texts
 
 
 def outcome_of(
@@ -17,7 +16,6 @@ def outcome_of(
     settings: Any,
     outputs: Sequence["np.ndarray[Any, Any]"],
     judged: Material,
-    texts: Texts,
     temperature: float = 1.0,
 ) -> Outcome:
     """Returns what was said, beside what is true; of texts that are read in windows, once for each text.
@@ -26,11 +24,10 @@ def outcome_of(
         head: that answered.
         settings: by which it did.
         outputs: of each example of `judged`, as `infer` returns them.
-        judged: the rows as the network took them.
-        texts: the same rows, with their places.
+        judged: the rows as the network took them, read from the store.
         temperature: that logits are divided by.
     """
-    rows = judged_rows(texts.digest, texts.places, texts.rows, lengths(judged))
+    rows = judged_rows(judged.rows, lengths(judged))
     said, whole = head.by_row(outputs, judged) if len(outputs) > len(judged.rows) else (outputs, judged)
     outcome = head.outcome(settings, said, whole, rows)
     return replace(outcome, temperature=temperature) if isinstance(outcome, Classified | MultiLabelled) else outcome

@@ -7,11 +7,19 @@ from statistics import median
 
 from symbiont.training.heads import Material
 from symbiont.training.types import Progress, Warning
+from symbiont.training.worker.dividing import Divided
 
 CUT_SHARE = 0.1
 IMBALANCE = 20
 SPIKE, SPIKE_AFTER = 10.0, 8
 RISING = 3
+
+
+def of_past(divided: Divided) -> Iterator[Warning]:
+    """Looks at what is known of the trainings before."""
+    if divided.unknown:
+        text = "rows of the version before are gone: those that judged it cannot be told, and may be learnt"
+        yield Warning("HELD_OUT_UNKNOWN", f"{text}; judge by a dataset of your own, with evaluation_dataset")
 
 
 def of_rows(material: Material, max_tokens: int) -> Iterator[Warning]:

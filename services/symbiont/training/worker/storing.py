@@ -24,7 +24,7 @@ from symbiont.training.types import Evaluation, LogLine, Report, now
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
 from symbiont.training.worker.outcomes import outcome_of
-from symbiont.training.worker.task import Attempt, Task, Texts, width
+from symbiont.training.worker.task import Attempt, Task, width
 
 BASES = "bases"
 GOLDEN_ROWS, GOLDEN_TOKENS = 4, 24
@@ -125,6 +125,7 @@ def make_bundle(
             evaluation_dataset=inputs.evaluation_dataset_digest,
             seed=spec.hyperparameters.seed,
             code_version=version("symbiont"),
+            started_from=inputs.start_digest,
         ),
         golden=Golden(
             input_ids=tuple(tuple(int(i) for i in row.ids) for row in golden),
@@ -151,7 +152,6 @@ def store_judgement(
     artifacts: ArtifactStore,
     attempt: Attempt,
     task: Task,
-    held: Texts,
     outputs: Sequence["np.ndarray[Any, Any]"],
     temperature: float,
     send: Send,
@@ -162,7 +162,7 @@ def store_judgement(
     """
     spec, inputs = attempt.spec, attempt.inputs
     try:
-        outcome = outcome_of(task.head, task.settings, outputs, task.held, held, temperature)
+        outcome = outcome_of(task.head, task.settings, outputs, task.held, temperature)
         origin = Origin(
             model=spec.model,
             base=spec.base_model,

@@ -1,22 +1,20 @@
 """What one attempt is asked to do, and the rows that it works on."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
-
-from symbiont.bundle import BusinessField
+from symbiont.bundle import BundleManifest, BusinessField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
-from symbiont.training.data.rows import Label, Row, read_rows
+from symbiont.training.data.rows import Row, read_rows
 from symbiont.training.heads import OVERLAP, Head, Material, head_for
 from symbiont.training.heads.fields import encode_fields, fit_fields
 from symbiont.training.spec import TrainingSpec
+from symbiont.training.starting import past_of
 from symbiont.training.types import Inputs
-from symbiont.training.worker.batches import split_groups, split_holdout
+from symbiont.training.worker.dividing import Divided, divide, strata
 from symbiont.training.worker.examples import Encoded, Tokenize
 
 
@@ -49,15 +47,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Texts:
-    """Rows to learn from, or to judge by: those of these places in the dataset of this digest."""
+    """Rows to learn from, or to judge by."""
 
     rows: Sequence[Row]
-    digest: str = ""
-    places: Sequence[int] = ()
-
-    def take(self, index: Sequence[int]) -> "Texts":
-        """Returns some of the rows."""
-        return Texts([self.rows[i] for i in index], self.digest, [self.places[i] for i in index])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -82,18 +74,32 @@ class Task:
     held: Material
 
 
-def make_task(attempt: Attempt, tokenize: Tokenize, kept: Sequence[Row], held: Sequence[Row]) -> Task:
-    """Tokenizes rows to learn from and to judge by, as the head of the attempt takes them."""
-    head, asked = head_for(attempt.spec)
-    settings, fields = head.fit(asked, kept), fields_of(attempt, kept)
+def make_task(
+    attempt: Attempt,
+    tokenize: Tokenize,
+    kept: Sequence[Row],
+    held: Sequence[Row],
+    start: BundleManifest | None = None,
+) -> Task:
+    """Tokenizes rows to learn from and to judge by, as the head of the attempt takes them.
+
+    `start` is of the bundle that the attempt's job starts from, where it does.
+    """
+    head, _ = head_for(attempt.spec)
+    settings, fields = fitted(attempt, kept, start)
     sides = (make_material(attempt, tokenize, settings, fields, rows) for rows in (kept, held))
     return Task(head, settings, fields, *sides)
 
 
-def fields_of(attempt: Attempt, kept: Sequence[Row]) -> Sequence[BusinessField]:
-    """Returns the business fields that the spec asks for, as the rows to learn from have them."""
+def fitted(attempt: Attempt, kept: Sequence[Row], start: BundleManifest | None) -> tuple[Any, Sequence[BusinessField]]:
+    """Returns the settings of the head and the business fields, as the rows to learn from have them; both are those of
+    the start where there is one."""
+    head, settings = head_for(attempt.spec)
+    if start:
+        return head.fit_as(settings, kept, start.head), start.fields
     asked = attempt.spec.business_fields
-    return fit_fields(list(zip(asked.names, asked.kinds, strict=True)), kept) if asked else ()
+    fields = fit_fields(list(zip(asked.names, asked.kinds, strict=True)), kept) if asked else ()
+    return head.fit(settings, kept), fields
 
 
 def make_material(
@@ -138,44 +144,9 @@ def material_of(
     return replace(made, examples=[replace(one, features=encoded[owner]) for one, owner in pairs])
 
 
-def read_texts(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> tuple[Texts, Texts]:
+def read_divided(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> Divided:
     """Returns what to learn from and what to judge by."""
-    whole = texts_of(artifacts, inputs.dataset_digest)
-    if inputs.evaluation_dataset_digest:
-        return whole, texts_of(artifacts, inputs.evaluation_dataset_digest)
-    rows, fraction, seed = whole.rows, spec.holdout_fraction or 0.2, spec.hyperparameters.seed
-    if any(row.group for row in rows):
-        kept, held = split_groups([row.group for row in rows], fraction, seed)
-    else:
-        kept, held = split_holdout(strata([row.label for row in rows]), fraction, seed)
-    return whole.take(kept), whole.take(held)
-
-
-def texts_of(artifacts: ArtifactStore, digest: str) -> Texts:
-    """Returns all rows of a dataset."""
-    rows = list(read_rows(artifacts, digest))
-    return Texts(rows, digest, range(len(rows)))
-
-
-def strata(labels: Sequence[Label]) -> list[str]:
-    """Names labels so that rows of one name are alike: classes by theirs, numbers by their tenth, parts by kind."""
-    numbers = [label for label in labels if isinstance(label, float)]
-    edges = np.quantile(numbers, np.linspace(0.1, 0.9, 9)) if numbers else np.zeros(0)
-    names = [_stratum(label, edges) for label in labels]
-    counts = Counter(names)
-    # A mixture that occurs once cannot be on both sides. A class that does is refused before this.
-    return [
-        name if counts[name] > 1 or isinstance(label, str) else "" for name, label in zip(names, labels, strict=True)
-    ]
-
-
-def _stratum(label: Label, edges: "np.ndarray[Any, Any]") -> str:
-    if isinstance(label, str):
-        return label
-    if isinstance(label, float):
-        return str(int(np.searchsorted(edges, label)))
-    parts = [part if isinstance(part, str) else str(part[2:]) for part in label or ()]
-    return "|".join(sorted(set(parts)))
+    return divide(partial(read_rows, artifacts), inputs.past, past_of(spec, inputs))
 
 
 def width(fields: Sequence[BusinessField]) -> int:

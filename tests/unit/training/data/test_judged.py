@@ -9,11 +9,25 @@ DATASET = "0f" * 32
 
 def test_rows_are_known_by_places_and_kinds_and_not_by_texts() -> None:
     rows = [
-        Row("a secret text", "good", fields={"region": "north", "since": "2024-05-01"}, time="2026-01-03", group="g"),
-        Row("秘密的文字", "bad", fields={"region": "south", "since": "2025-05-01"}, time="2025-01-03", group="g"),
-        Row("12 34", "bad"),
+        Row(
+            "a secret text",
+            "good",
+            fields={"region": "north", "since": "2024-05-01"},
+            time="2026-01-03",
+            group="g",
+            place=(DATASET, 4),
+        ),
+        Row(
+            "秘密的文字",
+            "bad",
+            fields={"region": "south", "since": "2025-05-01"},
+            time="2025-01-03",
+            group="g",
+            place=(DATASET, 5),
+        ),
+        Row("12 34", "bad", place=(DATASET, 9)),
     ]
-    made = judged_rows(DATASET, [4, 5, 9], rows, [3, 5, 2])
+    made = judged_rows(rows, [3, 5, 2])
     assert [place_of(bytes(id).hex(), DATASET) for id in made.ids] == [4, 5, 9]
     slices = {part.name: ([*part.values, None], part.codes.tolist()) for part in made.slices}
     told = {name: [values[code] for code in codes] for name, (values, codes) in slices.items()}
@@ -26,7 +40,6 @@ def test_rows_are_known_by_places_and_kinds_and_not_by_texts() -> None:
 
 
 def test_what_all_rows_share_is_no_slice() -> None:
-    made = judged_rows(
-        DATASET, [0, 1], [Row("one", fields={"region": "n"}), Row("two", fields={"region": "n"})], [1, 1]
-    )
+    rows = [Row(text, fields={"region": "n"}, place=(DATASET, n)) for n, text in enumerate(("one", "two"))]
+    made = judged_rows(rows, [1, 1])
     assert [part.name for part in made.slices] == ["length"]

@@ -13,12 +13,13 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition
 from symbiont.evaluation import Classified, Outcome, Ragged
 from symbiont.training import types
+from symbiont.training.data.rows import read_rows
 from symbiont.training.evaluations import read_environment, read_outcome, read_report
 from symbiont.training.judging.answers import answers
 from symbiont.training.judging.work import Contender
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
-from symbiont.training.worker.task import read_texts, texts_of
+from symbiont.training.worker.task import read_divided
 
 HYPER = {"epochs": 4, "batch_size": 8, "learning_rate": 0.02, "max_tokens": 10}
 
@@ -53,7 +54,7 @@ def test_says_what_training_said(registry: Store, artifacts: ArtifactStore, name
     digest = run(attempt)
     (done,) = run.of(types.Done)
     trained = read_outcome(artifacts, done.evaluation_digest)
-    _, held = read_texts(artifacts, attempt.spec, attempt.inputs)
+    held = read_divided(artifacts, attempt.spec, attempt.inputs).held
     served = answers(artifacts, contender(attempt, digest), held, run.tokenize, timed=name == "score")
     assert (served.speed is not None) == (name == "score")
     assert type(served.outcome) is type(trained)
@@ -80,7 +81,9 @@ def test_labels_that_a_version_does_not_know_are_never_said(registry: Store, art
     digest = run(attempt)
     rows = [{"text": "the bank was pleased", "label": label} for label in ("good", "new", "bad", "other")]
     dataset = upload_rows(artifacts, rows, "grown")
-    said = answers(artifacts, contender(attempt, digest), texts_of(artifacts, dataset.digest), run.tokenize).outcome
+    said = answers(
+        artifacts, contender(attempt, digest), list(read_rows(artifacts, dataset.digest)), run.tokenize
+    ).outcome
     assert isinstance(said, Classified)
     assert said.labels == ("bad", "good", "new", "other")
     assert said.truth.tolist() == [1, 2, 0, 3]
@@ -94,5 +97,8 @@ def test_rows_of_another_task_are_refused(registry: Store, artifacts: ArtifactSt
     digest = run(scored)
     with pytest.raises(FailedPrecondition, match="is judged by"):
         answers(
-            artifacts, contender(scored, digest), texts_of(artifacts, registry.dataset("rows").digest), run.tokenize
+            artifacts,
+            contender(scored, digest),
+            list(read_rows(artifacts, registry.dataset("rows").digest)),
+            run.tokenize,
         )

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -39,7 +40,11 @@ def make(registry: Store, artifacts: ArtifactStore, notifier: Notifier, tmp_path
     def make_spec(job: Job) -> str:
         return worker_spec_to_json(job, str(artifacts.root), nobody, nobody)
 
-    return lambda **terms: Planning(registry, notifier, make_spec, tmp_path / "plans", Terms(**{"threads": 1, **terms}))
+    def planning(**terms: Any) -> Planning:
+        on = Terms(**{"threads": 1, **terms})
+        return Planning(registry, artifacts, notifier, make_spec, tmp_path / "plans", on)
+
+    return planning
 
 
 @pytest.fixture

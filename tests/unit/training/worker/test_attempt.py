@@ -23,7 +23,7 @@ from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Diverged, StopRequested
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Network, build_network
-from symbiont.training.worker.task import make_material, read_texts
+from symbiont.training.worker.task import make_material, read_divided
 
 
 @pytest.fixture
@@ -219,9 +219,9 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
     # Dropout of the base is off, as in the features.
     network.base.eval()
     network.base.train = lambda mode=True: network.base  # type: ignore[method-assign]
-    kept, _ = read_texts(artifacts, attempt.spec, attempt.inputs)
+    kept = read_divided(artifacts, attempt.spec, attempt.inputs).kept
     head, settings = head_for(attempt.spec)
-    made = make_material(attempt, run.tokenize, settings, (), kept.rows)
+    made = make_material(attempt, run.tokenize, settings, (), kept)
     criterion, hyper = head.criterion(settings, made.targets), attempt.spec.hyperparameters
     nothing = lambda _: None  # noqa: E731
     Loop(network, criterion, made.examples, made.targets, hyper, nothing, nothing, lambda: Command.GO).run()

@@ -813,6 +813,7 @@ class TransformStep(google.protobuf.message.Message):
     BALANCE_FIELD_NUMBER: builtins.int
     SPLIT_FIELD_NUMBER: builtins.int
     LABEL_IMPORT_FIELD_NUMBER: builtins.int
+    ERASURE_FIELD_NUMBER: builtins.int
     ROWS_BEFORE_FIELD_NUMBER: builtins.int
     ROWS_AFTER_FIELD_NUMBER: builtins.int
     CHANGED_COUNT_FIELD_NUMBER: builtins.int
@@ -855,6 +856,10 @@ class TransformStep(google.protobuf.message.Message):
         """Labels came from a file."""
 
     @property
+    def erasure(self) -> Global___ErasureStep:
+        """The rows of a subject were erased after all others were done."""
+
+    @property
     def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """Output only. What it found."""
 
@@ -868,17 +873,18 @@ class TransformStep(google.protobuf.message.Message):
         balance: Global___BalanceTransform | None = ...,
         split: Global___SplitStep | None = ...,
         label_import: Global___LabelImport | None = ...,
+        erasure: Global___ErasureStep | None = ...,
         rows_before: builtins.int = ...,
         rows_after: builtins.int = ...,
         changed_count: builtins.int = ...,
         findings: collections.abc.Iterable[Global___Finding] | None = ...,
         key_id: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "label_import", b"label_import", "split", b"split", "step", b"step"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "erasure", b"erasure", "label_import", b"label_import", "split", b"split", "step", b"step"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "changed_count", b"changed_count", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "findings", b"findings", "key_id", b"key_id", "label_import", b"label_import", "rows_after", b"rows_after", "rows_before", b"rows_before", "split", b"split", "step", b"step"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["anonymize", b"anonymize", "balance", b"balance", "changed_count", b"changed_count", "clean", b"clean", "deduplicate", b"deduplicate", "drop_suspects", b"drop_suspects", "erasure", b"erasure", "findings", b"findings", "key_id", b"key_id", "label_import", b"label_import", "rows_after", b"rows_after", "rows_before", b"rows_before", "split", b"split", "step", b"step"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: typing_extensions.TypeAlias = typing.Literal["clean", "deduplicate", "anonymize", "drop_suspects", "balance", "split", "label_import"]
+    _WhichOneofReturnType_step: typing_extensions.TypeAlias = typing.Literal["clean", "deduplicate", "anonymize", "drop_suspects", "balance", "split", "label_import", "erasure"]
     _WhichOneofArgType_step: typing_extensions.TypeAlias = typing.Literal["step", b"step"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -1273,6 +1279,25 @@ class LabelImport(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___LabelImport: typing_extensions.TypeAlias = LabelImport
+
+@typing.final
+class ErasureStep(google.protobuf.message.Message):
+    """The erasure of a subject, as a step."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SUBJECT_DIGEST_FIELD_NUMBER: builtins.int
+    subject_digest: builtins.str
+    """Output only. SHA-256 by which the record of the erasure knows the subject, in lower-case hex."""
+    def __init__(
+        self,
+        *,
+        subject_digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["subject_digest", b"subject_digest"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ErasureStep: typing_extensions.TypeAlias = ErasureStep
 
 @typing.final
 class DatasetWorkProgress(google.protobuf.message.Message):

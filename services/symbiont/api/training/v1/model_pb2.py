@@ -27,15 +27,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from symbiont.api.training.v1 import training_job_pb2 as symbiont_dot_training_dot_v1_dot_training__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n symbiont/training/v1/model.proto\x12\x14symbiont.training.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'symbiont/training/v1/training_job.proto\"\x91\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x03\x12\x31\n\x07\x61liases\x18\x03 \x03(\x0b\x32 .symbiont.training.v1.ModelAlias\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x01\n\nModelAlias\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x39\n\rmodel_version\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x18\n\x10previous_version\x18\x06 \x01(\t\x12.\n\x07release\x18\x07 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\"\xa5\x03\n\x07Release\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcandidate\x18\x02 \x01(\t\x12=\n\x11\x63\x61ndidate_version\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x10\n\x08\x62\x61seline\x18\x04 \x01(\t\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x0e\n\x06shadow\x18\x06 \x01(\x08\x12\x31\n\x05rules\x18\x07 \x01(\x0b\x32\".symbiont.training.v1.ReleaseRules\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".symbiont.training.v1.ReleaseState\x12\x12\n\nend_reason\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd5\x01\n\x0cReleaseRules\x12$\n\x17max_error_rate_increase\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15max_p99_latency_ratio\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmax_label_shift\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bmin_samples\x18\x04 \x01(\x05\x42\x1a\n\x18_max_error_rate_increaseB\x18\n\x16_max_p99_latency_ratioB\x12\n\x10_max_label_shift\"\x8e\x02\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x12\n\nbase_model\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x04 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12\x14\n\x0ctraining_job\x18\x06 \x01(\t\x12\x34\n\nevaluation\x18\x07 \x01(\x0b\x32 .symbiont.training.v1.Evaluation\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x65valuation_digest\x18\t \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.symbiont.training.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16GetModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"Q\n\x18ListModelVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x19ListModelVersionsResponse\x12:\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x1aPromoteModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"?\n\x19RollbackModelAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\"V\n\x14\x43reateReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12.\n\x07release\x18\x02 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x14ListReleasesResponse\x12/\n\x08releases\x18\x01 \x03(\x0b\x32\x1d.symbiont.training.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x14UpdateReleaseRequest\x12.\n\x07release\x18\x01 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"%\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x11\x45ndReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0brule_broken\x18\x03 \x01(\x08\"\x1a\n\x18WatchModelAliasesRequest\"`\n\x19WatchModelAliasesResponse\x12\x31\n\x07\x61liases\x18\x01 \x03(\x0b\x32 .symbiont.training.v1.ModelAlias\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08*\x9b\x01\n\x0cReleaseState\x12\x1d\n\x19RELEASE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RELEASE_STATE_ACTIVE\x10\x01\x12\x1a\n\x16RELEASE_STATE_PROMOTED\x10\x02\x12\x17\n\x13RELEASE_STATE_ENDED\x10\x03\x12\x1d\n\x19RELEASE_STATE_ROLLED_BACK\x10\x04\x32\x8a\n\n\x0cModelService\x12N\n\x08GetModel\x12%.symbiont.training.v1.GetModelRequest\x1a\x1b.symbiont.training.v1.Model\x12_\n\nListModels\x12\'.symbiont.training.v1.ListModelsRequest\x1a(.symbiont.training.v1.ListModelsResponse\x12\x63\n\x0fGetModelVersion\x12,.symbiont.training.v1.GetModelVersionRequest\x1a\".symbiont.training.v1.ModelVersion\x12t\n\x11ListModelVersions\x12..symbiont.training.v1.ListModelVersionsRequest\x1a/.symbiont.training.v1.ListModelVersionsResponse\x12\x64\n\x13PromoteModelVersion\x12\x30.symbiont.training.v1.PromoteModelVersionRequest\x1a\x1b.symbiont.training.v1.Model\x12g\n\x12RollbackModelAlias\x12/.symbiont.training.v1.RollbackModelAliasRequest\x1a .symbiont.training.v1.ModelAlias\x12Z\n\rCreateRelease\x12*.symbiont.training.v1.CreateReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12T\n\nGetRelease\x12\'.symbiont.training.v1.GetReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12\x65\n\x0cListReleases\x12).symbiont.training.v1.ListReleasesRequest\x1a*.symbiont.training.v1.ListReleasesResponse\x12Z\n\rUpdateRelease\x12*.symbiont.training.v1.UpdateReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12\\\n\x0ePromoteRelease\x12+.symbiont.training.v1.PromoteReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12T\n\nEndRelease\x12\'.symbiont.training.v1.EndReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12v\n\x11WatchModelAliases\x12..symbiont.training.v1.WatchModelAliasesRequest\x1a/.symbiont.training.v1.WatchModelAliasesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n symbiont/training/v1/model.proto\x12\x14symbiont.training.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'symbiont/training/v1/training_job.proto\"\x91\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x03\x12\x31\n\x07\x61liases\x18\x03 \x03(\x0b\x32 .symbiont.training.v1.ModelAlias\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x01\n\nModelAlias\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x39\n\rmodel_version\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x18\n\x10previous_version\x18\x06 \x01(\t\x12.\n\x07release\x18\x07 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\"\xa5\x03\n\x07Release\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcandidate\x18\x02 \x01(\t\x12=\n\x11\x63\x61ndidate_version\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x10\n\x08\x62\x61seline\x18\x04 \x01(\t\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x0e\n\x06shadow\x18\x06 \x01(\x08\x12\x31\n\x05rules\x18\x07 \x01(\x0b\x32\".symbiont.training.v1.ReleaseRules\x12\x31\n\x05state\x18\x08 \x01(\x0e\x32\".symbiont.training.v1.ReleaseState\x12\x12\n\nend_reason\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd5\x01\n\x0cReleaseRules\x12$\n\x17max_error_rate_increase\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\"\n\x15max_p99_latency_ratio\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmax_label_shift\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bmin_samples\x18\x04 \x01(\x05\x42\x1a\n\x18_max_error_rate_increaseB\x18\n\x16_max_p99_latency_ratioB\x12\n\x10_max_label_shift\"\xa9\x02\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x12\n\nbase_model\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x04 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12\x14\n\x0ctraining_job\x18\x06 \x01(\t\x12\x34\n\nevaluation\x18\x07 \x01(\x0b\x32 .symbiont.training.v1.Evaluation\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x65valuation_digest\x18\t \x01(\t\x12\x19\n\x11trained_on_erased\x18\x14 \x01(\x08\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.symbiont.training.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16GetModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"Q\n\x18ListModelVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x19ListModelVersionsResponse\x12:\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x1aPromoteModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"?\n\x19RollbackModelAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\t\"V\n\x14\x43reateReleaseRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12.\n\x07release\x18\x02 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\"!\n\x11GetReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListReleasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x14ListReleasesResponse\x12/\n\x08releases\x18\x01 \x03(\x0b\x32\x1d.symbiont.training.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x14UpdateReleaseRequest\x12.\n\x07release\x18\x01 \x01(\x0b\x32\x1d.symbiont.training.v1.Release\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"%\n\x15PromoteReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x11\x45ndReleaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0brule_broken\x18\x03 \x01(\x08\"\x1a\n\x18WatchModelAliasesRequest\"`\n\x19WatchModelAliasesResponse\x12\x31\n\x07\x61liases\x18\x01 \x03(\x0b\x32 .symbiont.training.v1.ModelAlias\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08*\x9b\x01\n\x0cReleaseState\x12\x1d\n\x19RELEASE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14RELEASE_STATE_ACTIVE\x10\x01\x12\x1a\n\x16RELEASE_STATE_PROMOTED\x10\x02\x12\x17\n\x13RELEASE_STATE_ENDED\x10\x03\x12\x1d\n\x19RELEASE_STATE_ROLLED_BACK\x10\x04\x32\x8a\n\n\x0cModelService\x12N\n\x08GetModel\x12%.symbiont.training.v1.GetModelRequest\x1a\x1b.symbiont.training.v1.Model\x12_\n\nListModels\x12\'.symbiont.training.v1.ListModelsRequest\x1a(.symbiont.training.v1.ListModelsResponse\x12\x63\n\x0fGetModelVersion\x12,.symbiont.training.v1.GetModelVersionRequest\x1a\".symbiont.training.v1.ModelVersion\x12t\n\x11ListModelVersions\x12..symbiont.training.v1.ListModelVersionsRequest\x1a/.symbiont.training.v1.ListModelVersionsResponse\x12\x64\n\x13PromoteModelVersion\x12\x30.symbiont.training.v1.PromoteModelVersionRequest\x1a\x1b.symbiont.training.v1.Model\x12g\n\x12RollbackModelAlias\x12/.symbiont.training.v1.RollbackModelAliasRequest\x1a .symbiont.training.v1.ModelAlias\x12Z\n\rCreateRelease\x12*.symbiont.training.v1.CreateReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12T\n\nGetRelease\x12\'.symbiont.training.v1.GetReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12\x65\n\x0cListReleases\x12).symbiont.training.v1.ListReleasesRequest\x1a*.symbiont.training.v1.ListReleasesResponse\x12Z\n\rUpdateRelease\x12*.symbiont.training.v1.UpdateReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12\\\n\x0ePromoteRelease\x12+.symbiont.training.v1.PromoteReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12T\n\nEndRelease\x12\'.symbiont.training.v1.EndReleaseRequest\x1a\x1d.symbiont.training.v1.Release\x12v\n\x11WatchModelAliases\x12..symbiont.training.v1.WatchModelAliasesRequest\x1a/.symbiont.training.v1.WatchModelAliasesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.training.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELEASESTATE']._serialized_start=2672
-  _globals['_RELEASESTATE']._serialized_end=2827
+  _globals['_RELEASESTATE']._serialized_start=2699
+  _globals['_RELEASESTATE']._serialized_end=2854
   _globals['_MODEL']._serialized_start=167
   _globals['_MODEL']._serialized_end=312
   _globals['_MODELALIAS']._serialized_start=315
@@ -45,41 +45,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASERULES']._serialized_start=980
   _globals['_RELEASERULES']._serialized_end=1193
   _globals['_MODELVERSION']._serialized_start=1196
-  _globals['_MODELVERSION']._serialized_end=1466
-  _globals['_GETMODELREQUEST']._serialized_start=1468
-  _globals['_GETMODELREQUEST']._serialized_end=1499
-  _globals['_LISTMODELSREQUEST']._serialized_start=1501
-  _globals['_LISTMODELSREQUEST']._serialized_end=1559
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1561
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1651
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1653
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1691
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1693
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1774
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1776
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1888
-  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_start=1890
-  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_end=1947
-  _globals['_ROLLBACKMODELALIASREQUEST']._serialized_start=1949
-  _globals['_ROLLBACKMODELALIASREQUEST']._serialized_end=2012
-  _globals['_CREATERELEASEREQUEST']._serialized_start=2014
-  _globals['_CREATERELEASEREQUEST']._serialized_end=2100
-  _globals['_GETRELEASEREQUEST']._serialized_start=2102
-  _globals['_GETRELEASEREQUEST']._serialized_end=2135
-  _globals['_LISTRELEASESREQUEST']._serialized_start=2137
-  _globals['_LISTRELEASESREQUEST']._serialized_end=2213
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=2215
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=2311
-  _globals['_UPDATERELEASEREQUEST']._serialized_start=2313
-  _globals['_UPDATERELEASEREQUEST']._serialized_end=2432
-  _globals['_PROMOTERELEASEREQUEST']._serialized_start=2434
-  _globals['_PROMOTERELEASEREQUEST']._serialized_end=2471
-  _globals['_ENDRELEASEREQUEST']._serialized_start=2473
-  _globals['_ENDRELEASEREQUEST']._serialized_end=2543
-  _globals['_WATCHMODELALIASESREQUEST']._serialized_start=2545
-  _globals['_WATCHMODELALIASESREQUEST']._serialized_end=2571
-  _globals['_WATCHMODELALIASESRESPONSE']._serialized_start=2573
-  _globals['_WATCHMODELALIASESRESPONSE']._serialized_end=2669
-  _globals['_MODELSERVICE']._serialized_start=2830
-  _globals['_MODELSERVICE']._serialized_end=4120
+  _globals['_MODELVERSION']._serialized_end=1493
+  _globals['_GETMODELREQUEST']._serialized_start=1495
+  _globals['_GETMODELREQUEST']._serialized_end=1526
+  _globals['_LISTMODELSREQUEST']._serialized_start=1528
+  _globals['_LISTMODELSREQUEST']._serialized_end=1586
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1588
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1678
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=1680
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=1718
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1720
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1801
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1803
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1915
+  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_start=1917
+  _globals['_PROMOTEMODELVERSIONREQUEST']._serialized_end=1974
+  _globals['_ROLLBACKMODELALIASREQUEST']._serialized_start=1976
+  _globals['_ROLLBACKMODELALIASREQUEST']._serialized_end=2039
+  _globals['_CREATERELEASEREQUEST']._serialized_start=2041
+  _globals['_CREATERELEASEREQUEST']._serialized_end=2127
+  _globals['_GETRELEASEREQUEST']._serialized_start=2129
+  _globals['_GETRELEASEREQUEST']._serialized_end=2162
+  _globals['_LISTRELEASESREQUEST']._serialized_start=2164
+  _globals['_LISTRELEASESREQUEST']._serialized_end=2240
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=2242
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=2338
+  _globals['_UPDATERELEASEREQUEST']._serialized_start=2340
+  _globals['_UPDATERELEASEREQUEST']._serialized_end=2459
+  _globals['_PROMOTERELEASEREQUEST']._serialized_start=2461
+  _globals['_PROMOTERELEASEREQUEST']._serialized_end=2498
+  _globals['_ENDRELEASEREQUEST']._serialized_start=2500
+  _globals['_ENDRELEASEREQUEST']._serialized_end=2570
+  _globals['_WATCHMODELALIASESREQUEST']._serialized_start=2572
+  _globals['_WATCHMODELALIASESREQUEST']._serialized_end=2598
+  _globals['_WATCHMODELALIASESRESPONSE']._serialized_start=2600
+  _globals['_WATCHMODELALIASESRESPONSE']._serialized_end=2696
+  _globals['_MODELSERVICE']._serialized_start=2857
+  _globals['_MODELSERVICE']._serialized_end=4147
 # @@protoc_insertion_point(module_scope)

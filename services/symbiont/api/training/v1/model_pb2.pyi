@@ -292,6 +292,7 @@ class ModelVersion(google.protobuf.message.Message):
     EVALUATION_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     EVALUATION_DIGEST_FIELD_NUMBER: builtins.int
+    TRAINED_ON_ERASED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `models/{model}/versions/{version}`."""
     bundle_digest: builtins.str
@@ -306,6 +307,8 @@ class ModelVersion(google.protobuf.message.Message):
     """Output only. The job that made it: `jobs/{job}`."""
     evaluation_digest: builtins.str
     """Output only. SHA-256 of its evaluation: artifact of kind `evaluations`; empty where there is none."""
+    trained_on_erased: builtins.bool
+    """Output only. Whether rows that it learnt were erased since. It serves on: train it anew, and promote what comes out."""
     @property
     def evaluation(self) -> symbiont.api.training.v1.training_job_pb2.Evaluation:
         """Output only. Quality on held-out rows."""
@@ -326,10 +329,11 @@ class ModelVersion(google.protobuf.message.Message):
         evaluation: symbiont.api.training.v1.training_job_pb2.Evaluation | None = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         evaluation_digest: builtins.str = ...,
+        trained_on_erased: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "evaluation", b"evaluation"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "base_model", b"base_model", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "evaluation", b"evaluation", "evaluation_digest", b"evaluation_digest", "name", b"name", "tokenizer_digest", b"tokenizer_digest", "training_job", b"training_job"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "base_model", b"base_model", "bundle_digest", b"bundle_digest", "create_time", b"create_time", "evaluation", b"evaluation", "evaluation_digest", b"evaluation_digest", "name", b"name", "tokenizer_digest", b"tokenizer_digest", "trained_on_erased", b"trained_on_erased", "training_job", b"training_job"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ModelVersion: typing_extensions.TypeAlias = ModelVersion

@@ -551,6 +551,10 @@ class TrainingSpec(google.protobuf.message.Message):
     BUSINESS_FIELDS_FIELD_NUMBER: builtins.int
     HIDDEN_LAYERS_FIELD_NUMBER: builtins.int
     WINDOWS_FIELD_NUMBER: builtins.int
+    START_FROM_FIELD_NUMBER: builtins.int
+    REPLAY_FIELD_NUMBER: builtins.int
+    ALLOW_NEW_LABELS_FIELD_NUMBER: builtins.int
+    ACCEPT_CHANGED_LABELS_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -569,6 +573,20 @@ class TrainingSpec(google.protobuf.message.Message):
     """Optional. Whether texts over `max_tokens` (of pairs, the second) are read in windows that overlap by a quarter, in
     training and in serving; the outputs of a row are the mean over its windows. For the heads classification,
     multi_label and score; entities and spans always are. Default false: what is beyond is cut.
+    """
+    start_from: builtins.str
+    """Optional. Trains on from this version, `models/{model}/versions/{version}`, or from what an alias points at now,
+    `models/{model}/aliases/{alias}`; it must live on `base_model`. Method and its shape, head, labels in their order,
+    business fields, layers and `max_tokens` are those of the version: what is left out is taken from it, and what is
+    given otherwise is refused. Rows that the version was judged by are not learnt. Default: from the base.
+    """
+    allow_new_labels: builtins.bool
+    """Optional. Whether labels that the version does not know are learnt too, behind those that it knows. Default: they are
+    refused. Goes with `start_from`.
+    """
+    accept_changed_labels: builtins.bool
+    """Optional. Whether to train although the version holds the rows of several labels consistently for those of others,
+    as if the labels had been exchanged. Default: the job fails with the kind DATA. Goes with `start_from`.
     """
     @property
     def head_only(self) -> Global___HeadOnlyMethod:
@@ -636,6 +654,12 @@ class TrainingSpec(google.protobuf.message.Message):
         heads. Default: none.
         """
 
+    @property
+    def replay(self) -> Global___Replay:
+        """Optional. Rows of an earlier dataset that are learnt again beside those of `dataset`; goes with `start_from`.
+        Default: none.
+        """
+
     def __init__(
         self,
         *,
@@ -661,10 +685,14 @@ class TrainingSpec(google.protobuf.message.Message):
         business_fields: Global___BusinessFields | None = ...,
         hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
         windows: builtins.bool = ...,
+        start_from: builtins.str = ...,
+        replay: Global___Replay | None = ...,
+        allow_new_labels: builtins.bool = ...,
+        accept_changed_labels: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans", "windows", b"windows"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "accept_changed_labels", b"accept_changed_labels", "adalora", b"adalora", "allow_new_labels", b"allow_new_labels", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans", "start_from", b"start_from", "windows", b"windows"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -684,6 +712,41 @@ class TrainingSpec(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
 Global___TrainingSpec: typing_extensions.TypeAlias = TrainingSpec
+
+@typing.final
+class Replay(google.protobuf.message.Message):
+    """Rows of an earlier dataset that are learnt again, so that what they taught is not forgotten: each label has its share,
+    and none of the rows judged the version that the job starts from (experience replay, Rolnick et al. 2019, arXiv
+    1811.11682).
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    FRACTION_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    dataset: builtins.str
+    """Optional. The dataset: `datasets/{dataset}`. Default: that of the version that the job starts from."""
+    fraction: builtins.float
+    """A share of the rows that may be learnt, above 0, at most 1."""
+    rows: builtins.int
+    """So many rows, 1 to 10000000, or all that there are."""
+    def __init__(
+        self,
+        *,
+        dataset: builtins.str = ...,
+        fraction: builtins.float = ...,
+        rows: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "fraction", b"fraction", "rows", b"rows"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["amount", b"amount", "dataset", b"dataset", "fraction", b"fraction", "rows", b"rows"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_amount: typing_extensions.TypeAlias = typing.Literal["fraction", "rows"]
+    _WhichOneofArgType_amount: typing_extensions.TypeAlias = typing.Literal["amount", b"amount"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_amount) -> _WhichOneofReturnType_amount | None: ...
+
+Global___Replay: typing_extensions.TypeAlias = Replay
 
 @typing.final
 class BusinessFields(google.protobuf.message.Message):
@@ -1342,7 +1405,7 @@ class Warning(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     code: builtins.str
     """Output only. What kind: `GRADIENT_SPIKE`, `LOSS_RISING`, `TEXTS_CUT`, `CLASS_IMBALANCE`, `HALVED_BATCH`,
-    `CHECKPOINT_LOST`.
+    `CHECKPOINT_LOST`, `CLASS_WORSE`, `HELD_OUT_UNKNOWN`.
     """
     text: builtins.str
     """Output only. What was seen and what to do."""
@@ -1439,6 +1502,7 @@ class Evaluation(google.protobuf.message.Message):
     CONFUSION_MATRIX_FIELD_NUMBER: builtins.int
     METRICS_FIELD_NUMBER: builtins.int
     PRIMARY_METRIC_FIELD_NUMBER: builtins.int
+    CLASS_CHANGES_FIELD_NUMBER: builtins.int
     row_count: builtins.int
     """Output only. Rows judged."""
     accuracy: builtins.float
@@ -1463,6 +1527,12 @@ class Evaluation(google.protobuf.message.Message):
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`."""
 
+    @property
+    def class_changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ClassChange]:
+        """Output only. Of a job that started from a version: how each class changed against it, on the same rows. Lists and
+        aliases leave this out.
+        """
+
     def __init__(
         self,
         *,
@@ -1474,11 +1544,55 @@ class Evaluation(google.protobuf.message.Message):
         confusion_matrix: collections.abc.Iterable[builtins.int] | None = ...,
         metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         primary_metric: builtins.str = ...,
+        class_changes: collections.abc.Iterable[Global___ClassChange] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["accuracy", b"accuracy", "confusion_matrix", b"confusion_matrix", "labels", b"labels", "loss", b"loss", "macro_f1", b"macro_f1", "metrics", b"metrics", "primary_metric", b"primary_metric", "row_count", b"row_count"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["accuracy", b"accuracy", "class_changes", b"class_changes", "confusion_matrix", b"confusion_matrix", "labels", b"labels", "loss", b"loss", "macro_f1", b"macro_f1", "metrics", b"metrics", "primary_metric", b"primary_metric", "row_count", b"row_count"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Evaluation: typing_extensions.TypeAlias = Evaluation
+
+@typing.final
+class ClassChange(google.protobuf.message.Message):
+    """How well a class is known, against the version that the job started from. Both were judged on the same rows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    ROW_COUNT_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    LOW_FIELD_NUMBER: builtins.int
+    HIGH_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    """Output only. The label."""
+    row_count: builtins.int
+    """Output only. Rows that have it."""
+    metric: builtins.str
+    """Output only. What is measured: `recall` of classes, `f1` of labels that each hold and of named parts."""
+    before: builtins.float
+    """Output only. Of the version before, 0 to 1; 0 for a label that it does not know."""
+    after: builtins.float
+    """Output only. Of what the job made."""
+    low: builtins.float
+    """Output only. Lower end of the interval of the change, after less before, which holds it with 95 %."""
+    high: builtins.float
+    """Output only. Upper end. Below 0, the class got worse."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        row_count: builtins.int = ...,
+        metric: builtins.str = ...,
+        before: builtins.float = ...,
+        after: builtins.float = ...,
+        low: builtins.float = ...,
+        high: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after", b"after", "before", b"before", "high", b"high", "label", b"label", "low", b"low", "metric", b"metric", "row_count", b"row_count"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ClassChange: typing_extensions.TypeAlias = ClassChange
 
 @typing.final
 class TrainingEvent(google.protobuf.message.Message):

@@ -4,7 +4,9 @@ isort:skip_file
 The line between the training controller and its workers."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import symbiont.api.training.v1.base_model_pb2
@@ -43,6 +45,9 @@ class WorkerSpec(google.protobuf.message.Message):
     BEST_CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
     BEST_EVALUATION_LOSS_FIELD_NUMBER: builtins.int
     REPRODUCED_JOB_FIELD_NUMBER: builtins.int
+    START_BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
+    REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    PAST_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -77,9 +82,17 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. Loss of the best checkpoint on the held-out rows, when it was judged."""
     reproduced_job: builtins.str
     """Optional. The job whose work is done again, `jobs/{job}`: the bundle names it as its origin."""
+    start_bundle_digest: builtins.str
+    """Optional. SHA-256 of the bundle to start from."""
+    replay_dataset_digest: builtins.str
+    """Optional. SHA-256 of the dataset of which rows are learnt again."""
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
+
+    @property
+    def past(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PastTraining]:
+        """Optional. The trainings behind that bundle, the first one first: what they learnt and were judged by."""
 
     def __init__(
         self,
@@ -102,16 +115,62 @@ class WorkerSpec(google.protobuf.message.Message):
         best_checkpoint_digest: builtins.str = ...,
         best_evaluation_loss: builtins.float | None = ...,
         reproduced_job: builtins.str = ...,
+        start_bundle_digest: builtins.str = ...,
+        replay_dataset_digest: builtins.str = ...,
+        past: collections.abc.Iterable[Global___PastTraining] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType__best_evaluation_loss) -> _WhichOneofReturnType__best_evaluation_loss | None: ...
 
 Global___WorkerSpec: typing_extensions.TypeAlias = WorkerSpec
+
+@typing.final
+class PastTraining(google.protobuf.message.Message):
+    """Which rows a training learnt and was judged by, so that they can be told again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    EVALUATION_DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    HOLDOUT_FRACTION_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
+    REPLAY_FIELD_NUMBER: builtins.int
+    dataset_digest: builtins.str
+    """Required. SHA-256 of the dataset to learn from."""
+    evaluation_dataset_digest: builtins.str
+    """Optional. SHA-256 of the dataset to judge by."""
+    holdout_fraction: builtins.float
+    """Optional. Share of the dataset that was held out, where it was judged by that."""
+    seed: builtins.int
+    """Required. Seed of the split and of the replay."""
+    replay_dataset_digest: builtins.str
+    """Optional. SHA-256 of the dataset of which rows were learnt again."""
+    @property
+    def replay(self) -> symbiont.api.training.v1.training_job_pb2.Replay:
+        """Optional. How many of them."""
+
+    def __init__(
+        self,
+        *,
+        dataset_digest: builtins.str = ...,
+        evaluation_dataset_digest: builtins.str = ...,
+        holdout_fraction: builtins.float = ...,
+        seed: builtins.int = ...,
+        replay_dataset_digest: builtins.str = ...,
+        replay: symbiont.api.training.v1.training_job_pb2.Replay | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["replay", b"replay"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "holdout_fraction", b"holdout_fraction", "replay", b"replay", "replay_dataset_digest", b"replay_dataset_digest", "seed", b"seed"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___PastTraining: typing_extensions.TypeAlias = PastTraining
 
 @typing.final
 class WorkerMessage(google.protobuf.message.Message):

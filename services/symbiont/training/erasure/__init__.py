@@ -1,0 +1,1 @@
+"""Erasure: everything that is stored of one subject is found, and forgotten."""
