@@ -13,7 +13,8 @@ from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.checking import check_terms, missing, plan_key, whole
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
-from symbiont.training.resolving import resolve
+from symbiont.training.resolving import SPEC, resolve
+from symbiont.training.resolving_bases import with_tokenizer
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Places, Store
 from symbiont.training.types import (
@@ -70,6 +71,7 @@ class Jobs:
 
         def add() -> tuple[Job, bool]:
             resolved, inputs = resolve(spec, self._store, judged=terms.budget != Budget())
+            inputs = with_tokenizer(resolved, inputs, self._store, self._artifacts, SPEC)
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
                 resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned

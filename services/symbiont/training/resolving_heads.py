@@ -11,6 +11,7 @@ from symbiont.training.spec import (
     ClassificationHead,
     EmbeddingHead,
     EntitiesHead,
+    MaskedTokensHead,
     MultiLabelHead,
     ScoreHead,
     SpansHead,
@@ -26,6 +27,8 @@ KINDS: Mapping[str, tuple[LabelKind, ...]] = {
     "entities": (LabelKind.ENTITIES,),
     "spans": (LabelKind.ANSWERS,),
     "embedding": (LabelKind.NONE, LabelKind.NUMBER, LabelKind.CLASS),
+    # Labels are not read.
+    "masked_tokens": tuple(LabelKind),
 }
 # Heads that may have layers before the last one, and business fields beside the text.
 WITH_LAYERS = ("classification", "multi_label", "score")
@@ -36,6 +39,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "score": ("loss", "mae", "pearson", "rmse", "spearman"),
     "entities": ("loss", "macro_f1", "micro_f1", "word_accuracy"),
     "spans": ("loss", "exact_match", "f1"),
+    "masked_tokens": ("loss", "accuracy"),
 }
 METRICS_OF_EMBEDDINGS: Mapping[LabelKind, tuple[str, ...]] = {
     LabelKind.NONE: ("loss", "mrr", "recall_at_1"),
@@ -49,6 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "entities": EntitiesHead(),
     "spans": SpansHead(),
     "embedding": EmbeddingHead(),
+    "masked_tokens": MaskedTokensHead(),
 }
 
 
@@ -61,6 +66,8 @@ def resolve_head(
         InvalidArgument: the datasets do not fit it; names the field under `under`.
     """
     kind = LabelKind(dataset.label_kind)
+    if spec.masked_tokens is not None:
+        return "masked_tokens", spec.masked_tokens
     usual = next(name for name, kinds in KINDS.items() if kinds[0] is kind)
     name = next((name for name in HEADS if getattr(spec, name) is not None), usual)
     settings = getattr(spec, name) or DEFAULTS[name]

@@ -50,7 +50,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a base model comes from: `kind` is `folder`, `package` or `hugging_face`."""
+    """Where a base model comes from: `kind` is `folder`, `package`, `hugging_face` or `training_job`."""
 
     kind: str
     location: str
@@ -83,6 +83,9 @@ class BaseModel:
     kind: str = "encoder"
     # Of its newest quantised form; empty for none.
     quantized_digest: str = ""
+    # Id and digest of the base that it was derived from; empty for one that was registered.
+    parent: str = ""
+    parent_digest: str = ""
     create_time: datetime = field(default_factory=now)
 
     @property
@@ -247,7 +250,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The digests that a job works on, fixed when it is created."""
+    """The digests that a job works on, fixed when it is created. The tokenizer's is what texts are tokenized with."""
 
     base_digest: str
     tokenizer_digest: str
@@ -256,6 +259,8 @@ class Inputs:
     pooling: str
     # Of the base's quantised form; empty where it has none.
     quantized_digest: str = ""
+    # Of the tokenizer that the base has now, where the other has more tokens; else empty.
+    base_tokenizer_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -308,6 +313,7 @@ class Job:
     best_digest: str = ""
     best_loss: float | None = None
     model_version: str = ""
+    derived_base: str = ""
     terms: Terms = Terms()
     finishing: str = ""
     micro_batches: int = 1
@@ -449,10 +455,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Done:
-    """The bundle is stored; it lives on the job's base, or on one that was made with it."""
+    """The bundle is stored; it lives on the job's base, or on one that was made with it. A job that makes a base has no
+    bundle, and says how many parameters the base has.
+    """
 
     bundle_digest: str
     base_digest: str = ""
+    parameter_count: int = 0
 
 
 @dataclass(frozen=True)

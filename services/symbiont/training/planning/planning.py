@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 from symbiont.training.checking import plan_key
@@ -86,6 +86,8 @@ class Planning:
             Unavailable: the tokenization service is away.
             FailedPrecondition: the job cannot be tried out; the message says why.
         """
+        if spec.derived_base:
+            raise InvalidArgument(f"{FIELD}.derived_base", "there are no plans of jobs that make a base: try a few rows")
         resolved, inputs = await asyncio.to_thread(resolve, spec, self._store, under=FIELD)
         if self._busy.locked() or await self._company():
             yield PlanStage.WAITING

@@ -130,6 +130,7 @@ def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:
         spec.evaluation_dataset_digest,
         next(name for name, value in POOLINGS.items() if value == spec.pooling),
         spec.quantized_digest,
+        spec.base_tokenizer_digest,
     )
     return Attempt(
         spec.job.removeprefix("jobs/"),

@@ -1,15 +1,18 @@
-"""One attempt at a job, from the dataset to the stored bundle."""
+"""One attempt at a job, from the dataset to the stored bundle, or base."""
 
 import gc
 import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from symbiont.bundle import Bundle, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.training.heads.masked_tokens import compared
+from symbiont.training.spec import MaskedTokensHead
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
@@ -21,6 +24,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.vocabulary import read_terms, read_vocabulary
 from symbiont.training.worker.calibrating import calibrate
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
@@ -29,6 +33,8 @@ from symbiont.training.worker.examples import Tokenize
 from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
+from symbiont.training.worker.masked_network import build_masked_network, pad_masked
+from symbiont.training.worker.masking import Masking
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
@@ -48,7 +54,7 @@ def run_attempt(
     command: Callable[[], Command],
     ranks: Ranks | None = None,
 ) -> None:
-    """Trains, evaluates, and stores the bundle.
+    """Trains, evaluates, and stores the bundle, or the base that is to be made.
 
     Args:
         send: takes reports, which reach the controller sooner or later.
@@ -59,15 +65,25 @@ def run_attempt(
         StopRequested: it was asked to stop.
         Diverged, RankLost: the training cannot go on.
     """
-    bundle = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks()).bundle()
-    if bundle is None:
+    made = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks()).made()
+    if made is None:
         return
     # The network is gone by now, but for what holds itself in circles: a worker that is killed here for its memory
     # would lose the training.
     gc.collect()
-    base_digest = bundle.manifest.base_digest
-    leave_graph(artifacts, base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head), base_digest))
+    leave_graph(artifacts, made.base_digest, send)
+    bundle = made.bundle
+    digest = write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head) if bundle else ""
+    send(Done(digest, made.base_digest, made.parameter_count))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of an attempt: a bundle and the base that it lives on, or a base alone."""
+
+    base_digest: str
+    bundle: Bundle | None = None
+    parameter_count: int = 0
 
 
 @dataclass
@@ -83,38 +99,64 @@ class _Run:
     # Set when training on is of no use.
     enough: bool = False
 
-    def bundle(self) -> Bundle | None:
+    def made(self) -> _Made | None:
         attempt, inputs = self.attempt, self.attempt.inputs
         kept, held = read_texts(self.artifacts, attempt.spec, inputs)
         self.send(LogLine(f"{len(kept.rows)} rows to learn from, {len(held.rows)} held out"))
         task = make_task(attempt, self.tokenize, kept.rows, held.rows)
         for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
-        base_folder = self.artifacts.path("bases", inputs.base_digest)
-        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
+        network = self._network(task)
         self.send(LogLine(_size(network)))
         seen = self._see(network, task)
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
+        before = self._before(judge) if task.head.makes_base and self.ranks.leads else None
         loop = self._loop(seen, task, judge)
         self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
         evaluation, temperature = self._calibrated(judge, task)
-        self.send(evaluation)
+        self.send(compared(before, evaluation) if before else evaluation)
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
         base_digest = inputs.base_digest
+        if task.head.makes_base:
+            base_digest = store_base(self.artifacts, base_digest, network)
+            # What an adapter learnt is in the weights by now.
+            return _Made(base_digest, parameter_count=sum(p.numel() for p in network.base.parameters()))
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
         bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
-        return bundle
+        return _Made(base_digest, bundle)
+
+    def _network(self, task: Task) -> Network:
+        spec, inputs = self.attempt.spec, self.attempt.inputs
+        base_folder = self.artifacts.path("bases", inputs.base_digest)
+        if not task.head.makes_base:
+            return build_network(spec, base_folder, inputs.pooling, task.settings, width(task.fields))
+        terms = []
+        if inputs.base_tokenizer_digest:
+            terms = read_terms(self.artifacts, inputs.tokenizer_digest, inputs.base_tokenizer_digest)
+            self.send(LogLine(f"{len(terms)} new tokens, whose embeddings begin as the mean of their pieces'"))
+        network = build_masked_network(spec, base_folder, terms)
+        if network.new_layers:
+            self.send(LogLine("the base has no layers of its own to tell masked tokens: new ones are trained along"))
+        return network
+
+    def _before(self, judge: Judge) -> Evaluation:
+        """Judges a base as it was, and tells of it."""
+        found = judge.evaluate()
+        self.send(Metrics(0, tuple((f"evaluation_{name}", value) for name, value in found.metrics)))
+        return found
 
     def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
         """Judges the network; returns its quality, and what logits are to be divided by."""
         evaluation = judge.evaluate()
+        if task.head.makes_base:
+            return evaluation, 1.0
         entry = task.head.entry(task.settings, 1, "mean")
         found = calibrate(entry.kind, judge.outputs, task.held.targets, [row.group for row in task.held.rows])
         if found is None:
@@ -130,10 +172,19 @@ class _Run:
     def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
         rows, held = task.kept.examples, task.held.examples
+        if task.head.makes_base:
+            masking = self._masking(task.settings)
+            learnt = partial(masking.learnt, task.kept.encoded)
+            return _Seen(network, learnt(0), masking.judged(task.held.encoded), pad_masked, learnt)
         if not network.leaves_base:
             return _Seen(network, rows, held, pad)
         made = features(network, [*rows, *held], self.send, self.command)
         return _Seen(OnFeatures(network), made[: len(rows)], made[len(rows) :], stack)
+
+    def _masking(self, settings: MaskedTokensHead) -> Masking:
+        vocabulary = read_vocabulary(self.artifacts, self.attempt.inputs.tokenizer_digest)
+        seed = self.attempt.spec.hyperparameters.seed
+        return Masking(vocabulary, settings.mask_fraction, seed, whole_words=settings.whole_words)
 
     def _loop(self, seen: "_Seen", task: Task, judge: Judge) -> Loop:
         network, targets = seen.network, task.kept.targets
@@ -170,6 +221,7 @@ class _Run:
             ranks=self.ranks,
             join=seen.join,
             lengths=[len(example) for example in task.kept.examples],
+            in_epoch=seen.in_epoch,
         )
         return loop
 
@@ -213,12 +265,13 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is trained, the rows that it learns from, and those that it is judged by."""
+    """What is trained, the rows that it learns from, in an epoch where that differs, and those that it is judged by."""
 
     network: Network
     rows: Sequence[Any]
     held: Sequence[Any]
     join: Join
+    in_epoch: Callable[[int], Sequence[Any]] | None = None
 
 
 def _size(network: Network) -> str:

@@ -42,6 +42,7 @@ class WorkerSpec(google.protobuf.message.Message):
     FINISH_FIELD_NUMBER: builtins.int
     BEST_CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
     BEST_EVALUATION_LOSS_FIELD_NUMBER: builtins.int
+    BASE_TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -74,6 +75,8 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. SHA-256 of the best checkpoint, to finish with."""
     best_evaluation_loss: builtins.float
     """Optional. Loss of the best checkpoint on the held-out rows, when it was judged."""
+    base_tokenizer_digest: builtins.str
+    """Optional. SHA-256 of the tokenizer that the base has now, where `tokenizer_digest` has more tokens."""
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -98,10 +101,11 @@ class WorkerSpec(google.protobuf.message.Message):
         finish: builtins.bool = ...,
         best_checkpoint_digest: builtins.str = ...,
         best_evaluation_loss: builtins.float | None = ...,
+        base_tokenizer_digest: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "spec", b"spec", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
@@ -179,7 +183,7 @@ class WorkerMessage(google.protobuf.message.Message):
 
     @property
     def done(self) -> Global___Done:
-        """The bundle is stored."""
+        """The bundle, or the base that the job was to make, is stored."""
 
     @property
     def metrics(self) -> symbiont.api.training.v1.training_job_pb2.Metrics:
@@ -286,17 +290,21 @@ class Done(google.protobuf.message.Message):
 
     BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     BASE_DIGEST_FIELD_NUMBER: builtins.int
+    PARAMETER_COUNT_FIELD_NUMBER: builtins.int
     bundle_digest: builtins.str
-    """Required. SHA-256 of the bundle."""
+    """Required, unless the job makes a base. SHA-256 of the bundle."""
     base_digest: builtins.str
-    """Optional. SHA-256 of the base that it lives on. Default: that of the job."""
+    """Optional. SHA-256 of the base that the bundle lives on, or that was made. Default: that of the job."""
+    parameter_count: builtins.int
+    """Optional. Number of parameters of the base that was made."""
     def __init__(
         self,
         *,
         bundle_digest: builtins.str = ...,
         base_digest: builtins.str = ...,
+        parameter_count: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest", "parameter_count", b"parameter_count"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Done: typing_extensions.TypeAlias = Done
