@@ -7,7 +7,7 @@ from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
 from symbiont.training.types import BaseModel, Inputs
-from symbiont.training.vocabulary import KIND, read_terms, read_vocabulary
+from symbiont.training.vocabulary import KIND, read_vocabulary
 
 
 def with_tokenizer(spec: TrainingSpec, inputs: Inputs, store: Store, artifacts: ArtifactStore, under: str) -> Inputs:
@@ -20,10 +20,9 @@ def with_tokenizer(spec: TrainingSpec, inputs: Inputs, store: Store, artifacts: 
     if spec.masked_tokens is None:
         return inputs
     try:
-        read_vocabulary(artifacts, inputs.tokenizer_digest)
+        _ = read_vocabulary(artifacts, inputs.tokenizer_digest).mask_id
     except ValueError as exc:
-        problem = f"{exc}, so that nothing can be masked for {spec.base_model}"
-        raise InvalidArgument(f"{under}.base_model", problem, reason="NO_MASK") from exc
+        raise InvalidArgument(f"{under}.base_model", f"nothing can be masked: {exc}", reason="NO_MASK") from exc
     name = spec.masked_tokens.tokenizer
     if name is None:
         return inputs
@@ -51,7 +50,7 @@ def resolve_tokenizer(artifacts: ArtifactStore, name: str, base: BaseModel, fiel
         problem = f"{name} is not derived from the tokenizer of bases/{base.id}: make it with DeriveTokenizer of "
         raise InvalidArgument(field, f"{problem}tokenizers/{base.tokenizer_digest}", reason="NOT_DERIVED")
     try:
-        read_terms(artifacts, digest, base.tokenizer_digest)
+        read_vocabulary(artifacts, digest).beyond(read_vocabulary(artifacts, base.tokenizer_digest))
     except ValueError as exc:
         raise InvalidArgument(field, str(exc), reason="NOT_DERIVED") from exc
     return digest

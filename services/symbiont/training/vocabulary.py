@@ -1,10 +1,11 @@
-"""What training has to know of the tokenizer of a base: its mask, and the tokens that a derived one adds to it."""
+"""The vocabulary of a base's tokenizer, read from its file: which ids there are. What is made of texts is for the
+tokenization service to say.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-from tokenizers import Tokenizer
+from typing import Any
 
 from symbiont.common.artifacts import ArtifactStore
 
@@ -14,60 +15,49 @@ MASKS = ("[MASK]", "<mask>")
 
 
 @dataclass(frozen=True)
-class Term:
-    """A token that a derived tokenizer adds; `pieces` are what its text was before, unknown ones left out."""
-
-    id: int
-    pieces: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Vocabulary:
-    """The ids that masking draws from: `ordinary` are those of no special token, in order."""
+    """Ids by token, special ones included; those of special tokens, and that of unknown text, None where there is none."""
 
-    mask_id: int
-    ordinary: tuple[int, ...]
+    ids: Mapping[str, int]
+    special: frozenset[int]
+    unknown_id: int | None
+
+    @property
+    def mask_id(self) -> int:
+        """Id of the mask token; ValueError where there is none."""
+        found = next((self.ids[name] for name in MASKS if name in self.ids), None)
+        if found is None:
+            raise ValueError(f"the tokenizer has no mask token: {' or '.join(MASKS)}")
+        return found
+
+    @property
+    def ordinary(self) -> list[int]:
+        """Ids of tokens that are not special, in order."""
+        return sorted(set(self.ids.values()) - self.special - {self.mask_id})
+
+    def beyond(self, base: "Vocabulary") -> list[tuple[int, str]]:
+        """Returns the tokens, by id, that another vocabulary has not.
+
+        Raises:
+            ValueError: one of the other's has another id here, or none.
+        """
+        if moved := next((token for token, number in base.ids.items() if self.ids.get(token) != number), None):
+            raise ValueError(f"{moved!r} has another id in it than in the tokenizer of the base")
+        return sorted((number, token) for token, number in self.ids.items() if token not in base.ids)
 
 
 def read_vocabulary(artifacts: ArtifactStore, digest: str) -> Vocabulary:
-    """Returns the vocabulary of a stored tokenizer.
-
-    Raises:
-        ValueError: it has no mask token.
-    """
-    tokenizer, _ = _load(artifacts, digest)
-    mask = next((found for name in MASKS if (found := tokenizer.token_to_id(name)) is not None), None)
-    if mask is None:
-        raise ValueError(f"tokenizers/{digest} has no mask token: {' or '.join(MASKS)}")
-    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    ids = set(tokenizer.get_vocab(with_added_tokens=True).values())
-    return Vocabulary(mask, tuple(sorted(ids - special - {mask})))
+    """Returns the vocabulary of a stored tokenizer."""
+    facts = json.loads((artifacts.path(KIND, digest) / DEFINITION).read_bytes())
+    model, added = facts["model"], facts["added_tokens"]
+    ids = {**_ids_of(model["vocab"]), **{token["content"]: token["id"] for token in added}}
+    unknown = model.get("unk_token")
+    unknown_id = ids.get(unknown) if isinstance(unknown, str) else model.get("unk_id")
+    return Vocabulary(ids, frozenset(token["id"] for token in added if token["special"]), unknown_id)
 
 
-def read_terms(artifacts: ArtifactStore, digest: str, base_digest: str) -> Sequence[Term]:
-    """Returns the tokens that a tokenizer has and that of a base has not, by id.
-
-    Raises:
-        ValueError: a token of the base's has another id in it, or none.
-    """
-    (derived, _), (base, unknown) = _load(artifacts, digest), _load(artifacts, base_digest)
-    known, now = base.get_vocab(with_added_tokens=True), derived.get_vocab(with_added_tokens=True)
-    if moved := next((token for token, number in known.items() if now.get(token) != number), None):
-        raise ValueError(f"{moved!r} has another id in it than in the tokenizer of the base")
-    added = sorted((number, token) for token, number in now.items() if token not in known)
-    pieces = base.encode_batch([token for _, token in added], add_special_tokens=False)
-    return [
-        Term(number, tuple(piece for piece in encoding.ids if piece != unknown))
-        for (number, _), encoding in zip(added, pieces, strict=True)
-    ]
-
-
-def _load(artifacts: ArtifactStore, digest: str) -> tuple[Tokenizer, int | None]:
-    """Returns a stored tokenizer, which neither cuts nor fills up, and the id of its unknown token."""
-    definition = (artifacts.path(KIND, digest) / DEFINITION).read_bytes()
-    tokenizer, model = Tokenizer.from_buffer(definition), json.loads(definition)["model"]
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    named = model.get("unk_token")
-    unknown = tokenizer.token_to_id(named) if isinstance(named, str) else model.get("unk_id")
-    return tokenizer, unknown
+def _ids_of(vocabulary: Any) -> dict[str, int]:
+    # Unigram lists pieces with their scores, in the order of their ids.
+    if isinstance(vocabulary, dict):
+        return vocabulary
+    return {token: number for number, (token, _) in enumerate(vocabulary)}

@@ -24,7 +24,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
-from symbiont.training.vocabulary import read_terms, read_vocabulary
+from symbiont.training.vocabulary import read_vocabulary
 from symbiont.training.worker.calibrating import calibrate
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
@@ -40,6 +40,7 @@ from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
 from symbiont.training.worker.task import Attempt, Task, make_task, read_texts, width
+from symbiont.training.worker.terms import Term, read_terms
 
 __all__ = ["Attempt", "run_attempt"]
 
@@ -137,9 +138,10 @@ class _Run:
         base_folder = self.artifacts.path("bases", inputs.base_digest)
         if not task.head.makes_base:
             return build_network(spec, base_folder, inputs.pooling, task.settings, width(task.fields))
-        terms = []
-        if inputs.base_tokenizer_digest:
-            terms = read_terms(self.artifacts, inputs.tokenizer_digest, inputs.base_tokenizer_digest)
+        terms: Sequence[Term] = ()
+        if before := inputs.base_tokenizer_digest:
+            max_tokens = self.attempt.max_tokens
+            terms = read_terms(self.artifacts, self.tokenize, inputs.tokenizer_digest, before, max_tokens)
             self.send(LogLine(f"{len(terms)} new tokens, whose embeddings begin as the mean of their pieces'"))
         network = build_masked_network(spec, base_folder, terms)
         if network.new_layers:

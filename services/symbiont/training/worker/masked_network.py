@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from symbiont.training.methods import Method, method_for
 from symbiont.training.spec import TrainingSpec
-from symbiont.training.vocabulary import Term
 from symbiont.training.worker.masking import SKIP, MaskedText
 from symbiont.training.worker.network import Network
+from symbiont.training.worker.terms import Term
 
 # Of these at a time there is a number for every token of the vocabulary, when nothing is learnt.
 TOKENS_AT_A_TIME = 512
