@@ -18,7 +18,7 @@ from transformers import AutoModel
 
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, TrainingJob
-from symbiont.bundle import export_peft, read_manifest
+from symbiont.bundle import export_peft
 from symbiont.cli.target import endpoints_of
 from symbiont.client import AsyncClient, Client, training_spec
 from symbiont.client.channels import Endpoints

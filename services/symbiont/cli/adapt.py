@@ -46,7 +46,8 @@ def adapt(
         float | None, option(_LOOP, "Peak learning rate (default: 0.00005, of lora 0.001).")
     ] = None,
     max_tokens: Annotated[
-        int | None, option(_LOOP, "Longest part of a text that is read at once, in tokens (default: 256 or the base's).")
+        int | None,
+        option(_LOOP, "Longest part of a text read at once, in tokens (default: 256 or the base's)."),
     ] = None,
     seed: Annotated[int | None, option(_LOOP, "Seed of everything random (default: 0).")] = None,
     checkpoint_interval: Annotated[int | None, option(_LOOP, "Steps between checkpoints (default: 50).")] = None,
@@ -68,8 +69,8 @@ def adapt(
 ) -> None:
     """Makes a base out of another one by showing it texts of a domain, with some of their tokens hidden.
 
-    What is made is a base like any other: models are trained on it, and served beside those of the base that it was made
-    of. It takes a host of its own, with another copy in memory.
+    What is made is a base like any other: models are trained on it, and served beside those of the base that it was
+    made of. It takes a host of its own, with another copy in memory.
 
     Example: symbiont bases adapt minilm-law --base minilm --dataset contracts --watch
 

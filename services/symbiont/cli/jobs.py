@@ -196,8 +196,7 @@ def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None
             os._exit(0)
     ended = [client.get_training_job(job) for job in jobs]
     rows = (
-        (short_name(j.name), state_text(j.state), _made(j) or failure_text(j), quality(j.evaluation))
-        for j in ended
+        (short_name(j.name), state_text(j.state), _made(j) or failure_text(j), quality(j.evaluation)) for j in ended
     )
     console.print(table(["JOB", "STATE", "MADE", "QUALITY"], rows))
     if any(job.state != JOB_STATE_SUCCEEDED for job in ended):

@@ -47,8 +47,8 @@ class TrainingOptions(TypedDict, total=False):
     """Keyword arguments of a training spec. What is left out, or None, gets the service's default.
 
     What is made is a version of `model`, or a `derived_base`: one of the two is given. Both, `base_model`, `dataset`,
-    `evaluation_dataset` and `tokenizer` take an id or a full resource name. The meaning, range and default of each stand
-    in `protos/symbiont/training/v1/training_job.proto`.
+    `evaluation_dataset` and `tokenizer` take an id or a full resource name. The meaning, range and default of each
+    stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 
     base_model: Required[str]
@@ -172,7 +172,7 @@ def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
         elif name == "balanced":
             message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
         elif name == "tokenizer":
-            message.tokenizer = full_name("tokenizers", value)
+            message.tokenizer = full_name("tokenizers", str(value))
         else:
             setattr(message, names[name], value)
 

@@ -65,7 +65,9 @@ def source_from_proto(message: base_model_pb2.BaseModelSource) -> types.Source:
         case "hugging_face":
             return types.Source("hugging_face", message.hugging_face.repo_id, message.hugging_face.revision)
         case _:
-            raise InvalidArgument("base_model.source", "set folder, package or hugging_face; jobs register what they make")
+            raise InvalidArgument(
+                "base_model.source", "set folder, package or hugging_face; a job registers what it makes itself"
+            )
 
 
 def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:

@@ -67,6 +67,7 @@ def resolve_head(
     """
     kind = LabelKind(dataset.label_kind)
     if spec.masked_tokens is not None:
+        _check_rows(spec, dataset, judged_by, under)
         return "masked_tokens", spec.masked_tokens
     usual = next(name for name, kinds in KINDS.items() if kinds[0] is kind)
     name = next((name for name in HEADS if getattr(spec, name) is not None), usual)
@@ -121,6 +122,12 @@ def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
     if metric and metric not in known:
         raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join(known)}")
     return metric or "loss"
+
+
+def _check_rows(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, under: str) -> None:
+    if dataset.row_count < 2 and not judged_by:
+        problem = f"{spec.dataset} has one row, of which nothing can be held out: give an evaluation_dataset"
+        raise InvalidArgument(f"{under}.holdout_fraction", problem)
 
 
 def _check_pairs(name: str, spec: TrainingSpec, dataset: Dataset, under: str) -> None:

@@ -16,7 +16,7 @@ MASKS = ("[MASK]", "<mask>")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids by token, special ones included; those of special tokens, and that of unknown text, None where there is none."""
+    """Ids by token, special ones included; those of special tokens, and that of unknown text, if there is one."""
 
     ids: Mapping[str, int]
     special: frozenset[int]

@@ -36,7 +36,8 @@ class MaskedTokens(Head):
         encoded = [replace(item, starts=None, ends=None) for item in encode(texts, stride=0, places=True)]
         counts = [masked_count(item, settings.mask_fraction) for item in encoded]
         examples = [Example(item.ids) for item in encoded]
-        return Material(examples, torch.tensor(counts, dtype=torch.float32), rows, encoded)
+        unlabelled = [replace(row, label=None) for row in rows]
+        return Material(examples, torch.tensor(counts, dtype=torch.float32), unlabelled, encoded)
 
     @override
     def criterion(self, settings: MaskedTokensHead, targets: Tensor) -> Criterion:

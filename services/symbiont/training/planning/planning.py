@@ -87,7 +87,8 @@ class Planning:
             FailedPrecondition: the job cannot be tried out; the message says why.
         """
         if spec.derived_base:
-            raise InvalidArgument(f"{FIELD}.derived_base", "there are no plans of jobs that make a base: try a few rows")
+            problem = "there are no plans of jobs that make a base: limit its training_time by a budget"
+            raise InvalidArgument(f"{FIELD}.derived_base", problem)
         resolved, inputs = await asyncio.to_thread(resolve, spec, self._store, under=FIELD)
         if self._busy.locked() or await self._company():
             yield PlanStage.WAITING

@@ -169,7 +169,7 @@ class Reports(Checkpoints):
     def _add_base(self, change: Change, done: types.Done) -> str:
         spec, inputs = change.row["spec"], change.row["inputs"]
         named = tables.bases.c.id == spec["base_model"].removeprefix("bases/")
-        parent = records.base_of(change.db.execute(select(tables.bases).where(named)).mappings().one())
+        parent = records.base_of(dict(change.db.execute(select(tables.bases).where(named)).mappings().one()))
         base = replace(
             parent,
             id=spec["derived_base"].removeprefix("bases/"),

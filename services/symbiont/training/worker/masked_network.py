@@ -1,4 +1,4 @@
-"""The network that tells masked tokens: a base, with new tokens where there are any, and layers up to the vocabulary."""
+"""The network that tells masked tokens: a base, with new tokens if there are any, and layers up to the vocabulary."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +63,8 @@ class MaskedNetwork(Network):
         asked = truth != SKIP
         # Where nothing is learnt, parts go one after another.
         size = max(int(asked.sum()), 1) if torch.is_grad_enabled() else TOKENS_AT_A_TIME
-        parts = zip(hidden[asked].split(size), truth[asked].split(size), strict=True)
-        found = torch.cat([_told(self.head(states), ids) for states, ids in parts])
+        parts = zip(torch.split(hidden[asked], size), torch.split(truth[asked], size), strict=True)
+        found = torch.cat([_told(self.head(states), right) for states, right in parts])
         # Row by row in the order of tokens: the sums come out the same whoever computes them.
         places = torch.zeros(*ids.shape, 3, dtype=found.dtype)
         return places.masked_scatter(asked[:, :, None], found).sum(1)
@@ -95,8 +95,8 @@ def build_masked_network(spec: TrainingSpec, base_folder: Path, terms: Sequence[
 
 @torch.no_grad()
 def add_terms(model: Any, terms: Sequence[Term]) -> None:
-    """Gives a model embeddings of new tokens: the mean of those of their pieces (Gee et al. 2022, arXiv 2402.09977), and
-    of a token without pieces that are known the mean of all (Hewitt 2021, "Initializing New Word Embeddings for
+    """Gives a model embeddings of new tokens: the mean of those of their pieces (Gee et al. 2022, arXiv 2402.09977),
+    and of a token without pieces that are known the mean of all (Hewitt 2021, "Initializing New Word Embeddings for
     Pretrained Language Models"). Those of the tokens that it has stay as they are.
     """
     first = terms[0].id

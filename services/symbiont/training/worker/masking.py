@@ -1,5 +1,5 @@
-"""Which tokens of a text are hidden, and behind what: a function of seed, pass and row, so that a resumed training masks
-what an undisturbed one does, however its steps are cut into parts or spread over ranks.
+"""Which tokens of a text are hidden, and behind what: a function of seed, pass and row, so that a resumed training
+masks what an undisturbed one does, however its steps are cut into parts or spread over ranks.
 """
 
 from collections.abc import Sequence

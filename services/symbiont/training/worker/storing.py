@@ -1,4 +1,4 @@
-"""What comes out of a training: the bundle, what was found of its int8, a base of its own, and the graph of its base."""
+"""What comes out of a training: the bundle, what was found of its int8, a base of its own, the graph of its base."""
 
 import json
 from collections.abc import Callable

@@ -114,7 +114,9 @@ def read_texts(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> 
     if any(row.group for row in rows):
         kept, held = split_groups([row.group for row in rows], fraction, seed)
     else:
-        kept, held = split_holdout(strata([row.label for row in rows]), fraction, seed)
+        # Where labels are not read, none may keep a row from being held out.
+        labels = [None if spec.masked_tokens else row.label for row in rows]
+        kept, held = split_holdout(strata(labels), fraction, seed)
     return Texts([rows[i] for i in kept]), Texts([rows[i] for i in held])
 
 

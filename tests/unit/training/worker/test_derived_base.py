@@ -150,8 +150,10 @@ def test_without_training_old_tokens_give_what_they_gave(run: Deriving, terms: s
     assert done.parameter_count == sum(t.numel() for t in made.values())
     # The new rows are the means of their pieces, by the parent's tokenizer; where it knows none, that of all.
     name = "embeddings.word_embeddings.weight"
-    old = Tokenizer.from_file(str(run.artifacts.path("tokenizers", attempt.inputs.base_tokenizer_digest) / "tokenizer.json"))
-    new = Tokenizer.from_file(str(run.artifacts.path("tokenizers", terms) / "tokenizer.json"))
+    old, new = (
+        Tokenizer.from_file(str(run.artifacts.path("tokenizers", digest) / "tokenizer.json"))
+        for digest in (attempt.inputs.base_tokenizer_digest, terms)
+    )
     for term in TERMS:
         pieces = [i for i in old.encode(term, add_special_tokens=False).ids if i != old.token_to_id("[UNK]")]
         expected = parent[name][pieces].mean(0) if pieces else parent[name].mean(0)
@@ -177,9 +179,7 @@ def rows_of(tokenizer: Tokenizer, texts: list[str]) -> list[Row]:
     return [Row(np.array(tokenizer.encode(text).ids, np.int32), "", 0, np.zeros(0, np.float32)) for text in texts]
 
 
-def test_new_tokens_are_learnt_with_the_rest_and_a_base_may_get_more(
-    run: Deriving, terms: str
-) -> None:
+def test_new_tokens_are_learnt_with_the_rest_and_a_base_may_get_more(run: Deriving, terms: str) -> None:
     attempt = run.attempt(masked_tokens={"tokenizer": f"tokenizers/{terms}"})
     done = run.made(attempt)
     base = replace(run.registry.base("tiny"), id="own", digest=done.base_digest, tokenizer_digest=terms)
@@ -195,9 +195,7 @@ def test_new_tokens_are_learnt_with_the_rest_and_a_base_may_get_more(
     assert run.weights(run.made(far).base_digest)["embeddings.word_embeddings.weight"].shape[0] == SIZE + 5
 
 
-def test_only_a_tokenizer_that_is_derived_of_the_bases_is_taken(
-    run: Deriving, terms: str
-) -> None:
+def test_only_a_tokenizer_that_is_derived_of_the_bases_is_taken(run: Deriving, terms: str) -> None:
     registry, artifacts = run.registry, run.artifacts
     own = registry.base("tiny").tokenizer_digest
     definition = json.loads((artifacts.path("tokenizers", own) / "tokenizer.json").read_bytes())

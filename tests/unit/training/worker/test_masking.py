@@ -9,7 +9,8 @@ from symbiont.training.vocabulary import Vocabulary
 from symbiont.training.worker.examples import Encoded
 from symbiont.training.worker.masking import SKIP, MaskedText, Masking
 
-VOCABULARY = Vocabulary({"[MASK]": 4, **{str(number): number for number in range(1000) if number != 4}}, frozenset(range(5)), 1)
+IDS = {"[MASK]" if number == 4 else str(number): number for number in range(1000)}
+VOCABULARY = Vocabulary(IDS, frozenset(range(5)), 1)
 SPECIAL = (2, 3)
 
 
