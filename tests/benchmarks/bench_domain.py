@@ -50,7 +50,7 @@ from symbiont.training.worker.attempt import Attempt
 PLAIN, DERIVED, WITH_TERMS = "MiniLM", "derived", "derived, with terms"
 METHODS = ("head_only", "lora")
 SEED, DRAWS = 0, 2000
-HYPER = {"batch_size": 32, "max_tokens": 48, "checkpoint_interval": 10**6}
+HYPER = {"batch_size": 16, "max_tokens": 48, "checkpoint_interval": 10**6}
 CONSOLE = Console(width=100)
 Rows = list[dict[str, str]]
 
@@ -59,13 +59,13 @@ Rows = list[dict[str, str]]
 class Size:
     """How much is done: texts that a base is shown and passes over them, labelled rows of each class, terms, seeds."""
 
-    texts: int = 6000
-    passes: int = 2
-    rows_per_class: int = 10
+    texts: int = 4000
+    passes: int = 1
+    rows_per_class: int = 5
     terms: int = 100
     seeds: int = 2
     head_epochs: int = 40
-    lora_epochs: int = 10
+    lora_epochs: int = 8
 
 
 SMALL = Size(texts=60, passes=2, rows_per_class=8, terms=2, seeds=1, head_epochs=2, lora_epochs=1)

@@ -9,7 +9,14 @@ from google.protobuf import json_format
 from support.service import ServiceProcess
 from support.tiny import csv_of, labelled_rows, save_base
 from support.training_suite import Suite
-from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, TrainingSpec
+from support.waiting import until_sync
+from symbiont.api.training.v1.training_job_pb2 import (
+    JOB_STATE_CANCELLED,
+    JOB_STATE_PAUSED,
+    JOB_STATE_RUNNING,
+    JOB_STATE_SUCCEEDED,
+    TrainingSpec,
+)
 from symbiont.client import (
     AlreadyExistsError,
     AsyncClient,
@@ -128,3 +135,38 @@ async def made(client: AsyncClient, **options: Any) -> str:
     ended = await client.get_training_job(job.name)
     assert ended.state == JOB_STATE_SUCCEEDED, ended.failure
     return job.name
+
+
+def test_ranks_share_the_rows_of_a_step(suite: Suite) -> None:
+    with Client(endpoints(suite)) as client:
+        options: dict[str, Any] = {"base_model": "tiny", "dataset": "rows", "tokenizer": "law", "learning_rate": 3e-3}
+        job = client.create_training_job(training_spec(**options, derived_base="shared", ranks=2, batch_size=8))
+        list(client.watch_training_job(job.name))
+        done = client.get_training_job(job.name)
+        assert done.state == JOB_STATE_SUCCEEDED, done.failure
+        assert done.evaluation.metrics["loss"] < done.evaluation.metrics["loss_before"]
+        assert client.get_base_model("shared").digest != client.get_base_model("tiny").digest
+
+
+def test_it_is_paused_and_resumed_and_its_work_is_kept(suite: Suite) -> None:
+    with Client(endpoints(suite)) as client:
+        options: dict[str, Any] = {"epochs": 500, "checkpoint_interval": 5, "evaluate_checkpoints": True}
+        spec = training_spec(base_model="tiny", dataset="rows", derived_base="kept", batch_size=8, **options)
+        job = client.create_training_job(spec).name
+
+        def has(attempt: int, state: Any) -> bool:
+            found = client.get_training_job(job)
+            return (found.attempt, found.state) == (attempt, state) and bool(found.checkpoints)
+
+        until_sync(lambda: has(1, JOB_STATE_RUNNING), 100)
+        client.pause_training_job(job)
+        until_sync(lambda: has(1, JOB_STATE_PAUSED), 100)
+        paused = client.get_training_job(job).progress.step
+        client.resume_training_job(job)
+        until_sync(lambda: has(2, JOB_STATE_RUNNING), 100)
+        client.cancel_training_job(job, keep_work=True)
+        list(client.watch_training_job(job))
+        ended = client.get_training_job(job)
+        assert (ended.state, ended.derived_base) == (JOB_STATE_CANCELLED, "bases/kept")
+        assert paused <= ended.progress.step < ended.progress.total_steps
+        assert client.get_base_model("kept").source.training_job == job

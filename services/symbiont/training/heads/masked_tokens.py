@@ -53,7 +53,7 @@ class MaskedTokens(Head):
     def evaluate(
         self, settings: MaskedTokensHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
     ) -> Evaluation:
-        surprise, right, tokens = np.sum(np.asarray(outputs, np.float64), axis=0)
+        surprise, right, tokens = map(float, np.sum(np.asarray(outputs, np.float64), axis=0))
         metrics = figures(surprise / max(tokens, 1), right / max(tokens, 1))
         return Evaluation(
             row_count=len(judged.rows),
@@ -62,7 +62,7 @@ class MaskedTokens(Head):
             loss=metrics["loss"],
             labels=(),
             confusion_matrix=(),
-            metrics=tuple(sorted({**metrics, "masked_tokens": float(tokens)}.items())),
+            metrics=tuple(sorted({**metrics, "masked_tokens": tokens}.items())),
             primary_metric="accuracy",
         )
 
