@@ -45,7 +45,7 @@ TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)
 
 SOURCES := services tests protos
 # Those on real sets need a path to them: `make bench-quality`.
-BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
+BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
   bench-control bench-training bench-quality proofs ray mlflow drill clean
@@ -151,6 +151,7 @@ bench-quality: setup $(QUALITY)/.installed ## Train every method on real sets, w
 	@[ -n "$(DATA)" ] || { echo "name the folder of the sets: make bench-quality DATA=/path/to/data"; exit 1; }
 	@PYTHONPATH=$(QUALITY) $(BIN)/python tests/benchmarks/bench_quality.py --data "$(DATA)"
 	@$(BIN)/python tests/benchmarks/bench_fields.py --data "$(DATA)"
+	@$(BIN)/python tests/benchmarks/bench_domain.py --data "$(DATA)"
 
 bench-training: setup ## Run the comparison of training with HF Trainer and peft, on real texts (10 minutes)
 	@$(BIN)/python tests/benchmarks/bench_training.py

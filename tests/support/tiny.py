@@ -37,7 +37,7 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 64}))
 
 
-def save_base(folder: Path, seed: int = 0, family: str = "bert") -> Path:
+def save_base(folder: Path, seed: int = 0, family: str = "bert", vocab_size: int = 400) -> Path:
     """Saves a random encoder of 2 layers x 32 with its tokenizer, in Hugging Face layout."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -46,7 +46,7 @@ def save_base(folder: Path, seed: int = 0, family: str = "bert") -> Path:
         sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
     # RoBERTa's positions begin after its padding id.
     positions = 66 if "roberta" in family else 64
-    config = AutoConfig.for_model(family, vocab_size=400, max_position_embeddings=positions, **sizes)
+    config = AutoConfig.for_model(family, vocab_size=vocab_size, max_position_embeddings=positions, **sizes)
     AutoModel.from_config(config).save_pretrained(folder)
     save_tokenizer(folder)
     return folder

@@ -77,7 +77,8 @@ class FakeState:
     def finish(self, job: str, losses: tuple[float, ...] = (0.9, 0.4)) -> None:
         """Writes the events of a whole training, and makes its model version."""
         pb = training_job_pb2
-        record, version = self.jobs[job], f"{self.jobs[job].spec.model}/versions/1"
+        record, base = self.jobs[job], self.jobs[job].spec.derived_base
+        version = "" if base else f"{record.spec.model}/versions/1"
         evaluation = pb.Evaluation(row_count=10, accuracy=0.9, macro_f1=0.88, labels=["no", "yes"])
         evaluation.confusion_matrix.extend([5, 0, 1, 4])
         parts: list[dict[str, Any]] = [
@@ -91,8 +92,12 @@ class FakeState:
             {"state_change": pb.StateChange(new_state=pb.JOB_STATE_SUCCEEDED, model_version=version)},
         ]
         self.events[job] = [pb.TrainingEvent(job=job, event_id=i, attempt=1, **p) for i, p in enumerate(parts, 1)]
-        record.state, record.model_version = pb.JOB_STATE_SUCCEEDED, version
+        record.state, record.model_version, record.derived_base = pb.JOB_STATE_SUCCEEDED, version, base
         record.evaluation.CopyFrom(evaluation)
+        if base:
+            source = base_model_pb2.BaseModelSource(training_job=job)
+            self.bases[base] = base_model_pb2.BaseModel(name=base, source=source, parent=record.spec.base_model)
+            return
         self.models[record.spec.model] = model_pb2.Model(name=record.spec.model, latest_version=1)
         self.versions[version] = model_pb2.ModelVersion(
             name=version, training_job=job, bundle_digest="b" * 64, evaluation=evaluation
@@ -201,7 +206,7 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
     async def CreateTrainingJob(self, request: Any, context: Any) -> Any:
         self.state.enter("CreateTrainingJob")
         spec = request.training_job.spec
-        if spec.hyperparameters.HasField("epochs") and spec.hyperparameters.epochs < 1:
+        if spec.hyperparameters.HasField("epochs") and spec.hyperparameters.epochs < 1 and not spec.derived_base:
             raise InvalidArgument("training_job.spec.hyperparameters.epochs", "it must be at least 1")
         _get(self.state.datasets, spec.dataset)
         if request.validate_only:

@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from symbiont.api.training.v1.base_model_pb2 import BaseModel, BaseModelKind, TaskHead, TuningMethod
+from symbiont.cli.adapt import adapt
 from symbiont.cli.console import make_console
 from symbiont.cli.render import enum_words, facts, table, when
 from symbiont.cli.target import with_client
@@ -18,6 +19,7 @@ from symbiont.client import Client
 from symbiont.client.names import short_name
 
 app = typer.Typer(no_args_is_help=True, help="Base models: the hosts that every bundle lives on, and language models.")
+app.command()(adapt)
 
 
 @app.command()
@@ -115,6 +117,9 @@ def _facts(base: BaseModel) -> Table:
             ("provider", base.provider),
             ("licence", base.license),
             ("digest", base.digest),
+            ("derived from", base.parent),
+            ("its digest", base.parent_digest),
+            ("made by", base.source.training_job),
             ("int8 form", base.quantized_digest),
             ("tokenizer", base.tokenizer_digest),
             ("registered", when(base.create_time)),

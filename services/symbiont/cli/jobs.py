@@ -54,7 +54,7 @@ def list_all(
         (
             short_name(j.name),
             state_text(j.state),
-            short_name(j.spec.model),
+            short_name(j.spec.model or j.spec.derived_base),
             _method(j),
             progress_text(j),
             headline(j.evaluation),
@@ -63,7 +63,7 @@ def list_all(
         )
         for j in client.list_training_jobs(states=state or (), model=model, oldest_first=oldest_first)
     )
-    make_console().print(table(["JOB", "STATE", "MODEL", "METHOD", ">STEPS", "QUALITY", ">ATTEMPT", "CREATED"], rows))
+    make_console().print(table(["JOB", "STATE", "MAKES", "METHOD", ">STEPS", "QUALITY", ">ATTEMPT", "CREATED"], rows))
 
 
 @app.command()
@@ -169,9 +169,16 @@ def watch_job(client: Client, job: str, after_event_id: int = 0) -> None:
     if found.state != JOB_STATE_SUCCEEDED:
         print_error(f"{found.name} {state_word(found.state)} {failure_text(found)}".rstrip())
         raise typer.Exit(1)
-    version = short_name(found.model_version)
-    console.print(f"[green]succeeded[/]: {found.model_version}; {quality(found.evaluation)}")
-    console.print(f"[dim]serve it with[/] symbiont models promote {version}")
+    made = _made(found)
+    console.print(f"[green]succeeded[/]: {made}; {quality(found.evaluation)}")
+    if found.derived_base:
+        console.print(f"[dim]train on it with[/] symbiont train MODEL --dataset DATASET --base {short_name(made)}")
+    else:
+        console.print(f"[dim]serve it with[/] symbiont models promote {short_name(made)}")
+
+
+def _made(job: TrainingJob) -> str:
+    return job.model_version or job.derived_base
 
 
 def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None:
@@ -194,8 +201,7 @@ def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None
             os._exit(0)
     ended = [client.get_training_job(job) for job in jobs]
     rows = (
-        (short_name(j.name), state_text(j.state), j.model_version or failure_text(j), quality(j.evaluation))
-        for j in ended
+        (short_name(j.name), state_text(j.state), _made(j) or failure_text(j), quality(j.evaluation)) for j in ended
     )
     console.print(table(["JOB", "STATE", "MADE", "QUALITY"], rows))
     if any(job.state != JOB_STATE_SUCCEEDED for job in ended):
@@ -203,7 +209,7 @@ def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None
 
 
 def _outcome(job: TrainingJob) -> tuple[object, ...]:
-    return short_name(job.name), state_text(job.state), job.model_version or failure_text(job), quality(job.evaluation)
+    return short_name(job.name), state_text(job.state), _made(job) or failure_text(job), quality(job.evaluation)
 
 
 def _follow(display: JobDisplay, client: Client, job: str, after_event_id: int) -> None:
@@ -223,6 +229,7 @@ def _facts(job: TrainingJob) -> Table:
             ("state", state_text(job.state)),
             ("failure", failure_text(job)),
             ("model", spec.model),
+            ("derived base", spec.derived_base),
             ("base", spec.base_model),
             ("dataset", spec.dataset),
             ("starts from", spec.start_from),
@@ -238,7 +245,7 @@ def _facts(job: TrainingJob) -> Table:
             ("used", usage_text(job)),
             ("checkpoints", ", ".join(f"{c.step}{' (best)' if c.best else ''}" for c in job.checkpoints)),
             ("quality", quality(job.evaluation)),
-            ("made", job.model_version),
+            ("made", _made(job)),
             ("created", when(job.create_time)),
             ("started", when(job.start_time)),
             ("ended", when(job.end_time)),

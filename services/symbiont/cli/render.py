@@ -80,8 +80,14 @@ def when(time: Timestamp) -> str:
     return time.ToDatetime().isoformat(" ", "seconds") + "Z" if time.seconds else ""
 
 
+# Measures that are no shares.
+_NUMBERS = ("mae", "rmse", "loss", "pearson", "spearman", "perplexity", "masked_tokens")
+# Measures that another one says in better words.
+_UNSAID = ("loss", "loss_before", "masked_tokens", "uncalibrated_error")
 _METRIC_WORDS = {
     "accuracy": "accuracy",
+    "accuracy_before": "accuracy before",
+    "perplexity_before": "perplexity before",
     "calibration_error": "calibration error",
     "exact_match": "exact match",
     "f1": "F1",
@@ -111,7 +117,7 @@ def quality(evaluation: Evaluation) -> str:
     # Releases before measured nothing else.
     values = dict(evaluation.metrics) or {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1}
     first = evaluation.primary_metric or "accuracy"
-    names = [first, *sorted(name for name in values if name not in (first, "loss", "uncalibrated_error"))]
+    names = [first, *sorted(name for name in values if name not in (first, *_UNSAID))]
     return ", ".join(f"{_METRIC_WORDS.get(name, name)} {metric(name, values[name])}" for name in names)
 
 
@@ -122,7 +128,7 @@ def headline(evaluation: Evaluation) -> str:
 
 def metric(name: str, value: float) -> str:
     """Returns a measure: a share as a percentage, anything else as a number."""
-    return f"{value:.4g}" if name in ("mae", "rmse", "loss", "pearson", "spearman") else share(value)
+    return f"{value:.4g}" if name.removesuffix("_before") in _NUMBERS else share(value)
 
 
 def progress_text(job: TrainingJob) -> str:

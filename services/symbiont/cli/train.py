@@ -13,6 +13,13 @@ from symbiont.client import Client, job_budget
 from symbiont.client.names import short_name
 
 _TERMS = "Place and budget"
+Tenant = Annotated[str, option(_TERMS, "Whose job it is (default: default).")]
+Priority = Annotated[int, option(_TERMS, "Of jobs that wait the higher goes first, -100 to 100 (default: 0).")]
+MaxMinutes = Annotated[float | None, option(_TERMS, "Training time after which it ends at its best.")]
+MaxCost = Annotated[float | None, option(_TERMS, "Cost at which it ends at its best.")]
+DeadlineMinutes = Annotated[float | None, option(_TERMS, "Time from now by which it ends, at its best.")]
+RequestId = Annotated[str, typer.Option(help="Your own id; sending it again returns the same job.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show progress until it ends; Ctrl-C detaches.")]
 
 
 @with_client
@@ -20,21 +27,39 @@ _TERMS = "Place and budget"
 def train(
     client: Client,
     spec: TrainingSpec,
-    tenant: Annotated[str, option(_TERMS, "Whose job it is (default: default).")] = "",
-    priority: Annotated[int, option(_TERMS, "Of jobs that wait the higher goes first, -100 to 100 (default: 0).")] = 0,
-    max_minutes: Annotated[float | None, option(_TERMS, "Training time after which it ends at its best.")] = None,
-    max_cost: Annotated[float | None, option(_TERMS, "Cost at which it ends at its best.")] = None,
-    deadline_minutes: Annotated[float | None, option(_TERMS, "Time from now by which it ends, at its best.")] = None,
-    request_id: Annotated[str, typer.Option(help="Your own id; sending it again returns the same job.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show progress until it ends; Ctrl-C detaches.")] = False,
+    tenant: Tenant = "",
+    priority: Priority = 0,
+    max_minutes: MaxMinutes = None,
+    max_cost: MaxCost = None,
+    deadline_minutes: DeadlineMinutes = None,
+    request_id: RequestId = "",
+    watch: Watch = False,
 ) -> None:
     """Fine-tunes a base model on a dataset: submits a job, prints its name.
 
     Example: symbiont train intents --dataset intents --base minilm --epochs 3 --watch
     """
-    budget = job_budget(_seconds(max_minutes), max_cost, _seconds(deadline_minutes))
+    submit(client, spec, tenant, priority, (max_minutes, max_cost, deadline_minutes), request_id, watch=watch)
+
+
+def submit(
+    client: Client,
+    spec: TrainingSpec,
+    tenant: str,
+    priority: int,
+    limits: tuple[float | None, float | None, float | None],
+    request_id: str,
+    *,
+    watch: bool,
+) -> None:
+    """Submits a job; `limits` are minutes of training, cost, and minutes from now."""
+    minutes, cost, deadline = limits
     job = client.create_training_job(
-        spec, tenant=tenant, priority=priority, budget=budget, request_id=request_id or None
+        spec,
+        tenant=tenant,
+        priority=priority,
+        budget=job_budget(_seconds(minutes), cost, _seconds(deadline)),
+        request_id=request_id or None,
     )
     make_console().print(job.name)
     if watch:

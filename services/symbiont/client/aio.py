@@ -355,7 +355,7 @@ class AsyncClient:
         return self._pages(self._jobs.ListTrainingJobs, request, lambda page: page.training_jobs)
 
     async def cancel_training_job(self, name: str, *, keep_work: bool = False) -> TrainingJob:
-        """Asks a training job to stop; with `keep_work` a model version is made of the best that it has learned.
+        """Asks a training job to stop; with `keep_work` what it makes is made of the best that it has learned.
 
         Not sent again by itself, because a second cancel is refused.
         """

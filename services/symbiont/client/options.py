@@ -17,7 +17,7 @@ from symbiont.client.names import alias_name, full_name
 
 Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
 Fusion = Literal["concatenated", "gated"]
-Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding"]
+Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding", "masked-tokens"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
 _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
@@ -41,20 +41,23 @@ _HEADS: dict[Head, dict[str, str]] = {
     "entities": {"labels": "labels"},
     "spans": {"max_answer_tokens": "max_answer_tokens"},
     "embedding": {"embedding_size": "size", "temperature": "temperature"},
+    "masked-tokens": {"mask_fraction": "mask_fraction", "whole_words": "whole_words", "tokenizer": "tokenizer"},
 }
 
 
 class TrainingOptions(TypedDict, total=False):
     """Keyword arguments of a training spec. What is left out, or None, gets the service's default.
 
-    `base_model`, `dataset`, `evaluation_dataset`, `model` and `replay` take an id or a full resource name; `replay`
-    also True, for the dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or
-    `{model}@{alias}`. Meaning, range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
+    What is made is a version of `model`, or a `derived_base`: one of the two is given. Both, `base_model`, `dataset`,
+    `evaluation_dataset`, `tokenizer` and `replay` take an id or a full resource name; `replay` also True, for the
+    dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or `{model}@{alias}`. Meaning,
+    range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 
     base_model: Required[str]
     dataset: Required[str]
-    model: Required[str]
+    model: str
+    derived_base: str
     evaluation_dataset: str | None
     holdout_fraction: float | None
     method: Method | None
@@ -79,6 +82,9 @@ class TrainingOptions(TypedDict, total=False):
     max_answer_tokens: int | None
     embedding_size: int | None
     temperature: float | None
+    mask_fraction: float | None
+    whole_words: bool | None
+    tokenizer: str | None
     business_fields: Sequence[str] | Literal["all"] | None
     fusion: Fusion | None
     hidden_layers: Sequence[int] | None
@@ -111,12 +117,13 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
     """Builds a training spec.
 
     Raises:
-        ValueError: two options exclude each other.
+        ValueError: two options exclude each other, or nothing is to be made.
     """
+    if ("model" in options) == ("derived_base" in options):
+        raise ValueError("a job makes a version of a model, or a derived_base: name one of the two")
     spec = TrainingSpec(
         base_model=full_name("bases", options["base_model"]),
         dataset=full_name("datasets", options["dataset"]),
-        model=full_name("models", options["model"]),
         hyperparameters=Hyperparameters(
             epochs=options.get("epochs"),
             batch_size=options.get("batch_size"),
@@ -138,6 +145,10 @@ def training_spec(**options: Unpack[TrainingOptions]) -> TrainingSpec:
         allow_new_labels=bool(options.get("allow_new_labels")),
         accept_changed_labels=bool(options.get("accept_changed_labels")),
     )
+    if "model" in options:
+        spec.model = full_name("models", options["model"])
+    else:
+        spec.derived_base = full_name("bases", options["derived_base"])
     _set_head(spec, options)
     _set_layers(spec, options)
     _set_evaluation(spec, options.get("holdout_fraction"), options.get("evaluation_dataset"))
@@ -176,7 +187,8 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
 def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
     everything = {name for names in _HEADS.values() for name in names}
     given = {name: value for name, value in options.items() if name in everything and value not in (None, [], ())}
-    head = options.get("head") or ("classification" if given else None)
+    usual: Head = "masked-tokens" if "derived_base" in options else "classification"
+    head = options.get("head") or (usual if given else None)
     if head is None:
         return
     if head not in _HEADS:
@@ -192,6 +204,8 @@ def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
             message.labels.extend(value)
         elif name == "balanced":
             message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
+        elif name == "tokenizer":
+            message.tokenizer = full_name("tokenizers", str(value))
         else:
             setattr(message, names[name], value)
 

@@ -36,7 +36,7 @@ def check_terms(terms: Terms, price: float) -> None:
 
 def plan_key(spec: TrainingSpec, inputs: Inputs) -> str:
     """Returns the digest by which a job finds the plan that was made of the same work."""
-    work = {"spec": spec.model_dump(mode="json", exclude={"model"}), "inputs": asdict(inputs)}
+    work = {"spec": spec.model_dump(mode="json", exclude={"model", "derived_base"}), "inputs": asdict(inputs)}
     return hashlib.sha256(canonical_json(work)).hexdigest()
 
 
@@ -58,10 +58,19 @@ def whole(artifacts: ArtifactStore, job: Job) -> Failure | None:
     return _first_failure(job, problem)
 
 
+def _tokenizers(spec: TrainingSpec, inputs: Inputs) -> list[tuple[str, str]]:
+    """Returns name and digest of those that a job reads itself: to give a base new tokens."""
+    if spec.masked_tokens is None:
+        return []
+    digests = [digest for digest in (inputs.base_tokenizer_digest, inputs.tokenizer_digest) if digest]
+    return [(f"tokenizers/{digest}", digest) for digest in digests]
+
+
 def _first_failure(job: Job, problem: Callable[[str, str], str | None]) -> Failure | None:
     spec, inputs = job.spec, job.inputs
     works_on = [
         (FailureKind.CONFIG, spec.base_model, "bases", inputs.base_digest),
+        *((FailureKind.CONFIG, name, "tokenizers", digest) for name, digest in _tokenizers(spec, inputs)),
         (FailureKind.DATA, spec.dataset, "datasets", inputs.dataset_digest),
         (FailureKind.DATA, spec.evaluation_dataset or "", "datasets", inputs.evaluation_dataset_digest),
         (FailureKind.CONFIG, spec.start_from or "", "bundles", inputs.start_digest),

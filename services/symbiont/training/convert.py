@@ -66,7 +66,9 @@ def source_from_proto(message: base_model_pb2.BaseModelSource) -> types.Source:
         case "hugging_face":
             return types.Source("hugging_face", message.hugging_face.repo_id, message.hugging_face.revision)
         case _:
-            raise InvalidArgument("base_model.source", "set folder, package or hugging_face")
+            raise InvalidArgument(
+                "base_model.source", "set folder, package or hugging_face; a job registers what it makes itself"
+            )
 
 
 def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:
@@ -74,6 +76,8 @@ def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:
     match source.kind:
         case "folder":
             return base_model_pb2.BaseModelSource(folder=source.location)
+        case "training_job":
+            return base_model_pb2.BaseModelSource(training_job=source.location)
         case "package":
             package = base_model_pb2.PackageSource(package=source.location, folder=source.detail)
             return base_model_pb2.BaseModelSource(package=package)
@@ -101,6 +105,8 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         task_heads=[base_model_pb2.TaskHead.Value(f"TASK_HEAD_{head.upper()}") for head in HEADS] if encoder else (),
         kind=KINDS[base.kind],
         quantized_digest=base.quantized_digest,
+        parent=f"bases/{base.parent}" if base.parent else "",
+        parent_digest=base.parent_digest,
         create_time=timestamp_to_proto(base.create_time),
     )
 
@@ -340,6 +346,7 @@ def job_to_proto(
         progress=progress_to_proto(job.progress) if job.progress else None,
         evaluation=evaluation_to_proto(job.evaluation, whole=whole) if job.evaluation else None,
         model_version=job.model_version,
+        derived_base=job.derived_base,
         create_time=timestamp_to_proto(job.create_time),
         start_time=timestamp_to_proto(job.start_time),
         end_time=timestamp_to_proto(job.end_time),
@@ -534,7 +541,10 @@ def report_from_proto(message: worker_pb2.WorkerMessage) -> types.WorkerReport:
         case "stopped":
             report = types.Stopped()
         case "done":
-            report = types.Done(message.done.bundle_digest, message.done.base_digest, message.done.evaluation_digest)
+            done = message.done
+            report = types.Done(
+                done.bundle_digest, done.base_digest, done.evaluation_digest, parameter_count=done.parameter_count
+            )
         case _:
             raise InvalidArgument("message", "set one of its fields")
     return types.WorkerReport(message.job.removeprefix("jobs/"), message.attempt, message.seq, report)
@@ -571,9 +581,15 @@ def report_to_proto(report: types.WorkerReport) -> worker_pb2.WorkerMessage:
             body = {"failure": failure_to_proto(failure)}
         case types.Stopped():
             body = {"stopped": worker_pb2.Stopped()}
-        case types.Done(digest, base, evaluation):
-            done = worker_pb2.Done(bundle_digest=digest, base_digest=base, evaluation_digest=evaluation)
-            body = {"done": done}
+        case types.Done() as done:
+            body = {
+                "done": worker_pb2.Done(
+                    bundle_digest=done.bundle_digest,
+                    base_digest=done.base_digest,
+                    evaluation_digest=done.evaluation_digest,
+                    parameter_count=done.parameter_count,
+                )
+            }
     time = timestamp_to_proto(types.now())
     return worker_pb2.WorkerMessage(job=f"jobs/{report.job}", attempt=report.attempt, seq=report.seq, time=time, **body)
 
@@ -590,6 +606,7 @@ def inputs_from_proto(spec: worker_pb2.WorkerSpec) -> types.Inputs:
         spec.start_bundle_digest,
         spec.replay_dataset_digest,
         tuple(map(_past_from_proto, spec.past)),
+        spec.base_tokenizer_digest,
     )
 
 
@@ -633,6 +650,7 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         tokenization_address=tokenization_address,
         pooling=POOLINGS[job.inputs.pooling],
         quantized_digest=job.inputs.quantized_digest,
+        base_tokenizer_digest=job.inputs.base_tokenizer_digest,
         micro_batches=job.micro_batches,
         finish=bool(job.finishing),
         best_checkpoint_digest=job.best_digest,

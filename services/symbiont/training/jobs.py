@@ -17,6 +17,7 @@ from symbiont.training.evaluations import KIND as EVALUATIONS
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
 from symbiont.training.resolving import SPEC, resolve
+from symbiont.training.resolving_bases import with_tokenizer
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.starting import find_start
 from symbiont.training.store import Places, Store
@@ -119,7 +120,8 @@ class Jobs:
 
     def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
         start = find_start(spec, self._store, self._artifacts, SPEC)
-        return resolve(spec, self._store, start, judged=terms.budget != Budget())
+        resolved, inputs = resolve(spec, self._store, start, judged=terms.budget != Budget())
+        return resolved, with_tokenizer(resolved, inputs, self._store, self._artifacts, SPEC)
 
     async def get(self, identifier: str) -> Job:
         """Returns a job."""

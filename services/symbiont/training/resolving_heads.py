@@ -11,6 +11,7 @@ from symbiont.training.spec import (
     ClassificationHead,
     EmbeddingHead,
     EntitiesHead,
+    MaskedTokensHead,
     MultiLabelHead,
     ScoreHead,
     SpansHead,
@@ -26,6 +27,8 @@ KINDS: Mapping[str, tuple[LabelKind, ...]] = {
     "entities": (LabelKind.ENTITIES,),
     "spans": (LabelKind.ANSWERS,),
     "embedding": (LabelKind.NONE, LabelKind.NUMBER, LabelKind.CLASS),
+    # Labels are not read.
+    "masked_tokens": tuple(LabelKind),
 }
 # Heads that may have layers before the last one, and business fields beside the text.
 WITH_LAYERS = ("classification", "multi_label", "score")
@@ -36,6 +39,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "score": ("loss", "spearman", "mae", "pearson", "rmse"),
     "entities": ("loss", "micro_f1", "macro_f1", "word_accuracy"),
     "spans": ("loss", "f1", "exact_match"),
+    "masked_tokens": ("loss", "accuracy"),
 }
 METRICS_OF_EMBEDDINGS: Mapping[LabelKind, tuple[str, ...]] = {
     LabelKind.NONE: ("loss", "mrr", "recall_at_1"),
@@ -51,6 +55,7 @@ DEFAULTS: Mapping[str, Any] = {
     "entities": EntitiesHead(),
     "spans": SpansHead(),
     "embedding": EmbeddingHead(),
+    "masked_tokens": MaskedTokensHead(),
 }
 
 
@@ -63,6 +68,9 @@ def resolve_head(
         InvalidArgument: the datasets do not fit it; names the field under `under`.
     """
     kind = LabelKind(dataset.label_kind)
+    if spec.masked_tokens is not None:
+        _check_rows(spec, dataset, judged_by, under)
+        return "masked_tokens", spec.masked_tokens
     usual = next(name for name, kinds in KINDS.items() if kinds[0] is kind)
     name = next((name for name in HEADS if getattr(spec, name) is not None), usual)
     settings = getattr(spec, name) or DEFAULTS[name]
@@ -121,6 +129,12 @@ def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
     if metric and metric not in known:
         raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join((*known, PRIMARY))}")
     return metric or "loss"
+
+
+def _check_rows(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, under: str) -> None:
+    if dataset.row_count < 2 and not judged_by:
+        problem = f"{spec.dataset} has one row, of which nothing can be held out: give an evaluation_dataset"
+        raise InvalidArgument(f"{under}.holdout_fraction", problem)
 
 
 def _check_pairs(name: str, spec: TrainingSpec, dataset: Dataset, under: str) -> None:

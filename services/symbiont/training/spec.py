@@ -17,6 +17,8 @@ REPLAYED = 0.2
 _ID = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = rf"/{_ID}$"
 _VERSION = rf"^models/{_ID}/(versions/[1-9][0-9]{{0,9}}|aliases/{_ID})$"
+# Methods that leave a whole base behind, or an update that can be added to its weights.
+MAKE_BASES = ("full", "lora")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -139,6 +141,14 @@ class EmbeddingHead(_Message):
     temperature: Finite = Field(0.05, gt=0, le=1)
 
 
+class MaskedTokensHead(_Message):
+    """Tokens that are hidden from a base; `tokenizer` is that of the base that is made, else the base's own."""
+
+    mask_fraction: Finite = Field(0.15, gt=0, le=0.5)
+    whole_words: bool = False
+    tokenizer: str | None = Field(None, pattern=r"^tokenizers/([0-9a-f]{64}|[a-z]([a-z0-9-]{0,61}[a-z0-9])?)$")
+
+
 class BusinessFields(_Message):
     """Business fields beside the text."""
 
@@ -157,7 +167,7 @@ class BusinessFields(_Message):
 class Hyperparameters(_Message):
     """Settings of the training loop."""
 
-    epochs: int = Field(3, ge=1, le=1000)
+    epochs: int = Field(3, ge=0, le=1000)
     batch_size: int = Field(16, ge=1, le=4096)
     learning_rate: Finite | None = Field(None, gt=0, le=1)
     weight_decay: Finite = Field(0.01, ge=0, le=1)
@@ -199,7 +209,7 @@ class Replay(_Message):
 
 # The fields of a spec of which one is set.
 METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full")
-HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding")
+HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding", "masked_tokens")
 
 
 class TrainingSpec(_Message):
@@ -209,7 +219,7 @@ class TrainingSpec(_Message):
     dataset: str = Field(pattern="^datasets" + _NAME)
     holdout_fraction: Finite | None = Field(None, gt=0, le=0.5)
     evaluation_dataset: str | None = Field(None, pattern="^datasets" + _NAME)
-    model: str = Field(pattern="^models" + _NAME)
+    model: str | None = Field(None, pattern="^models" + _NAME)
     head_only: HeadOnlyMethod | None = None
     lora: LoraMethod | None = None
     adalora: AdaLoraMethod | None = None
@@ -222,6 +232,7 @@ class TrainingSpec(_Message):
     entities: EntitiesHead | None = None
     spans: SpansHead | None = None
     embedding: EmbeddingHead | None = None
+    masked_tokens: MaskedTokensHead | None = None
     hyperparameters: Hyperparameters = Hyperparameters()
     ranks: int = Field(1, ge=1, le=64)
     business_fields: BusinessFields | None = None
@@ -231,6 +242,7 @@ class TrainingSpec(_Message):
     replay: Replay | None = None
     allow_new_labels: bool = False
     accept_changed_labels: bool = False
+    derived_base: str | None = Field(None, pattern="^bases" + _NAME)
 
     @property
     def method(self) -> str:
@@ -243,9 +255,12 @@ class TrainingSpec(_Message):
         if not isinstance(values, dict):
             return values
         filled = dict(values)
+        makes_base = filled.get("derived_base") is not None
         # What a job starts from says what is trained.
         if not filled.keys() & set(METHODS) and not filled.get("start_from"):
-            filled["lora"] = {}
+            filled["full" if makes_base else "lora"] = {}
+        if makes_base and not filled.keys() & set(HEADS):
+            filled["masked_tokens"] = {}
         if "holdout_fraction" not in filled and "evaluation_dataset" not in filled:
             filled["holdout_fraction"] = 0.2
         return filled
@@ -257,6 +272,11 @@ class TrainingSpec(_Message):
             raise ValueError(f"{alone[0]} goes with start_from: name the version to train on from")
         return self
 
+    @property
+    def output(self) -> str:
+        """Name of the model that gets a version, or of the base that is made."""
+        return self.model or self.derived_base or ""
+
 
 def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
     """Checks a spec given as the JSON form of its proto.
@@ -265,12 +285,36 @@ def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
         InvalidArgument: names the first field at fault by its path under `field`, and lists the others.
     """
     try:
-        return TrainingSpec.model_validate(values)
+        spec = TrainingSpec.model_validate(values)
     except ValidationError as exc:
         problems = [(".".join([field, *map(str, e["loc"])]), explain(e)) for e in exc.errors()]
         (first, text), rest = problems[0], problems[1:]
         more = "".join(f"; {path}: {message}" for path, message in rest)
         raise InvalidArgument(first, text + more) from exc
+    if fault := _contradiction(spec):
+        raise InvalidArgument(f"{field}.{fault[0]}", fault[1])
+    return spec
+
+
+def _contradiction(spec: TrainingSpec) -> tuple[str, str] | None:
+    """Returns the first field of a spec that does not go with what the job is to make, and why."""
+    trains_base = spec.masked_tokens is not None
+    method = next(name for name in METHODS if getattr(spec, name) is not None)
+    if spec.model and spec.derived_base:
+        return "derived_base", "a job makes a version of a model, or a base: leave one of the two out"
+    if not spec.output:
+        wanted = "derived_base" if trains_base else "model"
+        return wanted, f"Field required: the name of the {'base' if trains_base else 'model'} that the job makes"
+    if trains_base and spec.model:
+        return "model", "what learns from masked tokens is a base: name it as derived_base, in place of a model"
+    if spec.derived_base and not trains_base:
+        head = next(name for name in HEADS if getattr(spec, name) is not None)
+        return head, "a base learns from masked tokens alone: leave it out, or name a model in place of derived_base"
+    if trains_base and method not in MAKE_BASES:
+        return method, f"it leaves the base as it is: a base is made by {' or '.join(MAKE_BASES)}"
+    if not spec.hyperparameters.epochs and not (spec.masked_tokens and spec.masked_tokens.tokenizer):
+        return "hyperparameters.epochs", "0 is for masked_tokens with a tokenizer alone: else nothing would come of it"
+    return None
 
 
 def explain(error: Any) -> str:

@@ -50,7 +50,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a base model comes from: `kind` is `folder`, `package` or `hugging_face`."""
+    """Where a base model comes from: `kind` is `folder`, `package`, `hugging_face` or `training_job`."""
 
     kind: str
     location: str
@@ -83,6 +83,9 @@ class BaseModel:
     kind: str = "encoder"
     # Of its newest quantised form; empty for none.
     quantized_digest: str = ""
+    # Id and digest of the base that it was derived from; empty for one that was registered.
+    parent: str = ""
+    parent_digest: str = ""
     create_time: datetime = field(default_factory=now)
 
     @property
@@ -283,7 +286,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The digests that a job works on, fixed when it is created.
+    """The digests that a job works on, fixed when it is created. The tokenizer's is what texts are tokenized with.
 
     `past` are the trainings behind the bundle `start_digest`, the first one first.
     """
@@ -299,6 +302,8 @@ class Inputs:
     start_digest: str = ""
     replay_digest: str = ""
     past: tuple[Past, ...] = ()
+    # Of the tokenizer that the base has now, where the other has more tokens; else empty.
+    base_tokenizer_digest: str = ""
 
     @property
     def learnt(self) -> frozenset[str]:
@@ -373,6 +378,7 @@ class Job:
     best_digest: str = ""
     best_loss: float | None = None
     model_version: str = ""
+    derived_base: str = ""
     terms: Terms = Terms()
     finishing: str = ""
     micro_batches: int = 1
@@ -531,7 +537,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Done:
-    """The bundle is stored; it lives on the job's base, or on one that was made with it.
+    """The bundle is stored; it lives on the job's base, or on one that was made with it. A job that makes a base has no
+    bundle, and says how many parameters the base has.
 
     `evaluation_digest` is of the artifact of kind `evaluations`; empty where there is none.
     """
@@ -541,6 +548,7 @@ class Done:
     evaluation_digest: str = ""
     # Found by the service, of a job that makes a version again.
     compared: Compared = Compared()
+    parameter_count: int = 0
 
 
 @dataclass(frozen=True)

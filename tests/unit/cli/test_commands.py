@@ -49,6 +49,28 @@ def test_bases_quantize_takes_texts_from_all_of_the_file(call: Any, suite: Any, 
     assert "--texts" in result.err
 
 
+def test_bases_adapt(call: Any, suite: Any, rows: Path) -> None:
+    call("datasets", "create", "texts", str(rows))
+    flags = "--tokenizer law --mask-fraction 0.3 --whole-words --method lora --rank 4 --epochs 0 --max-minutes 5"
+    result = call("bases", "adapt", "own", "-d", "texts", "-b", "minilm", *flags.split(), "--watch")
+    assert (result.status, result.out.splitlines()[0]) == (0, "jobs/j1")
+    assert "succeeded: bases/own" in result.out
+    assert "--base own" in result.out
+    job = suite.state.jobs["jobs/j1"]
+    assert (job.spec.derived_base, job.spec.base_model, job.spec.model) == ("bases/own", "bases/minilm", "")
+    masked = pb.MaskedTokensHead(mask_fraction=0.3, whole_words=True, tokenizer="tokenizers/law")
+    assert (job.spec.masked_tokens, job.spec.lora) == (masked, pb.LoraMethod(rank=4))
+    assert job.spec.hyperparameters.HasField("epochs")
+    shown = call("bases", "show", "own").out
+    assert "bases/minilm" in shown
+    assert "jobs/j1" in shown
+    assert "bases/own" in call("jobs", "show", "j1").out
+    assert "own" in call("jobs", "list").out
+    plain = call("bases", "adapt", "other", "-d", "texts", "-b", "minilm")
+    assert (plain.status, "symbiont jobs watch j2" in plain.err) == (0, True)
+    assert suite.state.jobs["jobs/j2"].spec.WhichOneof("head") is None
+
+
 def test_datasets(call: Any, suite: Any, rows: Path) -> None:
     result = call("datasets", "create", "rows", str(rows), "--label-column", "label")
     assert "datasets/rows" in result.out

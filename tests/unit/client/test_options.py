@@ -9,6 +9,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
     HoulsbyMethod,
     Hyperparameters,
     LoraMethod,
+    MaskedTokensHead,
     PrefixMethod,
     TrainingSpec,
 )
@@ -82,6 +83,21 @@ def test_methods() -> None:
     assert training_spec(**NAMES, method="prefix").prefix == PrefixMethod()
     plus = training_spec(**NAMES, rank_stabilized=True, b_learning_rate_ratio=16).lora
     assert plus == LoraMethod(rank_stabilized=True, b_learning_rate_ratio=16)
+
+
+def test_a_base_to_be_made() -> None:
+    base: Any = {"base_model": "b", "dataset": "d", "derived_base": "own"}
+    spec = training_spec(**base)
+    assert (spec.derived_base, spec.model, spec.WhichOneof("head")) == ("bases/own", "", None)
+    masked = training_spec(**base, tokenizer="law", mask_fraction=0.2, whole_words=True).masked_tokens
+    assert masked == MaskedTokensHead(tokenizer="tokenizers/law", mask_fraction=0.2, whole_words=True)
+    assert training_spec(**base, epochs=0).hyperparameters.HasField("epochs")
+    with pytest.raises(ValueError, match="name one of the two"):
+        training_spec(**base, model="m")
+    with pytest.raises(ValueError, match="name one of the two"):
+        training_spec(base_model="b", dataset="d")
+    with pytest.raises(ValueError, match="labels does not belong to the head masked-tokens"):
+        training_spec(**base, head="masked-tokens", labels=["a"])
 
 
 def test_one_way_to_judge() -> None:

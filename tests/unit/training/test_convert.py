@@ -12,6 +12,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.training import convert, types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import JobState, WorkerReport
+from symbiont.training.worker.__main__ import attempt_from_proto
 
 EVALUATION = types.Evaluation(3, 0.5, 0.25, 0.75, ("a", "b"), ((1, 0), (2, 0)))
 PROGRESS = types.Progress(3, 10, 0.25, 0.5, 1e-3, 1.5, 2000.0, 4.5)
@@ -30,6 +31,14 @@ INPUTS = types.Inputs("1" * 64, "2" * 64, "3" * 64, "", "mean")
             "replay": {"dataset": "datasets/old", "rows": 10},
             "allow_new_labels": True,
             "accept_changed_labels": True,
+        },
+        {"model": None, "derived_base": "bases/own"},
+        {
+            "model": None,
+            "derived_base": "bases/own",
+            "lora": {},
+            "masked_tokens": {"mask_fraction": 0.3, "whole_words": True, "tokenizer": "tokenizers/law"},
+            "hyperparameters": {"epochs": 0},
         },
     ],
 )
@@ -56,6 +65,25 @@ def test_a_spec_keeps_an_explicit_zero() -> None:
 )
 def test_sources(source: types.Source) -> None:
     assert convert.source_from_proto(convert.source_to_proto(source)) == source
+
+
+def test_a_base_that_was_made_says_of_what() -> None:
+    source = types.Source("training_job", "jobs/job-1")
+    base = types.BaseModel("b", source, "", "", "1" * 64, "2" * 64, "X", 8, 9, 64, "mean", ("query",))
+    message = convert.base_to_proto(replace(base, parent="tiny", parent_digest="3" * 64))
+    assert (message.parent, message.parent_digest) == ("bases/tiny", "3" * 64)
+    assert message.source.training_job == "jobs/job-1"
+    assert base_model_pb2.TASK_HEAD_MASKED_TOKENS in message.task_heads
+    assert convert.base_to_proto(base).parent == ""
+    # Only jobs make such a base.
+    with pytest.raises(InvalidArgument, match=r"^base_model\.source: "):
+        convert.source_from_proto(message.source)
+
+
+def test_a_job_says_which_base_it_made(resolved: tuple[TrainingSpec, types.Inputs]) -> None:
+    job = types.Job("job-x", *resolved, JobState.SUCCEEDED, derived_base="bases/own")
+    message = convert.job_to_proto(job)
+    assert (message.derived_base, message.model_version) == ("bases/own", "")
 
 
 def test_no_source_is_an_error() -> None:
@@ -127,6 +155,10 @@ def test_a_worker_is_told_everything(resolved: tuple[TrainingSpec, types.Inputs]
     assert convert.spec_from_proto(message.spec) == spec
     assert (message.job, message.attempt, message.checkpoint_digest) == ("jobs/job-x", 2, "c" * 64)
     assert (message.base_digest, message.artifact_root) == (inputs.base_digest, "/artifacts")
+    assert attempt_from_proto(message).inputs == inputs
+    other = replace(job, inputs=replace(inputs, base_tokenizer_digest="9" * 64))
+    told = json_format.Parse(convert.worker_spec_to_json(other, "/artifacts", "h:1", "h:2"), worker_pb2.WorkerSpec())
+    assert attempt_from_proto(told).inputs == other.inputs
 
 
 def test_a_worker_is_told_what_is_behind_its_start(resolved: tuple[TrainingSpec, types.Inputs]) -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from support.registry import tiny_spec
 from symbiont.common.errors import InvalidArgument
+from symbiont.training.data.rows import LabelKind
 from symbiont.training.resolving_heads import KINDS, check_metric, resolve_fields, resolve_head
+from symbiont.training.spec import MaskedTokensHead
 from symbiont.training.types import Dataset
 
 ROWS = Dataset("rows", "CSV", "text", "label", 9, 9, (("a", 4), ("b", 5)), "d")
@@ -41,6 +43,21 @@ def test_a_head_that_does_not_learn_from_such_labels_is_refused() -> None:
         for kind in {kind for other in KINDS.values() for kind in other} - set(kinds):
             with pytest.raises(InvalidArgument, match=rf"^spec\.{head}: it learns from labels of the kind"):
                 resolved(replace(PAIRS, label_kind=kind), **{head: {}})
+
+
+@pytest.mark.parametrize("kind", LabelKind)
+def test_a_base_learns_from_rows_with_whatever_labels(kind: str) -> None:
+    base: dict[str, Any] = {"model": None, "derived_base": "bases/own"}
+    single = replace(ROWS, label_kind=kind, label_counts=(("a", 1), ("b", 8)))
+    name, settings = resolved(single, **base)
+    assert (name, settings) == ("masked_tokens", MaskedTokensHead())
+    assert resolved(single, replace(PAIRS, label_kind="NUMBER"), **base)[0] == "masked_tokens"
+    with pytest.raises(InvalidArgument, match=r"^spec\.holdout_fraction: datasets/rows has one row"):
+        resolved(replace(single, row_count=1), **base)
+    assert check_metric("masked_tokens", "accuracy", single, "field") == "accuracy"
+    for more in ({"business_fields": {}}, {"hidden_layers": [8]}):
+        with pytest.raises(InvalidArgument, match="the head masked_tokens"):
+            resolve_fields(tiny_spec(**base, **more), "masked_tokens", single, None, "spec")
 
 
 def test_two_texts_where_they_are_needed() -> None:

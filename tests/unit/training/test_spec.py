@@ -81,7 +81,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(change: dict[str, obj
 
 
 def test_every_problem_is_told_at_once() -> None:
-    values = {**VALID, "lora": {"rank": 0}, "hyperparameters": {"epochs": 0}}
+    values = {**VALID, "lora": {"rank": 0}, "hyperparameters": {"epochs": -1}}
     with pytest.raises(InvalidArgument, match=r"spec\.lora\.rank: .*; spec\.hyperparameters\.epochs: "):
         parse_spec(values, "spec")
 
@@ -90,3 +90,39 @@ def test_a_missing_field_is_named() -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_spec({"base_model": "bases/tiny", "model": "models/mood"}, "spec")
     assert caught.value.field == "spec.dataset"
+
+
+BASE = {"base_model": "bases/tiny", "dataset": "datasets/rows", "derived_base": "bases/own"}
+
+
+def test_a_base_is_made_of_masked_tokens_with_all_of_it_trained() -> None:
+    spec = parse_spec(BASE, "spec")
+    assert spec.full is not None
+    assert spec.masked_tokens is not None
+    assert (spec.masked_tokens.mask_fraction, spec.masked_tokens.tokenizer) == (0.15, None)
+    assert (spec.output, parse_spec(VALID, "spec").output) == ("bases/own", "models/mood")
+    assert TrainingSpec.model_validate(spec.model_dump(mode="json", exclude_none=True)) == spec
+    named = {**BASE, "masked_tokens": {"tokenizer": "tokenizers/law"}, "hyperparameters": {"epochs": 0}}
+    assert parse_spec(named, "spec").hyperparameters.epochs == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({**BASE, "model": "models/mood"}, "spec.derived_base"),
+        ({**BASE, "derived_base": None}, "spec.model"),
+        ({**BASE, "derived_base": None, "masked_tokens": {}}, "spec.derived_base"),
+        ({**BASE, "derived_base": "own"}, "spec.derived_base"),
+        ({**VALID, "masked_tokens": {}}, "spec.model"),
+        ({**BASE, "score": {}}, "spec.score"),
+        *(({**BASE, method: {}}, f"spec.{method}") for method in ("head_only", "adalora", "houlsby", "prefix")),
+        ({**BASE, "hyperparameters": {"epochs": 0}}, "spec.hyperparameters.epochs"),
+        ({**BASE, "masked_tokens": {"mask_fraction": 0}}, "spec.masked_tokens.mask_fraction"),
+        ({**BASE, "masked_tokens": {"mask_fraction": 0.6}}, "spec.masked_tokens.mask_fraction"),
+        ({**BASE, "masked_tokens": {"tokenizer": "law"}}, "spec.masked_tokens.tokenizer"),
+    ],
+)
+def test_what_does_not_go_with_a_base_is_refused(values: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse_spec(values, "spec")
+    assert caught.value.field == field

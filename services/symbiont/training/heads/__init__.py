@@ -56,6 +56,8 @@ class Head:
     compares = False
     # Whether its answers are named by labels of the dataset.
     has_labels = False
+    # Whether it is a base that learns, and nothing is answered: `outputs`, `entry`, `labels` and `asks` are not called.
+    makes_base = False
 
     def fit(self, settings: Any, rows: "Sequence[Row]") -> Any:
         """Returns the settings with what follows from the rows to learn from."""
@@ -141,6 +143,7 @@ def all_heads() -> Mapping[str, Head]:
         classification,
         embedding,
         entities,
+        masked_tokens,
         multi_label,
         score,
         spans,

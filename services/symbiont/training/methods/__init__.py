@@ -37,6 +37,10 @@ class Method:
     # Whether the base itself is trained: then it is stored, and the bundle lives on that.
     makes_base = False
 
+    def merged(self, model: "nn.Module") -> "nn.Module":
+        """Returns the base with what was learnt in its own weights; the model is of no more use then."""
+        raise NotImplementedError
+
     # What follows is for methods that do more than learn by gradient.
 
     def begin(self, model: "nn.Module", settings: Any, total_steps: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from symbiont.bundle import NoMethod
 from symbiont.training.methods import Method, register
@@ -25,6 +26,10 @@ class Full(Method):
     def entry(self, settings: FullMethod) -> NoMethod:
         """Returns the manifest's `none`: on its base nothing else was trained."""
         return NoMethod()
+
+    @override
+    def merged(self, model: nn.Module) -> nn.Module:
+        return model
 
 
 register("full", Full())

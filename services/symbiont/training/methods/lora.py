@@ -46,5 +46,10 @@ class Lora(Method):
     def learning_rate_ratio(self, name: str, settings: LoraMethod) -> float:
         return settings.b_learning_rate_ratio if ".lora_B." in name else 1.0
 
+    @override
+    def merged(self, model: Any) -> nn.Module:
+        base: nn.Module = model.merge_and_unload()
+        return base
+
 
 register("lora", Lora())

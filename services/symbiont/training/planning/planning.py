@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.threads import QUIET
 from symbiont.training.checking import plan_key
@@ -90,6 +90,9 @@ class Planning:
             Unavailable: the tokenization service is away.
             FailedPrecondition: the job cannot be tried out; the message says why.
         """
+        if spec.derived_base:
+            problem = "there are no plans of jobs that make a base: limit its training_time by a budget"
+            raise InvalidArgument(f"{FIELD}.derived_base", problem)
         resolved, inputs = await asyncio.to_thread(self._resolved, spec)
         if self._busy.locked() or await self._company():
             yield PlanStage.WAITING

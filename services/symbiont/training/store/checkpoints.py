@@ -55,7 +55,7 @@ class Checkpoints(JobTable):
             )
             .scalar_subquery()
         )
-        dropped = (_J.state == JobState.CANCELLED) & (_J.model_version == "")
+        dropped = (_J.state == JobState.CANCELLED) & (_J.model_version == "") & (_J.derived_base == "")
         over = _J.end_time.is_not(None) & ((_J.end_time < ended_before) | dropped) & _J.id.not_in(aliased)
         passed = (_C.digest != _J.checkpoint_digest) & (_C.digest != _J.best_digest)
         query = (

@@ -42,6 +42,8 @@ class JobTable(Registry):
             made = self._made_before(db, request_id, request_digest)
             if made:
                 return made, False
+            if spec.derived_base:
+                self._check_free(db, spec.derived_base)
             identifier = f"job-{uuid.uuid4().hex[:12]}"
             values = {
                 "id": identifier,
@@ -65,6 +67,19 @@ class JobTable(Registry):
             }
             db.execute(insert(tables.jobs).values(values))
             return records.job_of(self._job_row(db, identifier)), True
+
+    def _check_free(self, db: Connection, name: str) -> None:
+        """Sees to it that nobody has the name of a base, nor is about to make one of that name."""
+        making = select(_J.id).where(_J.state.not_in(_ENDED), _J.spec["derived_base"].as_string() == name)
+        if db.execute(select(tables.bases).where(tables.bases.c.id == name.removeprefix("bases/"))).first():
+            problem = f"{name} exists"
+        elif maker := db.execute(making).first():
+            problem = f"jobs/{maker.id} is about to make {name}"
+        else:
+            return
+        raise AlreadyExists(
+            f"{problem}: choose another name", field="training_job.spec.derived_base", reason="BASE_EXISTS"
+        )
 
     def _made_before(self, db: Connection, request_id: str, digest: str) -> types.Job | None:
         if not request_id:

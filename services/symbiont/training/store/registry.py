@@ -18,9 +18,13 @@ class Registry(Aliases):
 
     def add_base(self, base: types.BaseModel) -> types.BaseModel:
         """Registers a base model; the same content under the same id is no error."""
+        with self._write() as db:
+            return self._insert_base(db, base)
+
+    def _insert_base(self, db: Connection, base: types.BaseModel) -> types.BaseModel:
         # The tokenizer belongs to the content as much as the weights do.
         content = hashlib.sha256(f"{base.digest}:{base.tokenizer_digest}".encode()).hexdigest()
-        return records.base_of(self._add(tables.bases, "bases", base.id, content, base))
+        return records.base_of(self._insert(db, tables.bases, "bases", base.id, content, base))
 
     def base(self, identifier: str) -> types.BaseModel:
         """Returns a base model."""
@@ -39,7 +43,9 @@ class Registry(Aliases):
 
     def add_dataset(self, dataset: types.Dataset) -> types.Dataset:
         """Registers a dataset; the same content under the same id is no error."""
-        return records.dataset_of(self._add(tables.datasets, "datasets", dataset.id, dataset.digest, dataset))
+        with self._write() as db:
+            row = self._insert(db, tables.datasets, "datasets", dataset.id, dataset.digest, dataset)
+        return records.dataset_of(row)
 
     def dataset(self, identifier: str) -> types.Dataset:
         """Returns a dataset."""
@@ -74,16 +80,17 @@ class Registry(Aliases):
             for row in self._all(select(tables.versions).where(c.model == model).order_by(c.number.desc()))
         ]
 
-    def _add(self, table: Any, collection: str, identifier: str, digest: str, value: Any) -> dict[str, Any]:
-        with self._write() as db:
-            row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
-            if row is None:
-                values = {"id": identifier, "digest": digest, "body": records.body(value), "create_time": now()}
-                db.execute(insert(table).values(values))
-                return values
-            if row["digest"] != digest:
-                raise AlreadyExists(f"{collection}/{identifier} exists with other content", reason="CONTENT_DIFFERS")
-            return dict(row)
+    def _insert(
+        self, db: Connection, table: Any, collection: str, identifier: str, digest: str, value: Any
+    ) -> dict[str, Any]:
+        row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
+        if row is None:
+            values = {"id": identifier, "digest": digest, "body": records.body(value), "create_time": now()}
+            db.execute(insert(table).values(values))
+            return values
+        if row["digest"] != digest:
+            raise AlreadyExists(f"{collection}/{identifier} exists with other content", reason="CONTENT_DIFFERS")
+        return dict(row)
 
     def _model(self, row: records.Row) -> types.Model:
         c = tables.versions.c

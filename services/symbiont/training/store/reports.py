@@ -1,11 +1,11 @@
 """What workers report, and what their loss, means for a job: a report and what it changes are one transaction."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from sqlalchemy import func, insert, select
 
-from symbiont.common.errors import FailedPrecondition
+from symbiont.common.errors import AlreadyExists, FailedPrecondition
 from symbiont.training import types
 from symbiont.training.retries import judge
 from symbiont.training.states import ACTIVE
@@ -124,7 +124,8 @@ class Reports(Checkpoints):
     def _end_without_version(self, change: Change) -> None:
         finishing = change.row["finishing"]
         if finishing == JobState.CANCELLED:
-            change.move(JobState.CANCELLED, "there was no checkpoint yet to make a version of")
+            what = "base" if change.row["spec"].get("derived_base") else "version"
+            change.move(JobState.CANCELLED, f"there was no checkpoint yet to make a {what} of")
         else:
             why = f"{why_over(change)}, before the first checkpoint: nothing came of it"
             change.fail(FailureKind(finishing), why)
@@ -137,16 +138,53 @@ class Reports(Checkpoints):
         if change.row["reproduction"]:
             self._reproduced(change, done)
             return
-        name = self._add_version(change, done)
-        change.set(model_version=name)
+        try:
+            name = self._add_made(change, done)
+        except AlreadyExists as exc:
+            self._end_in_vain(change, f"{exc}, since the job began: submit it again with another name")
+            return
+        version = change.row["model_version"]
         if not finishing:
-            change.move(JobState.SUCCEEDED, f"made {name}", name)
+            change.move(JobState.SUCCEEDED, f"made {name}", version)
         elif finishing == JobState.CANCELLED:
-            change.move(JobState.CANCELLED, f"made {name} of what was learned", name)
+            change.move(JobState.CANCELLED, f"made {name} of what was learned", version)
         else:
             text = f"{why_over(change)}: {name} was made of the best checkpoint"
             change.set(failure=records.body(types.Failure(FailureKind(finishing), text)))
-            change.move(JobState.FAILED, text, name)
+            change.move(JobState.FAILED, text, version)
+
+    def _end_in_vain(self, change: Change, why: str) -> None:
+        if change.state is JobState.CANCELLING:
+            change.move(JobState.CANCELLED, why)
+        else:
+            change.fail(FailureKind.CONFIG, why)
+
+    def _add_made(self, change: Change, done: types.Done) -> str:
+        """Registers what the job has made; returns its name."""
+        if not change.row["spec"].get("derived_base"):
+            version = self._add_version(change, done)
+            change.set(model_version=version)
+            return version
+        base = self._add_base(change, done)
+        change.set(derived_base=base)
+        return base
+
+    def _add_base(self, change: Change, done: types.Done) -> str:
+        spec, inputs = change.row["spec"], change.row["inputs"]
+        named = tables.bases.c.id == spec["base_model"].removeprefix("bases/")
+        parent = records.base_of(dict(change.db.execute(select(tables.bases).where(named)).mappings().one()))
+        base = replace(
+            parent,
+            id=spec["derived_base"].removeprefix("bases/"),
+            source=types.Source("training_job", f"jobs/{change.id}"),
+            digest=done.base_digest,
+            tokenizer_digest=inputs["tokenizer_digest"],
+            parameter_count=done.parameter_count,
+            quantized_digest="",
+            parent=parent.id,
+            parent_digest=inputs["base_digest"],
+        )
+        return f"bases/{self._insert_base(change.db, base).id}"
 
     def _reproduced(self, change: Change, done: types.Done) -> None:
         made = change.row["reproduction"] | {"bundle_digest": done.bundle_digest} | asdict(done.compared)

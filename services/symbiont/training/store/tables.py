@@ -109,6 +109,8 @@ jobs = _table(
     # When the worker was last heard of, and which process it is.
     C("heard_time", Utc),
     C("worker", String(64), nullable=False, server_default=""),
+    # The base that it made.
+    C("derived_base", String(80), nullable=False, server_default=""),
     # With all that a look asks of jobs that wait, so that it reads no rows.
     Index("jobs_in_queue", "state", "priority", "number", "tenant", "retry_time"),
     Index("jobs_by_deadline", "state", "finishing", "deadline"),

@@ -68,7 +68,7 @@ class MLflow:
         return str(found.experiment_id)
 
     def _create(self, experiment: str, job: Job) -> str:
-        model = job.spec.model.removeprefix("models/")
+        model = job.spec.output.partition("/")[2]
         tags, start = {JOB: job.id, "symbiont.model": model}, _milliseconds(job.create_time)
         made = self._client.create_run(experiment, start_time=start, tags=tags, run_name=f"{model} {job.id}")
         return str(made.info.run_id)
@@ -128,6 +128,8 @@ class MLflowRun:
         """Says how it went."""
         if job.model_version:
             self._client.set_tag(self._id, "symbiont.model_version", job.model_version)
+        if job.derived_base:
+            self._client.set_tag(self._id, "symbiont.derived_base", job.derived_base)
         self._client.set_terminated(self._id, STATUS[job.state], _milliseconds(job.end_time or now()))
 
     def close(self) -> None:

@@ -45,8 +45,8 @@ class WandB:
         run = wandb.init(
             project=self._project,
             id=job.id,
-            name=f"{job.spec.model.removeprefix('models/')} {job.id}",
-            group=job.spec.model.removeprefix("models/"),
+            name=f"{job.spec.output.partition('/')[2]} {job.id}",
+            group=job.spec.output.partition("/")[2],
             dir=self._folder,
             config=dict(parameters_of(job)),
             resume="allow",
@@ -121,7 +121,8 @@ class WandBRun:
 
     def end(self, job: Job) -> None:
         """Says how it went; writes, and online sends, all that is left."""
-        self._run.summary.update({"state": job.state.value, "model_version": job.model_version})
+        made = {"derived_base": job.derived_base} if job.derived_base else {"model_version": job.model_version}
+        self._run.summary.update({"state": job.state.value, **made})
         self._finish(int(job.state is JobState.FAILED))
 
     def close(self) -> None:

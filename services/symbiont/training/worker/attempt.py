@@ -1,15 +1,18 @@
-"""One attempt at a job, from the dataset to the stored bundle."""
+"""One attempt at a job, from the dataset to the stored bundle, or base."""
 
 import gc
 import resource
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from symbiont.bundle import Bundle, BundleManifest, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.training.heads.masked_tokens import compared
+from symbiont.training.spec import MaskedTokensHead
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
@@ -21,6 +24,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
+from symbiont.training.vocabulary import read_vocabulary
 from symbiont.training.worker.beginning import LABELLED, expect_new, sample, start_bundle, take
 from symbiont.training.worker.calibrating import calibrate
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
@@ -31,6 +35,8 @@ from symbiont.training.worker.exchanged import check_labels
 from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
 from symbiont.training.worker.loop import Loop
+from symbiont.training.worker.masked_network import build_masked_network, pad_masked
+from symbiont.training.worker.masking import Masking
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, infer, pad, stack
 from symbiont.training.worker.precision import BF16, is_native
 from symbiont.training.worker.ranks import Ranks
@@ -38,6 +44,7 @@ from symbiont.training.worker.regression import class_changes, said_of
 from symbiont.training.worker.signs import Signs, of_past, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, store_judgement, with_int8
 from symbiont.training.worker.task import Attempt, Task, make_task, read_divided, width
+from symbiont.training.worker.terms import Term, read_terms
 
 __all__ = ["Attempt", "run_attempt"]
 
@@ -52,7 +59,7 @@ def run_attempt(
     command: Callable[[], Command],
     ranks: Ranks | None = None,
 ) -> None:
-    """Trains, evaluates, and stores the bundle.
+    """Trains, evaluates, and stores the bundle, or the base that is to be made.
 
     Args:
         send: takes reports, which reach the controller sooner or later.
@@ -64,16 +71,25 @@ def run_attempt(
         Diverged, RankLost: the training cannot go on.
     """
     run = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks())
-    bundle = run.bundle()
-    if bundle is None:
+    made = run.made()
+    if made is None:
         return
     # The network is gone by now, but for what holds itself in circles: a worker that is killed here for its memory
     # would lose the training.
     gc.collect()
-    base_digest = bundle.manifest.base_digest
-    leave_graph(artifacts, base_digest, send)
-    digest = write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head)
-    send(Done(digest, base_digest, run.evaluation_digest))
+    leave_graph(artifacts, made.base_digest, send)
+    bundle = made.bundle
+    digest = write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head) if bundle else ""
+    send(Done(digest, made.base_digest, run.evaluation_digest, parameter_count=made.parameter_count))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of an attempt: a bundle and the base that it lives on, or a base alone."""
+
+    base_digest: str
+    bundle: Bundle | None = None
+    parameter_count: int = 0
 
 
 @dataclass
@@ -91,7 +107,7 @@ class _Run:
     # Of the stored evaluation; empty before there is one.
     evaluation_digest: str = ""
 
-    def bundle(self) -> Bundle | None:
+    def made(self) -> _Made | None:
         attempt, inputs = self.attempt, self.attempt.inputs
         divided = read_divided(self.artifacts, attempt.spec, inputs)
         self.send(LogLine(f"{len(divided.kept)} rows to learn from, {len(divided.held)} held out"))
@@ -101,42 +117,69 @@ class _Run:
         task = make_task(attempt, self.tokenize, divided.kept, divided.held, start.manifest if start else None)
         for warning in of_rows(task.kept, attempt.max_tokens):
             self.send(warning)
-        base_folder = self.artifacts.path("bases", inputs.base_digest)
-        network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
+        network = self._network(task)
         self.send(LogLine(_size(network)))
         if attempt.spec.hyperparameters.precision == BF16 and not is_native():
             self.send(LogLine("this machine does not compute bf16 itself: it takes longer than fp32 here"))
         if start:
             take(network, start)
         seen = self._see(network, task)
-        before = self._begin(seen, task, start.manifest, divided.own) if start else None
+        old = self._begin(seen, task, start.manifest, divided.own) if start else None
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
+        before = self._before(judge) if task.head.makes_base and self.ranks.leads else None
         loop = self._loop(seen, task, judge)
         self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
         evaluation, temperature = self._calibrated(judge, task)
-        if before:
-            evaluation = self._compared(evaluation, judge, task, before)
-        self.send(evaluation)
-        judged = replace(task, held=judge.judged)
-        self.evaluation_digest = store_judgement(self.artifacts, attempt, judged, judge.outputs, temperature, self.send)
+        if old:
+            evaluation = self._compared(evaluation, judge, task, old)
+        self.send(compared(before, evaluation) if before else evaluation)
         trained, total = _sizes(network)
         told = ("parameters", total), ("peak_memory_bytes", peak_memory_bytes()), ("trained_parameters", trained)
         self.send(Metrics(loop.total_steps, told))
         base_digest = inputs.base_digest
+        if task.head.makes_base:
+            base_digest = store_base(self.artifacts, base_digest, network)
+            # What an adapter learnt is in the weights by now.
+            return _Made(base_digest, parameter_count=sum(p.numel() for p in network.base.parameters()))
+        judged = replace(task, held=judge.judged)
+        self.evaluation_digest = store_judgement(self.artifacts, attempt, judged, judge.outputs, temperature, self.send)
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
         bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
-        return bundle
+        return _Made(base_digest, bundle)
+
+    def _network(self, task: Task) -> Network:
+        spec, inputs = self.attempt.spec, self.attempt.inputs
+        base_folder = self.artifacts.path("bases", inputs.base_digest)
+        if not task.head.makes_base:
+            return build_network(spec, base_folder, inputs.pooling, task.settings, width(task.fields))
+        terms: Sequence[Term] = ()
+        if before := inputs.base_tokenizer_digest:
+            max_tokens = self.attempt.max_tokens
+            terms = read_terms(self.artifacts, self.tokenize, inputs.tokenizer_digest, before, max_tokens)
+            self.send(LogLine(f"{len(terms)} new tokens, whose embeddings begin as the mean of their pieces'"))
+        network = build_masked_network(spec, base_folder, terms)
+        if network.new_layers:
+            self.send(LogLine("the base has no layers of its own to tell masked tokens: new ones are trained along"))
+        return network
+
+    def _before(self, judge: Judge) -> Evaluation:
+        """Judges a base as it was, and tells of it."""
+        found = judge.evaluate()
+        self.send(Metrics(0, tuple((f"evaluation_{name}", value) for name, value in found.metrics)))
+        return found
 
     def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
         """Judges the network; returns its quality, and what logits are to be divided by."""
         evaluation = judge.evaluate()
+        if task.head.makes_base:
+            return evaluation, 1.0
         entry = task.head.entry(task.settings, 1, "mean")
         found = calibrate(entry.kind, judge.outputs, judge.judged.targets, [row.group for row in task.held.rows])
         if found is None:
@@ -181,10 +224,19 @@ class _Run:
     def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""
         rows, held = task.kept.examples, task.held.examples
+        if task.head.makes_base:
+            masking = self._masking(task.settings)
+            learnt = partial(masking.learnt, task.kept.encoded)
+            return _Seen(network, learnt(0), masking.judged(task.held.encoded), pad_masked, learnt)
         if not network.leaves_base:
             return _Seen(network, rows, held, pad)
         made = features(network, [*rows, *held], self.send, self.command)
         return _Seen(OnFeatures(network), made[: len(rows)], made[len(rows) :], stack)
+
+    def _masking(self, settings: MaskedTokensHead) -> Masking:
+        vocabulary = read_vocabulary(self.artifacts, self.attempt.inputs.tokenizer_digest)
+        seed = self.attempt.spec.hyperparameters.seed
+        return Masking(vocabulary, settings.mask_fraction, seed, whole_words=settings.whole_words)
 
     def _loop(self, seen: "_Seen", task: Task, judge: Judge) -> Loop:
         network, targets = seen.network, task.kept.targets
@@ -221,6 +273,7 @@ class _Run:
             ranks=self.ranks,
             join=seen.join,
             lengths=[len(example) for example in task.kept.examples],
+            in_epoch=seen.in_epoch,
         )
         return loop
 
@@ -264,12 +317,13 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is trained, the rows that it learns from, and those that it is judged by."""
+    """What is trained, the rows that it learns from, in an epoch where that differs, and those that it is judged by."""
 
     network: Network
     rows: Sequence[Any]
     held: Sequence[Any]
     join: Join
+    in_epoch: Callable[[int], Sequence[Any]] | None = None
 
 
 def _own_examples(task: Task, own: int) -> int:

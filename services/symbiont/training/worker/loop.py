@@ -54,12 +54,14 @@ class Loop:
         ranks: Ranks | None = None,
         join: Join = pad,
         lengths: Sequence[int] = (),
+        in_epoch: Callable[[int], Sequence[Any]] | None = None,
     ) -> None:
         """`rows` are what `join` makes the network's inputs of: arrays of token ids, unless `lengths` says how many
         tokens they were made of. `report` and `checkpoint` are called after whole steps.
 
         The rows of a step are computed in `micro_batches` parts, of each of which every rank has its share; 0 stands
-        for as many as the hyperparameters say.
+        for as many as the hyperparameters say. `in_epoch` gives the rows as they are in an epoch, from 0, where that
+        differs.
         """
         self.network = network
         self.criterion = criterion
@@ -76,6 +78,7 @@ class Loop:
             _groups(network), lr=hyper.peak_learning_rate, weight_decay=hyper.weight_decay
         )
         self.join = join
+        self.in_epoch = in_epoch or (lambda _: rows)
         self.lengths = list(lengths) or [len(row) for row in rows]
         self.steps_per_epoch = math.ceil(len(rows) / hyper.rows_per_step)
         self.total_steps = self.steps_per_epoch * hyper.epochs
@@ -95,6 +98,7 @@ class Loop:
             if epoch != step // self.steps_per_epoch:
                 epoch = step // self.steps_per_epoch
                 batches = epoch_batches(self.lengths, self.hyper.rows_per_step, self.hyper.seed, epoch)
+                self.rows = self.in_epoch(epoch)
             batch = batches[step % self.steps_per_epoch]
             with translated():
                 command, loss, norm = self._step(step, batch)

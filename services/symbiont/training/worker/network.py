@@ -81,6 +81,10 @@ class Network(nn.Module):
         """Whether the base is trained, so that what is made lives on a base of its own."""
         return self._method.makes_base
 
+    def merged_base(self) -> nn.Module:
+        """Returns the base with what was learnt in its own weights; the network is of no more use then."""
+        return self._method.merged(self.base)
+
     def bare(self) -> "Network":
         """Returns what gives the pooled hidden states [rows, hidden size] that the head is on."""
         return Network(self.base, nn.Identity(), self._pooling)

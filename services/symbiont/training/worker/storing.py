@@ -1,5 +1,6 @@
-"""What comes out of a training: the bundle, what was found of its int8, and the graph of its base."""
+"""What comes out of a training: the bundle, what was found of its int8, a base of its own, the graph of its base."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -76,11 +77,13 @@ def leave_graph(artifacts: ArtifactStore, base_digest: str, send: Send) -> None:
 
 def store_base(artifacts: ArtifactStore, parent: str, network: Network, *, to: ArtifactStore | None = None) -> str:
     """Stores the base as it is now as one of its own, in the same store unless told where to; returns its digest."""
-    base: Any = network.base
+    base: Any = network.merged_base()
     known = artifacts.manifest(BASES, parent)
     fields = {name: value for name, value in known.items() if name != "files"}
     weights = {name: tensor.detach().contiguous() for name, tensor in base.state_dict().items()}
     config = (artifacts.path(BASES, parent) / "config.json").read_bytes()
+    if (facts := json.loads(config))["vocab_size"] != base.config.vocab_size:
+        config = json.dumps({**facts, "vocab_size": base.config.vocab_size}, indent=2).encode()
     files = {"config.json": config, "model.safetensors": save(weights, metadata={"format": "pt"})}
     return (to or artifacts).put(BASES, files, {**fields, "parent": parent})
 

@@ -1,8 +1,8 @@
 """What one attempt is asked to do, and the rows that it works on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from symbiont.bundle import BundleManifest, BusinessField
@@ -146,7 +146,13 @@ def material_of(
 
 def read_divided(artifacts: ArtifactStore, spec: TrainingSpec, inputs: Inputs) -> Divided:
     """Returns what to learn from and what to judge by."""
-    return divide(partial(read_rows, artifacts), inputs.past, past_of(spec, inputs))
+
+    def read(digest: str) -> Iterator[Row]:
+        rows = read_rows(artifacts, digest)
+        # Where labels are not read, none may keep a row from being held out.
+        return (replace(row, label=None) for row in rows) if spec.masked_tokens else rows
+
+    return divide(read, inputs.past, past_of(spec, inputs))
 
 
 def width(fields: Sequence[BusinessField]) -> int:

@@ -73,6 +73,7 @@ def start_job(registry: Store) -> Job:
         ({"lora": {"target_modules": ["none"]}}, InvalidArgument, "spec.lora.target_modules"),
         ({"classification": {"labels": ["good", "fine"]}}, InvalidArgument, "spec.classification.labels"),
         ({"ranks": 17}, InvalidArgument, "spec.ranks"),
+        ({"model": None, "derived_base": "bases/own"}, InvalidArgument, "spec.derived_base"),
     ],
 )
 async def test_what_cannot_be_trained_is_refused_by_name(

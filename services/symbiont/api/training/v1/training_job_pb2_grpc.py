@@ -100,8 +100,8 @@ class TrainingJobServiceServicer:
         """Checks and queues a training job.
 
         Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
-        NOT_FOUND the missing base model or dataset. The same `request_id` with the same body returns the job that it
-        made before; with another body ALREADY_EXISTS.
+        NOT_FOUND the missing base model, dataset or tokenizer, ALREADY_EXISTS a `derived_base` whose name is taken. The
+        same `request_id` with the same body returns the job that it made before; with another body ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,7 +133,8 @@ class TrainingJobServiceServicer:
     def CancelTrainingJob(self, request, context):
         """Cancels a training job. FAILED_PRECONDITION when it has already ended.
 
-        With `keep_work` the job first makes a model version of the best of what it has learned; without, nothing stays.
+        With `keep_work` the job first makes a model version, or a base, of the best of what it has learned; without, nothing
+        stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +159,8 @@ class TrainingJobServiceServicer:
     def PlanTrainingJob(self, request, context):
         """Says what a job would take, before anything is queued: a probe trains a few steps on the real rows and hardware.
 
-        Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob.
+        Streams what it is at, then one plan. The spec is checked as by CreateTrainingJob; of jobs that make a base there are
+        no plans yet, INVALID_ARGUMENT says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,6 +45,7 @@ class WorkerSpec(google.protobuf.message.Message):
     BEST_CHECKPOINT_DIGEST_FIELD_NUMBER: builtins.int
     BEST_EVALUATION_LOSS_FIELD_NUMBER: builtins.int
     REPRODUCED_JOB_FIELD_NUMBER: builtins.int
+    BASE_TOKENIZER_DIGEST_FIELD_NUMBER: builtins.int
     START_BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
     PAST_FIELD_NUMBER: builtins.int
@@ -82,6 +83,8 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. Loss of the best checkpoint on the held-out rows, when it was judged."""
     reproduced_job: builtins.str
     """Optional. The job whose work is done again, `jobs/{job}`: the bundle names it as its origin."""
+    base_tokenizer_digest: builtins.str
+    """Optional. SHA-256 of the tokenizer that the base has now, where `tokenizer_digest` has more tokens."""
     start_bundle_digest: builtins.str
     """Optional. SHA-256 of the bundle to start from."""
     replay_dataset_digest: builtins.str
@@ -115,13 +118,14 @@ class WorkerSpec(google.protobuf.message.Message):
         best_checkpoint_digest: builtins.str = ...,
         best_evaluation_loss: builtins.float | None = ...,
         reproduced_job: builtins.str = ...,
+        base_tokenizer_digest: builtins.str = ...,
         start_bundle_digest: builtins.str = ...,
         replay_dataset_digest: builtins.str = ...,
         past: collections.abc.Iterable[Global___PastTraining] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
@@ -242,7 +246,7 @@ class WorkerMessage(google.protobuf.message.Message):
 
     @property
     def done(self) -> Global___Done:
-        """The bundle is stored."""
+        """The bundle, or the base that the job was to make, is stored."""
 
     @property
     def metrics(self) -> symbiont.api.training.v1.training_job_pb2.Metrics:
@@ -350,20 +354,24 @@ class Done(google.protobuf.message.Message):
     BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     BASE_DIGEST_FIELD_NUMBER: builtins.int
     EVALUATION_DIGEST_FIELD_NUMBER: builtins.int
+    PARAMETER_COUNT_FIELD_NUMBER: builtins.int
     bundle_digest: builtins.str
-    """Required. SHA-256 of the bundle."""
+    """Required, unless the job makes a base. SHA-256 of the bundle."""
     base_digest: builtins.str
-    """Optional. SHA-256 of the base that it lives on. Default: that of the job."""
+    """Optional. SHA-256 of the base that the bundle lives on, or that was made. Default: that of the job."""
     evaluation_digest: builtins.str
     """Optional. SHA-256 of the evaluation: artifact of kind `evaluations`. Default: there is none."""
+    parameter_count: builtins.int
+    """Optional. Number of parameters of the base that was made."""
     def __init__(
         self,
         *,
         bundle_digest: builtins.str = ...,
         base_digest: builtins.str = ...,
         evaluation_digest: builtins.str = ...,
+        parameter_count: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest", "evaluation_digest", b"evaluation_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_digest", b"base_digest", "bundle_digest", b"bundle_digest", "evaluation_digest", b"evaluation_digest", "parameter_count", b"parameter_count"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Done: typing_extensions.TypeAlias = Done
