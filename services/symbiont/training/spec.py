@@ -299,7 +299,6 @@ def parse_spec(values: dict[str, Any], field: str) -> TrainingSpec:
 def _contradiction(spec: TrainingSpec) -> tuple[str, str] | None:
     """Returns the first field of a spec that does not go with what the job is to make, and why."""
     trains_base = spec.masked_tokens is not None
-    method = next(name for name in METHODS if getattr(spec, name) is not None)
     if spec.model and spec.derived_base:
         return "derived_base", "a job makes a version of a model, or a base: leave one of the two out"
     if not spec.output:
@@ -310,8 +309,10 @@ def _contradiction(spec: TrainingSpec) -> tuple[str, str] | None:
     if spec.derived_base and not trains_base:
         head = next(name for name in HEADS if getattr(spec, name) is not None)
         return head, "a base learns from masked tokens alone: leave it out, or name a model in place of derived_base"
-    if trains_base and method not in MAKE_BASES:
-        return method, f"it leaves the base as it is: a base is made by {' or '.join(MAKE_BASES)}"
+    if trains_base and spec.start_from:
+        return "start_from", "it is for versions of models: name the base to train on as base_model"
+    if trains_base and spec.method not in MAKE_BASES:
+        return spec.method, f"it leaves the base as it is: a base is made by {' or '.join(MAKE_BASES)}"
     if not spec.hyperparameters.epochs and not (spec.masked_tokens and spec.masked_tokens.tokenizer):
         return "hyperparameters.epochs", "0 is for masked_tokens with a tokenizer alone: else nothing would come of it"
     return None

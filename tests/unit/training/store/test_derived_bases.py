@@ -13,7 +13,7 @@ from symbiont.training.store import Store
 from symbiont.training.types import FailureKind, Inputs, JobState, WorkerReport
 
 EVALUATION = types.Evaluation(2, 0.5, 0.0, 0.7, (), ())
-REPORTS = (types.Hello(1), types.EvaluationStarted(), EVALUATION, types.Done("", "d" * 64, 77))
+REPORTS = (types.Hello(1), types.EvaluationStarted(), EVALUATION, types.Done("", "d" * 64, parameter_count=77))
 S = JobState
 Resolved = tuple[TrainingSpec, Inputs]
 
@@ -66,7 +66,7 @@ def test_a_base_may_be_made_of_one_that_was_made(registry: Store, asked: Resolve
     report(registry, begun(registry, asked), *REPORTS)
     spec, inputs = resolve(tiny_spec(model=None, base_model="bases/own", derived_base="bases/next"), registry)
     assert (inputs.base_digest, inputs.tokenizer_digest) == ("d" * 64, "7" * 64)
-    report(registry, begun(registry, (spec, inputs)), *REPORTS[:-1], types.Done("", "e" * 64, 78))
+    report(registry, begun(registry, (spec, inputs)), *REPORTS[:-1], types.Done("", "e" * 64, parameter_count=78))
     assert (registry.base("next").parent, registry.base("next").parent_digest) == ("own", "d" * 64)
     assert resolve(tiny_spec(base_model="bases/next"), registry)[1].base_digest == "e" * 64
 
