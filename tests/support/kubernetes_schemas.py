@@ -13,12 +13,14 @@ from kubernetes_validate import validate as validate_builtin  # type: ignore[imp
 CRDS = Path(__file__).parents[1] / "manifests/crds"
 # The oldest minor that the manifests are for, and the newest whose schemas can be had.
 OLDEST, NEWEST = "1.30", "1.37"
+MINORS = (OLDEST, "1.34", NEWEST)
+CUSTOM = ("JobSet", "PyTorchJob", "ServiceMonitor", "PrometheusRule", "ScaledObject")
 Object = dict[str, Any]
 
 
 def validate(document: Object, minor: str = NEWEST) -> None:
     """Raises jsonschema's ValidationError where a document does not fit, unknown fields included."""
-    if document["kind"] in ("JobSet", "PyTorchJob"):
+    if document["kind"] in CUSTOM:
         validate_custom(document, minor)
     else:
         validate_builtin(document, minor, strict=True)

@@ -33,7 +33,7 @@ from symbiont.training.worker.commands import Command
 from symbiont.training.worker.examples import Tokenize
 from symbiont.training.worker.exchanged import check_labels
 from symbiont.training.worker.features import features
-from symbiont.training.worker.judging import ROWS_AT_A_TIME, Judge
+from symbiont.training.worker.judging import Judge, rows_at_a_time
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.masked_network import build_masked_network, pad_masked
 from symbiont.training.worker.masking import Masking
@@ -199,15 +199,15 @@ class _Run:
         """
         if start.task not in LABELLED:
             return None
-        spec, known = self.attempt.spec, len(start.labels)
+        spec, known, at_a_time = self.attempt.spec, len(start.labels), rows_at_a_time(self.attempt)
         places = sample(_own_examples(task, own), spec.hyperparameters.seed)
-        given = infer(seen.network, [seen.rows[i] for i in places], ROWS_AT_A_TIME, seen.join)
+        given = infer(seen.network, [seen.rows[i] for i in places], at_a_time, seen.join)
         if not spec.accept_changed_labels:
             check_labels(start.task, start.labels, given, task.kept.targets[places], str(spec.start_from))
         expect_new(seen.network, start.task, given, known, task.kept.targets)
         if not self.ranks.leads:
             return None
-        return [row[..., :known] for row in infer(seen.network, seen.held, ROWS_AT_A_TIME, seen.join)]
+        return [row[..., :known] for row in infer(seen.network, seen.held, at_a_time, seen.join)]
 
     def _compared(self, evaluation: Evaluation, judge: Judge, task: Task, before: list[Any]) -> Evaluation:
         """Returns the evaluation with how each class changed, and says which got worse."""

@@ -12,6 +12,12 @@ ROWS_AT_A_TIME = 64
 ERRORS = ("loss", "mae", "rmse")
 
 
+def rows_at_a_time(attempt: Attempt) -> int:
+    """Returns how many rows are judged at a time: where a worker ran out of memory, fewer."""
+    asked = attempt.spec.hyperparameters.accumulation_steps
+    return max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
+
+
 class Judge:
     """Judges the network as it is, and knows which checkpoint was the best."""
 
@@ -21,9 +27,7 @@ class Judge:
         self._task = task
         self._rows = rows
         self._join = join
-        asked = attempt.spec.hyperparameters.accumulation_steps
-        # Where a worker ran out of memory, judging takes less at a time too.
-        self._rows_at_a_time = max(ROWS_AT_A_TIME * asked // max(attempt.micro_batches, asked), 1)
+        self._rows_at_a_time = rows_at_a_time(attempt)
         self._metric = attempt.spec.hyperparameters.selection_metric or "loss"
         self._latest: Evaluation | None = None
         self.latest_digest = ""

@@ -1,0 +1,322 @@
+"""The components and the overlay `prod`: each builds, fits the real schemas, and names only what the code has."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import ValidationError
+from kubernetes_validate import ValidationError as BuiltinError  # type: ignore[import-untyped]
+
+from support.kubernetes_schemas import MINORS, validate
+from support.promql import check, known_metrics
+from symbiont.common.settings import PREFIX, ServiceSettings
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("tokenization", "training", "inference")
+COMPONENTS = tuple(sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml")))
+# Of two that set the same, one is chosen.
+TOGETHER = tuple(name for name in COMPONENTS if name != "postgresql-external")
+CHOICES = {**{name: (name,) for name in COMPONENTS}, "all": TOGETHER, "prod": ()}
+KINDS = ("Deployment", "StatefulSet")
+Document = dict[str, Any]
+ReadSettings = Callable[[str, dict[str, str]], ServiceSettings]
+Build = Callable[[str], list[Document]]
+
+
+@pytest.fixture(scope="module")
+def build(render: Callable[[Path], list[Document]], tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Renders the base with a choice of components."""
+    home = tmp_path_factory.mktemp("overlays")
+
+    def built(choice: str) -> list[Document]:
+        if choice == "prod":
+            return deepcopy(render(ROOT / "k8s/overlays/prod"))
+        folder = home / choice
+        folder.mkdir(exist_ok=True)
+        k8s = os.path.relpath(ROOT / "k8s", folder.resolve())
+        components = [f"{k8s}/components/{name}" for name in CHOICES[choice]]
+        (folder / "kustomization.yaml").write_text(
+            yaml.safe_dump({"resources": [f"{k8s}/base"], "components": components})
+        )
+        return deepcopy(render(folder))
+
+    return built
+
+
+@pytest.fixture(params=CHOICES)
+def documents(request: pytest.FixtureRequest, build: Build) -> list[Document]:
+    return build(request.param)
+
+
+@pytest.fixture
+def prod(build: Build) -> list[Document]:
+    return build("prod")
+
+
+def of_kind(documents: list[Document], *kinds: str) -> dict[str, Document]:
+    return {d["metadata"]["name"]: d for d in documents if d["kind"] in kinds}
+
+
+def pods(documents: list[Document]) -> dict[str, Document]:
+    return {name: d["spec"]["template"]["spec"] for name, d in of_kind(documents, *KINDS).items()}
+
+
+def environment_of(documents: list[Document], name: str) -> dict[str, str]:
+    """What a container's variables are: those of Secrets that hold a setting count as their names."""
+    (container,) = pods(documents)[name]["containers"]
+    maps = of_kind(documents, "ConfigMap")
+    environment: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        if "configMapRef" in source:
+            environment |= maps[source["configMapRef"]["name"]]["data"]
+    own = {entry["name"]: entry.get("value", "from-a-secret") for entry in container.get("env", ())}
+    return environment | {key: value for key, value in own.items() if key.startswith(PREFIX)}
+
+
+def check_settings(documents: list[Document], read_settings: ReadSettings) -> None:
+    for service in SERVICES:
+        read_settings(service, environment_of(documents, service))
+
+
+def queries_of(documents: list[Document]) -> list[str]:
+    scaled, rules = of_kind(documents, "ScaledObject").values(), of_kind(documents, "PrometheusRule").values()
+    found = [trigger["metadata"]["query"] for one in scaled for trigger in one["spec"]["triggers"]]
+    return found + [rule["expr"] for one in rules for group in one["spec"]["groups"] for rule in group["rules"]]
+
+
+@cache
+def fits(document: str, minor: str) -> None:
+    """Most objects are the same in every choice: once is enough."""
+    validate(json.loads(document), minor)
+
+
+def label(name: str) -> Document:
+    return {"matchLabels": {"app.kubernetes.io/name": name}}
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_every_object_fits_the_schemas(documents: list[Document], minor: str) -> None:
+    for document in documents:
+        fits(json.dumps(document), minor)
+
+
+def test_objects_are_in_the_namespace_and_part_of_the_suite(documents: list[Document]) -> None:
+    for document in documents:
+        metadata = document["metadata"]
+        assert metadata["labels"]["app.kubernetes.io/part-of"] == "symbiont"
+        assert document["kind"] == "Namespace" or metadata["namespace"] == "symbiont"
+    keys = [(d["kind"], d["metadata"]["name"]) for d in documents]
+    assert len(keys) == len(set(keys))
+
+
+def test_every_setting_is_a_field(documents: list[Document], read_settings: ReadSettings) -> None:
+    check_settings(documents, read_settings)
+
+
+def test_every_pod_is_restricted_and_asks_for_what_it_needs(documents: list[Document]) -> None:
+    for pod in pods(documents).values():
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
+
+
+def test_every_volume_is_mounted(documents: list[Document]) -> None:
+    for name, pod in pods(documents).items():
+        mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+        claims = of_kind(documents, *KINDS)[name]["spec"].get("volumeClaimTemplates", ())
+        assert mounted == {v["name"] for v in pod["volumes"]} | {c["metadata"]["name"] for c in claims}
+
+
+def test_queries_name_metrics_and_labels_that_exist(build: Build) -> None:
+    known = known_metrics()
+    queries = queries_of(build("autoscaling")) + queries_of(build("monitoring"))
+    assert len(queries) == 10
+    for query in queries:
+        assert check(query, known)
+
+
+def test_jobs_that_alerts_name_are_the_parts(build: Build) -> None:
+    documents = build("monitoring")
+    (monitor,) = of_kind(documents, "ServiceMonitor").values()
+    label_of_job = monitor["spec"]["jobLabel"]
+    jobs = {service["metadata"]["labels"][label_of_job] for service in of_kind(documents, "Service").values()}
+    named = {job for query in queries_of(documents) for job in re.findall(r'job="(\w+)"', query)}
+    assert named == jobs
+
+
+def test_the_monitor_finds_the_metrics_of_every_part(build: Build) -> None:
+    documents = build("monitoring")
+    (monitor,) = of_kind(documents, "ServiceMonitor").values()
+    (endpoint,) = monitor["spec"]["endpoints"]
+    for service in of_kind(documents, "Service").values():
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_the_dashboards_are_those_of_grafana(build: Build) -> None:
+    (found,) = (
+        d for d in of_kind(build("monitoring"), "ConfigMap").values() if "grafana_dashboard" in d["metadata"]["labels"]
+    )
+    files = {path.name: path.read_text() for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")}
+    assert found["data"] == files
+
+
+def test_what_is_scaled_has_no_number_of_its_own(build: Build) -> None:
+    documents = build("autoscaling")
+    for name, scaled in of_kind(documents, "ScaledObject").items():
+        target = scaled["spec"]["scaleTargetRef"]
+        assert target == {"kind": "Deployment", "name": name}
+        assert "replicas" not in of_kind(documents, "Deployment")[name]["spec"]
+        assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["fallback"]["replicas"]
+
+
+def callers(policy: Document) -> set[str]:
+    sources = [source for rule in policy["spec"]["ingress"] for source in rule.get("from", ())]
+    return {s["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for s in sources if "podSelector" in s}
+
+
+def callees(policy: Document) -> set[tuple[str, int]]:
+    return {
+        (peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
+        for rule in policy["spec"].get("egress", ())
+        for peer in rule["to"]
+        for port in rule.get("ports", ())
+    }
+
+
+def test_policies_allow_the_addresses_of_the_settings_and_nothing_else(build: Build) -> None:
+    documents = build("all")
+    policies = of_kind(documents, "NetworkPolicy")
+    for service in SERVICES:
+        said = {
+            tuple(value.rpartition(":")[::2])
+            for key, value in environment_of(documents, service).items()
+            if key.endswith("_ADDRESS") and not value.startswith(("0.0.0.0", f"{service}:"))
+        }
+        peers = {(host, int(port)) for host, port in said}
+        if service == "training":
+            peers.add(("postgresql", 5432))
+        assert callees(policies[service]) == peers
+        for peer, _ in peers:
+            assert service in callers(policies[peer])
+    assert policies["nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert callees(policies["worker"]) == {("training", 50052), ("tokenization", 50051)}
+    assert callers(policies["postgresql"]) == {"training"}
+    assert callers(policies["triton"]) == {"inference"}
+
+
+def test_ports_of_policies_are_ports_of_pods(build: Build) -> None:
+    documents = build("all")
+    ports = {name: {p["containerPort"] for p in pod["containers"][0]["ports"]} for name, pod in pods(documents).items()}
+    for policy in of_kind(documents, "NetworkPolicy").values():
+        if policy["metadata"]["name"] in ("names", "artifacts", "training-outside", "metrics"):
+            continue
+        assert all(port in ports[name] for name, port in callees(policy))
+
+
+@pytest.mark.parametrize("part", [*SERVICES, "triton"])
+def test_with_s3_each_pod_has_the_keys_and_a_cache_of_its_own(part: str, build: Build) -> None:
+    documents = build("s3")
+    assert not of_kind(documents, "PersistentVolumeClaim")
+    pod = pods(documents)[part]
+    (container,) = pod["containers"]
+    assert {"secretRef": {"name": "artifacts-s3"}} in container["envFrom"]
+    environment = environment_of(documents, part)
+    assert part == "triton" or environment["SYMBIONT_ARTIFACT_ROOT"].startswith("s3://")
+    (mount,) = (m for m in container["volumeMounts"] if m["mountPath"] == environment["SYMBIONT_ARTIFACT_CACHE"])
+    assert not mount.get("readOnly")
+    assert "emptyDir" in next(v for v in pod["volumes"] if v["name"] == mount["name"])
+
+
+def test_keys_of_datasets_are_where_the_setting_says(build: Build) -> None:
+    documents = build("dataset-keys")
+    pod = pods(documents)["training"]
+    (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "dataset-keys")
+    assert mount["mountPath"] == environment_of(documents, "training")["SYMBIONT_DATASET_KEYS"]
+    compose = yaml.safe_load((ROOT / "deploy/compose.dataset-keys.yaml").read_text())["services"]["training"]
+    assert compose["environment"] == {"SYMBIONT_DATASET_KEYS": mount["mountPath"]}
+    assert compose["volumes"] == [f"./dataset-keys:{mount['mountPath']}:ro"]
+
+
+def test_a_gpu_is_asked_for_where_hosts_compute(build: Build) -> None:
+    documents = build("gpu")
+    (container,) = pods(documents)["triton"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert environment_of(documents, "inference")["SYMBIONT_HOST_DEVICE"] == "cuda"
+
+
+def test_postgresql_is_reached_at_its_service(build: Build) -> None:
+    documents = build("postgresql")
+    url = environment_of(documents, "training")["SYMBIONT_DATABASE_URL"]
+    (port,) = of_kind(documents, "Service")["postgresql"]["spec"]["ports"]
+    assert url == f"postgresql://symbiont:$(POSTGRES_PASSWORD)@postgresql:{port['port']}/symbiont"
+    names = [entry["name"] for entry in pods(documents)["training"]["containers"][0]["env"]]
+    # A variable is put in only where it was defined before.
+    assert names == ["POSTGRES_PASSWORD", "SYMBIONT_DATABASE_URL"]
+
+
+def test_prod_is_spread_and_survives_a_drain(prod: list[Document]) -> None:
+    budgets = of_kind(prod, "PodDisruptionBudget")
+    assert budgets.keys() == set(SERVICES)
+    for name in SERVICES:
+        assert budgets[name]["spec"]["selector"] == label(name)
+        spread = pods(prod)[name]["topologySpreadConstraints"]
+        assert [s["topologyKey"] for s in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert all(s["labelSelector"] == label(name) for s in spread)
+    assert {s["spec"]["minReplicaCount"] for s in of_kind(prod, "ScaledObject").values()} == {3}
+
+
+def test_prod_has_two_controllers_because_it_has_postgresql(prod: list[Document], read_settings: ReadSettings) -> None:
+    assert of_kind(prod, "StatefulSet")["training"]["spec"]["replicas"] == 2
+    assert environment_of(prod, "training")["SYMBIONT_EXECUTOR"] == "kubernetes"
+    (variable,) = pods(prod)["training"]["containers"][0]["env"]
+    assert variable == {
+        "name": "SYMBIONT_DATABASE_URL",
+        "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}},
+    }
+
+
+def test_secrets_are_not_in_the_manifests(documents: list[Document]) -> None:
+    assert not of_kind(documents, "Secret")
+
+
+# That the checks above can fail.
+
+
+def test_a_misspelt_setting_is_found(prod: list[Document], read_settings: ReadSettings) -> None:
+    name = next(n for n in of_kind(prod, "ConfigMap") if n.startswith("inference-"))
+    of_kind(prod, "ConfigMap")[name]["data"]["SYMBIONT_HOST_DEVISE"] = "cuda"
+    with pytest.raises(AssertionError, match="SYMBIONT_HOST_DEVISE"):
+        check_settings(prod, read_settings)
+
+
+@pytest.mark.parametrize(
+    "query", ["sum(symbiont_inference_queue_token)", 'rate(symbiont_inference_wait_seconds_bucket{prio="x"}[2m])']
+)
+def test_a_misspelt_metric_or_label_is_found(query: str) -> None:
+    with pytest.raises(AssertionError, match=r"nothing has the metric|has no label"):
+        check(query, known_metrics())
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("ScaledObject", "minReplicas"), ("ServiceMonitor", "endpoint"), ("NetworkPolicy", "ingres")]
+)
+def test_an_unknown_field_is_found(kind: str, field: str, prod: list[Document]) -> None:
+    document = next(iter(of_kind(prod, kind).values()))
+    document["spec"][field] = []
+    with pytest.raises((ValidationError, BuiltinError)):
+        validate(document)

@@ -1,0 +1,91 @@
+"""The metrics that the suite serves, and what a PromQL query names: for whatever asks Prometheus."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Metric
+
+from symbiont.common.metrics import ServiceMetrics
+from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
+from symbiont.inference.metrics import CacheMetrics, InferenceMetrics, SchedulingMetrics
+from symbiont.tokenization.metrics import TokenizationMetrics
+from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.types import JobState
+
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
+# Triton's own, of docs/user_guide/metrics.md in triton-inference-server/server: those that a dashboard may use.
+TRITON = {
+    name: {"model", "version"}
+    for name in (
+        "nv_inference_count",
+        "nv_inference_request_success",
+        "nv_inference_request_failure",
+        "nv_inference_request_duration_us",
+        "nv_inference_queue_duration_us",
+        "nv_inference_compute_input_duration_us",
+        "nv_inference_compute_infer_duration_us",
+        "nv_inference_compute_output_duration_us",
+        "nv_inference_pending_request_count",
+    )
+}
+# The hosts' own, which Triton serves.
+HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values()), PROCESS_BYTES)}
+# Labels of what is scraped, and Prometheus' own metric of every scrape.
+TARGET_LABELS = {"job", "instance", "namespace", "pod", "le"}
+PROMETHEUS: dict[str, set[str]] = {"up": set()}
+FUNCTIONS = {"sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "absent", "or", "and"}
+
+
+def registries() -> Iterator[CollectorRegistry]:
+    tokenization, inference = ServiceMetrics("tokenization"), ServiceMetrics("inference")
+    TokenizationMetrics(tokenization.registry)
+    InferenceMetrics(inference.registry)
+    CacheMetrics(inference.registry)
+    SchedulingMetrics(inference.registry).watch(lambda: [])
+    yield tokenization.registry
+    yield inference.registry
+    yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
+
+
+def labels_of(collector: Any, family: Metric) -> set[str]:
+    """Label names of a metric that may not have a single sample yet."""
+    declared = set(getattr(collector, "_labelnames", ()))
+    return declared.union(*(sample.labels for sample in family.samples))
+
+
+def known_metrics() -> dict[str, set[str]]:
+    """The names under which Prometheus stores what the suite serves, each with its labels."""
+    known = PROMETHEUS | TRITON | HOSTS
+    for registry in registries():
+        for collector in list(registry._collector_to_names):
+            for family in collector.collect():
+                for suffix in SUFFIXES[family.type]:
+                    known[family.name + suffix] = labels_of(collector, family)
+    return known
+
+
+def parse(query: str) -> list[tuple[str, set[str]]]:
+    """Splits a PromQL query into (metric, labels that it selects by), and the labels that the query groups by.
+
+    Not a parser of PromQL, but strict: a word that is neither a function of `FUNCTIONS`, a label list nor a number
+    is taken for a metric, so that nothing escapes.
+    """
+    grouped = {w for names in re.findall(r"\b(?:by|without|on) \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
+    rest = re.sub(r"\b(?:by|without|on) \([^)]*\)", "", query)
+    rest = re.sub(r"\[[^\]]*\]", "", rest)
+    found = []
+    for word, matchers in re.findall(r"([A-Za-z_:][\w:]*)(\{[^}]*\})?", rest):
+        if word not in FUNCTIONS:
+            found.append((word, grouped | set(re.findall(r"(\w+)\s*(?:=|!=)", re.sub(r'"[^"]*"', "", matchers)))))
+    return found
+
+
+def check(query: str, known: dict[str, set[str]]) -> int:
+    """Asserts that every metric and label of a query is one that something serves; returns how many metrics it has."""
+    found = parse(query)
+    for metric, labels in found:
+        assert metric in known, f"nothing has the metric {metric}"
+        unknown = labels - known[metric] - TARGET_LABELS
+        assert not unknown, f"{metric} has no label {sorted(unknown)}"
+    return len(found)
