@@ -1,7 +1,7 @@
 """Tiny random bases and bundles, and what plain transformers and PEFT answer with them: for tests of any package."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -178,11 +178,13 @@ def random_bundle(
     max_tokens: int = 16,
     takes: Literal["text", "pair"] = "text",
     int8: Int8 | None = None,
+    decision: Mapping[str, Any] | None = None,
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
     With `houlsby`, an activation, `rank` is the width of its bottlenecks. With `adalora` the modules have ranks from
     `rank` down to 0, as if training had pruned them. `prefix` is a number of virtual tokens, instead of a rank.
+    `decision` is what its head has of costs or thresholds.
     """
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
@@ -208,6 +210,7 @@ def random_bundle(
         encoder = _with_random_lora(encoder, method)
         adapter = get_peft_model_state_dict(encoder)
     head, labels = random_head(task, num_labels, pooling, hidden_size)
+    head = head.model_copy(update=decision or {})
     width = sum(field.width for field in fields)
     on_tokens = task in ("entities", "spans")
     layer = nn.Linear(hidden_size + width, head.outputs) if task != "embedding" or num_labels else nn.Identity()

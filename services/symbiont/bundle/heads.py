@@ -1,8 +1,11 @@
 """Task heads as a manifest describes them: what a bundle answers, and the shape of the layer that does it."""
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from symbiont.bundle.part import Part
@@ -38,15 +41,33 @@ class PooledHead(LinearHead):
 
 
 class ClassificationHead(PooledHead):
-    """A choice between labels that exclude each other."""
+    """A choice between labels that exclude each other.
+
+    `costs` say what answers cost, [true][answered]: the label of the least expected cost is answered. Without them it
+    is the most probable one.
+    """
 
     kind: Literal["classification"] = "classification"
     num_labels: int = Field(ge=1)
+    costs: tuple[tuple[float, ...], ...] = ()
 
     @property
     def outputs(self) -> int:
         """One logit for each label."""
         return self.num_labels
+
+    @cached_property
+    def _matrix(self) -> npt.NDArray[np.float64]:
+        return np.asarray(self.costs, np.float64)
+
+    def decide(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Takes probabilities [..., labels]; returns the places of the labels that are answered, [...].
+
+        Of equal ones it is the first.
+        """
+        if not self.costs:
+            return np.asarray(probabilities.argmax(axis=-1))
+        return np.asarray((probabilities @ self._matrix).argmin(axis=-1))
 
 
 class MultiLabelHead(PooledHead):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from symbiont.bundle.fields import BusinessField
-from symbiont.bundle.heads import EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
+from symbiont.bundle.heads import ClassificationHead, EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
 from symbiont.bundle.part import Part
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -194,6 +194,9 @@ class BundleManifest(Part):
             raise ValueError(f"labels: needs {needed} different names, one per output of the head")
         if isinstance(self.head, MultiLabelHead) and len(self.head.thresholds) not in (0, needed):
             raise ValueError(f"head.thresholds: needs none or {needed}, one per label")
+        costs = self.head.costs if isinstance(self.head, ClassificationHead) else ()
+        if costs and {len(costs), *map(len, costs)} != {needed}:
+            raise ValueError(f"head.costs: needs {needed} lines of {needed}: for each label, what each answer costs")
         if isinstance(self.head, EntityHead):
             for label in self.labels:
                 if label != "O" and not label.startswith(("B-", "I-")):

@@ -52,8 +52,8 @@ def write_bundle(
     # Left out where there is none: releases before it know no such part, and refuse what they do not know.
     unset: dict[str, Any] = {"files": True} | ({} if manifest.int8 else {"int8": True})
     if isinstance(manifest.head, PooledHead):
-        newer = {"fusion": "concatenated", "hidden_layers": ()}
-        unset["head"] = {name for name, usual in newer.items() if getattr(manifest.head, name) == usual}
+        newer = {"fusion": "concatenated", "hidden_layers": (), "costs": ()}
+        unset["head"] = {name for name, usual in newer.items() if getattr(manifest.head, name, None) == usual}
     return store.put(KIND, files, manifest.model_dump(mode="json", exclude=unset))
 
 

@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -12,7 +13,9 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, training_spec
 
 P = ParamSpec("P")
+_COST = re.compile(r"(?P<truth>.+):(?P<answer>.+)=(?P<cost>[-+]?[0-9]+(\.[0-9]+)?)")
 _HEAD, _METHOD, _LOOP, _JUDGING = "Head", "Method", "Training loop", "Judging"
+_DECISIONS = "Decisions"
 
 
 class Method(StrEnum):
@@ -108,6 +111,32 @@ def spec_of(
     label_smoothing: Annotated[
         float | None, option(_HEAD, "classification: share of certainty spread over all labels (default: 0).")
     ] = None,
+    costs: Annotated[
+        list[str] | None,
+        option(
+            _DECISIONS,
+            "classification: what it costs to answer a label where another is true, as TRUE:ANSWERED=COST; repeat "
+            "(default: 1 for each error).",
+            "--cost",
+        ),
+    ] = None,
+    positive_label: Annotated[
+        str | None, option(_DECISIONS, "classification: of two labels the one to be found; goes with the next two.")
+    ] = None,
+    false_positive_cost: Annotated[
+        float | None, option(_DECISIONS, "classification: what it costs to answer it where the other is true.")
+    ] = None,
+    false_negative_cost: Annotated[
+        float | None, option(_DECISIONS, "classification: what it costs to answer the other where it is true.")
+    ] = None,
+    tune_thresholds: Annotated[
+        bool | None,
+        option(
+            _DECISIONS,
+            "multi-label: each label holds from the probability of its highest F1 (default: 0.5).",
+            "--tune-thresholds",
+        ),
+    ] = None,
     minimum: Annotated[float | None, option(_HEAD, "score: least number answered; goes with --maximum.")] = None,
     maximum: Annotated[float | None, option(_HEAD, "score: greatest number answered.")] = None,
     max_answer_tokens: Annotated[int | None, option(_HEAD, "spans: longest answer in tokens (default: 30).")] = None,
@@ -192,6 +221,11 @@ def spec_of(
         balanced=balanced,
         focal_gamma=focal_gamma,
         label_smoothing=label_smoothing,
+        costs=costs_of(costs or []),
+        positive_label=positive_label,
+        false_positive_cost=false_positive_cost,
+        false_negative_cost=false_negative_cost,
+        tune_thresholds=tune_thresholds,
         minimum=minimum,
         maximum=maximum,
         max_answer_tokens=max_answer_tokens,
@@ -216,6 +250,17 @@ def spec_of(
         keep_best=keep_best,
         ranks=ranks,
     )
+
+
+def costs_of(given: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Returns what TRUE:ANSWERED=COST say."""
+    found: dict[tuple[str, str], float] = {}
+    for each in given:
+        match = _COST.fullmatch(each)
+        if match is None:
+            raise typer.BadParameter(f"{each!r} is not of the form TRUE:ANSWERED=COST", param_hint="--cost")
+        found[match["truth"], match["answer"]] = float(match["cost"])
+    return found
 
 
 def with_spec(

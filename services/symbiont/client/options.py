@@ -1,13 +1,16 @@
 """A training spec by keyword arguments, for callers who would rather not nest messages."""
 
-from collections.abc import Sequence
-from typing import Literal, Required, TypedDict, Unpack
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 from symbiont.api.training.v1.training_job_pb2 import (
     CLASS_WEIGHTS_BALANCED,
     CLASS_WEIGHTS_UNSPECIFIED,
     FUSION_CONCATENATED,
     FUSION_GATED,
+    THRESHOLDS_BEST_F1,
+    THRESHOLDS_UNSPECIFIED,
     Hyperparameters,
     TrainingSpec,
 )
@@ -33,8 +36,12 @@ _HEADS: dict[Head, dict[str, str]] = {
         "balanced": "class_weights",
         "focal_gamma": "focal_gamma",
         "label_smoothing": "label_smoothing",
+        "costs": "cost_matrix",
+        "positive_label": "binary_costs.positive_label",
+        "false_positive_cost": "binary_costs.false_positive",
+        "false_negative_cost": "binary_costs.false_negative",
     },
-    "multi-label": {"labels": "labels", "balanced": "class_weights"},
+    "multi-label": {"labels": "labels", "balanced": "class_weights", "tune_thresholds": "thresholds"},
     "score": {"minimum": "minimum", "maximum": "maximum"},
     "entities": {"labels": "labels"},
     "spans": {"max_answer_tokens": "max_answer_tokens"},
@@ -45,8 +52,9 @@ _HEADS: dict[Head, dict[str, str]] = {
 class TrainingOptions(TypedDict, total=False):
     """Keyword arguments of a training spec. What is left out, or None, gets the service's default.
 
-    `base_model`, `dataset`, `evaluation_dataset` and `model` take an id or a full resource name. The meaning, range
-    and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
+    `base_model`, `dataset`, `evaluation_dataset` and `model` take an id or a full resource name. `costs` are by (true
+    label, answered label); those of two labels may be given by `positive_label` and the two errors instead. The
+    meaning, range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 
     base_model: Required[str]
@@ -71,6 +79,11 @@ class TrainingOptions(TypedDict, total=False):
     balanced: bool | None
     focal_gamma: float | None
     label_smoothing: float | None
+    costs: Mapping[tuple[str, str], float] | None
+    positive_label: str | None
+    false_positive_cost: float | None
+    false_negative_cost: float | None
+    tune_thresholds: bool | None
     minimum: float | None
     maximum: float | None
     max_answer_tokens: int | None
@@ -142,7 +155,7 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
 
 def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
     everything = {name for names in _HEADS.values() for name in names}
-    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], ())}
+    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], (), {})}
     head = options.get("head") or ("classification" if given else None)
     if head is None:
         return
@@ -152,15 +165,28 @@ def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
     if strange := sorted(given.keys() - set(names)):
         owners = " or ".join(name for name, own in _HEADS.items() if strange[0] in own)
         raise ValueError(f"{strange[0]} does not belong to the head {head}: say head={owners}")
+    if "costs" in given and any(names[name].startswith("binary_costs") for name in given):
+        raise ValueError("costs and those of a positive_label exclude each other")
     message = getattr(spec, head.replace("-", "_"))
     message.SetInParent()
     for name, value in given.items():
-        if name == "labels":
+        _set_option(message, name, names[name], value)
+
+
+def _set_option(message: Any, name: str, path: str, value: Any) -> None:
+    match name:
+        case "labels":
             message.labels.extend(value)
-        elif name == "balanced":
+        case "balanced":
             message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
-        else:
-            setattr(message, names[name], value)
+        case "tune_thresholds":
+            message.thresholds = THRESHOLDS_BEST_F1 if value else THRESHOLDS_UNSPECIFIED
+        case "costs":
+            for (truth, answer), cost in value.items():
+                message.cost_matrix.costs.add(truth=truth, answer=answer, cost=cost)
+        case _:
+            *outer, field = path.split(".")
+            setattr(functools.reduce(getattr, outer, message), field, value)
 
 
 def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:

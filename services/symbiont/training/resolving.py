@@ -66,7 +66,7 @@ def resolve(
             problem = "checkpoints that are not judged cannot be compared: leave it out, or patience and keep_best"
             raise InvalidArgument(f"{under}.hyperparameters.evaluate_checkpoints", problem)
         evaluate = hyper.evaluate_checkpoints
-    metric = check_metric(head, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
+    metric = check_metric(head, settings, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
     resolved = spec.model_copy(
         update={
             "hyperparameters": hyper.model_copy(

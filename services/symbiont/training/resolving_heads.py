@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.training.costs import problems
 from symbiont.training.data.rows import LabelKind
 from symbiont.training.spec import (
     HEADS,
@@ -76,6 +77,8 @@ def resolve_head(
         )
     if kind is LabelKind.CLASS and not judged_by:
         _check_rare(spec, dataset, under)
+    if isinstance(settings, ClassificationHead):
+        _check_costs(settings, f"{under}.classification")
     if isinstance(settings, ScoreHead):
         _check_range(settings, spec, dataset, judged_by, under)
     if isinstance(settings, EmbeddingHead):
@@ -108,9 +111,17 @@ def resolve_fields(
     return spec.business_fields.model_copy(update={"names": names, "kinds": kinds})
 
 
-def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
+def _check_costs(settings: ClassificationHead, under: str) -> None:
+    for name in ("cost_matrix", "binary_costs"):
+        for path, problem in problems(costs, settings.labels) if (costs := getattr(settings, name)) else ():
+            raise InvalidArgument(f"{under}.{name}{path}", problem)
+
+
+def check_metric(head: str, settings: Any, metric: str, dataset: Dataset, field: str) -> str:
     """Returns the measure by which checkpoints are compared; InvalidArgument names the field of an unknown one."""
     known = METRICS[head] if head != "embedding" else METRICS_OF_EMBEDDINGS[LabelKind(dataset.label_kind)]
+    if isinstance(settings, ClassificationHead) and settings.costs:
+        known = (*known, "mean_cost")
     if metric and metric not in known:
         raise InvalidArgument(field, f"the head {head} is not measured by {metric!r}: {', '.join(known)}")
     return metric or "loss"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from symbiont.api.training.v1.training_job_pb2 import (
+    THRESHOLDS_BEST_F1,
     AdaLoraMethod,
     HoulsbyMethod,
     Hyperparameters,
@@ -61,6 +62,20 @@ def test_everything_lands_in_its_field() -> None:
         checkpoint_interval=10,
     )
     assert spec.hyperparameters.HasField("seed")
+
+
+def test_what_is_decided() -> None:
+    head = training_spec(**NAMES, costs={("fraud", "fine"): 20, ("fine", "fraud"): 0.5}).classification
+    costs = [(each.truth, each.answer, each.cost) for each in head.cost_matrix.costs]
+    assert costs == [("fraud", "fine", 20), ("fine", "fraud", 0.5)]
+    two: Any = {"positive_label": "fraud", "false_positive_cost": 1, "false_negative_cost": 20}
+    binary = training_spec(**NAMES, **two).classification.binary_costs
+    assert (binary.positive_label, binary.false_positive, binary.false_negative) == ("fraud", 1, 20)
+    with pytest.raises(ValueError, match="exclude each other"):
+        training_spec(**NAMES, **two, costs={("fraud", "fine"): 20})
+    assert training_spec(**NAMES, head="multi-label", tune_thresholds=True).multi_label.thresholds == THRESHOLDS_BEST_F1
+    with pytest.raises(ValueError, match="tune_thresholds does not belong to the head classification"):
+        training_spec(**NAMES, head="classification", tune_thresholds=True)
 
 
 def test_methods() -> None:

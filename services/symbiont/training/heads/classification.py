@@ -11,8 +11,9 @@ from torch.nn import functional
 from typing_extensions import override
 
 from symbiont.bundle import ClassificationHead as HeadEntry
+from symbiont.evaluation.arrays import log_softmax
 from symbiont.training.data.rows import Row
-from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads import Criterion, Encode, Head, Material, Rule, register
 from symbiont.training.heads.pooled import balanced, single_examples
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
@@ -52,16 +53,25 @@ class Classification(Head):
 
     @override
     def evaluate(
-        self, settings: ClassificationHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+        self,
+        settings: ClassificationHead,
+        outputs: Sequence["np.ndarray[Any, Any]"],
+        judged: Material,
+        decided: Any = None,
     ) -> Evaluation:
         logits, truth = np.stack(outputs), judged.targets.numpy()
-        best = logits.argmax(axis=1)
+        best = self.decide(settings, logits, Rule()) if decided is None else decided
         classes = list(range(len(settings.labels)))
         matrix = confusion_matrix(truth, best, labels=classes)
         accuracy = float((truth == best).mean())
         macro_f1 = float(f1_score(truth, best, labels=classes, average="macro", zero_division=0.0))
         # Of the model, whatever it was trained by.
         loss = float(functional.cross_entropy(torch.from_numpy(logits), judged.targets))
+        metrics = {"accuracy": accuracy, "loss": loss, "macro_f1": macro_f1}
+        if settings.costs:
+            costs = np.asarray(settings.costs)
+            metrics["mean_cost"] = float(costs[truth, best].mean())
+            metrics["most_probable_cost"] = float(costs[truth, logits.argmax(axis=1)].mean())
         return Evaluation(
             row_count=len(truth),
             accuracy=accuracy,
@@ -69,13 +79,19 @@ class Classification(Head):
             loss=loss,
             labels=settings.labels,
             confusion_matrix=tuple(tuple(int(count) for count in row) for row in matrix),
-            metrics=(("accuracy", accuracy), ("loss", loss), ("macro_f1", macro_f1)),
+            metrics=tuple(sorted(metrics.items())),
             primary_metric="accuracy",
         )
 
     @override
+    def decide(self, settings: ClassificationHead, logits: "np.ndarray[Any, Any]", rule: Rule) -> Any:
+        scaled = logits.astype(np.float64) / rule.temperature
+        return self.entry(settings, 1, "mean").decide(np.exp(log_softmax(scaled)))
+
+    @override
     def entry(self, settings: ClassificationHead, hidden_size: int, pooling: Any) -> HeadEntry:
-        return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=len(settings.labels))
+        labels = len(settings.labels)
+        return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=labels, costs=settings.costs)
 
 
 register("classification", Classification())

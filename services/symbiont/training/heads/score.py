@@ -54,7 +54,9 @@ class Score(Head):
         return lambda outputs, truth: functional.mse_loss(settings.values(outputs), truth)
 
     @override
-    def evaluate(self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+    def evaluate(
+        self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, decided: Any = None
+    ) -> Evaluation:
         values = settings.values(torch.from_numpy(np.stack(outputs)))
         truth = np.array([row.label for row in judged.rows], np.float64)
         found = settings.offset + settings.scale * values.double().numpy()

@@ -55,7 +55,9 @@ class Spans(Head):
         return loss
 
     @override
-    def evaluate(self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+    def evaluate(
+        self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, decided: Any = None
+    ) -> Evaluation:
         windows: list[list[int]] = [[] for _ in judged.rows]
         loss = 0.0
         for number, item in enumerate(judged.encoded):

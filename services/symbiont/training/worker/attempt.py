@@ -10,6 +10,7 @@ from typing import Any
 from symbiont.bundle import Bundle, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.training.heads import Rule
 from symbiont.training.types import (
     CheckpointSaved,
     Done,
@@ -21,7 +22,7 @@ from symbiont.training.types import (
     Report,
     Warning,
 )
-from symbiont.training.worker.calibrating import calibrate
+from symbiont.training.worker.calibrating import calibrate, in_words
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
@@ -100,32 +101,30 @@ class _Run:
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
-        evaluation, temperature = self._calibrated(judge, task)
+        evaluation, rule = self._calibrated(judge, task)
         self.send(evaluation)
         self.send(Metrics(loop.total_steps, (("peak_memory_bytes", peak_memory_bytes()),)))
         base_digest = inputs.base_digest
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
-        bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest, rule)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return bundle
 
-    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
-        """Judges the network; returns its quality, and what logits are to be divided by."""
+    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, Rule]:
+        """Judges the network by what it will answer; returns its quality, and what makes answers of its outputs."""
         evaluation = judge.evaluate()
-        entry = task.head.entry(task.settings, 1, "mean")
-        found = calibrate(entry.kind, judge.outputs, task.held.targets, [row.group for row in task.held.rows])
+        groups = [row.group for row in task.held.rows]
+        found = calibrate(task.head, task.settings, judge.outputs, task.held.targets, groups)
         if found is None:
-            return evaluation, 1.0
-        before, after = found.error_before, found.error_after
-        self.send(
-            LogLine(f"temperature {found.temperature:.3f}: calibration error {before:.2%} before, {after:.2%} after")
-        )
-        more = {"calibration_error": after, "uncalibrated_error": before}
+            return evaluation, Rule()
+        evaluation = task.head.evaluate(task.settings, judge.outputs, task.held, found.decided)
+        self.send(LogLine(in_words(found)))
+        more = {"calibration_error": found.error_after, "uncalibrated_error": found.error_before}
         metrics = tuple(sorted({**dict(evaluation.metrics), **more}.items()))
-        return replace(evaluation, metrics=metrics), found.temperature
+        return replace(evaluation, metrics=metrics), found.rule
 
     def _see(self, network: Network, task: Task) -> "_Seen":
         """Returns what is trained, and what it sees of the rows: where the base is left as it is, what that gives."""

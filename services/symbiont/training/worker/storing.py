@@ -13,7 +13,7 @@ from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.openvino_names import KIND, graph_id
-from symbiont.training.heads import Material
+from symbiont.training.heads import Material, Rule
 from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
 from symbiont.training.types import Evaluation, LogLine, Report
@@ -86,7 +86,7 @@ def make_bundle(
     network: Network,
     evaluation: Evaluation,
     base_digest: str,
-    temperature: float = 1.0,
+    rule: Rule = Rule(),  # noqa: B008, frozen
 ) -> Bundle:
     """Returns what training made; it has no digest before it is stored."""
     spec, inputs = attempt.spec, attempt.inputs
@@ -98,6 +98,8 @@ def make_bundle(
         gated = spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
         fusion = "gated" if gated and task.fields else "concatenated"
         entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers})
+    if rule.thresholds:
+        entry = entry.model_copy(update={"thresholds": rule.thresholds})
     asks = head.asks(paired=any(row.pair for row in task.kept.rows))
     values = width(task.fields)
     golden = _golden_rows(spec.hyperparameters.seed, base.config.vocab_size, values, paired=asks == "pair")
@@ -111,7 +113,7 @@ def make_bundle(
         fields=tuple(task.fields),
         method=method.entry(method_settings),
         head=entry,
-        calibration=Calibration(temperature=temperature),
+        calibration=Calibration(temperature=rule.temperature),
         metrics=dict(evaluation.metrics),
         lineage=Lineage(
             job=f"jobs/{attempt.job}",

@@ -70,6 +70,32 @@ CLASS_WEIGHTS_BALANCED: ClassWeights.ValueType  # 1
 """As much as is needed for every label to count alike, however many rows it has."""
 Global___ClassWeights: typing_extensions.TypeAlias = ClassWeights
 
+class _Thresholds:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ThresholdsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Thresholds.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    THRESHOLDS_UNSPECIFIED: _Thresholds.ValueType  # 0
+    """Not set: 0.5 for each."""
+    THRESHOLDS_BEST_F1: _Thresholds.ValueType  # 1
+    """For each label that of the highest F1 on the held-out rows, of which it takes a hundred; with fewer it is 0.5. The
+    quality that is reported is measured by cross-fitting: each fifth of these rows is judged with the thresholds of the
+    others.
+    """
+
+class Thresholds(_Thresholds, metaclass=_ThresholdsEnumTypeWrapper):
+    """From which probability on labels hold."""
+
+THRESHOLDS_UNSPECIFIED: Thresholds.ValueType  # 0
+"""Not set: 0.5 for each."""
+THRESHOLDS_BEST_F1: Thresholds.ValueType  # 1
+"""For each label that of the highest F1 on the held-out rows, of which it takes a hundred; with fewer it is 0.5. The
+quality that is reported is measured by cross-fitting: each fifth of these rows is judged with the thresholds of the
+others.
+"""
+Global___Thresholds: typing_extensions.TypeAlias = Thresholds
+
 class _JobState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -867,6 +893,8 @@ class ClassificationHead(google.protobuf.message.Message):
     CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
     FOCAL_GAMMA_FIELD_NUMBER: builtins.int
     LABEL_SMOOTHING_FIELD_NUMBER: builtins.int
+    COST_MATRIX_FIELD_NUMBER: builtins.int
+    BINARY_COSTS_FIELD_NUMBER: builtins.int
     class_weights: Global___ClassWeights.ValueType
     """Optional. How much the rows of each label count. Default: alike."""
     focal_gamma: builtins.float
@@ -879,6 +907,14 @@ class ClassificationHead(google.protobuf.message.Message):
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
 
+    @property
+    def cost_matrix(self) -> Global___CostMatrix:
+        """Of some answers to some labels."""
+
+    @property
+    def binary_costs(self) -> Global___BinaryCosts:
+        """Of two labels."""
+
     def __init__(
         self,
         *,
@@ -886,21 +922,102 @@ class ClassificationHead(google.protobuf.message.Message):
         class_weights: Global___ClassWeights.ValueType = ...,
         focal_gamma: builtins.float | None = ...,
         label_smoothing: builtins.float | None = ...,
+        cost_matrix: Global___CostMatrix | None = ...,
+        binary_costs: Global___BinaryCosts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "binary_costs", b"binary_costs", "cost_matrix", b"cost_matrix", "costs", b"costs", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "class_weights", b"class_weights", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing", "labels", b"labels"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "binary_costs", b"binary_costs", "class_weights", b"class_weights", "cost_matrix", b"cost_matrix", "costs", b"costs", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing", "labels", b"labels"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["focal_gamma"]
     _WhichOneofArgType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma"]
     _WhichOneofReturnType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["label_smoothing"]
     _WhichOneofArgType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["_label_smoothing", b"_label_smoothing"]
+    _WhichOneofReturnType_costs: typing_extensions.TypeAlias = typing.Literal["cost_matrix", "binary_costs"]
+    _WhichOneofArgType_costs: typing_extensions.TypeAlias = typing.Literal["costs", b"costs"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__focal_gamma) -> _WhichOneofReturnType__focal_gamma | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_smoothing) -> _WhichOneofReturnType__label_smoothing | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_costs) -> _WhichOneofReturnType_costs | None: ...
 
 Global___ClassificationHead: typing_extensions.TypeAlias = ClassificationHead
+
+@typing.final
+class CostMatrix(google.protobuf.message.Message):
+    """What each answer costs, in any unit. What is not named costs 0 where it is right and 1 where it is wrong."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COSTS_FIELD_NUMBER: builtins.int
+    @property
+    def costs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AnswerCost]:
+        """Required. Each pair of labels once."""
+
+    def __init__(
+        self,
+        *,
+        costs: collections.abc.Iterable[Global___AnswerCost] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["costs", b"costs"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CostMatrix: typing_extensions.TypeAlias = CostMatrix
+
+@typing.final
+class AnswerCost(google.protobuf.message.Message):
+    """What an answer costs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRUTH_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
+    truth: builtins.str
+    """Required. The label that is true."""
+    answer: builtins.str
+    """Required. The label that is answered."""
+    cost: builtins.float
+    """Optional. The cost; below 0 it is a gain. Default 0."""
+    def __init__(
+        self,
+        *,
+        truth: builtins.str = ...,
+        answer: builtins.str = ...,
+        cost: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer", b"answer", "cost", b"cost", "truth", b"truth"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AnswerCost: typing_extensions.TypeAlias = AnswerCost
+
+@typing.final
+class BinaryCosts(google.protobuf.message.Message):
+    """What the two errors between two labels cost; a right answer costs nothing."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIVE_LABEL_FIELD_NUMBER: builtins.int
+    FALSE_POSITIVE_FIELD_NUMBER: builtins.int
+    FALSE_NEGATIVE_FIELD_NUMBER: builtins.int
+    positive_label: builtins.str
+    """Required. The label that is to be found."""
+    false_positive: builtins.float
+    """Required. Of answering it where the other one is true, above 0."""
+    false_negative: builtins.float
+    """Required. Of answering the other one where it is true, above 0."""
+    def __init__(
+        self,
+        *,
+        positive_label: builtins.str = ...,
+        false_positive: builtins.float = ...,
+        false_negative: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["false_negative", b"false_negative", "false_positive", b"false_positive", "positive_label", b"positive_label"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BinaryCosts: typing_extensions.TypeAlias = BinaryCosts
 
 @typing.final
 class MultiLabelHead(google.protobuf.message.Message):
@@ -910,8 +1027,11 @@ class MultiLabelHead(google.protobuf.message.Message):
 
     LABELS_FIELD_NUMBER: builtins.int
     CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
+    THRESHOLDS_FIELD_NUMBER: builtins.int
     class_weights: Global___ClassWeights.ValueType
     """Optional. How much the rows that have a label count against those that have not. Default: alike."""
+    thresholds: Global___Thresholds.ValueType
+    """Optional. From which probability on a label holds. Default: 0.5."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
@@ -921,8 +1041,9 @@ class MultiLabelHead(google.protobuf.message.Message):
         *,
         labels: collections.abc.Iterable[builtins.str] | None = ...,
         class_weights: Global___ClassWeights.ValueType = ...,
+        thresholds: Global___Thresholds.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["class_weights", b"class_weights", "labels", b"labels"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["class_weights", b"class_weights", "labels", b"labels", "thresholds", b"thresholds"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___MultiLabelHead: typing_extensions.TypeAlias = MultiLabelHead
@@ -1350,8 +1471,8 @@ class Evaluation(google.protobuf.message.Message):
     row_count: builtins.int
     """Output only. Rows judged."""
     accuracy: builtins.float
-    """Output only. Share of rows that are right: whose best class is, whose labels all are, whose answer is. 0 where the
-    task has none.
+    """Output only. Share of rows that are right: whose answered class is, whose labels all are, whose answer is. 0 where
+    the task has none.
     """
     macro_f1: builtins.float
     """Output only. Mean over the classes, or names of parts, of F1. 0 where the task has none."""
@@ -1369,7 +1490,9 @@ class Evaluation(google.protobuf.message.Message):
 
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`."""
+        """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`. Where
+        answers have costs, `mean_cost` of what is answered and `most_probable_cost` of always answering the most probable.
+        """
 
     def __init__(
         self,
