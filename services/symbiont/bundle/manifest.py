@@ -185,6 +185,8 @@ class BundleManifest(Part):
             raise ValueError("fields: two have one name")
         if self.fields and (isinstance(self.head, EntityHead | SpanHead) or self.head.kind == "embedding"):
             raise ValueError(f"fields: the task {self.task} has no use for them")
+        if self.head.kind == "embedding" and self.head.own_module and not self.head.size:
+            raise ValueError("head.own_module: needs a layer behind it")
         self._check_golden()
         return self
 

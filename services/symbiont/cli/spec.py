@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -159,6 +160,17 @@ def spec_of(
         list[int] | None,
         option(_HEAD, "Width of a layer before the last one; repeat for more (default: none).", "--hidden-layer"),
     ] = None,
+    own_module: Annotated[
+        str | None,
+        option(
+            _HEAD,
+            "Layers of your own before the head's, by their name among the entry points symbiont.modules.",
+            "--module",
+        ),
+    ] = None,
+    module_settings: Annotated[
+        str | None, option(_HEAD, "Settings that --module is made with, as a JSON object: '{\"size\": 16}'.")
+    ] = None,
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
     learning_rate: Annotated[
@@ -234,6 +246,8 @@ def spec_of(
         business_fields="all" if business_fields == ["all"] else business_fields,
         fusion=fusion.value if fusion else None,
         hidden_layers=hidden_layers,
+        own_module=own_module,
+        module_settings=settings_of(module_settings),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -250,6 +264,17 @@ def spec_of(
         keep_best=keep_best,
         ranks=ranks,
     )
+
+
+def settings_of(given: str | None) -> dict[str, Any] | None:
+    """Returns what a JSON object says."""
+    try:
+        found = json.loads(given or "{}")
+    except ValueError as exc:
+        raise typer.BadParameter(f"it is no JSON: {exc}", param_hint="--module-settings") from exc
+    if not isinstance(found, dict):
+        raise typer.BadParameter("it is no JSON object", param_hint="--module-settings")
+    return found
 
 
 def costs_of(given: Sequence[str]) -> dict[tuple[str, str], float]:

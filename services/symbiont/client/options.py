@@ -1,6 +1,7 @@
 """A training spec by keyword arguments, for callers who would rather not nest messages."""
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Required, TypedDict, Unpack
 
@@ -92,6 +93,8 @@ class TrainingOptions(TypedDict, total=False):
     business_fields: Sequence[str] | Literal["all"] | None
     fusion: Fusion | None
     hidden_layers: Sequence[int] | None
+    own_module: str | None
+    module_settings: Mapping[str, Any] | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -203,6 +206,11 @@ def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
             raise ValueError(f"there is no fusion {fusion!r}: {', '.join(_FUSIONS)}")
         spec.business_fields.fusion = _FUSIONS[fusion]
     spec.hidden_layers.extend(options.get("hidden_layers") or ())
+    module, settings = options.get("own_module"), options.get("module_settings")
+    if settings and not module:
+        raise ValueError("module_settings are those of an own_module: name it")
+    if module:
+        spec.own_module.name, spec.own_module.settings = module, json.dumps(settings) if settings else ""
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:

@@ -50,8 +50,13 @@ class Jobs:
         price_per_rank_hour: float = 0.0,
         succeeded: Callable[[Job], None] = lambda job: None,
         lost: Callable[[], None] = lambda: None,
+        packages_here: bool = False,
     ) -> None:
-        """`succeeded` is called once for each job that does, `lost` for each worker that is."""
+        """`succeeded` is called once for each job that does, `lost` for each worker that is.
+
+        `packages_here` says whether workers use the packages that are installed here.
+        """
+        self._packages_here = packages_here
         self._succeeded = succeeded
         self._lost = lost
         self._store = store
@@ -69,7 +74,9 @@ class Jobs:
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
         def add() -> tuple[Job, bool]:
-            resolved, inputs = resolve(spec, self._store, judged=terms.budget != Budget())
+            resolved, inputs = resolve(
+                spec, self._store, judged=terms.budget != Budget(), packages_here=self._packages_here
+            )
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
                 resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
+from symbiont.training.own_modules import installed, unknown
 from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
 from symbiont.training.spec import (
     FULL_LEARNING_RATE,
@@ -28,14 +29,17 @@ T = TypeVar("T")
 
 
 def resolve(
-    spec: TrainingSpec, store: Store, *, judged: bool = False, under: str = SPEC
+    spec: TrainingSpec, store: Store, *, judged: bool = False, under: str = SPEC, packages_here: bool = False
 ) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them.
 
     Args:
         judged: whether checkpoints are judged unless the spec says otherwise.
         under: path of the spec in the request, for the fields that errors name.
+        packages_here: whether workers use the packages that are installed here.
     """
+    if packages_here and spec.own_module and spec.own_module.name not in installed():
+        raise InvalidArgument(f"{under}.own_module.name", unknown(spec.own_module.name))
     base = _find(store.base, f"{under}.base_model", spec.base_model)
     if base.kind != "encoder":
         problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"

@@ -92,6 +92,8 @@ def resolve_fields(
     """Returns the business fields that a head is to get, with their kinds; raises as `resolve_head`."""
     if spec.hidden_layers and head not in WITH_LAYERS:
         raise InvalidArgument(f"{under}.hidden_layers", f"the head {head} has none: {' or '.join(WITH_LAYERS)} may")
+    if spec.own_module and head not in WITH_LAYERS:
+        raise InvalidArgument(f"{under}.own_module", f"the head {head} takes none: {' or '.join(WITH_LAYERS)} do")
     if spec.business_fields is None:
         return None
     field, known = f"{under}.business_fields", dict(dataset.fields)

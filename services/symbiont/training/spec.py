@@ -4,9 +4,10 @@ The models below have the proto's own field names and shape, so that an error's 
 the caller sent, and a spec travels to the worker as the JSON form of its proto.
 """
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.costs import BinaryCosts, CostMatrix, Matrix, matrix_of
@@ -155,6 +156,24 @@ class BusinessFields(Message):
         return self
 
 
+class OwnModule(Message):
+    """A customer's own layers, with their settings as a JSON object."""
+
+    name: str = Field(min_length=1, max_length=200)
+    settings: str = Field("", max_length=1 << 16)
+
+    @field_validator("settings")
+    @classmethod
+    def _is_an_object(cls, text: str) -> str:
+        try:
+            read = json.loads(text or "{}")
+        except ValueError as exc:
+            raise ValueError(f"it is no JSON: {exc}") from exc
+        if not isinstance(read, dict):
+            raise ValueError('it is no JSON object, as {"size": 16}')
+        return text
+
+
 class Hyperparameters(Message):
     """Settings of the training loop."""
 
@@ -213,6 +232,7 @@ class TrainingSpec(Message):
     ranks: int = Field(1, ge=1, le=64)
     business_fields: BusinessFields | None = None
     hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
+    own_module: OwnModule | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -86,7 +86,9 @@ class Planning:
             Unavailable: the tokenization service is away.
             FailedPrecondition: the job cannot be tried out; the message says why.
         """
-        resolved, inputs = await asyncio.to_thread(resolve, spec, self._store, under=FIELD)
+        resolved, inputs = await asyncio.to_thread(
+            resolve, spec, self._store, under=FIELD, packages_here=not self._terms.elsewhere
+        )
         if self._busy.locked() or await self._company():
             yield PlanStage.WAITING
         async with self._busy:

@@ -31,6 +31,7 @@ from symbiont.training.worker.features import features
 from symbiont.training.worker.judging import Judge
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, pad, stack
+from symbiont.training.worker.own_module import export
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.signs import Signs, of_rows
 from symbiont.training.worker.storing import leave_graph, make_bundle, store_base, with_int8
@@ -68,7 +69,7 @@ def run_attempt(
     gc.collect()
     base_digest = bundle.manifest.base_digest
     leave_graph(artifacts, base_digest, send)
-    send(Done(write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head), base_digest))
+    send(Done(_store(artifacts, bundle), base_digest))
 
 
 @dataclass
@@ -94,6 +95,9 @@ class _Run:
         base_folder = self.artifacts.path("bases", inputs.base_digest)
         network = build_network(attempt.spec, base_folder, inputs.pooling, task.settings, width(task.fields))
         self.send(LogLine(_size(network)))
+        if attempt.spec.own_module:
+            # What cannot be served is not worth training.
+            export(network.head, attempt.spec.own_module.name)
         seen = self._see(network, task)
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
         loop = self._loop(seen, task, judge)
@@ -218,6 +222,10 @@ class _Seen:
     rows: Sequence[Any]
     held: Sequence[Any]
     join: Join
+
+
+def _store(artifacts: ArtifactStore, bundle: Bundle) -> str:
+    return write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head, bundle.own_module)
 
 
 def _size(network: Network) -> str:

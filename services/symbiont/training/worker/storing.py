@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
+from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage, OwnModule
 from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
@@ -16,9 +16,11 @@ from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.training.heads import Material, Rule
 from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
+from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Evaluation, LogLine, Report
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
+from symbiont.training.worker.own_module import export
 from symbiont.training.worker.task import Attempt, Task, width
 
 BASES = "bases"
@@ -97,7 +99,8 @@ def make_bundle(
     if isinstance(entry, PooledHead):
         gated = spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
         fusion = "gated" if gated and task.fields else "concatenated"
-        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers})
+        own = _own(spec, network)
+        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers, "own_module": own})
     if rule.thresholds:
         entry = entry.model_copy(update={"thresholds": rule.thresholds})
     asks = head.asks(paired=any(row.pair for row in task.kept.rows))
@@ -131,7 +134,13 @@ def make_bundle(
     )
     adapter = {name: tensor.detach().numpy() for name, tensor in method.adapter(network.base).items()}
     weights = {name: tensor.detach().numpy() for name, tensor in tensors_of(network.head).items()}
-    return Bundle("", manifest, as_arrays(adapter), as_arrays(weights))
+    written = export(network.head, spec.own_module.name) if spec.own_module else b""
+    return Bundle("", manifest, as_arrays(adapter), as_arrays(weights), written)
+
+
+def _own(spec: TrainingSpec, network: Network) -> OwnModule | None:
+    layers: Any = network.head
+    return OwnModule(name=spec.own_module.name, outputs=layers.own_outputs) if spec.own_module else None
 
 
 def _golden_rows(seed: int, vocabulary: int, features: int, *, paired: bool) -> list[Example]:

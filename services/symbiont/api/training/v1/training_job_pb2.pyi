@@ -501,6 +501,7 @@ class TrainingSpec(google.protobuf.message.Message):
     RANKS_FIELD_NUMBER: builtins.int
     BUSINESS_FIELDS_FIELD_NUMBER: builtins.int
     HIDDEN_LAYERS_FIELD_NUMBER: builtins.int
+    OWN_MODULE_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
     dataset: builtins.str
@@ -581,6 +582,10 @@ class TrainingSpec(google.protobuf.message.Message):
         heads. Default: none.
         """
 
+    @property
+    def own_module(self) -> Global___OwnModule:
+        """Optional. Layers of your own before those, for the same heads. Default: none."""
+
     def __init__(
         self,
         *,
@@ -605,10 +610,11 @@ class TrainingSpec(google.protobuf.message.Message):
         ranks: builtins.int | None = ...,
         business_fields: Global___BusinessFields | None = ...,
         hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
+        own_module: Global___OwnModule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -628,6 +634,34 @@ class TrainingSpec(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
 Global___TrainingSpec: typing_extensions.TypeAlias = TrainingSpec
+
+@typing.final
+class OwnModule(google.protobuf.message.Message):
+    """A torch.nn.Module of an installed Python package. It gets the pooled hidden states, where business fields have met them,
+    [rows, width], and gives [rows, any width up to 4096]; it is trained with the head, and served as a graph, without its
+    code.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Its name among the entry points `symbiont.modules`. INVALID_ARGUMENT where workers use the packages of the
+    service and none of them has it; elsewhere the job fails as CONFIG.
+    """
+    settings: builtins.str
+    """Optional. A JSON object of at most 64 KiB: the keyword arguments that it is made with. Default: none."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        settings: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "settings", b"settings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___OwnModule: typing_extensions.TypeAlias = OwnModule
 
 @typing.final
 class BusinessFields(google.protobuf.message.Message):
