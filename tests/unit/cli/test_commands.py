@@ -99,6 +99,16 @@ def test_train_says_what_errors_cost_and_from_where_labels_hold(trained: Any, su
     assert "TRUE:ANSWERED=COST" in wrong.err
 
 
+def test_train_names_a_module_and_its_settings(trained: Any, suite: Any) -> None:
+    common = ["train", "m", "-d", "rows", "-b", "minilm", "--module", "crossed"]
+    assert trained(*common, "--module-settings", '{"size": 8}').status == 0
+    assert suite.state.jobs["jobs/j2"].spec.own_module == pb.OwnModule(name="crossed", settings='{"size": 8}')
+    for wrong in ("{", "[8]"):
+        refused = trained(*common, "--module-settings", wrong)
+        assert refused.status != 0
+        assert "it is no JSON" in refused.err
+
+
 def test_train_names_the_field_at_fault(trained: Any) -> None:
     result = trained("train", "m", "-d", "rows", "-b", "minilm", "--epochs", "-1")
     assert result.status == 1

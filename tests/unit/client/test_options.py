@@ -1,5 +1,6 @@
 """Keyword arguments become a spec; what is left out stays unset."""
 
+import json
 from typing import Any
 
 import pytest
@@ -76,6 +77,15 @@ def test_what_is_decided() -> None:
     assert training_spec(**NAMES, head="multi-label", tune_thresholds=True).multi_label.thresholds == THRESHOLDS_BEST_F1
     with pytest.raises(ValueError, match="tune_thresholds does not belong to the head classification"):
         training_spec(**NAMES, head="classification", tune_thresholds=True)
+
+
+def test_a_module_has_its_settings_as_json() -> None:
+    made = training_spec(**NAMES, own_module="crossed", module_settings={"size": 8, "名": True}).own_module
+    assert (made.name, json.loads(made.settings)) == ("crossed", {"size": 8, "名": True})
+    assert training_spec(**NAMES, own_module="crossed").own_module.settings == ""
+    assert not training_spec(**NAMES).HasField("own_module")
+    with pytest.raises(ValueError, match="module_settings are those of an own_module"):
+        training_spec(**NAMES, module_settings={"size": 8})
 
 
 def test_methods() -> None:
