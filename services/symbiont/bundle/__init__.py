@@ -18,6 +18,7 @@ from symbiont.bundle.heads import (
 )
 from symbiont.bundle.manifest import (
     AdaLoraMethod,
+    BitFitMethod,
     BundleManifest,
     Calibration,
     FileEntry,
@@ -35,6 +36,7 @@ from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bund
 
 __all__ = [
     "AdaLoraMethod",
+    "BitFitMethod",
     "Bundle",
     "BundleManifest",
     "BusinessField",

@@ -74,6 +74,12 @@ class HoulsbyMethod(_Targeted):
     activation: Activation = "gelu"
 
 
+class BitFitMethod(Part):
+    """The bias of every linear module and layer norm that has one is another (Ben Zaken et al., arXiv 2106.10199)."""
+
+    kind: Literal["bitfit"] = "bitfit"
+
+
 class PrefixMethod(Part):
     """Keys and values of virtual tokens before those of the row, in every layer (Li & Liang, arXiv 2101.00190).
 
@@ -90,7 +96,9 @@ class NoMethod(Part):
     kind: Literal["none"] = "none"
 
 
-Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | PrefixMethod | NoMethod, Field(discriminator="kind")]
+Method = Annotated[
+    LoraMethod | AdaLoraMethod | HoulsbyMethod | BitFitMethod | PrefixMethod | NoMethod, Field(discriminator="kind")
+]
 
 
 class Calibration(Part):

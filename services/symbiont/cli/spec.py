@@ -25,6 +25,7 @@ class Method(StrEnum):
     LORA = "lora"
     ADALORA = "adalora"
     HOULSBY = "houlsby"
+    BITFIT = "bitfit"
     PREFIX = "prefix"
     HEAD_ONLY = "head-only"
     FULL = "full"

@@ -17,7 +17,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.client.names import full_name
 
-Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
+Method = Literal["lora", "adalora", "houlsby", "bitfit", "prefix", "head-only", "full"]
 Fusion = Literal["concatenated", "gated"]
 Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
@@ -25,6 +25,7 @@ _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
     "adalora": ("adalora", ("rank", "initial_rank", "alpha", "dropout", "target_modules", "orthogonality")),
     "houlsby": ("houlsby", ("size", "target_modules")),
+    "bitfit": ("bitfit", ()),
     "prefix": ("prefix", ("virtual_tokens", "projection_size")),
     "head-only": ("head_only", ()),
     "full": ("full", ()),

@@ -213,7 +213,9 @@ class Engine:
         head = bundle.manifest.head
         if head.hidden_size != self.facts.hidden_size:
             raise IntegrityError(f"the head takes {head.hidden_size} values, the base gives {self.facts.hidden_size}")
-        adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.prefix)
+        adapter = adapters.fit(
+            bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.biases, self.facts.prefix
+        )
         max_length = self._longest(bundle.manifest)
         placed = self._runtime.place(adapter) if adapter else None
         size = size_of(adapter) + size_of(bundle.head) + len(bundle.own_module)

@@ -26,6 +26,10 @@ class FullMethod(Message):
     """Trains all of the base."""
 
 
+class BitFitMethod(Message):
+    """BitFit (Ben Zaken et al. 2021, arXiv 2106.10199)."""
+
+
 class LoraMethod(Message):
     """LoRA (Hu et al. 2021, arXiv 2106.09685)."""
 
@@ -204,7 +208,7 @@ class Hyperparameters(Message):
 
 
 # The fields of a spec of which one is set.
-METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full")
+METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full", "bitfit")
 HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding")
 
 
@@ -222,6 +226,7 @@ class TrainingSpec(Message):
     houlsby: HoulsbyMethod | None = None
     prefix: PrefixMethod | None = None
     full: FullMethod | None = None
+    bitfit: BitFitMethod | None = None
     classification: ClassificationHead | None = None
     multi_label: MultiLabelHead | None = None
     score: ScoreHead | None = None

@@ -491,6 +491,7 @@ class TrainingSpec(google.protobuf.message.Message):
     HOULSBY_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
     FULL_FIELD_NUMBER: builtins.int
+    BITFIT_FIELD_NUMBER: builtins.int
     CLASSIFICATION_FIELD_NUMBER: builtins.int
     MULTI_LABEL_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
@@ -539,6 +540,10 @@ class TrainingSpec(google.protobuf.message.Message):
     @property
     def full(self) -> Global___FullMethod:
         """The base itself, of which a copy of its own comes out."""
+
+    @property
+    def bitfit(self) -> Global___BitFitMethod:
+        """The biases of the base."""
 
     @property
     def classification(self) -> Global___ClassificationHead:
@@ -600,6 +605,7 @@ class TrainingSpec(google.protobuf.message.Message):
         houlsby: Global___HoulsbyMethod | None = ...,
         prefix: Global___PrefixMethod | None = ...,
         full: Global___FullMethod | None = ...,
+        bitfit: Global___BitFitMethod | None = ...,
         classification: Global___ClassificationHead | None = ...,
         multi_label: Global___MultiLabelHead | None = ...,
         score: Global___ScoreHead | None = ...,
@@ -612,9 +618,9 @@ class TrainingSpec(google.protobuf.message.Message):
         hidden_layers: collections.abc.Iterable[builtins.int] | None = ...,
         own_module: Global___OwnModule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "bitfit", b"bitfit", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "base_model", b"base_model", "bitfit", b"bitfit", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "method", b"method", "model", b"model", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "score", b"score", "spans", b"spans"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -622,7 +628,7 @@ class TrainingSpec(google.protobuf.message.Message):
     _WhichOneofArgType_evaluation: typing_extensions.TypeAlias = typing.Literal["evaluation", b"evaluation"]
     _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification", "multi_label", "score", "entities", "spans", "embedding"]
     _WhichOneofArgType_head: typing_extensions.TypeAlias = typing.Literal["head", b"head"]
-    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix", "full"]
+    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix", "full", "bitfit"]
     _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ranks) -> _WhichOneofReturnType__ranks | None: ...
@@ -719,6 +725,20 @@ class FullMethod(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___FullMethod: typing_extensions.TypeAlias = FullMethod
+
+@typing.final
+class BitFitMethod(google.protobuf.message.Message):
+    """BitFit (Ben Zaken et al. 2021, arXiv 2106.10199): the biases of all linear layers and layer norms. A job on a base that
+    has none fails as CONFIG.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___BitFitMethod: typing_extensions.TypeAlias = BitFitMethod
 
 @typing.final
 class LoraMethod(google.protobuf.message.Message):
