@@ -1,6 +1,7 @@
 """Settings that every test needs before the libraries are imported."""
 
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ["SYMBIONT_HOST_PRECISION"] = "fp32"
 # No test reaches a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
-
+# Who is ended by it here ends, though the tests run in the background, whose processes ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases", "test_benchmarks")]
 

@@ -28,6 +28,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "lora": {"rank": 4},
     "adalora": {"rank": 3, "adalora": True},
     "houlsby": {"rank": 6, "houlsby": "gelu", "target_modules": ("output.dense",)},
+    "bitfit": {"bitfit": True},
     "prefix": {"prefix": 5},
 }
 

@@ -59,6 +59,7 @@ def references(store, base):
         {"rank": 1, "num_labels": 1},
         {"rank": 6, "num_labels": 5, "adalora": True},
         {"rank": 8, "num_labels": 4, "houlsby": "gelu", "target_modules": ("output.dense",)},
+        {"bitfit": True, "num_labels": 3},
         {"prefix": 3, "num_labels": 2},
     ]
     return dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))

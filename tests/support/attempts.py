@@ -98,6 +98,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lora-plus": {"lora": {"rank": 4, "rank_stabilized": True, "b_learning_rate_ratio": 4}},
     "adalora": {"adalora": {"rank": 2, "initial_rank": 4}},
     "houlsby": {"houlsby": {"size": 8}},
+    "bitfit": {"bitfit": {}},
     "prefix": {"prefix": {"virtual_tokens": 4}},
     "full": {"full": {}},
     "prefix-projected": {"prefix": {"virtual_tokens": 4, "projection_size": 16}},

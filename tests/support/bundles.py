@@ -1,7 +1,7 @@
 """Tiny random bases and bundles, and what plain transformers and PEFT answer with them: for tests of any package."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from symbiont.bundle import (
 from symbiont.bundle.manifest import (
     Activation,
     AdaLoraMethod,
+    BitFitMethod,
     BundleManifest,
     Golden,
     HoulsbyMethod,
@@ -171,6 +172,7 @@ def random_bundle(
     rslora: bool = False,
     adalora: bool = False,
     houlsby: Activation | None = None,
+    bitfit: bool = False,
     prefix: int = 0,
     task: Task = "classification",
     fields: Sequence[BusinessField] = (),
@@ -179,11 +181,14 @@ def random_bundle(
     takes: Literal["text", "pair"] = "text",
     windows: bool = False,
     int8: Int8 | None = None,
+    decision: Mapping[str, Any] | None = None,
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
     With `houlsby`, an activation, `rank` is the width of its bottlenecks. With `adalora` the modules have ranks from
-    `rank` down to 0, as if training had pruned them. `prefix` is a number of virtual tokens, instead of a rank.
+    `rank` down to 0, as if training had pruned them. `prefix` is a number of virtual tokens, instead of a rank,
+    and `bitfit` changes biases.
+    `decision` is what its head has of costs or thresholds.
     """
     torch.manual_seed(seed)
     encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
@@ -196,6 +201,9 @@ def random_bundle(
         method = PrefixMethod(virtual_tokens=prefix)
         encoder = _with_random_prefix(encoder, method)
         adapter = get_peft_model_state_dict(encoder)
+    elif bitfit:
+        method = BitFitMethod()
+        adapter = _add_random_shifts(encoder)
     elif rank and adalora:
         method = AdaLoraMethod(rank=rank, alpha=2.0 * rank, target_modules=tuple(target_modules))
         encoder = _with_random_adalora(encoder, method)
@@ -209,6 +217,7 @@ def random_bundle(
         encoder = _with_random_lora(encoder, method)
         adapter = get_peft_model_state_dict(encoder)
     head, labels = random_head(task, num_labels, pooling, hidden_size)
+    head = head.model_copy(update=decision or {})
     width = sum(field.width for field in fields)
     on_tokens = task in ("entities", "spans")
     layer = nn.Linear(hidden_size + width, head.outputs) if task != "embedding" or num_labels else nn.Identity()
@@ -278,6 +287,16 @@ def _with_random_adalora(encoder: nn.Module, method: AdaLoraMethod) -> PeftModel
     }
     model.base_model.resize_modules_by_rank_pattern(config.rank_pattern, "default")  # type: ignore[operator]
     return model
+
+
+def _add_random_shifts(encoder: nn.Module) -> dict[str, Tensor]:
+    """Changes the biases of an encoder; returns by how much, under the keys of a bundle."""
+    found: dict[str, Tensor] = {}
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            shift = found[f"base_model.model.{name}.shift"] = torch.randn(len(module.bias)) * 0.3
+            module.bias.data += shift
+    return found
 
 
 class _Bottlenecked(nn.Module):

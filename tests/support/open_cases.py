@@ -131,7 +131,7 @@ def _classes(found: Sequence[pb.Prediction]) -> Mapping[str, Any]:
     rows = [{c.label: c.probability for c in p.classification.classes} for p in found]
     return {
         "PROBABILITIES": [[row[f"label-{n}"] for n in range(len(row))] for row in rows],
-        "LABEL": [p.classification.classes[0].label for p in found],
+        "LABEL": [p.classification.decided.label for p in found],
     }
 
 

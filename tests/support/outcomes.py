@@ -1,5 +1,6 @@
 """Synthetic outcomes, by a seed."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def classified(
     logits = (strength * random.normal(size=(count, len(labels)))).astype(np.float32)
     gumbel = random.gumbel(size=logits.shape)
     return Classified(some_rows(count, seed, **more), labels, logits, (logits + gumbel).argmax(axis=1))
+
+
+def costly(count: int = 400) -> Classified:
+    """What was answered by costs: a miss of the second label is dear."""
+    outcome, costs = classified(count), ((0.0, 1.0, 1.0), (20.0, 0.0, 20.0), (1.0, 1.0, 0.0))
+    given = np.exp(outcome.logits.astype(np.float64))
+    return replace(outcome, costs=costs, answered=(given @ np.asarray(costs)).argmin(axis=1))
 
 
 def multi_labelled(count: int = 400, labels: tuple[str, ...] = ("a", "b", "c", "d"), seed: int = 0) -> MultiLabelled:
@@ -89,6 +97,7 @@ def compared(count: int = 100, seed: int = 0) -> Compared:
 
 EVERY: dict[str, Outcome] = {
     "classified": classified(),
+    "costly": costly(),
     "multi_labelled": multi_labelled(),
     "scored": scored(),
     "grades": scored(grades=True),

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel
 
 SENTENCES = [
@@ -22,19 +22,27 @@ FILLER = ["the", "bank", "card", "loan", "service", "today", "银行", "服务",
 
 
 def save_tokenizer(folder: Path) -> None:
-    """Trains a small WordPiece tokenizer with BERT's shape and saves it as tokenizer.json."""
+    """Saves a small WordPiece tokenizer with BERT's shape: words, letters, and letters within words."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(SENTENCES + GOOD + BAD + FILLER, trainer)
+    # A trainer would take other tokens each time, and what is learnt on random embeddings would differ with them.
+    found = {word for text in SENTENCES + GOOD + BAD + FILLER for word in _words(tokenizer, text)}
+    letters = {letter for word in found for letter in word}
+    tokens = [*special, *sorted(letters | found | {f"##{letter}" for letter in letters})]
+    tokenizer.model = models.WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]")
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 64}))
+
+
+def _words(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))]
 
 
 def save_base(folder: Path, seed: int = 0, family: str = "bert", vocab_size: int = 400) -> Path:

@@ -447,6 +447,7 @@ def _predicted(instance: Any, request: Any) -> Any:
         classes = [pb.ClassProbability(label=best, probability=0.75)]
         classes.append(pb.ClassProbability(label="no" if best == "yes" else "yes", probability=0.25))
         made.classification.classes.extend(classes[: request.top_k or None])
+        made.classification.decided.CopyFrom(classes[0])
     return made
 
 

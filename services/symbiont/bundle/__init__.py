@@ -10,6 +10,7 @@ from symbiont.bundle.heads import (
     EntityHead,
     Head,
     MultiLabelHead,
+    OwnModule,
     Pooling,
     ScoreHead,
     SpanHead,
@@ -17,6 +18,7 @@ from symbiont.bundle.heads import (
 )
 from symbiont.bundle.manifest import (
     AdaLoraMethod,
+    BitFitMethod,
     BundleManifest,
     Calibration,
     FileEntry,
@@ -34,6 +36,7 @@ from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bund
 
 __all__ = [
     "AdaLoraMethod",
+    "BitFitMethod",
     "Bundle",
     "BundleManifest",
     "BusinessField",
@@ -56,6 +59,7 @@ __all__ = [
     "MultiLabelHead",
     "NoMethod",
     "NumberField",
+    "OwnModule",
     "Pooling",
     "PrefixMethod",
     "ScoreHead",

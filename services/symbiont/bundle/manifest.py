@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from symbiont.bundle.fields import BusinessField
-from symbiont.bundle.heads import EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
+from symbiont.bundle.heads import ClassificationHead, EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
 from symbiont.bundle.part import Part
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -74,6 +74,12 @@ class HoulsbyMethod(_Targeted):
     activation: Activation = "gelu"
 
 
+class BitFitMethod(Part):
+    """The bias of every linear module and layer norm that has one is another (Ben Zaken et al., arXiv 2106.10199)."""
+
+    kind: Literal["bitfit"] = "bitfit"
+
+
 class PrefixMethod(Part):
     """Keys and values of virtual tokens before those of the row, in every layer (Li & Liang, arXiv 2101.00190).
 
@@ -90,7 +96,9 @@ class NoMethod(Part):
     kind: Literal["none"] = "none"
 
 
-Method = Annotated[LoraMethod | AdaLoraMethod | HoulsbyMethod | PrefixMethod | NoMethod, Field(discriminator="kind")]
+Method = Annotated[
+    LoraMethod | AdaLoraMethod | HoulsbyMethod | BitFitMethod | PrefixMethod | NoMethod, Field(discriminator="kind")
+]
 
 
 class Calibration(Part):
@@ -190,6 +198,8 @@ class BundleManifest(Part):
             raise ValueError("fields: two have one name")
         if self.fields and (isinstance(self.head, EntityHead | SpanHead) or self.head.kind == "embedding"):
             raise ValueError(f"fields: the task {self.task} has no use for them")
+        if self.head.kind == "embedding" and self.head.own_module and not self.head.size:
+            raise ValueError("head.own_module: needs a layer behind it")
         self._check_golden()
         return self
 
@@ -199,6 +209,9 @@ class BundleManifest(Part):
             raise ValueError(f"labels: needs {needed} different names, one per output of the head")
         if isinstance(self.head, MultiLabelHead) and len(self.head.thresholds) not in (0, needed):
             raise ValueError(f"head.thresholds: needs none or {needed}, one per label")
+        costs = self.head.costs if isinstance(self.head, ClassificationHead) else ()
+        if costs and {len(costs), *map(len, costs)} != {needed}:
+            raise ValueError(f"head.costs: needs {needed} lines of {needed}: for each label, what each answer costs")
         if isinstance(self.head, EntityHead):
             for label in self.labels:
                 if label != "O" and not label.startswith(("B-", "I-")):

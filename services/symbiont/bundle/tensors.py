@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from symbiont.bundle.heads import shapes
-from symbiont.bundle.manifest import AdaLoraMethod, BundleManifest, HoulsbyMethod, LoraMethod, PrefixMethod
+from symbiont.bundle.manifest import (
+    AdaLoraMethod,
+    BitFitMethod,
+    BundleManifest,
+    HoulsbyMethod,
+    LoraMethod,
+    PrefixMethod,
+)
 from symbiont.common.errors import IntegrityError
 
 Array = npt.NDArray[np.float32]
@@ -23,6 +30,7 @@ PREFIX_KEY = "prompt_embeddings"
 _LORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[AB])\.weight")
 _ADALORA_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>lora_[ABE])")
 _HOULSBY_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>adapter_(down|up)\.(weight|bias))")
+_SHIFT_KEY = re.compile(rf"{re.escape(PEFT_PREFIX)}(?P<module>.+)\.(?P<part>shift)")
 _HOULSBY_PARTS = ("adapter_down.weight", "adapter_down.bias", "adapter_up.weight", "adapter_up.bias")
 
 
@@ -78,6 +86,20 @@ def bottlenecks(adapter: Mapping[str, Array]) -> dict[str, Bottleneck]:
     """Groups a Houlsby adapter's tensors by the module they belong to; raises as `lora_pairs` does."""
     parts = _by_module(adapter, _HOULSBY_KEY, _HOULSBY_PARTS, "a Houlsby")
     return {module: Bottleneck(*(p[part] for part in _HOULSBY_PARTS)) for module, p in parts.items()}
+
+
+def shifts(adapter: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns by how much each module's bias is another, [out], by module.
+
+    Raises:
+        IntegrityError: a key is no shift's, or one is no vector.
+    """
+    parts = _by_module(adapter, _SHIFT_KEY, ("shift",), "a BitFit")
+    found = {module: p["shift"] for module, p in parts.items()}
+    for module, shift in found.items():
+        if shift.ndim != 1:
+            raise IntegrityError(f"shift of {module} has shape {shift.shape}, not (out,)")
+    return found
 
 
 def prefix_layers(adapter: Mapping[str, Array], width: int) -> Array:
@@ -145,6 +167,9 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
         _check_modules(method, layers)
         for module, layer in layers.items():
             _check_bottleneck(module, layer, method.size)
+    elif isinstance(method, BitFitMethod):
+        if not shifts(adapter):
+            raise IntegrityError("the method is `bitfit`, yet there are no adapter tensors")
     elif isinstance(method, PrefixMethod):
         layers_of_prefix = prefix_layers(adapter, manifest.head.hidden_size)
         if layers_of_prefix.shape[1] != method.virtual_tokens:

@@ -135,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Ends it as Ctrl-C does: asyncio cancels what runs, and everything is cleared up.
+    # Ends it as Ctrl-C does: asyncio cancels what runs, and everything is cleared up. That works where a shell that
+    # started this in the background has SIGINT ignored, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(main())

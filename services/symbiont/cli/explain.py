@@ -24,7 +24,7 @@ def explain(
     client: Client,
     model: ModelArgument,
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts to explain, at most 16.")],
-    label: Annotated[str, typer.Option(help="Label to explain. Default: the most probable one of each text.")] = "",
+    label: Annotated[str, typer.Option(help="Label to explain. Default: the one that is answered.")] = "",
     field: FieldOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text, with the digests.")] = False,
 ) -> None:

@@ -49,9 +49,9 @@ def document(given: Input, prediction: Prediction, top_k: int | None) -> dict[st
 
 
 def _cut(result: Result, top_k: int | None) -> Result:
-    """Leaves one class where nothing was said of how many; whoever asks for a number gets it from the service."""
+    """Leaves what is answered where nothing was said of how many; who asks for a number gets it from the service."""
     if top_k is None and isinstance(result, Classification):
-        return replace(result, classes=result.classes[:1])
+        return replace(result, classes=(result.decided,))
     return result
 
 
@@ -71,8 +71,8 @@ def _shown(text: str, truncated: bool) -> Text:
 
 
 def _of_classes(result: Any, given: Input) -> Iterator[Row]:
-    for line, each in enumerate(result.classes):
-        yield each.label if line else Text(each.label, style="bold"), f"{each.probability:.4f}"
+    for each in result.classes:
+        yield Text(each.label, style="bold" if each == result.decided else ""), f"{each.probability:.4f}"
 
 
 def _of_labels(result: Any, given: Input) -> Iterator[Row]:

@@ -2,7 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -12,7 +14,9 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, training_spec
 
 P = ParamSpec("P")
+_COST = re.compile(r"(?P<truth>.+):(?P<answer>.+)=(?P<cost>[-+]?[0-9]+(\.[0-9]+)?)")
 _HEAD, _METHOD, _LOOP, _JUDGING, _START = "Head", "Method", "Training loop", "Judging", "Training on from a version"
+_DECISIONS = "Decisions"
 
 
 class Method(StrEnum):
@@ -21,6 +25,7 @@ class Method(StrEnum):
     LORA = "lora"
     ADALORA = "adalora"
     HOULSBY = "houlsby"
+    BITFIT = "bitfit"
     PREFIX = "prefix"
     HEAD_ONLY = "head-only"
     FULL = "full"
@@ -108,6 +113,32 @@ def spec_of(
     label_smoothing: Annotated[
         float | None, option(_HEAD, "classification: share of certainty spread over all labels (default: 0).")
     ] = None,
+    costs: Annotated[
+        list[str] | None,
+        option(
+            _DECISIONS,
+            "classification: what it costs to answer a label where another is true, as TRUE:ANSWERED=COST; repeat "
+            "(default: 1 for each error).",
+            "--cost",
+        ),
+    ] = None,
+    positive_label: Annotated[
+        str | None, option(_DECISIONS, "classification: of two labels the one to be found; goes with the next two.")
+    ] = None,
+    false_positive_cost: Annotated[
+        float | None, option(_DECISIONS, "classification: what it costs to answer it where the other is true.")
+    ] = None,
+    false_negative_cost: Annotated[
+        float | None, option(_DECISIONS, "classification: what it costs to answer the other where it is true.")
+    ] = None,
+    tune_thresholds: Annotated[
+        bool | None,
+        option(
+            _DECISIONS,
+            "multi-label: each label holds from the probability of its highest F1 (default: 0.5).",
+            "--tune-thresholds",
+        ),
+    ] = None,
     minimum: Annotated[float | None, option(_HEAD, "score: least number answered; goes with --maximum.")] = None,
     maximum: Annotated[float | None, option(_HEAD, "score: greatest number answered.")] = None,
     max_answer_tokens: Annotated[int | None, option(_HEAD, "spans: longest answer in tokens (default: 30).")] = None,
@@ -133,6 +164,17 @@ def spec_of(
     windows: Annotated[
         bool, option(_HEAD, "Read texts over --max-tokens in windows, in place of cutting them.", "--windows")
     ] = False,
+    own_module: Annotated[
+        str | None,
+        option(
+            _HEAD,
+            "Layers of your own before the head's, by their name among the entry points symbiont.modules.",
+            "--module",
+        ),
+    ] = None,
+    module_settings: Annotated[
+        str | None, option(_HEAD, "Settings that --module is made with, as a JSON object: '{\"size\": 16}'.")
+    ] = None,
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
     learning_rate: Annotated[
@@ -215,6 +257,11 @@ def spec_of(
         balanced=balanced,
         focal_gamma=focal_gamma,
         label_smoothing=label_smoothing,
+        costs=costs_of(costs or []),
+        positive_label=positive_label,
+        false_positive_cost=false_positive_cost,
+        false_negative_cost=false_negative_cost,
+        tune_thresholds=tune_thresholds,
         minimum=minimum,
         maximum=maximum,
         max_answer_tokens=max_answer_tokens,
@@ -224,6 +271,8 @@ def spec_of(
         fusion=fusion.value if fusion else None,
         hidden_layers=hidden_layers,
         windows=windows,
+        own_module=own_module,
+        module_settings=settings_of(module_settings),
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -247,6 +296,28 @@ def spec_of(
         allow_new_labels=allow_new_labels,
         accept_changed_labels=accept_changed_labels,
     )
+
+
+def settings_of(given: str | None) -> dict[str, Any] | None:
+    """Returns what a JSON object says."""
+    try:
+        found = json.loads(given or "{}")
+    except ValueError as exc:
+        raise typer.BadParameter(f"it is no JSON: {exc}", param_hint="--module-settings") from exc
+    if not isinstance(found, dict):
+        raise typer.BadParameter("it is no JSON object", param_hint="--module-settings")
+    return found
+
+
+def costs_of(given: Sequence[str]) -> dict[tuple[str, str], float]:
+    """Returns what TRUE:ANSWERED=COST say."""
+    found: dict[tuple[str, str], float] = {}
+    for each in given:
+        match = _COST.fullmatch(each)
+        if match is None:
+            raise typer.BadParameter(f"{each!r} is not of the form TRUE:ANSWERED=COST", param_hint="--cost")
+        found[match["truth"], match["answer"]] = float(match["cost"])
+    return found
 
 
 def with_spec(

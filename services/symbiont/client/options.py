@@ -1,7 +1,9 @@
 """A training spec by keyword arguments, for callers who would rather not nest messages."""
 
-from collections.abc import Sequence
-from typing import Literal, Required, TypedDict, Unpack
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 from symbiont.api.training.v1.training_job_pb2 import (
     CLASS_WEIGHTS_BALANCED,
@@ -10,12 +12,14 @@ from symbiont.api.training.v1.training_job_pb2 import (
     FUSION_GATED,
     PRECISION_BF16,
     PRECISION_UNSPECIFIED,
+    THRESHOLDS_BEST_F1,
+    THRESHOLDS_UNSPECIFIED,
     Hyperparameters,
     TrainingSpec,
 )
 from symbiont.client.names import alias_name, full_name
 
-Method = Literal["lora", "adalora", "houlsby", "prefix", "head-only", "full"]
+Method = Literal["lora", "adalora", "houlsby", "bitfit", "prefix", "head-only", "full"]
 Fusion = Literal["concatenated", "gated"]
 Head = Literal["classification", "multi-label", "score", "entities", "spans", "embedding", "masked-tokens"]
 # Field of the spec, and the options that say more: their names are those of the method's message.
@@ -23,6 +27,7 @@ _METHODS: dict[Method, tuple[str, tuple[str, ...]]] = {
     "lora": ("lora", ("rank", "alpha", "dropout", "target_modules", "rank_stabilized", "b_learning_rate_ratio")),
     "adalora": ("adalora", ("rank", "initial_rank", "alpha", "dropout", "target_modules", "orthogonality")),
     "houlsby": ("houlsby", ("size", "target_modules")),
+    "bitfit": ("bitfit", ()),
     "prefix": ("prefix", ("virtual_tokens", "projection_size")),
     "head-only": ("head_only", ()),
     "full": ("full", ()),
@@ -35,8 +40,12 @@ _HEADS: dict[Head, dict[str, str]] = {
         "balanced": "class_weights",
         "focal_gamma": "focal_gamma",
         "label_smoothing": "label_smoothing",
+        "costs": "cost_matrix",
+        "positive_label": "binary_costs.positive_label",
+        "false_positive_cost": "binary_costs.false_positive",
+        "false_negative_cost": "binary_costs.false_negative",
     },
-    "multi-label": {"labels": "labels", "balanced": "class_weights"},
+    "multi-label": {"labels": "labels", "balanced": "class_weights", "tune_thresholds": "thresholds"},
     "score": {"minimum": "minimum", "maximum": "maximum"},
     "entities": {"labels": "labels"},
     "spans": {"max_answer_tokens": "max_answer_tokens"},
@@ -50,8 +59,9 @@ class TrainingOptions(TypedDict, total=False):
 
     What is made is a version of `model`, or a `derived_base`: one of the two is given. Both, `base_model`, `dataset`,
     `evaluation_dataset`, `tokenizer` and `replay` take an id or a full resource name; `replay` also True, for the
-    dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or `{model}@{alias}`. Meaning,
-    range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
+    dataset of the version to start from. `start_from` takes `{model}/versions/{number}` or `{model}@{alias}`. `costs`
+    are by (true label, answered label); those of two labels may be given by `positive_label` and the two errors
+    instead. Meaning, range and default of each stand in `protos/symbiont/training/v1/training_job.proto`.
     """
 
     base_model: Required[str]
@@ -77,6 +87,11 @@ class TrainingOptions(TypedDict, total=False):
     balanced: bool | None
     focal_gamma: float | None
     label_smoothing: float | None
+    costs: Mapping[tuple[str, str], float] | None
+    positive_label: str | None
+    false_positive_cost: float | None
+    false_negative_cost: float | None
+    tune_thresholds: bool | None
     minimum: float | None
     maximum: float | None
     max_answer_tokens: int | None
@@ -89,6 +104,8 @@ class TrainingOptions(TypedDict, total=False):
     fusion: Fusion | None
     hidden_layers: Sequence[int] | None
     windows: bool | None
+    own_module: str | None
+    module_settings: Mapping[str, Any] | None
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -186,7 +203,7 @@ def _set_evaluation(spec: TrainingSpec, holdout_fraction: float | None, dataset:
 
 def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
     everything = {name for names in _HEADS.values() for name in names}
-    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], ())}
+    given = {name: value for name, value in options.items() if name in everything and value not in (None, [], (), {})}
     usual: Head = "masked-tokens" if "derived_base" in options else "classification"
     head = options.get("head") or (usual if given else None)
     if head is None:
@@ -197,17 +214,30 @@ def _set_head(spec: TrainingSpec, options: TrainingOptions) -> None:
     if strange := sorted(given.keys() - set(names)):
         owners = " or ".join(name for name, own in _HEADS.items() if strange[0] in own)
         raise ValueError(f"{strange[0]} does not belong to the head {head}: say head={owners}")
+    if "costs" in given and any(names[name].startswith("binary_costs") for name in given):
+        raise ValueError("costs and those of a positive_label exclude each other")
     message = getattr(spec, head.replace("-", "_"))
     message.SetInParent()
     for name, value in given.items():
-        if name == "labels":
+        _set_option(message, name, names[name], value)
+
+
+def _set_option(message: Any, name: str, path: str, value: Any) -> None:
+    match name:
+        case "labels":
             message.labels.extend(value)
-        elif name == "balanced":
+        case "balanced":
             message.class_weights = CLASS_WEIGHTS_BALANCED if value else CLASS_WEIGHTS_UNSPECIFIED
-        elif name == "tokenizer":
+        case "tokenizer":
             message.tokenizer = full_name("tokenizers", str(value))
-        else:
-            setattr(message, names[name], value)
+        case "tune_thresholds":
+            message.thresholds = THRESHOLDS_BEST_F1 if value else THRESHOLDS_UNSPECIFIED
+        case "costs":
+            for (truth, answer), cost in value.items():
+                message.cost_matrix.costs.add(truth=truth, answer=answer, cost=cost)
+        case _:
+            *outer, field = path.split(".")
+            setattr(functools.reduce(getattr, outer, message), field, value)
 
 
 def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
@@ -225,6 +255,11 @@ def _set_layers(spec: TrainingSpec, options: TrainingOptions) -> None:
         spec.business_fields.fusion = _FUSIONS[fusion]
     spec.hidden_layers.extend(options.get("hidden_layers") or ())
     spec.windows = options.get("windows") or False
+    module, settings = options.get("own_module"), options.get("module_settings")
+    if settings and not module:
+        raise ValueError("module_settings are those of an own_module: name it")
+    if module:
+        spec.own_module.name, spec.own_module.settings = module, json.dumps(settings) if settings else ""
 
 
 def _set_method(spec: TrainingSpec, options: TrainingOptions) -> None:

@@ -77,8 +77,9 @@ def _result_of(message: pb.Prediction) -> Result:
             found = tuple(Match(m.index, m.score, m.id) for m in message.ranking.matches)
             return Ranking(found, message.ranking.catalogue_version)
         case _:
-            classes = message.classification.classes
-            return Classification(tuple(ClassProbability(c.label, c.probability) for c in classes))
+            classes, decided = message.classification.classes, message.classification.decided
+            made = tuple(ClassProbability(c.label, c.probability) for c in classes)
+            return Classification(made, ClassProbability(decided.label, decided.probability))
 
 
 def _served(response: pb.PredictResponse | pb.ExplainResponse) -> tuple[str, str, str, str]:

@@ -26,9 +26,12 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class Classification:
-    """A choice between classes, best first."""
+    """Classes, most probable first, and the one that the model answers: where it was trained with costs, another one
+    than the most probable may be cheaper.
+    """
 
     classes: tuple[ClassProbability, ...]
+    decided: ClassProbability
 
 
 @dataclass(frozen=True)
@@ -129,18 +132,18 @@ class Prediction:
 
     @property
     def classes(self) -> tuple[ClassProbability, ...]:
-        """The classes, best first."""
+        """The classes, most probable first."""
         return self._as(Classification).classes
 
     @property
     def label(self) -> str:
-        """The best class."""
-        return self.classes[0].label
+        """The class that is answered."""
+        return self._as(Classification).decided.label
 
     @property
     def probability(self) -> float:
-        """The probability of the best class."""
-        return self.classes[0].probability
+        """The probability of the class that is answered."""
+        return self._as(Classification).decided.probability
 
     @property
     def labels(self) -> tuple[ClassProbability, ...]:

@@ -578,7 +578,7 @@ class Client:
     ) -> Explanations:
         """Explains what the model says of 1 to 16 texts, word by word; for classes, labels and scores.
 
-        Without `label`, the most probable one of each text is explained.
+        Without `label`, the one that is answered for each text is explained.
         """
         request = predicting.explain(model, inputs, label, offset_unit)
         return explanations_of(self._call(self._inference.Explain, request))

@@ -94,6 +94,11 @@ def _facts(digest: str, fields: _BaseFields, model: PreTrainedModel, form: Input
         vocab_size=config.vocab_size,
         pooling=fields.pooling,
         linears=linears,
+        biases={
+            name: len(module.bias)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is not None
+        },
         positions=positions - (form.padding + 1 if form.positions_skip_padding else 0),
         prefix=_prefix_shape(model),
     )

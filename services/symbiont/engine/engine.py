@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from symbiont.engine.packing import PackingLimits, cut, spread
 from symbiont.engine.row import NO_FEATURES, Ids, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
 from symbiont.engine.slots import BundleBank, Content, Slot
+
+if TYPE_CHECKING:
+    from symbiont.engine.own_module import OwnModule
 
 # How far int8 may be from the golden values, as a part of a row's greatest: these are rows of random ids, which only
 # tell a graph that computes something else. What int8 does to real rows was measured when the bundle was made.
@@ -209,10 +213,12 @@ class Engine:
         head = bundle.manifest.head
         if head.hidden_size != self.facts.hidden_size:
             raise IntegrityError(f"the head takes {head.hidden_size} values, the base gives {self.facts.hidden_size}")
-        adapter = adapters.fit(bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.prefix)
+        adapter = adapters.fit(
+            bundle.manifest.method, bundle.adapter, self.facts.linears, self.facts.biases, self.facts.prefix
+        )
         max_length = self._longest(bundle.manifest)
         placed = self._runtime.place(adapter) if adapter else None
-        size = size_of(adapter) + size_of(bundle.head)
+        size = size_of(adapter) + size_of(bundle.head) + len(bundle.own_module)
         return Content(adapter=placed, head=_head(bundle), max_length=max_length, size=size)
 
     def _longest(self, manifest: BundleManifest) -> int | None:
@@ -265,7 +271,17 @@ def _head(bundle: Bundle) -> Head | NoHead:
     view: View = head.pooling if isinstance(head, PooledHead) else "tokens"
     if not bundle.head:
         return NoHead(view)
-    return head_of(view, bundle.head, bundle.manifest.features)
+    return head_of(view, bundle.head, bundle.manifest.features, _own(bundle))
+
+
+def _own(bundle: Bundle) -> "OwnModule | None":
+    head = bundle.manifest.head
+    if not isinstance(head, PooledHead) or head.own_module is None:
+        return None
+    # Few bundles have one, and hosts that compute in torch need OpenVINO for nothing else.
+    from symbiont.engine.own_module import OwnModule
+
+    return OwnModule(bundle.own_module, head.fused(bundle.manifest.features))
 
 
 def _expired() -> SymbiontError:

@@ -1,6 +1,6 @@
 """Task heads of any size, applied to the rows of one batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,7 @@ class Head:
         hidden: layers before it, each followed by ReLU.
         features: how many values a row has beside the hidden states.
         gate: how they meet these; None where they stand behind them.
+        own: a customer's layers before all others, from [rows, inputs] to [rows, outputs].
     """
 
     view: View
@@ -50,9 +51,12 @@ class Head:
     hidden: Mapping[str, Layer] = field(default_factory=dict)
     features: int = 0
     gate: Gate | None = None
+    own: Callable[[Array], Array] | None = None
 
     def __call__(self, inputs: Array) -> Array:
         """Takes [rows, inputs], returns [rows, outputs]."""
+        if self.own is not None:
+            inputs = self.own(inputs)
         for layer in self.hidden.values():
             inputs = np.maximum(layer(inputs), 0)
         return self.last(inputs)
@@ -96,7 +100,9 @@ def _apply(head: Head, encoded: Sequence[Array], features: Sequence[Floats]) -> 
     return list(head(inputs))
 
 
-def head_of(view: View, tensors: Mapping[str, Array], features: int) -> Head:
+def head_of(
+    view: View, tensors: Mapping[str, Array], features: int, own: Callable[[Array], Array] | None = None
+) -> Head:
     """Puts the tensors of a bundle's head together, which were checked against its manifest."""
 
     def layer(prefix: str) -> Layer:
@@ -106,7 +112,7 @@ def head_of(view: View, tensors: Mapping[str, Array], features: int) -> Head:
         name.removesuffix("weight") for name in tensors if name.startswith("layers.") and name.endswith("weight")
     ]
     gate = Gate(layer("gate."), layer("fields.")) if "gate.weight" in tensors else None
-    return Head(view, layer(""), {prefix: layer(prefix) for prefix in sorted(prefixes)}, features, gate)
+    return Head(view, layer(""), {prefix: layer(prefix) for prefix in sorted(prefixes)}, features, gate, own)
 
 
 def expit(values: Array) -> Array:

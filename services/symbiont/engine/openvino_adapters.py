@@ -82,6 +82,8 @@ def _tensors(adapter: Adapter) -> dict[Part, tuple[Group, Array]]:
             found[Part(Feature("houlsby", module), name)] = Group("size", matrix.shape[1]), matrix
         up_bias = layer.up_bias[None]
         found[Part(Feature("houlsby", module), "up_bias")] = Group("one", up_bias.shape[1]), up_bias
+    for module, shift in adapter.shifts.items():
+        found[Part(Feature("shift", module), "shift")] = Group("one", len(shift)), shift[None]
     for index, layer_half in enumerate(() if adapter.prefix is None else adapter.prefix):
         part = Part(Feature("prefix", str(index // 2)), "values" if index % 2 else "keys")
         found[part] = Group("virtual", layer_half.shape[1]), layer_half

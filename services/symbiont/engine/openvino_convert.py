@@ -30,15 +30,16 @@ def convert(encoder: Encoder) -> GraphEncoder:
     examples = [torch.ones(2, 3, dtype=torch.long) for _ in inputs]
     examples[1][0, 2] = 0
     model = _translate(_Traceable(encoder.model, inputs).eval(), tuple(examples))
-    linears, attentions = places(model, encoder.facts.linears)
+    found = places(model, encoder.facts)
     heads = encoder.model.config.num_attention_heads
     return GraphEncoder(
         facts=encoder.facts,
         form=encoder.form,
         model=model,
         inputs=tuple(inputs),
-        linears=linears,
-        attentions=attentions,
+        linears=found.linears,
+        biases=found.biases,
+        attentions=found.attentions,
         heads=(heads, encoder.facts.hidden_size // heads),
         probes=_probes(encoder),
     )

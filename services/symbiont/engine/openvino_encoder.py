@@ -1,7 +1,7 @@
 """An encoder as an OpenVINO graph, and the places in it where adapters go. Nothing here needs torch."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from symbiont.engine.row import Ids
 from symbiont.engine.runtime import Array, HostFacts
 
 _LINEAR = re.compile(r"__module\.encoder\.(?P<module>.+)/aten::linear/(MatMul|Add)")
+_NORM = re.compile(r"__module\.encoder\.(?P<module>.+)/aten::layer_norm/Add")
 
 
 class LinearEnd(NamedTuple):
@@ -44,6 +45,7 @@ class GraphEncoder:
         model: an openvino.Model.
         inputs: names of `Inputs`' arrays, in order.
         linears: module -> where it ends.
+        biases: module with a bias -> the node that has added it.
         attentions: names of the attention nodes, by layer.
         heads: of attention, number and size.
         probes: rows with the base's own answers.
@@ -54,35 +56,42 @@ class GraphEncoder:
     model: Any
     inputs: tuple[str, ...]
     linears: dict[str, LinearEnd]
+    biases: dict[str, str]
     attentions: list[str]
     heads: tuple[int, int]
     probes: tuple[Probe, ...]
 
 
-def places(model: Any, sizes: Mapping[str, tuple[int, int]]) -> tuple[dict[str, LinearEnd], list[str]]:
+class Places(NamedTuple):
+    """Where adapters go in a graph; see `GraphEncoder`."""
+
+    linears: dict[str, LinearEnd]
+    biases: dict[str, str]
+    attentions: list[str]
+
+
+def places(model: Any, facts: HostFacts) -> Places:
     """Finds where adapters go by the names of nodes, which quantising and storing a graph leave as they are.
 
     Args:
         model: an openvino.Model.
-        sizes: of each linear module, (in, out).
-
-    Returns:
-        the ends of linear modules, and the names of the attention nodes by layer.
+        facts: of the base that it computes.
 
     Raises:
-        RuntimeError: a linear module is not in the graph.
+        RuntimeError: a linear module, or one with a bias, is not in the graph.
     """
     ends: dict[str, str] = {}
     attentions: list[str] = []
     for node in model.get_ordered_ops():
         name = node.get_friendly_name()
-        if match := _LINEAR.fullmatch(name):
+        if match := _LINEAR.fullmatch(name) or _NORM.fullmatch(name):
             # The bias is added after the product, where there is one.
             ends[match["module"]] = name
         elif node.get_type_name() == "ScaledDotProductAttention":
             attentions.append(name)
-    _check(sizes, ends)
-    return {name: LinearEnd(ends[name], *size) for name, size in sizes.items()}, attentions
+    _check({*facts.linears, *facts.biases}, ends)
+    linears = {name: LinearEnd(ends[name], *size) for name, size in facts.linears.items()}
+    return Places(linears, {name: ends[name] for name in facts.biases}, attentions)
 
 
 def _check(expected: Iterable[str], found: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov  # type: ignore[import-untyped]
 from openvino import opset13 as ops
 
-Kind = Literal["lora", "houlsby", "prefix"]
+Kind = Literal["lora", "houlsby", "shift", "prefix"]
 # How NNCF names what scales an activation, and its linear module's weights the other way, before both are rounded.
 _SCALED = "/nncf_smooth_quant"
 Axis = Literal["rank", "size", "one", "virtual"]
@@ -102,6 +102,11 @@ class Graft:
             return ops.add(output, delta)
 
         self._add(end, bottleneck)
+
+    def shift(self, module: str, end: str, width: int) -> None:
+        """The module's output gains a shift [rows, 1, out]."""
+        shift = self._input(Feature("shift", module), "shift", Group("one", width))
+        self._add(end, lambda output: ops.add(output, shift))
 
     def prefix(self, layer: int, attention: str, heads: int, head_size: int) -> None:
         """A layer sees further keys and values, each [rows, virtual, heads * head size], where `seen` says so."""

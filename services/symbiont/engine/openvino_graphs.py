@@ -115,6 +115,8 @@ def graft(encoder: GraphEncoder, features: frozenset[Feature]) -> Grafted:
                 clone.lora(place, *encoder.linears[place])
             case "houlsby":
                 clone.houlsby(place, encoder.linears[place].node, encoder.linears[place].outputs)
+            case "shift":
+                clone.shift(place, encoder.biases[place], encoder.facts.biases[place])
             case "prefix":
                 clone.prefix(int(place), encoder.attentions[int(place)], *encoder.heads)
     return clone.finish()

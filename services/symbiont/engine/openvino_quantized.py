@@ -55,10 +55,10 @@ def load_quantized(store: ArtifactStore, digest: str, base: GraphEncoder) -> Gra
         raise IntegrityError(f"{KIND}/{digest}: made of the base {fields.base_digest}, not of {base.facts.digest}")
     if fields.inputs != base.inputs:
         raise IntegrityError(f"{KIND}/{digest}: takes {fields.inputs}, the base takes {base.inputs}")
-    model, linears, attentions = read_graph(store, KIND, digest, base.facts)
-    if len(attentions) != len(base.attentions):
-        raise IntegrityError(f"{KIND}/{digest}: has {len(attentions)} layers, the base has {len(base.attentions)}")
-    return replace(base, model=model, linears=linears, attentions=attentions)
+    model, found = read_graph(store, KIND, digest, base.facts)
+    if (count := len(found.attentions)) != len(base.attentions):
+        raise IntegrityError(f"{KIND}/{digest}: has {count} layers, the base has {len(base.attentions)}")
+    return replace(base, model=model, **found._asdict())
 
 
 class QuantizedTables:

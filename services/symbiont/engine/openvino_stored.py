@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound, SymbiontError, Unavailable
 from symbiont.engine.inputs import InputForm
-from symbiont.engine.openvino_encoder import GraphEncoder, LinearEnd, Probe, places
+from symbiont.engine.openvino_encoder import GraphEncoder, Places, Probe, places
 from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.engine.runtime import HostFacts
 
@@ -75,9 +75,7 @@ def put_graph(
         return store.put(kind, {**graph, **(files or {})}, fields.model_dump(mode="json"))
 
 
-def read_graph(
-    store: ArtifactStore, kind: str, digest: str, facts: HostFacts
-) -> tuple[Any, dict[str, LinearEnd], list[str]]:
+def read_graph(store: ArtifactStore, kind: str, digest: str, facts: HostFacts) -> tuple[Any, Places]:
     """Returns what `put_graph` stored, and where in it adapters go.
 
     Raises:
@@ -87,7 +85,7 @@ def read_graph(
     folder = store.path(kind, digest)
     try:
         model: Any = ov.Core().read_model(folder / GRAPH, folder / WEIGHTS)
-        return model, *places(model, facts.linears)
+        return model, places(model, facts)
     except RuntimeError as exc:
         raise IntegrityError(f"{kind}/{digest}: is no graph of this base: {exc}") from exc
 
@@ -116,9 +114,9 @@ def _read(store: ArtifactStore, digest: str, base_digest: str) -> GraphEncoder:
         raise IntegrityError(f"{KIND}/{digest}: the manifest does not describe a graph") from exc
     if fields.facts.digest != base_digest:
         raise IntegrityError(f"{KIND}/{digest}: made of the base {fields.facts.digest}, not of {base_digest}")
-    model, linears, attentions = read_graph(store, KIND, digest, fields.facts)
+    model, found = read_graph(store, KIND, digest, fields.facts)
     probes = _probes(load_file(store.path(KIND, digest) / PROBES), fields.segment_starts)
-    return GraphEncoder(fields.facts, fields.form, model, fields.inputs, linears, attentions, fields.heads, probes)
+    return GraphEncoder(fields.facts, fields.form, model, fields.inputs, *found, fields.heads, probes)
 
 
 def _keep(store: ArtifactStore, encoder: GraphEncoder) -> None:

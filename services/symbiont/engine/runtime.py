@@ -39,6 +39,8 @@ class HostFacts:
     pooling: Pooling
     # Dotted name -> (in, out) of every linear module that an adapter may target.
     linears: Mapping[str, tuple[int, int]]
+    # Dotted name -> outputs of every linear module and layer norm with a bias.
+    biases: Mapping[str, int]
     # The positions that it can tell apart: a row and its virtual tokens together may have so many.
     positions: int
     # None where the base takes no prefix.

@@ -16,6 +16,7 @@ from symbiont.engine.lora import LoraBatch, TorchAdapter
 from symbiont.engine.prefix import PrefixBatch, TorchPrefix
 from symbiont.engine.runtime import TOLERANCE, Arithmetic, Array, Batch, HostFacts, View
 from symbiont.engine.settings import Precision
+from symbiont.engine.shift import ShiftBatch, TorchShift
 
 
 class TorchRuntime:
@@ -52,7 +53,8 @@ class TorchRuntime:
         self._model.to(self._device)
         self._lora: LoraBatch | None = None
         self._houlsby: HoulsbyBatch | None = None
-        for name in self._facts.linears:
+        self._shift: ShiftBatch | None = None
+        for name in {*self._facts.linears, *self._facts.biases}:
             self._model.get_submodule(name).register_forward_hook(self._hook(name))
 
     @property
@@ -70,7 +72,7 @@ class TorchRuntime:
         """Of the arithmetic."""
         return TOLERANCE[self._arithmetic]
 
-    def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby | TorchPrefix:
+    def place(self, adapter: Adapter) -> TorchAdapter | TorchHoulsby | TorchShift | TorchPrefix:
         """Copies an adapter to the device, transposed so that a row multiplies it from the left."""
 
         def move(matrix: Array) -> Tensor:
@@ -79,6 +81,8 @@ class TorchRuntime:
         if adapter.prefix is not None:
             heads = adapter.prefix.reshape(*adapter.prefix.shape[:2], self._model.config.num_attention_heads, -1)
             return TorchPrefix(move(heads.swapaxes(1, 2)))
+        if adapter.shifts:
+            return TorchShift({name: move(shift) for name, shift in adapter.shifts.items()})
         if adapter.bottlenecks:
             layers = {
                 name: TorchBottleneck(move(b.down.T), move(b.down_bias), move(b.up.T), move(b.up_bias))
@@ -95,12 +99,14 @@ class TorchRuntime:
         """Returns for each row [hidden_size], or, of a row viewed by its tokens, [tokens, hidden_size]."""
         lora = [a if isinstance(a, TorchAdapter) else None for a in batch.adapters]
         houlsby = [a if isinstance(a, TorchHoulsby) else None for a in batch.adapters]
+        shifts = [a if isinstance(a, TorchShift) else None for a in batch.adapters]
         prefixes = [a if isinstance(a, TorchPrefix) else None for a in batch.adapters]
         self._lora = LoraBatch(lora) if any(lora) else None
         self._houlsby = HoulsbyBatch(houlsby) if any(houlsby) else None
+        self._shift = ShiftBatch(shifts) if any(shifts) else None
         prefix = PrefixBatch(prefixes, self._device) if any(prefixes) else None
-        shifts = prefix.lengths if prefix else [0] * len(prefixes)
-        inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, shifts)
+        later = prefix.lengths if prefix else [0] * len(prefixes)
+        inputs = lay_out(self._form, batch.input_ids, batch.segment_starts, later)
         mask = self._move(inputs.mask)
         in_bf16 = self._arithmetic == "bf16"
         try:
@@ -108,7 +114,7 @@ class TorchRuntime:
             with torch.autocast(self._device.type, torch.bfloat16, enabled=in_bf16):
                 hidden: Tensor = self._model(**self._arguments(inputs, mask, prefix)).last_hidden_state
         finally:
-            self._lora = self._houlsby = None
+            self._lora = self._houlsby = self._shift = None
         return _view(hidden.float(), mask, batch.views)
 
     def _arguments(self, inputs: Inputs, mask: Tensor, prefix: PrefixBatch | None) -> dict[str, Any]:
@@ -128,7 +134,9 @@ class TorchRuntime:
         def add_adapters(_module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
             if self._lora is not None:
                 outputs = self._lora.add(name, inputs[0], outputs)
-            return outputs if self._houlsby is None else self._houlsby.add(name, outputs)
+            if self._houlsby is not None:
+                outputs = self._houlsby.add(name, outputs)
+            return outputs if self._shift is None else self._shift.add(name, outputs)
 
         return add_adapters
 

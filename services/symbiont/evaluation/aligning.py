@@ -25,8 +25,9 @@ class Aligned:
 def align(candidate: Outcome, incumbent: Outcome) -> Aligned:
     """Returns both on the rows that they have in common, by what their texts are.
 
-    Slices, groups and, where the outcome keeps it, the truth are the candidate's: labels may have been corrected since.
-    Classes may have been added or dropped: a version gives one that it does not know the least probability.
+    Slices, groups and, where the outcome keeps them, truth and costs are the candidate's: labels may have been
+    corrected since. Classes may have been added or dropped: a version gives one that it does not know the least
+    probability.
 
     Raises:
         InvalidArgument: they are of different kinds, searched among different texts, or have no row in common.
@@ -41,12 +42,12 @@ def align(candidate: Outcome, incumbent: Outcome) -> Aligned:
         raise InvalidArgument("incumbent", "was not judged on any row of the candidate's")
     one, other = (np.array(index, np.int64) for index in zip(*pairs, strict=True))
     first, second = _with_same_labels(candidate.take(one), incumbent.take(other))
-    second = replace(second, rows=first.rows, **_truth(first))
+    second = replace(second, rows=first.rows, **_judged_by(first))
     return Aligned(first, second, len(candidate) - len(one), len(incumbent) - len(one))
 
 
-def _truth(outcome: Outcome) -> dict[str, object]:
-    return {"truth": outcome.truth} if hasattr(outcome, "truth") else {}
+def _judged_by(outcome: Outcome) -> dict[str, object]:
+    return {name: getattr(outcome, name) for name in ("truth", "costs") if hasattr(outcome, name)}
 
 
 def _with_same_labels(one: Outcome, other: Outcome) -> tuple[Outcome, Outcome]:
@@ -80,8 +81,26 @@ def _places(known: tuple[str, ...], labels: tuple[str, ...]) -> Ints:
 def _relabelled(outcome: Classified, labels: tuple[str, ...]) -> Classified:
     if outcome.labels == labels:
         return outcome
+    place = _places(outcome.labels, labels)
     logits = _spread(outcome.logits, outcome.labels, labels)
-    return replace(outcome, labels=labels, logits=logits, truth=_places(outcome.labels, labels)[outcome.truth])
+    answered = place[outcome.answered] if len(outcome.answered) else outcome.answered
+    return replace(
+        outcome,
+        labels=labels,
+        logits=logits,
+        truth=place[outcome.truth],
+        answered=answered,
+        costs=_priced(outcome, labels),
+    )
+
+
+def _priced(outcome: Classified, labels: tuple[str, ...]) -> tuple[tuple[float, ...], ...]:
+    """Returns the costs over more labels: of one that they do not know, 1 where it is wrong."""
+    if not outcome.costs:
+        return ()
+    wide, place = 1 - np.eye(len(labels)), _places(outcome.labels, labels)
+    wide[np.ix_(place, place)] = outcome.costs
+    return tuple(tuple(line) for line in wide.tolist())
 
 
 def _relabelled_many(outcome: MultiLabelled, labels: tuple[str, ...]) -> MultiLabelled:

@@ -50,7 +50,7 @@ def hardest(outcome: Outcome, n: int = 20) -> list[HardRow]:
 
 
 def _class(outcome: Classified, row: int) -> tuple[str, str]:
-    return outcome.labels[outcome.truth[row]], outcome.labels[int(outcome.logits[row].argmax())]
+    return outcome.labels[outcome.truth[row]], outcome.labels[classification.predicted(outcome)[row]]
 
 
 def _labels(outcome: MultiLabelled, row: int) -> tuple[str, str]:

@@ -19,6 +19,10 @@ def _no_floats() -> Floats:
     return np.zeros(0)
 
 
+def _no_ints() -> Ints:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class Ragged:
     """Any number of entries for each row: those of row i are `values[offsets[i]:offsets[i + 1]]`, values [all, k]."""
@@ -77,7 +81,7 @@ class Outcome:
     def _by_row(self) -> list[tuple[str, "npt.NDArray[np.generic] | Ragged"]]:
         """Returns the fields that have an entry per row; an array without any is a value that was not given."""
         there = [(part.name, getattr(self, part.name)) for part in fields(self)]
-        optional = {"confidence"}
+        optional = {"answered", "confidence"}
         return [
             (name, value)
             for name, value in there
@@ -97,7 +101,8 @@ def _check_codes(name: str, codes: Ints, count: int) -> None:
 class Classified(Outcome):
     """One class out of several: `logits` [rows, labels], `truth` [rows] places in `labels`.
 
-    Probabilities are the softmax of logits / temperature.
+    Probabilities are the softmax of logits / temperature. `answered` [rows] are the places of what was answered; empty:
+    the likeliest. `costs` say what that costs, [true][answered]; empty: it is not known.
     """
 
     task = "classification"
@@ -105,11 +110,16 @@ class Classified(Outcome):
     logits: Logits
     truth: Ints
     temperature: float = 1.0
+    answered: Ints = field(default_factory=_no_ints)
+    costs: tuple[tuple[float, ...], ...] = ()
 
     def _check(self) -> None:
         if self.logits.shape != (len(self), len(self.labels)):
             raise InvalidArgument("logits", "must be [rows, labels]")
         _check_codes("truth", self.truth, len(self.labels))
+        _check_codes("answered", self.answered, len(self.labels))
+        if self.costs and [len(line) for line in self.costs] != [len(self.labels)] * len(self.labels):
+            raise InvalidArgument("costs", "must be [labels, labels]")
 
 
 @dataclass(frozen=True, eq=False)

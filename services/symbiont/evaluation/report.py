@@ -122,7 +122,7 @@ def make_report(
         outcome: what it said on held-out rows.
         incumbent: of the version that serves now.
         gate: rules for taking over; they are judged with `speed`.
-        costs: of deciding by classes; of no use to other tasks.
+        costs: of deciding by classes; of no use to other tasks. Default: the outcome's own.
         speed: of the bundle.
         origin: where the version came from.
         sampling: of all intervals.
@@ -131,6 +131,8 @@ def make_report(
     Raises:
         InvalidArgument: the versions cannot be compared, or a rule names a metric that the task does not have.
     """
+    if costs is None and isinstance(outcome, Classified) and outcome.costs:
+        costs = Costs(outcome.costs, outcome.labels)
     table = slice_table(outcome, sampling=sampling)
     evidence = Evidence(outcome, incumbent, speed.p99_ms if speed else None, sampling)
     return Report(

@@ -96,12 +96,16 @@ def outcome_from_bytes(data: bytes) -> Outcome:
             raise IntegrityError(
                 f"the outcome has format {meta['format_version']}, this version reads {FORMAT_VERSION}"
             )
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in meta["plain"].items()}
+        plain = {name: _frozen(value) for name, value in meta["plain"].items()}
         return KINDS[meta["kind"]](rows=_rows(arrays, meta["slices"]), **plain, **_parts(arrays))
     except IntegrityError:
         raise
     except _UNREADABLE as exc:
         raise IntegrityError(f"the bytes are not the outcome of an evaluation: {exc}") from exc
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _narrow(array: "npt.NDArray[Any]") -> "npt.NDArray[Any]":

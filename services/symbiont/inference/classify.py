@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from symbiont.bundle import ClassificationHead
 from symbiont.common.errors import IntegrityError
-from symbiont.inference.results import ClassProbability
+from symbiont.inference.results import Classification, ClassProbability
 from symbiont.inference.types import BundleInfo, Logits
 
 # Up to here plain numbers are faster than arrays.
@@ -41,14 +42,28 @@ def probabilities(logits: Logits, bundle: BundleInfo) -> NDArray[np.float64]:
     return softmax(logits, bundle.temperature)
 
 
-def classify(logits: Logits, bundle: BundleInfo, top_k: int) -> tuple[ClassProbability, ...]:
-    """Returns the best `top_k` classes (0: all), best first; equal ones stay in the order of the labels.
+def classify(logits: Logits, bundle: BundleInfo, top_k: int) -> Classification:
+    """Returns the best `top_k` classes (0: all), best first, and the one that is answered; equal ones stay in the order
+    of the labels.
 
     See `probabilities`, also for the errors.
     """
     values = _few(logits, bundle) if len(logits) <= _FEW else probabilities(logits, bundle).tolist()
-    best = sorted(range(len(values)), key=lambda index: -values[index])[: top_k or None]
-    return tuple(ClassProbability(bundle.labels[index], values[index]) for index in best)
+    order = sorted(range(len(values)), key=lambda index: -values[index])
+    chosen = decide(np.array(values), bundle) if _costs(bundle) else order[0]
+    best = [ClassProbability(bundle.labels[index], values[index]) for index in order[: top_k or None]]
+    return Classification(tuple(best), ClassProbability(bundle.labels[chosen], values[chosen]))
+
+
+def decide(probable: NDArray[np.float64], bundle: BundleInfo) -> int:
+    """Returns the place of the label that is answered for the probabilities of a row, [labels]."""
+    head = bundle.head
+    assert isinstance(head, ClassificationHead)  # noqa: S101 - of this task only
+    return int(head.decide(probable))
+
+
+def _costs(bundle: BundleInfo) -> bool:
+    return isinstance(bundle.head, ClassificationHead) and bool(bundle.head.costs)
 
 
 def _few(logits: Logits, bundle: BundleInfo) -> Sequence[float]:

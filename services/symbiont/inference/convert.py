@@ -251,9 +251,9 @@ def prediction_to_proto(prediction: Prediction) -> pb.Prediction:
     """Makes a Prediction."""
     message = pb.Prediction(truncated=prediction.truncated)
     match prediction.result:
-        case Classification(classes):
-            made = [pb.ClassProbability(label=c.label, probability=c.probability) for c in classes]
-            message.classification.CopyFrom(pb.Classification(classes=made))
+        case Classification(classes, decided):
+            made = [pb.ClassProbability(label=c.label, probability=c.probability) for c in (*classes, decided)]
+            message.classification.CopyFrom(pb.Classification(classes=made[:-1], decided=made[-1]))
         case MultiLabel(labels):
             held = [pb.LabelProbability(label=c.label, probability=c.probability) for c in labels]
             message.multi_label.CopyFrom(pb.MultiLabel(labels=held))

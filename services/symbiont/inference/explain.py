@@ -9,7 +9,7 @@ from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.offsets import OffsetUnit, places
 from symbiont.engine.row import Floats
-from symbiont.inference.classify import probabilities, sigmoid
+from symbiont.inference.classify import decide, probabilities, sigmoid
 from symbiont.inference.instances import Instance, Text
 from symbiont.inference.tasks.plan import encode_fields, wrong_input
 from symbiont.inference.tasks.pooled import score_of
@@ -21,7 +21,7 @@ MAX_EXPLAINED = 16
 
 @dataclass(frozen=True)
 class ExplainCall:
-    """What to explain; an empty label stands for the most probable one."""
+    """What to explain; an empty label stands for the one that is answered."""
 
     model: str
     instances: Sequence[Instance]
@@ -113,13 +113,19 @@ def explain(
 ) -> Explanation:
     """Reads what the rows of an erased text gave."""
     scores = [_scores(row, bundle) for row in values]
-    best = bundle.labels.index(call.label) if call.label else max(range(len(scores[0])), key=scores[0].__getitem__)
+    best = bundle.labels.index(call.label) if call.label else _answered(scores[0], bundle)
     whole, where = scores[0][best], places(text, call.offset_unit)
     words = [
         WordAttribution(text[start:end], where[start], where[end], whole - without[best])
         for (start, end), without in zip(erased.spans, scores[1:], strict=True)
     ]
     return Explanation(bundle.labels[best] if bundle.labels else "", whole, words, truncated)
+
+
+def _answered(scores: Sequence[float], bundle: BundleInfo) -> int:
+    if bundle.head.kind == "classification":
+        return decide(np.array(scores), bundle)
+    return max(range(len(scores)), key=scores.__getitem__)
 
 
 def _scores(values: Logits, bundle: BundleInfo) -> Sequence[float]:

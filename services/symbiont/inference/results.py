@@ -17,9 +17,10 @@ class ClassProbability:
 
 @dataclass(frozen=True)
 class Classification:
-    """Classes that exclude each other, best first."""
+    """Classes that exclude each other, most probable first, and the one that is answered."""
 
     classes: tuple[ClassProbability, ...]
+    decided: ClassProbability
 
 
 @dataclass(frozen=True)

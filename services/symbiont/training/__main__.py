@@ -77,6 +77,8 @@ async def run(settings: TrainingSettings) -> None:
         price_per_rank_hour=settings.price_per_rank_hour,
         succeeded=metrics.compare_with_plan,
         lost=metrics.attempts_lost.inc,
+        # A program of somebody else's may have packages of its own.
+        packages_here=settings.executor == "local" and not settings.worker_program,
     )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 

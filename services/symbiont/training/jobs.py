@@ -58,8 +58,13 @@ class Jobs:
         price_per_rank_hour: float = 0.0,
         succeeded: Callable[[Job], None] = lambda job: None,
         lost: Callable[[], None] = lambda: None,
+        packages_here: bool = False,
     ) -> None:
-        """`succeeded` is called once for each job that does, `lost` for each worker that is."""
+        """`succeeded` is called once for each job that does, `lost` for each worker that is.
+
+        `packages_here` says whether workers use the packages that are installed here.
+        """
+        self._packages_here = packages_here
         self._succeeded = succeeded
         self._lost = lost
         self._store = store
@@ -120,7 +125,9 @@ class Jobs:
 
     def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
         start = find_start(spec, self._store, self._artifacts, SPEC)
-        resolved, inputs = resolve(spec, self._store, start, judged=terms.budget != Budget())
+        resolved, inputs = resolve(
+            spec, self._store, start, judged=terms.budget != Budget(), packages_here=self._packages_here
+        )
         return resolved, with_tokenizer(resolved, inputs, self._store, self._artifacts, SPEC)
 
     async def get(self, identifier: str) -> Job:

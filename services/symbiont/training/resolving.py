@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument, NotFound
+from symbiont.training.own_modules import installed, unknown
 from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
 from symbiont.training.spec import (
     FULL_LEARNING_RATE,
@@ -30,7 +31,13 @@ T = TypeVar("T")
 
 
 def resolve(
-    spec: TrainingSpec, store: Store, start: Start | None = None, *, judged: bool = False, under: str = SPEC
+    spec: TrainingSpec,
+    store: Store,
+    start: Start | None = None,
+    *,
+    judged: bool = False,
+    under: str = SPEC,
+    packages_here: bool = False,
 ) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them.
 
@@ -38,7 +45,10 @@ def resolve(
         start: what the spec's `start_from` names; see `find_start`.
         judged: whether checkpoints are judged unless the spec says otherwise.
         under: path of the spec in the request, for the fields that errors name.
+        packages_here: whether workers use the packages that are installed here.
     """
+    if packages_here and spec.own_module and spec.own_module.name not in installed():
+        raise InvalidArgument(f"{under}.own_module.name", unknown(spec.own_module.name))
     base = _find(store.base, f"{under}.base_model", spec.base_model)
     if base.kind != "encoder":
         problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
@@ -72,7 +82,7 @@ def resolve(
             problem = "checkpoints that are not judged cannot be compared: leave it out, or patience and keep_best"
             raise InvalidArgument(f"{under}.hyperparameters.evaluate_checkpoints", problem)
         evaluate = hyper.evaluate_checkpoints
-    metric = check_metric(head, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
+    metric = check_metric(head, settings, hyper.selection_metric, dataset, f"{under}.hyperparameters.selection_metric")
     resolved = spec.model_copy(
         update={
             "hyperparameters": hyper.model_copy(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.training.costs import problems
 from symbiont.training.data.rows import LabelKind
 from symbiont.training.spec import (
     HEADS,
@@ -86,6 +87,8 @@ def resolve_head(
         )
     if kind is LabelKind.CLASS and not judged_by:
         _check_rare(spec, dataset, under)
+    if isinstance(settings, ClassificationHead):
+        _check_costs(settings, f"{under}.classification")
     if isinstance(settings, ScoreHead):
         _check_range(settings, spec, dataset, judged_by, under)
     if isinstance(settings, EmbeddingHead):
@@ -102,6 +105,8 @@ def resolve_fields(
     if spec.windows and head not in WITH_LAYERS:
         problem = f"it is for {' or '.join(WITH_LAYERS)}: entities and spans read long texts in windows without it"
         raise InvalidArgument(f"{under}.windows", problem)
+    if spec.own_module and head not in WITH_LAYERS:
+        raise InvalidArgument(f"{under}.own_module", f"the head {head} takes none: {' or '.join(WITH_LAYERS)} do")
     if spec.business_fields is None:
         return None
     field, known = f"{under}.business_fields", dict(dataset.fields)
@@ -121,9 +126,17 @@ def resolve_fields(
     return spec.business_fields.model_copy(update={"names": names, "kinds": kinds})
 
 
-def check_metric(head: str, metric: str, dataset: Dataset, field: str) -> str:
+def _check_costs(settings: ClassificationHead, under: str) -> None:
+    for name in ("cost_matrix", "binary_costs"):
+        for path, problem in problems(costs, settings.labels) if (costs := getattr(settings, name)) else ():
+            raise InvalidArgument(f"{under}.{name}{path}", problem)
+
+
+def check_metric(head: str, settings: Any, metric: str, dataset: Dataset, field: str) -> str:
     """Returns the measure by which checkpoints are compared; InvalidArgument names the field of an unknown one."""
     known = METRICS[head] if head != "embedding" else METRICS_OF_EMBEDDINGS[LabelKind(dataset.label_kind)]
+    if isinstance(settings, ClassificationHead) and settings.costs:
+        known = (*known, "mean_cost")
     if metric == PRIMARY:
         return known[1]
     if metric and metric not in known:

@@ -4,11 +4,14 @@ The models below have the proto's own field names and shape, so that an error's 
 the caller sent, and a spec travels to the worker as the JSON form of its proto.
 """
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.training.costs import BinaryCosts, CostMatrix, Matrix, matrix_of
+from symbiont.training.part import Finite, Message
 
 # Of the adapters, and of all of a base.
 LEARNING_RATE, FULL_LEARNING_RATE = 1e-3, 5e-5
@@ -19,22 +22,21 @@ _NAME = rf"/{_ID}$"
 _VERSION = rf"^models/{_ID}/(versions/[1-9][0-9]{{0,9}}|aliases/{_ID})$"
 # Methods that leave a whole base behind, or an update that can be added to its weights.
 MAKE_BASES = ("full", "lora")
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class HeadOnlyMethod(_Message):
+class HeadOnlyMethod(Message):
     """Trains the head on the frozen base, without an adapter."""
 
 
-class FullMethod(_Message):
+class FullMethod(Message):
     """Trains all of the base."""
 
 
-class LoraMethod(_Message):
+class BitFitMethod(Message):
+    """BitFit (Ben Zaken et al. 2021, arXiv 2106.10199)."""
+
+
+class LoraMethod(Message):
     """LoRA (Hu et al. 2021, arXiv 2106.09685)."""
 
     rank: int = Field(8, ge=1, le=256)
@@ -45,7 +47,7 @@ class LoraMethod(_Message):
     b_learning_rate_ratio: Finite = Field(1.0, ge=1, le=100)
 
 
-class AdaLoraMethod(_Message):
+class AdaLoraMethod(Message):
     """AdaLoRA (Zhang et al. 2023, arXiv 2303.10512)."""
 
     rank: int = Field(8, ge=1, le=256)
@@ -62,21 +64,21 @@ class AdaLoraMethod(_Message):
         return self
 
 
-class HoulsbyMethod(_Message):
+class HoulsbyMethod(Message):
     """Adapters (Houlsby et al. 2019, arXiv 1902.00751)."""
 
     size: int = Field(32, ge=1, le=1024)
     target_modules: tuple[str, ...] = ()
 
 
-class PrefixMethod(_Message):
+class PrefixMethod(Message):
     """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
 
     virtual_tokens: int = Field(16, ge=1, le=256)
     projection_size: int | None = Field(None, ge=1, le=4096)
 
 
-class _Labelled(_Message):
+class _Labelled(Message):
     labels: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
     @model_validator(mode="after")
@@ -95,6 +97,13 @@ class ClassificationHead(_Labelled):
     class_weights: ClassWeights = "CLASS_WEIGHTS_UNSPECIFIED"
     focal_gamma: Finite = Field(0.0, ge=0, le=10)
     label_smoothing: Finite = Field(0.0, ge=0, lt=1)
+    cost_matrix: CostMatrix | None = None
+    binary_costs: BinaryCosts | None = None
+
+    @property
+    def costs(self) -> Matrix:
+        """What answers cost, [true][answered] in the order of the labels, once these are known; empty for no costs."""
+        return matrix_of(self.cost_matrix or self.binary_costs, self.labels)
 
     @model_validator(mode="after")
     def _labels_to_choose(self) -> Self:
@@ -107,9 +116,10 @@ class MultiLabelHead(_Labelled):
     """Labels that each hold or not."""
 
     class_weights: ClassWeights = "CLASS_WEIGHTS_UNSPECIFIED"
+    thresholds: Literal["THRESHOLDS_UNSPECIFIED", "THRESHOLDS_BEST_F1"] = "THRESHOLDS_UNSPECIFIED"
 
 
-class ScoreHead(_Message):
+class ScoreHead(Message):
     """A number; between two limits, or without any."""
 
     minimum: Finite | None = None
@@ -128,20 +138,20 @@ class EntitiesHead(_Labelled):
     """Named parts of a text; `labels` are the names."""
 
 
-class SpansHead(_Message):
+class SpansHead(Message):
     """The answer to a question as a part of its context."""
 
     max_answer_tokens: int = Field(30, ge=1, le=512)
 
 
-class EmbeddingHead(_Message):
+class EmbeddingHead(Message):
     """A vector for each text; a `size` of 0 stands for the pooled hidden states themselves."""
 
     size: int | None = Field(None, ge=0, le=4096)
     temperature: Finite = Field(0.05, gt=0, le=1)
 
 
-class MaskedTokensHead(_Message):
+class MaskedTokensHead(Message):
     """Tokens that are hidden from a base; `tokenizer` is that of the base that is made, else the base's own."""
 
     mask_fraction: Finite = Field(0.15, gt=0, le=0.5)
@@ -149,7 +159,7 @@ class MaskedTokensHead(_Message):
     tokenizer: str | None = Field(None, pattern=r"^tokenizers/([0-9a-f]{64}|[a-z]([a-z0-9-]{0,61}[a-z0-9])?)$")
 
 
-class BusinessFields(_Message):
+class BusinessFields(Message):
     """Business fields beside the text."""
 
     names: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -164,7 +174,25 @@ class BusinessFields(_Message):
         return self
 
 
-class Hyperparameters(_Message):
+class OwnModule(Message):
+    """A customer's own layers, with their settings as a JSON object."""
+
+    name: str = Field(min_length=1, max_length=200)
+    settings: str = Field("", max_length=1 << 16)
+
+    @field_validator("settings")
+    @classmethod
+    def _is_an_object(cls, text: str) -> str:
+        try:
+            read = json.loads(text or "{}")
+        except ValueError as exc:
+            raise ValueError(f"it is no JSON: {exc}") from exc
+        if not isinstance(read, dict):
+            raise ValueError('it is no JSON object, as {"size": 16}')
+        return text
+
+
+class Hyperparameters(Message):
     """Settings of the training loop."""
 
     epochs: int = Field(3, ge=0, le=1000)
@@ -194,7 +222,7 @@ class Hyperparameters(_Message):
         return self.batch_size * self.accumulation_steps
 
 
-class Replay(_Message):
+class Replay(Message):
     """Rows of an earlier dataset that are learnt again."""
 
     dataset: str | None = Field(None, pattern="^datasets" + _NAME)
@@ -208,11 +236,11 @@ class Replay(_Message):
 
 
 # The fields of a spec of which one is set.
-METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full")
+METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full", "bitfit")
 HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding", "masked_tokens")
 
 
-class TrainingSpec(_Message):
+class TrainingSpec(Message):
     """What to train, on what, and how. Exactly one method and one evaluation are set; one head, once it is resolved."""
 
     base_model: str = Field(pattern="^bases" + _NAME)
@@ -226,6 +254,7 @@ class TrainingSpec(_Message):
     houlsby: HoulsbyMethod | None = None
     prefix: PrefixMethod | None = None
     full: FullMethod | None = None
+    bitfit: BitFitMethod | None = None
     classification: ClassificationHead | None = None
     multi_label: MultiLabelHead | None = None
     score: ScoreHead | None = None
@@ -238,6 +267,7 @@ class TrainingSpec(_Message):
     business_fields: BusinessFields | None = None
     hidden_layers: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field((), max_length=4)
     windows: bool = False
+    own_module: OwnModule | None = None
     start_from: str | None = Field(None, pattern=_VERSION)
     replay: Replay | None = None
     allow_new_labels: bool = False

@@ -23,6 +23,7 @@ _METHODS = {
     "houlsby": specs.HoulsbyMethod,
     "prefix": specs.PrefixMethod,
     "full": specs.FullMethod,
+    "bitfit": specs.BitFitMethod,
 }
 _HEADS = {
     "classification": specs.ClassificationHead,
@@ -85,6 +86,9 @@ def find_start(spec: TrainingSpec, store: Store, artifacts: ArtifactStore, under
     if version.trained_on_erased:
         problem = f"{version.name} has learnt rows that were erased since: start from another version, or from the base"
         raise FailedPrecondition(problem, field=field, reason="TRAINED_ON_ERASED")
+    if isinstance(manifest.head, PooledHead) and manifest.head.own_module:
+        problem = f"of the module {manifest.head.own_module.name!r} {version.name} has a graph, which learns no more"
+        raise FailedPrecondition(f"{problem}: start from the base", field=field, reason="OWN_MODULE")
     return Start(version, store.job(version.job), manifest)
 
 
@@ -122,7 +126,7 @@ def adopt(spec: TrainingSpec, start: Start, datasets: Sequence[tuple[str, Datase
         if other := next((name for name in known if name != chosen and getattr(spec, name) is not None), None):
             raise InvalidArgument(f"{under}.{other}", _differs("given as", other, version, chosen))
     changes[method] = _merged(getattr(spec, method) or _METHODS[method](), shape, version, f"{under}.{method}")
-    given = getattr(spec, head) or _HEADS[head]()
+    given = _decided(getattr(spec, head) or _HEADS[head](), getattr(start.job.spec, head))
     if "labels" in answers:
         answers = {"labels": _labels(spec, given.labels, answers["labels"], datasets, version, f"{under}.{head}")}
         given = given.model_copy(update=answers)
@@ -198,6 +202,16 @@ def _head(manifest: BundleManifest) -> Dictated:
             return manifest.task, {"labels": manifest.labels}
 
 
+def _decided(given: Any, before: Any) -> Any:
+    """Returns a head that decides as the version does, where it does not say how."""
+    match given, before:
+        case specs.ClassificationHead(cost_matrix=None, binary_costs=None), specs.ClassificationHead():
+            return given.model_copy(update={"cost_matrix": before.cost_matrix, "binary_costs": before.binary_costs})
+        case specs.MultiLabelHead(), specs.MultiLabelHead() if "thresholds" not in given.model_fields_set:
+            return given.model_copy(update={"thresholds": before.thresholds})
+    return given
+
+
 def _layers(spec: TrainingSpec, manifest: BundleManifest, version: str, under: str) -> dict[str, Any]:
     head = manifest.head
     if not isinstance(head, PooledHead):
@@ -205,6 +219,9 @@ def _layers(spec: TrainingSpec, manifest: BundleManifest, version: str, under: s
     if spec.hidden_layers not in ((), head.hidden_layers):
         problem = _differs("given as", list(spec.hidden_layers), version, list(head.hidden_layers))
         raise InvalidArgument(f"{under}.hidden_layers", problem)
+    if spec.own_module is not None:
+        problem = f"{version} has no layers of a customer's own: leave it out, or start from the base"
+        raise InvalidArgument(f"{under}.own_module", problem)
     fields = None
     if manifest.fields:
         fusion = f"FUSION_{head.fusion.upper()}"

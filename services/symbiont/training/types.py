@@ -94,7 +94,7 @@ class BaseModel:
         if self.kind != "encoder":
             return ()
         # An adapter needs a linear layer to sit on, a prefix an attention that takes keys and values from before.
-        on_layers = ("LORA", "ADALORA", "HOULSBY") if self.modules else ()
+        on_layers = ("LORA", "ADALORA", "HOULSBY", "BITFIT") if self.modules else ()
         return ("HEAD_ONLY", *on_layers, *(("PREFIX",) if self._family in WITH_PAST else ()), "FULL")
 
     @property

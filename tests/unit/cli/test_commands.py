@@ -104,6 +104,33 @@ def test_train_refuses_contradictions(call: Any, suite: Any) -> None:
     assert not suite.state.jobs
 
 
+def test_train_says_what_errors_cost_and_from_where_labels_hold(trained: Any, suite: Any) -> None:
+    common = ["train", "m", "-d", "rows", "-b", "minilm"]
+    assert trained(*common, "--cost", "a:b:c=20", "--cost", "fine:fraud=0.5").status == 0
+    costs = suite.state.jobs["jobs/j2"].spec.classification.cost_matrix.costs
+    # A label may have a colon in it; the last one parts the two.
+    assert [(each.truth, each.answer, each.cost) for each in costs] == [("a:b", "c", 20), ("fine", "fraud", 0.5)]
+    errors = ["--positive-label", "bad", "--false-positive-cost", "1", "--false-negative-cost", "20"]
+    assert trained(*common, *errors).status == 0
+    binary = suite.state.jobs["jobs/j3"].spec.classification.binary_costs
+    assert binary == pb.BinaryCosts(positive_label="bad", false_positive=1, false_negative=20)
+    assert trained(*common, "--head", "multi-label", "--tune-thresholds").status == 0
+    assert suite.state.jobs["jobs/j4"].spec.multi_label.thresholds == pb.THRESHOLDS_BEST_F1
+    wrong = trained(*common, "--cost", "a=20")
+    assert wrong.status != 0
+    assert "TRUE:ANSWERED=COST" in wrong.err
+
+
+def test_train_names_a_module_and_its_settings(trained: Any, suite: Any) -> None:
+    common = ["train", "m", "-d", "rows", "-b", "minilm", "--module", "crossed"]
+    assert trained(*common, "--module-settings", '{"size": 8}').status == 0
+    assert suite.state.jobs["jobs/j2"].spec.own_module == pb.OwnModule(name="crossed", settings='{"size": 8}')
+    for wrong in ("{", "[8]"):
+        refused = trained(*common, "--module-settings", wrong)
+        assert refused.status != 0
+        assert "it is no JSON" in refused.err
+
+
 def test_train_names_the_field_at_fault(trained: Any) -> None:
     result = trained("train", "m", "-d", "rows", "-b", "minilm", "--epochs", "-1")
     assert result.status == 1

@@ -1,10 +1,12 @@
 """Keyword arguments become a spec; what is left out stays unset."""
 
+import json
 from typing import Any
 
 import pytest
 
 from symbiont.api.training.v1.training_job_pb2 import (
+    THRESHOLDS_BEST_F1,
     AdaLoraMethod,
     HoulsbyMethod,
     Hyperparameters,
@@ -62,6 +64,29 @@ def test_everything_lands_in_its_field() -> None:
         checkpoint_interval=10,
     )
     assert spec.hyperparameters.HasField("seed")
+
+
+def test_what_is_decided() -> None:
+    head = training_spec(**NAMES, costs={("fraud", "fine"): 20, ("fine", "fraud"): 0.5}).classification
+    costs = [(each.truth, each.answer, each.cost) for each in head.cost_matrix.costs]
+    assert costs == [("fraud", "fine", 20), ("fine", "fraud", 0.5)]
+    two: Any = {"positive_label": "fraud", "false_positive_cost": 1, "false_negative_cost": 20}
+    binary = training_spec(**NAMES, **two).classification.binary_costs
+    assert (binary.positive_label, binary.false_positive, binary.false_negative) == ("fraud", 1, 20)
+    with pytest.raises(ValueError, match="exclude each other"):
+        training_spec(**NAMES, **two, costs={("fraud", "fine"): 20})
+    assert training_spec(**NAMES, head="multi-label", tune_thresholds=True).multi_label.thresholds == THRESHOLDS_BEST_F1
+    with pytest.raises(ValueError, match="tune_thresholds does not belong to the head classification"):
+        training_spec(**NAMES, head="classification", tune_thresholds=True)
+
+
+def test_a_module_has_its_settings_as_json() -> None:
+    made = training_spec(**NAMES, own_module="crossed", module_settings={"size": 8, "名": True}).own_module
+    assert (made.name, json.loads(made.settings)) == ("crossed", {"size": 8, "名": True})
+    assert training_spec(**NAMES, own_module="crossed").own_module.settings == ""
+    assert not training_spec(**NAMES).HasField("own_module")
+    with pytest.raises(ValueError, match="module_settings are those of an own_module"):
+        training_spec(**NAMES, module_settings={"size": 8})
 
 
 def test_methods() -> None:

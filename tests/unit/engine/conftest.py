@@ -67,6 +67,8 @@ def world(tmp_path_factory) -> World:
         {"task": "entities", "num_labels": 2, "rank": 0},
         {"task": "spans", "adalora": True},
         {"task": "spans", "prefix": 3},
+        {"bitfit": True, "num_labels": 3},
+        {"bitfit": True, "num_labels": 2, "pooling": "cls"},
     ]
     references = dict(random_bundle(store, base, seed=seed, **shape) for seed, shape in enumerate(shapes))
     return World(store, base, TorchRuntime(store, base, threads=1), references)

@@ -5,7 +5,7 @@ import pytest
 
 from support.bundles import random_bundle, random_rows, tiny_base
 from support.poison import narrowed, rewrite, with_nan, with_other_golden
-from symbiont.bundle import load_bundle
+from symbiont.bundle import load_bundle, write_bundle
 from symbiont.common.errors import IntegrityError, Unavailable
 from symbiont.engine.row import Row
 
@@ -52,6 +52,27 @@ def test_an_adapter_that_misses_a_module(world, refusal):
     digest = rewrite(world.store, world.bundles[0], manifest={"method": method})
     assert isinstance(error := refusal(digest), IntegrityError)
     assert "key" in str(error)
+
+
+def test_shifts_of_biases_that_are_not_those_of_the_base(world, refusal):
+    digest, _ = random_bundle(world.store, world.base, seed=77, bitfit=True)
+    bundle = load_bundle(world.store, digest)
+    name = "base_model.model.encoder.layer.1.output.LayerNorm.shift"
+    assert name in bundle.adapter
+    without = {key: value for key, value in bundle.adapter.items() if key != name}
+    assert isinstance(
+        error := refusal(write_bundle(world.store, bundle.manifest, without, bundle.head)), IntegrityError
+    )
+    assert "differ in the modules ['encoder.layer.1.output.LayerNorm']" in str(error)
+    narrow = {**bundle.adapter, name: bundle.adapter[name][:-1]}
+    assert isinstance(error := refusal(write_bundle(world.store, bundle.manifest, narrow, bundle.head)), IntegrityError)
+    assert "31" in str(error)
+    with pytest.raises(IntegrityError, match="is not a BitFit weight"):
+        write_bundle(world.store, bundle.manifest, {"x.bias": bundle.adapter[name]}, bundle.head)
+    with pytest.raises(IntegrityError, match=r"not \(out,\)"):
+        write_bundle(world.store, bundle.manifest, {name: bundle.adapter[name][None]}, bundle.head)
+    with pytest.raises(IntegrityError, match="there are no adapter tensors"):
+        write_bundle(world.store, bundle.manifest, {}, bundle.head)
 
 
 def test_a_head_for_another_hidden_size(world, refusal):

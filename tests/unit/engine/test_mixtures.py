@@ -51,6 +51,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "adalora": {"rank": 8, "targets": TARGETS[:2], "adalora": True},
     "houlsby gelu": {"rank": 12, "targets": [("output.dense",), ("query",)], "houlsby": "gelu"},
     "houlsby relu": {"rank": 12, "targets": [("output.dense",), ("dense",)], "houlsby": "relu"},
+    "bitfit": {"bitfit": True},
     "prefix": {"prefix": 16},
 }
 

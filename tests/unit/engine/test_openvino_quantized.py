@@ -30,6 +30,7 @@ SHAPES = {
     "head": {"rank": 0},
     "lora": {"rank": 4, "target_modules": ("query", "key", "value", "dense")},
     "houlsby": {"rank": 5, "houlsby": "gelu", "target_modules": ("output.dense",)},
+    "bitfit": {"bitfit": True},
     "prefix": {"prefix": 7},
 }
 EXACT = 1e-5

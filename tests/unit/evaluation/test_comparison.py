@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from support.outcomes import EVERY, classified, multi_labelled, retrieved, scored, some_rows, tagged
+from support.outcomes import EVERY, classified, costly, multi_labelled, retrieved, scored, some_rows, tagged
 from symbiont.common.errors import InvalidArgument
 from symbiont.evaluation.aligning import align
 from symbiont.evaluation.bootstrap import Sampling
@@ -60,6 +60,33 @@ def test_labels_in_another_order_and_new_ones() -> None:
     assert isinstance(both.incumbent, Classified)
     assert both.incumbent.labels == ("b", "a", "c")
     assert compare(new, old, FEW).differences[0].gain.value == 0
+
+
+def test_both_are_judged_by_what_answers_cost_the_candidate() -> None:
+    new = costly(200)
+    assert isinstance(new, Classified)
+    old = replace(new, answered=new.answered[:0], costs=())
+    found = {each.metric: each for each in compare(new, old, FEW).differences}
+    assert found["mean_cost"].candidate < found["mean_cost"].incumbent
+    assert found["mean_cost"].gain.value > 0 > found["accuracy"].gain.value
+    assert "mean_cost" not in {each.metric for each in compare(old, new, FEW).differences}
+
+
+def test_answers_and_costs_keep_their_labels() -> None:
+    old = costly(200)
+    names = ("maybe", "no", "other", "yes")
+    wide = np.full((200, 4), -30, np.float32)
+    place = np.array([names.index(label) for label in old.labels])
+    wide[:, place] = old.logits
+    new = Classified(old.rows, names, wide, place[old.truth])
+    both = align(old, new)
+    assert isinstance(both.candidate, Classified)
+    assert both.candidate.labels == ("no", "yes", "maybe", "other")
+    assert both.candidate.costs[1] == (20, 0, 20, 1)
+    assert both.candidate.costs[3] == (1, 1, 1, 0)
+    back = align(new, replace(old, costs=()))
+    assert isinstance(back.incumbent, Classified)
+    assert np.array_equal(back.incumbent.answered, place[old.answered])
 
 
 def test_labels_that_hold_or_not_and_types_too() -> None:

@@ -29,11 +29,12 @@ def test_a_call_is_read_and_an_instance_without_input_is_empty() -> None:
 
 def test_an_answer(version: Any) -> None:
     classes = (ClassProbability("yes", 0.75), ClassProbability("no", 0.25))
-    prediction = Prediction(Classification(classes), truncated=True)
+    prediction = Prediction(Classification(classes, classes[1]), truncated=True)
     seconds = {"resolve": 0.0, "tokenize": 0.0015, "infer": 1.25}
     message = convert.predict_result_to_proto(PredictResult([prediction], version("x", 2), seconds))
     given = message.predictions[0].classification.classes
     assert [(c.label, c.probability) for c in given] == [("yes", 0.75), ("no", 0.25)]
+    assert message.predictions[0].classification.decided == given[1]
     assert message.predictions[0].truncated
     assert message.served_model.model_version == "models/x/versions/2"
     assert message.served_model.bundle_digest == version("x", 2).bundle_digest

@@ -75,7 +75,7 @@ def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
 
 def test_what_may_be_trained_on_a_base(registry: Store) -> None:
     base = registry.base("tiny")
-    assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "PREFIX", "FULL")
+    assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "BITFIT", "PREFIX", "FULL")
     assert replace(base, architecture="XLMRobertaForMaskedLM").methods == base.methods
     without_prefix = tuple(method for method in base.methods if method != "PREFIX")
     assert replace(base, architecture="DistilBertModel").methods == without_prefix

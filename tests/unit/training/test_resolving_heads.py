@@ -9,7 +9,7 @@ from support.registry import tiny_spec
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import LabelKind
 from symbiont.training.resolving_heads import KINDS, check_metric, resolve_fields, resolve_head
-from symbiont.training.spec import MaskedTokensHead
+from symbiont.training.spec import ClassificationHead, MaskedTokensHead
 from symbiont.training.types import Dataset
 
 ROWS = Dataset("rows", "CSV", "text", "label", 9, 9, (("a", 4), ("b", 5)), "d")
@@ -54,7 +54,7 @@ def test_a_base_learns_from_rows_with_whatever_labels(kind: str) -> None:
     assert resolved(single, replace(PAIRS, label_kind="NUMBER"), **base)[0] == "masked_tokens"
     with pytest.raises(InvalidArgument, match=r"^spec\.holdout_fraction: datasets/rows has one row"):
         resolved(replace(single, row_count=1), **base)
-    assert check_metric("masked_tokens", "accuracy", single, "field") == "accuracy"
+    assert check_metric("masked_tokens", settings, "accuracy", single, "field") == "accuracy"
     for more in ({"business_fields": {}}, {"hidden_layers": [8]}):
         with pytest.raises(InvalidArgument, match="the head masked_tokens"):
             resolve_fields(tiny_spec(**base, **more), "masked_tokens", single, None, "spec")
@@ -127,10 +127,70 @@ def test_business_fields_that_are_not_there_are_refused() -> None:
 
 
 def test_checkpoints_are_compared_by_what_is_measured() -> None:
-    assert check_metric("classification", "", ROWS, "f") == "loss"
-    assert check_metric("classification", "macro_f1", ROWS, "f") == "macro_f1"
-    assert check_metric("embedding", "nearest_accuracy", ROWS, "f") == "nearest_accuracy"
-    assert check_metric("classification", "primary", ROWS, "f") == "accuracy"
-    assert check_metric("embedding", "primary", ROWS, "f") == "nearest_accuracy"
+    plain = ClassificationHead(labels=("a", "b"))
+    assert check_metric("classification", plain, "", ROWS, "f") == "loss"
+    assert check_metric("classification", plain, "macro_f1", ROWS, "f") == "macro_f1"
+    assert check_metric("embedding", None, "nearest_accuracy", ROWS, "f") == "nearest_accuracy"
+    assert check_metric("classification", plain, "primary", ROWS, "f") == "accuracy"
+    assert check_metric("embedding", None, "primary", ROWS, "f") == "nearest_accuracy"
+    _, costly = resolved(ROWS, classification={"binary_costs": BINARY})
+    assert check_metric("classification", costly, "mean_cost", ROWS, "f") == "mean_cost"
+    with pytest.raises(InvalidArgument, match=r"^f: the head classification is not measured by 'mean_cost'"):
+        check_metric("classification", plain, "mean_cost", ROWS, "f")
     with pytest.raises(InvalidArgument, match=r"^f: the head score is not measured by 'accuracy': loss, spearman"):
-        check_metric("score", "accuracy", ROWS, "f")
+        check_metric("score", None, "accuracy", ROWS, "f")
+
+
+BINARY = {"positive_label": "b", "false_positive": 1, "false_negative": 20}
+
+
+def cost(truth: str, answer: str, cost: float) -> dict[str, Any]:
+    return {"truth": truth, "answer": answer, "cost": cost}
+
+
+def test_what_answers_cost_becomes_a_matrix_over_the_labels() -> None:
+    _, settings = resolved(ROWS, classification={"binary_costs": BINARY})
+    assert settings.costs == ((0, 1), (20, 0))
+    three = replace(ROWS, label_counts=(("a", 4), ("b", 5), ("c", 6)))
+    asked = {"costs": [cost("a", "c", 7), cost("c", "c", -2)]}
+    _, settings = resolved(three, classification={"cost_matrix": asked})
+    assert settings.costs == ((0, 1, 7), (1, 0, 1), (1, 1, -2))
+    assert resolved(ROWS)[1].costs == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"binary_costs": {**BINARY, "positive_label": "x"}}, r"binary_costs\.positive_label: there is no label 'x'"),
+        (
+            {"binary_costs": BINARY, "labels": ["a", "b", "c"]},
+            r"binary_costs: they are for two labels",
+        ),
+        (
+            {"cost_matrix": {"costs": [cost("a", "b", 2), cost("x", "a", 2)]}},
+            r"cost_matrix\.costs\[1\]\.truth",
+        ),
+        ({"cost_matrix": {"costs": [cost("a", "x", 2)]}}, r"cost_matrix\.costs\[0\]\.answer: there is no label 'x'"),
+        (
+            {"cost_matrix": {"costs": [cost("a", "b", -2)]}},
+            r"cost_matrix\.costs: where 'a' is true",
+        ),
+    ],
+)
+def test_costs_that_mean_nothing_are_refused(asked: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^spec\.classification\.{problem}"):
+        resolved(ROWS, classification=asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"binary_costs": {**BINARY, "false_positive": 0}},
+        {"cost_matrix": {"costs": []}},
+        {"cost_matrix": {"costs": [cost("a", "b", 1), cost("a", "b", 2)]}},
+        {"cost_matrix": {"costs": [cost("a", "b", float("inf"))]}},
+    ],
+)
+def test_costs_are_numbers_given_once(asked: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=r"^training_job\.spec\.classification"):
+        tiny_spec(classification=asked)

@@ -90,6 +90,35 @@ def test_new_labels_stand_behind_the_old_ones(line: Line) -> None:
     assert spec.classification.labels == ("good", "bad", "ask")
 
 
+COSTS = {"positive_label": "good", "false_positive": 1, "false_negative": 9}
+
+
+def test_what_answers_cost_is_taken_too_unless_it_is_said(line: Line) -> None:
+    version = line.train(hyperparameters=QUICK, classification={"binary_costs": COSTS})
+    spec, _ = line.resolved(start_from=version.name)
+    assert spec.classification
+    assert spec.classification.costs == ((0, 1), (9, 0))
+    spec, _ = line.resolved(start_from=version.name, classification={"binary_costs": {**COSTS, "false_positive": 2}})
+    assert spec.classification
+    assert spec.classification.costs == ((0, 2), (9, 0))
+
+
+def test_thresholds_are_tuned_as_before_unless_it_is_said(line: Line) -> None:
+    line.registry.add_dataset(HEADS["multi-label"].dataset(line.artifacts, "many"))
+    tuned = {"thresholds": "THRESHOLDS_BEST_F1"}
+    version = line.train(rows="many", hyperparameters=QUICK, multi_label=tuned)
+    spec, _ = line.resolved(dataset="datasets/many", start_from=version.name)
+    assert spec.multi_label
+    assert spec.multi_label.thresholds == "THRESHOLDS_BEST_F1"
+
+
+def test_layers_of_a_customers_own_are_learnt_from_the_base_only(line: Line) -> None:
+    version = line.train(hyperparameters=QUICK)
+    error = refused(line, start_from=version.name, own_module={"name": "crossed"})
+    assert error.field == "training_job.spec.own_module"
+    assert "has no layers of a customer's own" in str(error)
+
+
 def test_an_alias_means_the_version_that_it_points_at_now(line: Line) -> None:
     version = line.train(hyperparameters=QUICK)
     line.registry.set_alias("mood", "production", 1)

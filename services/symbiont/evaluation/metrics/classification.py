@@ -19,7 +19,9 @@ LEAST_FOR_TOP_3 = 5
 
 
 def families(outcome: Classified) -> list[Family]:
-    """Returns accuracy, macro-F1, balanced accuracy and MCC; log loss and top 3; areas where there are few classes."""
+    """Returns accuracy, macro-F1, balanced accuracy and MCC; log loss, top 3, what answers cost where that is known;
+    areas where there are few classes.
+    """
     log = log_softmax(outcome.logits / outcome.temperature)
     own = np.take_along_axis(log, outcome.truth[:, None], axis=1)
     names, columns = ["log_loss"], [-own[:, 0]]
@@ -27,6 +29,8 @@ def families(outcome: Classified) -> list[Family]:
         # A class that is as likely as the true one stands before it.
         before = (log >= own).sum(axis=1)
         names, columns = [*names, "top_3"], [*columns, (before <= 3).astype(np.float64)]
+    if outcome.costs:
+        names, columns = [*names, "mean_cost"], [*columns, np.asarray(outcome.costs)[outcome.truth, predicted(outcome)]]
     found = [_counted(outcome), means(names, np.stack(columns, axis=1))]
     return [*found, _areas(outcome)] if 2 <= len(outcome.labels) <= MOST_AREAS else found
 
@@ -37,7 +41,9 @@ def probabilities(outcome: Classified) -> Floats:
 
 
 def predicted(outcome: Classified) -> Ints:
-    """Returns the place of the likeliest class of each row."""
+    """Returns the place of the class that was answered for each row."""
+    if len(outcome.answered):
+        return outcome.answered
     found: Ints = outcome.logits.argmax(axis=1).astype(np.int64)
     return found
 
@@ -50,7 +56,7 @@ def right(outcome: Classified) -> Bools:
 
 def confidence(outcome: Classified) -> Floats:
     """Returns the probability of what was said of each row."""
-    found: Floats = probabilities(outcome).max(axis=1)
+    found: Floats = np.take_along_axis(probabilities(outcome), predicted(outcome)[:, None], axis=1)[:, 0]
     return found
 
 

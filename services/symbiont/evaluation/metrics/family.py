@@ -21,9 +21,9 @@ class Family:
 
 
 # Those of which less is better.
-_LESS_IS_BETTER = {"log_loss", "mae", "rmse"}
+_LESS_IS_BETTER = {"log_loss", "mae", "mean_cost", "rmse"}
 # Those that have no end at 0 or at 1.
-_UNBOUNDED = {"log_loss", "mae", "rmse", "r2", "pearson", "spearman", "mcc", "quadratic_kappa"}
+_UNBOUNDED = {"log_loss", "mae", "mean_cost", "rmse", "r2", "pearson", "spearman", "mcc", "quadratic_kappa"}
 
 
 def direction(metric: str) -> int:

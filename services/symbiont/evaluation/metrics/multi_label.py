@@ -91,8 +91,12 @@ def best_thresholds(outcome: MultiLabelled) -> tuple[float, ...]:
     They lie between two rows' probabilities; 0.5 for a label that no row has. On the rows that they were chosen by, F1
     is better than it will be.
     """
-    given = probabilities(outcome)
-    return tuple(_best_threshold(given[:, place], outcome.truth[:, place]) for place in range(len(outcome.labels)))
+    return thresholds_of(probabilities(outcome), outcome.truth)
+
+
+def thresholds_of(given: Floats, truth: Bools) -> tuple[float, ...]:
+    """Returns the same for probabilities and truth [rows, labels]."""
+    return tuple(map(_best_threshold, given.T, truth.T))
 
 
 def _best_threshold(values: Floats, truth: Bools) -> float:

@@ -9,6 +9,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "balanced_accuracy": ("balanced accuracy", "平衡准确率"),
     "mcc": ("Matthews correlation", "马修斯相关系数"),
     "log_loss": ("log loss", "对数损失"),
+    "mean_cost": ("mean cost of an answer", "每次回答的平均代价"),
     "top_3": ("among the first three", "前三命中率"),
     "roc_auc": ("ROC AUC", "ROC AUC"),
     "average_precision": ("average precision", "平均精度"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from symbiont.bundle import MultiLabelHead
 from symbiont.common.errors import IntegrityError
 from symbiont.engine.row import Floats
-from symbiont.inference.classify import probabilities, sigmoid
+from symbiont.inference.classify import decide, probabilities, sigmoid
 from symbiont.inference.oip.asking import CLASSIFYING, RequestedOutput
 from symbiont.inference.oip.reading import TokenRows
 from symbiont.inference.oip.signature import (
@@ -84,7 +84,7 @@ def _classified(
     for output in wanted:
         # Chosen by the fp64 values, as Predict does: rounding may make two of them equal.
         if output.name == LABEL:
-            made.append(of_bytes(LABEL, [labels[i] for i in exact.argmax(axis=1)], [len(exact)]))
+            made.append(of_bytes(LABEL, [labels[decide(row, bundle)] for row in exact], [len(exact)]))
         elif output.name == HOLDS:
             made.append(Tensor(HOLDS, BOOL, exact >= _least(bundle, threshold)))
         elif output.classes:

@@ -10,7 +10,10 @@ from symbiont.inference.types import BundleInfo
 
 
 class Verdict(NamedTuple):
-    """The best label and its probability, 0 to 1; of labels that each hold or not, all that hold and the highest."""
+    """The label that is answered and its probability, 0 to 1.
+
+    Of labels that each hold or not, all that hold and the highest.
+    """
 
     label: str
     probability: float
@@ -22,10 +25,10 @@ def verdict(values: Floats | SymbiontError, bundle: BundleInfo) -> Verdict | Non
         return None
     if bundle.head.kind == "classification":
         try:
-            (best,) = classify(values, bundle, 1)
+            decided = classify(values, bundle, 1).decided
         except IntegrityError:
             return None
-        return Verdict(best.label, best.probability)
+        return Verdict(decided.label, decided.probability)
     if bundle.head.kind == "multi_label" and len(values) == len(bundle.labels):
         found = labels_of(values, bundle, None)
         return Verdict(", ".join(sorted(each.label for each in found)), found[0].probability if found else 0.0)

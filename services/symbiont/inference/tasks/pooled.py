@@ -7,7 +7,7 @@ from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import IntegrityError
 from symbiont.inference.classify import classify, sigmoid
 from symbiont.inference.instances import Input, Instance, Pair, Query, Text
-from symbiont.inference.results import Classification, ClassProbability, MultiLabel, Result, Score
+from symbiont.inference.results import ClassProbability, MultiLabel, Result, Score
 from symbiont.inference.tasks.plan import (
     Part,
     Plan,
@@ -30,7 +30,7 @@ def plan_classification(call: PredictCall, bundle: BundleInfo) -> Plan:
     outputs = bundle.head.outputs
 
     def read(texts: Sequence[Windows]) -> Result:
-        return Classification(classify(whole(texts[0], outputs), bundle, call.top_k))
+        return classify(whole(texts[0], outputs), bundle, call.top_k)
 
     parts = [_part(index, instance, bundle, read) for index, instance in enumerate(call.instances)]
     return join(parts, stride=stride_of(bundle))

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.gate.pii.kinds import DEFAULT_KINDS, Kind
-from symbiont.training.spec import Finite, explain
+from symbiont.training.part import Finite
+from symbiont.training.spec import explain
 
 _DATASET = r"^datasets/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 

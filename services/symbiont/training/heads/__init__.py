@@ -47,6 +47,19 @@ class Material:
 OVERLAP = 4
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What makes answers of a head's outputs.
+
+    Attributes:
+        temperature: probabilities are those of outputs / temperature.
+        thresholds: the probabilities from which labels hold; empty: 0.5 for all.
+    """
+
+    temperature: float = 1.0
+    thresholds: tuple[float, ...] = ()
+
+
 class Head:
     """How a task is learnt, judged and stored. `settings` are its field of the spec, filled in by `fit`."""
 
@@ -95,8 +108,26 @@ class Head:
         first = [numbers[0] for numbers in windows]
         return means, replace(judged, targets=judged.targets[first])
 
-    def evaluate(self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material) -> Evaluation:
-        """Returns quality on rows that were not trained on; `outputs` are those of each example."""
+    def evaluate(
+        self, settings: Any, outputs: "Sequence[np.ndarray[Any, Any]]", judged: Material, decided: Any = None
+    ) -> Evaluation:
+        """Returns quality on rows that were not trained on; `outputs` are those of each example.
+
+        `decided` is what is answered, as `decide` gives it; None for what follows from the outputs by themselves.
+        """
+        raise NotImplementedError
+
+    def thresholds(
+        self, settings: Any, logits: "np.ndarray[Any, Any]", truth: "np.ndarray[Any, Any]"
+    ) -> tuple[float, ...]:
+        """Returns the thresholds of a rule as these rows would have them, whose logits have their temperature."""
+        return ()
+
+    def decide(self, settings: Any, logits: "np.ndarray[Any, Any]", rule: Rule) -> "np.ndarray[Any, Any]":
+        """Returns what is answered for logits [rows, labels]: one of the labels, [rows], or which hold, [rows, labels].
+
+        Of heads with probabilities only.
+        """
         raise NotImplementedError
 
     def outcome(

@@ -13,8 +13,10 @@ from typing_extensions import override
 from symbiont.bundle import BundleManifest
 from symbiont.bundle import ClassificationHead as HeadEntry
 from symbiont.evaluation import Classified, Rows
+from symbiont.evaluation.arrays import log_softmax
+from symbiont.training.costs import named
 from symbiont.training.data.rows import Row
-from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads import Criterion, Encode, Head, Material, Rule, register
 from symbiont.training.heads.pooled import balanced, grown, pooled_material, stacked
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
@@ -54,16 +56,25 @@ class Classification(Head):
 
     @override
     def evaluate(
-        self, settings: ClassificationHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+        self,
+        settings: ClassificationHead,
+        outputs: Sequence["np.ndarray[Any, Any]"],
+        judged: Material,
+        decided: Any = None,
     ) -> Evaluation:
         logits, truth = np.stack(outputs), judged.targets.numpy()
-        best = logits.argmax(axis=1)
+        best = self.decide(settings, logits, Rule()) if decided is None else decided
         classes = list(range(len(settings.labels)))
         matrix = confusion_matrix(truth, best, labels=classes)
         accuracy = float((truth == best).mean())
         macro_f1 = float(f1_score(truth, best, labels=classes, average="macro", zero_division=0.0))
         # Of the model, whatever it was trained by.
         loss = float(functional.cross_entropy(torch.from_numpy(logits), judged.targets))
+        metrics = {"accuracy": accuracy, "loss": loss, "macro_f1": macro_f1}
+        if settings.costs:
+            costs = np.asarray(settings.costs)
+            metrics["mean_cost"] = float(costs[truth, best].mean())
+            metrics["most_probable_cost"] = float(costs[truth, logits.argmax(axis=1)].mean())
         return Evaluation(
             row_count=len(truth),
             accuracy=accuracy,
@@ -71,7 +82,7 @@ class Classification(Head):
             loss=loss,
             labels=settings.labels,
             confusion_matrix=tuple(tuple(int(count) for count in row) for row in matrix),
-            metrics=(("accuracy", accuracy), ("loss", loss), ("macro_f1", macro_f1)),
+            metrics=tuple(sorted(metrics.items())),
             primary_metric="accuracy",
         )
 
@@ -83,11 +94,22 @@ class Classification(Head):
 
     @override
     def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> ClassificationHead:
-        return ClassificationHead(labels=grown(manifest.labels, (str(row.label) for row in rows)))
+        labels = grown(manifest.labels, (str(row.label) for row in rows))
+        head = manifest.head
+        known = named(head.costs, manifest.labels) if isinstance(head, HeadEntry) and head.costs else None
+        return ClassificationHead(labels=labels, cost_matrix=known)
+
+    @override
+    def decide(self, settings: ClassificationHead, logits: "np.ndarray[Any, Any]", rule: Rule) -> Any:
+        known = logits.shape[1]
+        costs = tuple(line[:known] for line in settings.costs[:known])
+        entry = HeadEntry(pooling="mean", hidden_size=1, num_labels=known, costs=costs)
+        return entry.decide(np.exp(log_softmax(logits.astype(np.float64) / rule.temperature)))
 
     @override
     def entry(self, settings: ClassificationHead, hidden_size: int, pooling: Any) -> HeadEntry:
-        return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=len(settings.labels))
+        labels = len(settings.labels)
+        return HeadEntry(pooling=pooling, hidden_size=hidden_size, num_labels=labels, costs=settings.costs)
 
 
 register("classification", Classification())

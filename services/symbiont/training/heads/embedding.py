@@ -74,7 +74,9 @@ class Embedding(Head):
         return lambda outputs, truth: contrast(*unit(outputs), truth if same else None, settings.temperature)
 
     @override
-    def evaluate(self, settings: Contrast, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+    def evaluate(
+        self, settings: Contrast, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, decided: Any = None
+    ) -> Evaluation:
         both = torch.from_numpy(np.stack(outputs))
         first, second = unit(both)
         truth = judged.targets

@@ -67,7 +67,11 @@ class Entities(Head):
 
     @override
     def evaluate(
-        self, settings: EntitiesHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+        self,
+        settings: EntitiesHead,
+        outputs: Sequence["np.ndarray[Any, Any]"],
+        judged: Material,
+        decided: Any = None,
     ) -> Evaluation:
         names = self.labels(settings)
         counts = {name: np.zeros(3, np.int64) for name in settings.labels}

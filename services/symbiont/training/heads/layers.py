@@ -1,31 +1,46 @@
 """The layers of a head: from hidden states, and business fields beside them, to outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 DROPOUT = 0.1
 # Its name is what it was when it was the only layer, after the dropout: checkpoints have it.
-_LAST = "1"
+_LAST, _OWN = "1", "own."
 
 
 class HeadLayers(nn.Module):
-    """Dropout, a gate where there is one, layers each followed by ReLU, and a last one.
+    """A gate where there is one, the customer's own layers where there are any, dropout, layers each followed by ReLU,
+    and a last one.
 
     What they compute is told in `bundle/heads.py`, and computed at serving in `engine/heads.py`.
     """
 
     def __init__(
-        self, hidden_size: int, outputs: int, *, features: int = 0, gated: bool = False, hidden: Sequence[int] = ()
+        self,
+        hidden_size: int,
+        outputs: int,
+        *,
+        features: int = 0,
+        gated: bool = False,
+        hidden: Sequence[int] = (),
+        make_own: Callable[[int], tuple[nn.Module, int]] | None = None,
     ) -> None:
+        """`make_own` gives the customer's own layers for so many inputs, and how many outputs they have."""
         super().__init__()
         self._hidden_size = hidden_size
         self.dropout = nn.Dropout(DROPOUT)
         width = hidden_size + features
         self.gate = nn.Linear(width, hidden_size) if gated else None
         self.fields = nn.Linear(features, hidden_size) if gated else None
-        sizes = [hidden_size if gated else width, *hidden]
+        # How many values the own layers take, and give.
+        self.fused = hidden_size if gated else width
+        self.own: nn.Module | None = None
+        self.own_outputs = self.fused
+        if make_own:
+            self.own, self.own_outputs = make_own(self.fused)
+        sizes = [self.own_outputs, *hidden]
         self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
         self.add_module(_LAST, nn.Linear(sizes[-1], outputs))
 
@@ -36,7 +51,7 @@ class HeadLayers(nn.Module):
             # As at serving the gate sees the values; dropout is on what comes of them.
             share = self.gate(inputs).sigmoid()
             inputs = share * hidden + (1 - share) * torch.tanh(self.fields(features))
-        values = self.dropout(inputs)
+        values = self.dropout(inputs if self.own is None else self.own(inputs))
         for layer in self.layers:
             values = self.dropout(layer(values).relu())
         outputs: Tensor = self.get_submodule(_LAST)(values)
@@ -44,5 +59,6 @@ class HeadLayers(nn.Module):
 
 
 def tensors_of(module: nn.Module) -> Mapping[str, Tensor]:
-    """Returns the tensors of `head.safetensors`; none of a head without layers."""
-    return {name.removeprefix(f"{_LAST}."): parameter for name, parameter in module.named_parameters()}
+    """Returns the tensors of `head.safetensors`; none of a head without layers, nor those of the customer's own."""
+    found = {name.removeprefix(f"{_LAST}."): parameter for name, parameter in module.named_parameters()}
+    return {name: parameter for name, parameter in found.items() if not name.startswith(_OWN)}

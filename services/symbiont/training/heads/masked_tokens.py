@@ -51,7 +51,11 @@ class MaskedTokens(Head):
 
     @override
     def evaluate(
-        self, settings: MaskedTokensHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+        self,
+        settings: MaskedTokensHead,
+        outputs: Sequence["np.ndarray[Any, Any]"],
+        judged: Material,
+        decided: Any = None,
     ) -> Evaluation:
         surprise, right, tokens = map(float, np.sum(np.asarray(outputs, np.float64), axis=0))
         metrics = figures(surprise / max(tokens, 1), right / max(tokens, 1))

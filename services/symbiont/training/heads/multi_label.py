@@ -13,8 +13,10 @@ from typing_extensions import override
 from symbiont.bundle import BundleManifest
 from symbiont.bundle import MultiLabelHead as HeadEntry
 from symbiont.evaluation import MultiLabelled, Rows
+from symbiont.evaluation.arrays import sigmoid
+from symbiont.evaluation.metrics.multi_label import thresholds_of
 from symbiont.training.data.rows import Row
-from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads import Criterion, Encode, Head, Material, Rule, register
 from symbiont.training.heads.pooled import grown, pooled_material, stacked
 from symbiont.training.spec import MultiLabelHead
 from symbiont.training.types import Evaluation
@@ -51,10 +53,14 @@ class MultiLabel(Head):
 
     @override
     def evaluate(
-        self, settings: MultiLabelHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material
+        self,
+        settings: MultiLabelHead,
+        outputs: Sequence["np.ndarray[Any, Any]"],
+        judged: Material,
+        decided: Any = None,
     ) -> Evaluation:
-        logits = np.stack(outputs)
-        truth, held = judged.targets.numpy() > 0.5, logits > 0
+        logits, truth = np.stack(outputs), judged.targets.numpy() > 0.5
+        held = self.decide(settings, logits, Rule()) if decided is None else decided
         values = {
             "subset_accuracy": float((truth == held).all(axis=1).mean()),
             "micro_f1": float(f1_score(truth, held, average="micro", zero_division=0.0)),
@@ -82,6 +88,17 @@ class MultiLabel(Head):
     @override
     def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> MultiLabelHead:
         return MultiLabelHead(labels=grown(manifest.labels, (name for row in rows for name in names(row))))
+
+    @override
+    def thresholds(
+        self, settings: MultiLabelHead, logits: "np.ndarray[Any, Any]", truth: "np.ndarray[Any, Any]"
+    ) -> tuple[float, ...]:
+        tuned = settings.thresholds == "THRESHOLDS_BEST_F1"
+        return thresholds_of(sigmoid(logits), truth) if tuned else ()
+
+    @override
+    def decide(self, settings: MultiLabelHead, logits: "np.ndarray[Any, Any]", rule: Rule) -> Any:
+        return sigmoid(logits.astype(np.float64) / rule.temperature) >= np.asarray(rule.thresholds or 0.5)
 
     @override
     def entry(self, settings: MultiLabelHead, hidden_size: int, pooling: Any) -> HeadEntry:

@@ -64,7 +64,9 @@ class Score(Head):
         return lambda outputs, truth: functional.mse_loss(settings.values(outputs), truth)
 
     @override
-    def evaluate(self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+    def evaluate(
+        self, settings: Scale, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, decided: Any = None
+    ) -> Evaluation:
         values = settings.values(torch.from_numpy(np.stack(outputs)))
         truth, found = numbers(judged.rows), settings.numbers(values)
         wrong = found - truth

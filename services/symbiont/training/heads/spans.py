@@ -54,7 +54,9 @@ class Spans(Head):
         return loss
 
     @override
-    def evaluate(self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material) -> Evaluation:
+    def evaluate(
+        self, settings: SpansHead, outputs: Sequence["np.ndarray[Any, Any]"], judged: Material, decided: Any = None
+    ) -> Evaluation:
         loss = 0.0
         for values, bounds in zip(outputs, judged.targets.tolist(), strict=True):
             begin, end = bounds

@@ -3,22 +3,22 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 
-from symbiont.bundle import MultiLabelHead, read_manifest
+from symbiont.bundle import BundleManifest, MultiLabelHead, read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, SymbiontError
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row as AskedRow
 from symbiont.engine.settings import HostSettings
-from symbiont.evaluation import MultiLabelled, Outcome, Speed
+from symbiont.evaluation import Outcome, Speed
 from symbiont.training.data.rows import Row
-from symbiont.training.heads import all_heads
+from symbiont.training.heads import Rule, all_heads
 from symbiont.training.judging.work import Contender
 from symbiont.training.worker.examples import Example, Tokenize, sides
 from symbiont.training.worker.outcomes import outcome_of
@@ -60,12 +60,15 @@ def answers(
     engine = Engine(load_runtime(host, artifacts), artifacts)
     rows = [_row(example, version.bundle_digest) for example in sides(judged.examples)]
     outputs = _outputs(engine, rows)
-    outcome = outcome_of(head, settings, outputs, judged, manifest.calibration.temperature)
-    if isinstance(outcome, MultiLabelled) and isinstance(manifest.head, MultiLabelHead):
-        unknown = len(outcome.labels) - len(manifest.head.thresholds)
-        chosen = (*manifest.head.thresholds, *[0.5] * unknown) if manifest.head.thresholds else ()
-        outcome = replace(outcome, thresholds=chosen)
+    outcome = outcome_of(head, settings, outputs, judged, _rule(manifest, settings))
     return Answers(outcome, _speed(engine, rows) if timed else None)
+
+
+def _rule(manifest: BundleManifest, settings: Any) -> Rule:
+    """Returns what makes answers where the bundle is served; labels that it does not know hold from 0.5 on."""
+    chosen = manifest.head.thresholds if isinstance(manifest.head, MultiLabelHead) else ()
+    unknown = len(settings.labels) - len(chosen) if chosen else 0
+    return Rule(manifest.calibration.temperature, (*chosen, *[0.5] * unknown))
 
 
 def _row(example: Example, bundle_digest: str) -> AskedRow:

@@ -78,7 +78,7 @@ def register(key: str, method: Method) -> None:
 def method_for(spec: Any) -> tuple[Method, Any]:
     """Returns the method that a TrainingSpec chooses, and its settings there."""
     # Importing registers them.
-    from symbiont.training.methods import adalora, full, head_only, houlsby, lora, prefix  # noqa: F401
+    from symbiont.training.methods import adalora, bitfit, full, head_only, houlsby, lora, prefix  # noqa: F401
 
     chosen = [(method, getattr(spec, key)) for key, method in _METHODS.items() if getattr(spec, key) is not None]
     if len(chosen) != 1:

@@ -105,7 +105,7 @@ class Planning:
 
     def _resolved(self, spec: TrainingSpec) -> tuple[TrainingSpec, Inputs]:
         start = find_start(spec, self._store, self._artifacts, FIELD)
-        return resolve(spec, self._store, start, under=FIELD)
+        return resolve(spec, self._store, start, under=FIELD, packages_here=not self._terms.elsewhere)
 
     async def _noted(self, plan: TrainingPlan, spec: TrainingSpec, inputs: Inputs) -> TrainingPlan:
         """Notes what a plan foretells, for the job that may follow; returns the plan with its cost."""

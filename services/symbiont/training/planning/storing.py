@@ -45,7 +45,7 @@ class Storing:
         bundle = make()
         made = time.monotonic() - started
         return made + self._put(
-            BUNDLES, lambda s: write_bundle(s, bundle.manifest, bundle.adapter, bundle.head)
+            BUNDLES, lambda s: write_bundle(s, bundle.manifest, bundle.adapter, bundle.head, bundle.own_module)
         ), bundle
 
     def _put(self, kind: str, put: Callable[[ArtifactStore], str]) -> float:

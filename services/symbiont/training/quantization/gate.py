@@ -1,13 +1,13 @@
 """Whether a bundle may be computed in int8: the same rows, answered by the engine in fp32 and in int8."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from symbiont.bundle import Bundle, Int8
+from symbiont.bundle import Bundle, BundleManifest, ClassificationHead, Int8
 from symbiont.common.artifacts import ArtifactStore
 
 # Enough for half a percent to be ten rows; more would cost a training minutes.
@@ -51,15 +51,37 @@ def check_bundle(
     exact, rounded = Engine(runtime, artifacts).answer_both(bundle, quantized_digest, asked)
     outputs = len(bundle.manifest.labels)
     logits = [np.array(form, np.float32).reshape(-1, outputs) for form in (exact, rounded)]
-    return decide(quantized_digest, logits[0], logits[1], np.asarray([truth[row] for row in chosen]))
+    kept = np.asarray([truth[row] for row in chosen])
+    return decide(quantized_digest, logits[0], logits[1], kept, lambda values: _answers(bundle.manifest, values))
 
 
-def decide(quantized_digest: str, exact: Floats, rounded: Floats, truth: "npt.NDArray[Any]") -> Int8:
-    """Judges logits [rows, labels] of fp32 and of int8 against the labels' indices [rows]."""
+def _answers(manifest: BundleManifest, logits: Floats) -> "npt.NDArray[Any]":
+    head = manifest.head
+    assert isinstance(head, ClassificationHead)  # noqa: S101 - the caller sees to it
+    scaled = logits.astype(np.float64) / manifest.calibration.temperature
+    # Of probabilities, only how they are to each other matters.
+    return head.decide(np.exp(scaled - scaled.max(axis=1, keepdims=True)))
+
+
+def _best(logits: Floats) -> "npt.NDArray[Any]":
+    return np.asarray(logits.argmax(axis=1))
+
+
+def decide(
+    quantized_digest: str,
+    exact: Floats,
+    rounded: Floats,
+    truth: "npt.NDArray[Any]",
+    answers: Callable[[Floats], "npt.NDArray[Any]"] = _best,
+) -> Int8:
+    """Judges logits [rows, labels] of fp32 and of int8 against the labels' indices [rows].
+
+    `answers` gives the indices of the labels that are answered for logits.
+    """
     rows = len(truth)
     if not rows:
         return Int8(quantized_digest=quantized_digest, rows=0, agreement=0.0, metric_change=0.0, allowed=False)
-    one, other = exact.argmax(axis=1), rounded.argmax(axis=1)
+    one, other = answers(exact), answers(rounded)
     same = float((one == other).mean())
     # Of counts, so that a fall of just as much as is allowed is not made more by rounding.
     change = (int((other == truth).sum()) - int((one == truth).sum())) / rows

@@ -22,7 +22,7 @@ from symbiont.training.executors.packing import unpack_spec
 from symbiont.training.types import Failure, FailureKind, Report, Stopped
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
 from symbiont.training.worker.commands import Command
-from symbiont.training.worker.errors import Diverged, RankLost, StopRequested
+from symbiont.training.worker.errors import Diverged, RankLost, StopRequested, Unusable
 from symbiont.training.worker.task import Attempt
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def last_word(error: Exception) -> Failure | Stopped:
     match error:
         case StopRequested():
             return Stopped()
-        case Diverged():
+        case Diverged() | Unusable():
             return Failure(FailureKind.CONFIG, str(error))
         case InvalidArgument():
             return Failure(FailureKind.DATA, str(error))

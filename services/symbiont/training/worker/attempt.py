@@ -11,6 +11,7 @@ from typing import Any
 from symbiont.bundle import Bundle, BundleManifest, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.training.heads import Rule
 from symbiont.training.heads.masked_tokens import compared
 from symbiont.training.spec import MaskedTokensHead
 from symbiont.training.types import (
@@ -26,7 +27,7 @@ from symbiont.training.types import (
 )
 from symbiont.training.vocabulary import read_vocabulary
 from symbiont.training.worker.beginning import LABELLED, expect_new, sample, start_bundle, take
-from symbiont.training.worker.calibrating import calibrate
+from symbiont.training.worker.calibrating import calibrate, in_words
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
@@ -38,6 +39,7 @@ from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.masked_network import build_masked_network, pad_masked
 from symbiont.training.worker.masking import Masking
 from symbiont.training.worker.network import Join, Network, OnFeatures, build_network, infer, pad, stack
+from symbiont.training.worker.own_module import export
 from symbiont.training.worker.precision import BF16, is_native
 from symbiont.training.worker.ranks import Ranks
 from symbiont.training.worker.regression import class_changes, said_of
@@ -78,8 +80,7 @@ def run_attempt(
     # would lose the training.
     gc.collect()
     leave_graph(artifacts, made.base_digest, send)
-    bundle = made.bundle
-    digest = write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head) if bundle else ""
+    digest = _store(artifacts, made.bundle) if made.bundle else ""
     send(Done(digest, made.base_digest, run.evaluation_digest, parameter_count=made.parameter_count))
 
 
@@ -123,6 +124,9 @@ class _Run:
             self.send(LogLine("this machine does not compute bf16 itself: it takes longer than fp32 here"))
         if start:
             take(network, start)
+        if attempt.spec.own_module:
+            # What cannot be served is not worth training.
+            export(network.head, attempt.spec.own_module.name)
         seen = self._see(network, task)
         old = self._begin(seen, task, start.manifest, divided.own) if start else None
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
@@ -132,7 +136,7 @@ class _Run:
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
-        evaluation, temperature = self._calibrated(judge, task)
+        evaluation, rule = self._calibrated(judge, task)
         if old:
             evaluation = self._compared(evaluation, judge, task, old)
         self.send(compared(before, evaluation) if before else evaluation)
@@ -145,11 +149,11 @@ class _Run:
             # What an adapter learnt is in the weights by now.
             return _Made(base_digest, parameter_count=sum(p.numel() for p in network.base.parameters()))
         judged = replace(task, held=judge.judged)
-        self.evaluation_digest = store_judgement(self.artifacts, attempt, judged, judge.outputs, temperature, self.send)
+        self.evaluation_digest = store_judgement(self.artifacts, attempt, judged, judge.outputs, rule, self.send)
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
-        bundle = make_bundle(attempt, task, network, evaluation, base_digest, temperature)
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest, rule)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return _Made(base_digest, bundle)
@@ -175,22 +179,20 @@ class _Run:
         self.send(Metrics(0, tuple((f"evaluation_{name}", value) for name, value in found.metrics)))
         return found
 
-    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, float]:
-        """Judges the network; returns its quality, and what logits are to be divided by."""
+    def _calibrated(self, judge: Judge, task: Task) -> tuple[Evaluation, Rule]:
+        """Judges the network by what it will answer; returns its quality, and what makes answers of its outputs."""
         evaluation = judge.evaluate()
         if task.head.makes_base:
-            return evaluation, 1.0
-        entry = task.head.entry(task.settings, 1, "mean")
-        found = calibrate(entry.kind, judge.outputs, judge.judged.targets, [row.group for row in task.held.rows])
+            return evaluation, Rule()
+        groups = [row.group for row in task.held.rows]
+        found = calibrate(task.head, task.settings, judge.outputs, judge.judged.targets, groups)
         if found is None:
-            return evaluation, 1.0
-        before, after = found.error_before, found.error_after
-        self.send(
-            LogLine(f"temperature {found.temperature:.3f}: calibration error {before:.2%} before, {after:.2%} after")
-        )
-        more = {"calibration_error": after, "uncalibrated_error": before}
+            return evaluation, Rule()
+        evaluation = task.head.evaluate(task.settings, judge.outputs, judge.judged, found.decided)
+        self.send(LogLine(in_words(found)))
+        more = {"calibration_error": found.error_after, "uncalibrated_error": found.error_before}
         metrics = tuple(sorted({**dict(evaluation.metrics), **more}.items()))
-        return replace(evaluation, metrics=metrics), found.temperature
+        return replace(evaluation, metrics=metrics), found.rule
 
     def _begin(self, seen: "_Seen", task: Task, start: BundleManifest, own: int) -> list[Any] | None:
         """Makes the network ready to train on from a version; returns what that gives for the held-out rows.
@@ -337,6 +339,10 @@ def _sizes(network: Network) -> tuple[float, float]:
     """Returns how many parameters are trained, and how many there are."""
     trained = sum(p.numel() for p in network.trainable().values())
     return float(trained), float(sum(p.numel() for p in network.parameters()))
+
+
+def _store(artifacts: ArtifactStore, bundle: Bundle) -> str:
+    return write_bundle(artifacts, bundle.manifest, bundle.adapter, bundle.head, bundle.own_module)
 
 
 def _size(network: Network) -> str:

@@ -27,7 +27,7 @@ def save_checkpoint(
         tensors[f"weight:{name}"] = parameter.detach().contiguous()
         state = optimizer.state.get(parameter, {})
         tensors.update({f"{moment}:{name}": state[moment].contiguous() for moment in MOMENTS if moment in state})
-    tensors.update({f"method:{name}": tensor.contiguous() for name, tensor in network.method_state().items()})
+    tensors.update({f"method:{name}": tensor.contiguous() for name, tensor in network.state().items()})
     return artifacts.put(
         KIND, {STATE: save(tensors)}, {"kind": "checkpoint", "format_version": 1, "job": job, "step": step}
     )
@@ -53,5 +53,5 @@ def load_checkpoint(artifacts: ArtifactStore, digest: str, network: Network, opt
             optimizer.state[parameter] = state
     step = int(artifacts.manifest(KIND, digest)["step"])
     kept = {name: tensor for name, tensor in tensors.items() if name.startswith("method:")}
-    network.restore_method({name.removeprefix("method:"): tensor for name, tensor in kept.items()}, step)
+    network.restore({name.removeprefix("method:"): tensor for name, tensor in kept.items()}, step)
     return step

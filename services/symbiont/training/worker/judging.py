@@ -9,7 +9,7 @@ from symbiont.training.worker.task import Attempt, Task
 
 ROWS_AT_A_TIME = 64
 # The less, the better.
-ERRORS = ("loss", "mae", "rmse")
+ERRORS = ("loss", "mae", "mean_cost", "rmse")
 
 
 def rows_at_a_time(attempt: Attempt) -> int:

@@ -1,6 +1,7 @@
 """The network that is trained: frozen base, method, pooling, head."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from symbiont.training.methods import Method, method_for
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.worker.dropout import drop_by_bytes
 from symbiont.training.worker.examples import Example, alone, sides
+from symbiont.training.worker.own_module import make
 
 # Far below any output, and finite: its chance is 0 and its gradient too.
 FILLED = -1e4
@@ -113,13 +115,19 @@ class Network(nn.Module):
         """Lets the method do its part after a step, from 1 on, while the gradients are there."""
         self._method.after_step(self.base, step)
 
-    def method_state(self) -> Mapping[str, Tensor]:
-        """Returns what the method's next step depends on beside the weights."""
-        return self._method.state(self.base)
+    def state(self) -> Mapping[str, Tensor]:
+        """Returns what the next step depends on beside the weights: of the method, and of the customer's own layers."""
+        return {**self._method.state(self.base), **dict(self._buffers_of_head())}
 
-    def restore_method(self, state: Mapping[str, Tensor], step: int) -> None:
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
         """Takes that back, as it was after a step; the weights are back already."""
-        self._method.restore(self.base, state, step)
+        rest = dict(state)
+        for name, buffer in self._buffers_of_head():
+            buffer.copy_(rest.pop(name))
+        self._method.restore(self.base, rest, step)
+
+    def _buffers_of_head(self) -> Iterator[tuple[str, Tensor]]:
+        return ((f"head.{name}", buffer) for name, buffer in self.head.named_buffers())
 
 
 class OnFeatures(Network):
@@ -160,7 +168,15 @@ def build_head(spec: TrainingSpec, outputs: int, hidden_size: int, features: int
     if not outputs:
         return nn.Identity()
     gated = features > 0 and spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
-    return HeadLayers(hidden_size, outputs, features=features, gated=gated, hidden=spec.hidden_layers)
+    asked = spec.own_module
+    return HeadLayers(
+        hidden_size,
+        outputs,
+        features=features,
+        gated=gated,
+        hidden=spec.hidden_layers,
+        make_own=partial(make, asked) if asked else None,
+    )
 
 
 def pad(rows: Sequence[Any]) -> tuple[Tensor, ...]:

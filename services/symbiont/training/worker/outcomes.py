@@ -8,7 +8,7 @@ import numpy as np
 
 from symbiont.evaluation import Classified, MultiLabelled, Outcome
 from symbiont.training.data.judged import judged_rows
-from symbiont.training.heads import Head, Material
+from symbiont.training.heads import Head, Material, Rule
 
 
 def outcome_of(
@@ -16,7 +16,7 @@ def outcome_of(
     settings: Any,
     outputs: Sequence["np.ndarray[Any, Any]"],
     judged: Material,
-    temperature: float = 1.0,
+    rule: Rule = Rule(),  # noqa: B008, frozen
 ) -> Outcome:
     """Returns what was said, beside what is true; of texts that are read in windows, once for each text.
 
@@ -25,12 +25,18 @@ def outcome_of(
         settings: by which it did.
         outputs: of each example of `judged`, as `infer` returns them.
         judged: the rows as the network took them, read from the store.
-        temperature: that logits are divided by.
+        rule: by which it answers.
     """
     rows = judged_rows(judged.rows, lengths(judged))
     said, whole = head.by_row(outputs, judged) if len(outputs) > len(judged.rows) else (outputs, judged)
     outcome = head.outcome(settings, said, whole, rows)
-    return replace(outcome, temperature=temperature) if isinstance(outcome, Classified | MultiLabelled) else outcome
+    if isinstance(outcome, MultiLabelled):
+        return replace(outcome, temperature=rule.temperature, thresholds=rule.thresholds)
+    if isinstance(outcome, Classified):
+        outcome = replace(outcome, temperature=rule.temperature, costs=settings.costs)
+        # Of the labels that the network knows: others may stand behind them, and are never answered.
+        return replace(outcome, answered=head.decide(settings, np.stack(said), rule)) if settings.costs else outcome
+    return outcome
 
 
 def lengths(judged: Material) -> list[int]:

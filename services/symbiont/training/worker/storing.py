@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save
 
-from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage
+from symbiont.bundle import Bundle, BundleManifest, Calibration, Golden, Lineage, OwnModule
 from symbiont.bundle.heads import PooledHead
 from symbiont.bundle.tensors import as_arrays
 from symbiont.common.artifacts import ArtifactStore
@@ -18,13 +18,15 @@ from symbiont.engine.openvino_names import KIND, graph_id
 from symbiont.evaluation import Origin, make_report
 from symbiont.training.environment import environment
 from symbiont.training.evaluations import store_evaluation
-from symbiont.training.heads import Material
+from symbiont.training.heads import Material, Rule
 from symbiont.training.heads.layers import tensors_of
 from symbiont.training.methods import method_for
+from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Evaluation, LogLine, Report, now
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
 from symbiont.training.worker.outcomes import outcome_of
+from symbiont.training.worker.own_module import export
 from symbiont.training.worker.task import Attempt, Task, width
 
 BASES = "bases"
@@ -94,7 +96,7 @@ def make_bundle(
     network: Network,
     evaluation: Evaluation,
     base_digest: str,
-    temperature: float = 1.0,
+    rule: Rule = Rule(),  # noqa: B008, frozen
 ) -> Bundle:
     """Returns what training made; it has no digest before it is stored."""
     spec, inputs = attempt.spec, attempt.inputs
@@ -105,7 +107,10 @@ def make_bundle(
     if isinstance(entry, PooledHead):
         gated = spec.business_fields is not None and spec.business_fields.fusion == "FUSION_GATED"
         fusion = "gated" if gated and task.fields else "concatenated"
-        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers})
+        own = _own(spec, network)
+        entry = entry.model_copy(update={"fusion": fusion, "hidden_layers": spec.hidden_layers, "own_module": own})
+    if rule.thresholds:
+        entry = entry.model_copy(update={"thresholds": rule.thresholds})
     asks = head.asks(paired=any(row.pair for row in task.kept.rows))
     values = width(task.fields)
     golden = _golden_rows(spec.hyperparameters.seed, base.config.vocab_size, values, paired=asks == "pair")
@@ -120,7 +125,7 @@ def make_bundle(
         fields=tuple(task.fields),
         method=method.entry(method_settings),
         head=entry,
-        calibration=Calibration(temperature=temperature),
+        calibration=Calibration(temperature=rule.temperature),
         metrics=dict(evaluation.metrics),
         lineage=Lineage(
             job=f"jobs/{attempt.origin or attempt.job}",
@@ -139,7 +144,13 @@ def make_bundle(
     )
     adapter = {name: tensor.detach().numpy() for name, tensor in method.adapter(network.base).items()}
     weights = {name: tensor.detach().numpy() for name, tensor in tensors_of(network.head).items()}
-    return Bundle("", manifest, as_arrays(adapter), as_arrays(weights))
+    written = export(network.head, spec.own_module.name) if spec.own_module else b""
+    return Bundle("", manifest, as_arrays(adapter), as_arrays(weights), written)
+
+
+def _own(spec: TrainingSpec, network: Network) -> OwnModule | None:
+    layers: Any = network.head
+    return OwnModule(name=spec.own_module.name, outputs=layers.own_outputs) if spec.own_module else None
 
 
 def _golden_rows(seed: int, vocabulary: int, features: int, *, paired: bool) -> list[Example]:
@@ -156,7 +167,7 @@ def store_judgement(
     attempt: Attempt,
     task: Task,
     outputs: Sequence["np.ndarray[Any, Any]"],
-    temperature: float,
+    rule: Rule,
     send: Send,
 ) -> str:
     """Stores the evaluation of what was trained; returns its digest, or nothing where it could not be made.
@@ -165,7 +176,7 @@ def store_judgement(
     """
     spec, inputs = attempt.spec, attempt.inputs
     try:
-        outcome = outcome_of(task.head, task.settings, outputs, task.held, temperature)
+        outcome = outcome_of(task.head, task.settings, outputs, task.held, rule)
         origin = Origin(
             model=spec.model,
             base=spec.base_model,

@@ -1,6 +1,6 @@
 """A stored bundle that answers through the engine says what the network said when it was judged in training."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import pytest
 from support.attempts import Run
 from support.registry import upload_rows
 from support.tasks import HEADS
+from symbiont.bundle import MultiLabelHead, read_manifest
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition
-from symbiont.evaluation import Classified, Outcome, Ragged
+from symbiont.evaluation import Classified, Evidence, Floor, Gate, MultiLabelled, Outcome, Ragged, compare
 from symbiont.training import types
 from symbiont.training.data.rows import read_rows
 from symbiont.training.evaluations import read_environment, read_outcome, read_report
@@ -73,6 +74,45 @@ def test_says_what_training_said(registry: Store, artifacts: ArtifactStore, name
     assert report.headlines
     assert report.origin.training_dataset == attempt.inputs.dataset_digest
     assert read_environment(artifacts, done.evaluation_digest).packages["torch"]
+
+
+DECIDING: dict[str, tuple[str, dict[str, Any]]] = {
+    "costs": (
+        "classification",
+        {"classification": {"binary_costs": {"positive_label": "good", "false_positive": 1, "false_negative": 50}}},
+    ),
+    "thresholds": ("multi-label", {"multi_label": {"thresholds": "THRESHOLDS_BEST_F1"}}),
+}
+
+
+@pytest.mark.parametrize("by", DECIDING)
+def test_is_judged_by_what_is_answered(registry: Store, artifacts: ArtifactStore, by: str) -> None:
+    name, head = DECIDING[by]
+    registry.add_dataset(HEADS[name].dataset(artifacts, "these", 800))
+    run = Run(registry, artifacts)
+    attempt = run.attempt(dataset="datasets/these", hyperparameters={**HYPER, "epochs": 1}, **head)
+    digest = run(attempt)
+    (done,) = run.of(types.Done)
+    trained = read_outcome(artifacts, done.evaluation_digest)
+    held = read_divided(artifacts, attempt.spec, attempt.inputs).held
+    outcome = answers(artifacts, contender(attempt, digest), held, run.tokenize).outcome
+    assert type(outcome) is type(trained)
+    if isinstance(outcome, MultiLabelled):
+        manifest = read_manifest(artifacts, digest)
+        assert isinstance(manifest.head, MultiLabelHead)
+        assert outcome.thresholds == manifest.head.thresholds != ()
+        return
+    assert isinstance(outcome, Classified)
+    # A row of the dear label is missed no more, and what that is worth is a measure to judge by.
+    probable = replace(outcome, answered=np.zeros(0, np.int64))
+    assert (outcome.answered != probable.logits.argmax(axis=1)).any()
+    assert outcome.costs == ((0, 1), (50, 0))
+    measured = compare(outcome, probable).differences
+    (cost,) = (each for each in measured if each.metric == "mean_cost")
+    assert cost.gain.value > 0
+    cheap = Gate(rules=(Floor(metric="mean_cost", value=cost.candidate),))
+    assert cheap.judge(Evidence(outcome)).passed
+    assert not cheap.judge(Evidence(probable)).passed
 
 
 def test_labels_that_a_version_does_not_know_are_never_said(registry: Store, artifacts: ArtifactStore) -> None:

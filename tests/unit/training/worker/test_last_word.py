@@ -8,13 +8,14 @@ import pytest
 from symbiont.common.errors import IntegrityError, InvalidArgument, Unavailable
 from symbiont.training.types import Failure, FailureKind, Stopped
 from symbiont.training.worker.__main__ import last_word
-from symbiont.training.worker.errors import Diverged, RankLost, StopRequested
+from symbiont.training.worker.errors import Diverged, RankLost, StopRequested, Unusable
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (Diverged("loss nan"), FailureKind.CONFIG),
+        (Unusable("no module 'x' is installed here"), FailureKind.CONFIG),
         (InvalidArgument("rows", "odd"), FailureKind.DATA),
         (Unavailable("tokenization stays away"), FailureKind.INFRA),
         (IntegrityError("the base is damaged"), FailureKind.INFRA),

@@ -434,16 +434,26 @@ class Classification(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CLASSES_FIELD_NUMBER: builtins.int
+    DECIDED_FIELD_NUMBER: builtins.int
     @property
     def classes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ClassProbability]:
-        """Output only. Classes with their probabilities, best first, at most `top_k` of them."""
+        """Output only. Classes with their probabilities, most probable first, at most `top_k` of them."""
+
+    @property
+    def decided(self) -> Global___ClassProbability:
+        """Output only. The class that the model answers: the most probable one, or, where the model was trained with costs,
+        the one of the least expected cost.
+        """
 
     def __init__(
         self,
         *,
         classes: collections.abc.Iterable[Global___ClassProbability] | None = ...,
+        decided: Global___ClassProbability | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["classes", b"classes"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["decided", b"decided"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["classes", b"classes", "decided", b"decided"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Classification: typing_extensions.TypeAlias = Classification
@@ -845,7 +855,9 @@ class ExplainRequest(google.protobuf.message.Message):
     model: builtins.str
     """Required. As in PredictRequest."""
     label: builtins.str
-    """Optional. The label to explain. Default: the most probable one of each instance. Not for a score."""
+    """Optional. The label to explain. Default: the one that is answered, of labels that each hold or not the most
+    probable one of each instance. Not for a score.
+    """
     offset_unit: Global___OffsetUnit.ValueType
     """Optional. What the positions of words count. Default: code points."""
     @property

@@ -95,6 +95,8 @@ class _TuningMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
     TUNING_METHOD_FULL: _TuningMethod.ValueType  # 6
     """All of the base."""
+    TUNING_METHOD_BITFIT: _TuningMethod.ValueType  # 7
+    """BitFit (Ben Zaken et al. 2021, arXiv 2106.10199)."""
 
 class TuningMethod(_TuningMethod, metaclass=_TuningMethodEnumTypeWrapper):
     """What may be trained on a frozen base."""
@@ -113,6 +115,8 @@ TUNING_METHOD_PREFIX: TuningMethod.ValueType  # 5
 """Prefix tuning (Li and Liang 2021, arXiv 2101.00190)."""
 TUNING_METHOD_FULL: TuningMethod.ValueType  # 6
 """All of the base."""
+TUNING_METHOD_BITFIT: TuningMethod.ValueType  # 7
+"""BitFit (Ben Zaken et al. 2021, arXiv 2106.10199)."""
 Global___TuningMethod: typing_extensions.TypeAlias = TuningMethod
 
 class _TaskHead:

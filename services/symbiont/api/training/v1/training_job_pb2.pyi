@@ -70,6 +70,32 @@ CLASS_WEIGHTS_BALANCED: ClassWeights.ValueType  # 1
 """As much as is needed for every label to count alike, however many rows it has."""
 Global___ClassWeights: typing_extensions.TypeAlias = ClassWeights
 
+class _Thresholds:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ThresholdsEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Thresholds.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    THRESHOLDS_UNSPECIFIED: _Thresholds.ValueType  # 0
+    """Not set: 0.5 for each."""
+    THRESHOLDS_BEST_F1: _Thresholds.ValueType  # 1
+    """For each label that of the highest F1 on the held-out rows, of which it takes a hundred; with fewer it is 0.5. The
+    quality that is reported is measured by cross-fitting: each fifth of these rows is judged with the thresholds of the
+    others.
+    """
+
+class Thresholds(_Thresholds, metaclass=_ThresholdsEnumTypeWrapper):
+    """From which probability on labels hold."""
+
+THRESHOLDS_UNSPECIFIED: Thresholds.ValueType  # 0
+"""Not set: 0.5 for each."""
+THRESHOLDS_BEST_F1: Thresholds.ValueType  # 1
+"""For each label that of the highest F1 on the held-out rows, of which it takes a hundred; with fewer it is 0.5. The
+quality that is reported is measured by cross-fitting: each fifth of these rows is judged with the thresholds of the
+others.
+"""
+Global___Thresholds: typing_extensions.TypeAlias = Thresholds
+
 class _Precision:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -544,6 +570,7 @@ class TrainingSpec(google.protobuf.message.Message):
     HOULSBY_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
     FULL_FIELD_NUMBER: builtins.int
+    BITFIT_FIELD_NUMBER: builtins.int
     CLASSIFICATION_FIELD_NUMBER: builtins.int
     MULTI_LABEL_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
@@ -560,6 +587,7 @@ class TrainingSpec(google.protobuf.message.Message):
     REPLAY_FIELD_NUMBER: builtins.int
     ALLOW_NEW_LABELS_FIELD_NUMBER: builtins.int
     ACCEPT_CHANGED_LABELS_FIELD_NUMBER: builtins.int
+    OWN_MODULE_FIELD_NUMBER: builtins.int
     DERIVED_BASE_FIELD_NUMBER: builtins.int
     base_model: builtins.str
     """Required. The host: `bases/{base}`."""
@@ -624,6 +652,10 @@ class TrainingSpec(google.protobuf.message.Message):
         """The base itself, of which a copy of its own comes out."""
 
     @property
+    def bitfit(self) -> Global___BitFitMethod:
+        """The biases of the base."""
+
+    @property
     def classification(self) -> Global___ClassificationHead:
         """One class out of several. For labels of the kind CLASS."""
 
@@ -675,6 +707,10 @@ class TrainingSpec(google.protobuf.message.Message):
         Default: none.
         """
 
+    @property
+    def own_module(self) -> Global___OwnModule:
+        """Optional. Layers of your own before those, for the same heads. Default: none."""
+
     def __init__(
         self,
         *,
@@ -689,6 +725,7 @@ class TrainingSpec(google.protobuf.message.Message):
         houlsby: Global___HoulsbyMethod | None = ...,
         prefix: Global___PrefixMethod | None = ...,
         full: Global___FullMethod | None = ...,
+        bitfit: Global___BitFitMethod | None = ...,
         classification: Global___ClassificationHead | None = ...,
         multi_label: Global___MultiLabelHead | None = ...,
         score: Global___ScoreHead | None = ...,
@@ -705,11 +742,12 @@ class TrainingSpec(google.protobuf.message.Message):
         replay: Global___Replay | None = ...,
         allow_new_labels: builtins.bool = ...,
         accept_changed_labels: builtins.bool = ...,
+        own_module: Global___OwnModule | None = ...,
         derived_base: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "masked_tokens", b"masked_tokens", "method", b"method", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "adalora", b"adalora", "bitfit", b"bitfit", "business_fields", b"business_fields", "classification", b"classification", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "masked_tokens", b"masked_tokens", "method", b"method", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "accept_changed_labels", b"accept_changed_labels", "adalora", b"adalora", "allow_new_labels", b"allow_new_labels", "base_model", b"base_model", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "derived_base", b"derived_base", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "masked_tokens", b"masked_tokens", "method", b"method", "model", b"model", "multi_label", b"multi_label", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans", "start_from", b"start_from", "windows", b"windows"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks", "accept_changed_labels", b"accept_changed_labels", "adalora", b"adalora", "allow_new_labels", b"allow_new_labels", "base_model", b"base_model", "bitfit", b"bitfit", "business_fields", b"business_fields", "classification", b"classification", "dataset", b"dataset", "derived_base", b"derived_base", "embedding", b"embedding", "entities", b"entities", "evaluation", b"evaluation", "evaluation_dataset", b"evaluation_dataset", "full", b"full", "head", b"head", "head_only", b"head_only", "hidden_layers", b"hidden_layers", "holdout_fraction", b"holdout_fraction", "houlsby", b"houlsby", "hyperparameters", b"hyperparameters", "lora", b"lora", "masked_tokens", b"masked_tokens", "method", b"method", "model", b"model", "multi_label", b"multi_label", "own_module", b"own_module", "prefix", b"prefix", "ranks", b"ranks", "replay", b"replay", "score", b"score", "spans", b"spans", "start_from", b"start_from", "windows", b"windows"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranks: typing_extensions.TypeAlias = typing.Literal["ranks"]
     _WhichOneofArgType__ranks: typing_extensions.TypeAlias = typing.Literal["_ranks", b"_ranks"]
@@ -717,7 +755,7 @@ class TrainingSpec(google.protobuf.message.Message):
     _WhichOneofArgType_evaluation: typing_extensions.TypeAlias = typing.Literal["evaluation", b"evaluation"]
     _WhichOneofReturnType_head: typing_extensions.TypeAlias = typing.Literal["classification", "multi_label", "score", "entities", "spans", "embedding", "masked_tokens"]
     _WhichOneofArgType_head: typing_extensions.TypeAlias = typing.Literal["head", b"head"]
-    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix", "full"]
+    _WhichOneofReturnType_method: typing_extensions.TypeAlias = typing.Literal["head_only", "lora", "adalora", "houlsby", "prefix", "full", "bitfit"]
     _WhichOneofArgType_method: typing_extensions.TypeAlias = typing.Literal["method", b"method"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ranks) -> _WhichOneofReturnType__ranks | None: ...
@@ -764,6 +802,34 @@ class Replay(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_amount) -> _WhichOneofReturnType_amount | None: ...
 
 Global___Replay: typing_extensions.TypeAlias = Replay
+
+@typing.final
+class OwnModule(google.protobuf.message.Message):
+    """A torch.nn.Module of an installed Python package. It gets the pooled hidden states, where business fields have met them,
+    [rows, width], and gives [rows, any width up to 4096]; it is trained with the head, and served as a graph, without its
+    code.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SETTINGS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Required. Its name among the entry points `symbiont.modules`. INVALID_ARGUMENT where workers use the packages of the
+    service and none of them has it; elsewhere the job fails as CONFIG.
+    """
+    settings: builtins.str
+    """Optional. A JSON object of at most 64 KiB: the keyword arguments that it is made with. Default: none."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        settings: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "settings", b"settings"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___OwnModule: typing_extensions.TypeAlias = OwnModule
 
 @typing.final
 class BusinessFields(google.protobuf.message.Message):
@@ -821,6 +887,20 @@ class FullMethod(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___FullMethod: typing_extensions.TypeAlias = FullMethod
+
+@typing.final
+class BitFitMethod(google.protobuf.message.Message):
+    """BitFit (Ben Zaken et al. 2021, arXiv 2106.10199): the biases of all linear layers and layer norms. A job on a base that
+    has none fails as CONFIG.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___BitFitMethod: typing_extensions.TypeAlias = BitFitMethod
 
 @typing.final
 class LoraMethod(google.protobuf.message.Message):
@@ -1029,6 +1109,8 @@ class ClassificationHead(google.protobuf.message.Message):
     CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
     FOCAL_GAMMA_FIELD_NUMBER: builtins.int
     LABEL_SMOOTHING_FIELD_NUMBER: builtins.int
+    COST_MATRIX_FIELD_NUMBER: builtins.int
+    BINARY_COSTS_FIELD_NUMBER: builtins.int
     class_weights: Global___ClassWeights.ValueType
     """Optional. How much the rows of each label count. Default: alike."""
     focal_gamma: builtins.float
@@ -1041,6 +1123,14 @@ class ClassificationHead(google.protobuf.message.Message):
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
 
+    @property
+    def cost_matrix(self) -> Global___CostMatrix:
+        """Of some answers to some labels."""
+
+    @property
+    def binary_costs(self) -> Global___BinaryCosts:
+        """Of two labels."""
+
     def __init__(
         self,
         *,
@@ -1048,21 +1138,102 @@ class ClassificationHead(google.protobuf.message.Message):
         class_weights: Global___ClassWeights.ValueType = ...,
         focal_gamma: builtins.float | None = ...,
         label_smoothing: builtins.float | None = ...,
+        cost_matrix: Global___CostMatrix | None = ...,
+        binary_costs: Global___BinaryCosts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "binary_costs", b"binary_costs", "cost_matrix", b"cost_matrix", "costs", b"costs", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "class_weights", b"class_weights", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing", "labels", b"labels"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma", "_label_smoothing", b"_label_smoothing", "binary_costs", b"binary_costs", "class_weights", b"class_weights", "cost_matrix", b"cost_matrix", "costs", b"costs", "focal_gamma", b"focal_gamma", "label_smoothing", b"label_smoothing", "labels", b"labels"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["focal_gamma"]
     _WhichOneofArgType__focal_gamma: typing_extensions.TypeAlias = typing.Literal["_focal_gamma", b"_focal_gamma"]
     _WhichOneofReturnType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["label_smoothing"]
     _WhichOneofArgType__label_smoothing: typing_extensions.TypeAlias = typing.Literal["_label_smoothing", b"_label_smoothing"]
+    _WhichOneofReturnType_costs: typing_extensions.TypeAlias = typing.Literal["cost_matrix", "binary_costs"]
+    _WhichOneofArgType_costs: typing_extensions.TypeAlias = typing.Literal["costs", b"costs"]
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__focal_gamma) -> _WhichOneofReturnType__focal_gamma | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_smoothing) -> _WhichOneofReturnType__label_smoothing | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_costs) -> _WhichOneofReturnType_costs | None: ...
 
 Global___ClassificationHead: typing_extensions.TypeAlias = ClassificationHead
+
+@typing.final
+class CostMatrix(google.protobuf.message.Message):
+    """What each answer costs, in any unit. What is not named costs 0 where it is right and 1 where it is wrong."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COSTS_FIELD_NUMBER: builtins.int
+    @property
+    def costs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AnswerCost]:
+        """Required. Each pair of labels once."""
+
+    def __init__(
+        self,
+        *,
+        costs: collections.abc.Iterable[Global___AnswerCost] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["costs", b"costs"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___CostMatrix: typing_extensions.TypeAlias = CostMatrix
+
+@typing.final
+class AnswerCost(google.protobuf.message.Message):
+    """What an answer costs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TRUTH_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
+    truth: builtins.str
+    """Required. The label that is true."""
+    answer: builtins.str
+    """Required. The label that is answered."""
+    cost: builtins.float
+    """Optional. The cost; below 0 it is a gain. Default 0."""
+    def __init__(
+        self,
+        *,
+        truth: builtins.str = ...,
+        answer: builtins.str = ...,
+        cost: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["answer", b"answer", "cost", b"cost", "truth", b"truth"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AnswerCost: typing_extensions.TypeAlias = AnswerCost
+
+@typing.final
+class BinaryCosts(google.protobuf.message.Message):
+    """What the two errors between two labels cost; a right answer costs nothing."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POSITIVE_LABEL_FIELD_NUMBER: builtins.int
+    FALSE_POSITIVE_FIELD_NUMBER: builtins.int
+    FALSE_NEGATIVE_FIELD_NUMBER: builtins.int
+    positive_label: builtins.str
+    """Required. The label that is to be found."""
+    false_positive: builtins.float
+    """Required. Of answering it where the other one is true, above 0."""
+    false_negative: builtins.float
+    """Required. Of answering the other one where it is true, above 0."""
+    def __init__(
+        self,
+        *,
+        positive_label: builtins.str = ...,
+        false_positive: builtins.float = ...,
+        false_negative: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["false_negative", b"false_negative", "false_positive", b"false_positive", "positive_label", b"positive_label"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___BinaryCosts: typing_extensions.TypeAlias = BinaryCosts
 
 @typing.final
 class MultiLabelHead(google.protobuf.message.Message):
@@ -1072,8 +1243,11 @@ class MultiLabelHead(google.protobuf.message.Message):
 
     LABELS_FIELD_NUMBER: builtins.int
     CLASS_WEIGHTS_FIELD_NUMBER: builtins.int
+    THRESHOLDS_FIELD_NUMBER: builtins.int
     class_weights: Global___ClassWeights.ValueType
     """Optional. How much the rows that have a label count against those that have not. Default: alike."""
+    thresholds: Global___Thresholds.ValueType
+    """Optional. From which probability on a label holds. Default: 0.5."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Optional. The labels, in order. Default: those of the dataset, sorted. A row with any other label is refused."""
@@ -1083,8 +1257,9 @@ class MultiLabelHead(google.protobuf.message.Message):
         *,
         labels: collections.abc.Iterable[builtins.str] | None = ...,
         class_weights: Global___ClassWeights.ValueType = ...,
+        thresholds: Global___Thresholds.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["class_weights", b"class_weights", "labels", b"labels"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["class_weights", b"class_weights", "labels", b"labels", "thresholds", b"thresholds"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___MultiLabelHead: typing_extensions.TypeAlias = MultiLabelHead
@@ -1574,8 +1749,8 @@ class Evaluation(google.protobuf.message.Message):
     row_count: builtins.int
     """Output only. Rows judged."""
     accuracy: builtins.float
-    """Output only. Share of rows that are right: whose best class is, whose labels all are, whose answer is. 0 where the
-    task has none.
+    """Output only. Share of rows that are right: whose answered class is, whose labels all are, whose answer is. 0 where
+    the task has none.
     """
     macro_f1: builtins.float
     """Output only. Mean over the classes, or names of parts, of F1. 0 where the task has none."""
@@ -1593,7 +1768,9 @@ class Evaluation(google.protobuf.message.Message):
 
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`."""
+        """Output only. Everything that was measured, by name, such as `accuracy`, `micro_f1`, `spearman`, `exact_match`. Where
+        answers have costs, `mean_cost` of what is answered and `most_probable_cost` of always answering the most probable.
+        """
 
     @property
     def class_changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ClassChange]:
