@@ -3,11 +3,16 @@
 Those that measure a whole suite do so in `tests/e2e/test_benchmarks.py`, on the one that runs there.
 """
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from quality.sets import SETS
+from quality.training import Cell, train
 
 # By the option that names the suite.
 BENCHMARKS = [path for path in sorted(Path(__file__).parent.glob("bench_*.py")) if "add_home" not in path.read_text()]
@@ -19,3 +24,19 @@ def test_a_benchmark_runs_in_small(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     judged = [line for line in done.stdout.splitlines() if line.startswith(("held: ", "missed: "))]
     assert judged, done.stdout
+
+
+@pytest.mark.skipif("SYMBIONT_TEST_DATA" not in os.environ, reason="SYMBIONT_TEST_DATA names no folder")
+@pytest.mark.parametrize("name", SETS)
+def test_a_real_set_can_be_learnt(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = SETS[name]
+
+    def read(data: Path) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+        kept, held = chosen.read(data)
+        labels = {row["label"]: row for row in kept if "label" in row}
+        return [*labels.values(), *kept[:8]], held[:: len(held) // 8]
+
+    monkeypatch.setitem(SETS, name, replace(chosen, read=read, language="en", most_rows=0, epochs=1))
+    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), tmp_path)
+    assert 0 <= found["value"] <= 1
+    assert found["rows"] >= 8

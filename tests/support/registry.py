@@ -17,7 +17,8 @@ def upload(
     artifacts: ArtifactStore, content: bytes, identifier: str = "rows", format: str = "CSV", **header: Any
 ) -> Dataset:
     """Checks and stores a file as CreateDataset does."""
-    pending = Upload(Header(identifier, format, "", "", **header), MOST_BYTES)
+    columns = {"text_column": "", "label_column": "", **header}
+    pending = Upload(Header(identifier, format, **columns), MOST_BYTES)
     try:
         pending.write(content)
         pending.check()
