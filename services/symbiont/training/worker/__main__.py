@@ -28,7 +28,7 @@ from symbiont.training.worker.task import Attempt
 if TYPE_CHECKING:
     from symbiont.training.worker.ranks import Ranks
 
-STOP_SECONDS = 5.0
+STOP_SECONDS, LOOK_SECONDS = 5.0, 1.0
 # A disk that is full or away may not be so later, or elsewhere.
 PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
 # What torch says on GPUs and CPUs: it has an error of its own for the former only.
@@ -83,13 +83,23 @@ def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.
         ranks = _run(spec, tokenization, link.send, command)
     except Exception as exc:  # noqa: BLE001, whatever it is, the job must hear of it
         link.send(last_word(exc))
-    # A machine that shuts down does not wait for a controller that may be gone already.
-    heard = link.drain(STOP_SECONDS if terminated.is_set() else None)
+    heard = all_heard(link, terminated)
     if ranks:
         ranks.end_together()
     link.close()
     tokenization.close()
     return 0 if heard else 1
+
+
+def all_heard(link: ControllerLink, terminated: threading.Event) -> bool:
+    """Waits until every report was heard, however long the controller is away; returns whether that is so.
+
+    A machine that shuts down does not wait for a controller that may be gone already: once it has said so, a few seconds.
+    """
+    while not terminated.is_set() and not link.fenced.is_set():
+        if link.drain(LOOK_SECONDS):
+            return True
+    return link.drain(STOP_SECONDS)
 
 
 def follow(spec: worker_pb2.WorkerSpec) -> int:
