@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from quality.sets import SETS
 from quality.training import Cell, train
 

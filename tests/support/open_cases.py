@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.message import Message
 from tritonclient.grpc import InferInput
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
@@ -155,8 +156,10 @@ def _cosines(found: Sequence[pb.Prediction]) -> Mapping[str, Any]:
 
 def as_values(message: Any) -> dict[str, Any]:
     """Returns a message as a dict of its fields."""
-    found = {}
-    for descriptor in message.DESCRIPTOR.fields:
-        value = getattr(message, descriptor.name)
-        found[descriptor.name] = [as_values(part) for part in value] if descriptor.message_type else value
-    return found
+    return {descriptor.name: _value(getattr(message, descriptor.name)) for descriptor in message.DESCRIPTOR.fields}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Message):
+        return as_values(value)
+    return [as_values(part) for part in value] if not isinstance(value, str | int | float) else value

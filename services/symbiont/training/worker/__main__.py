@@ -94,7 +94,7 @@ def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.
 def all_heard(link: ControllerLink, terminated: threading.Event) -> bool:
     """Waits until every report was heard, however long the controller is away; returns whether that is so.
 
-    A machine that shuts down does not wait for a controller that may be gone already: once it has said so, a few seconds.
+    A machine that shuts down does not wait for a controller that may be gone already: once it has said so, for seconds.
     """
     while not terminated.is_set() and not link.fenced.is_set():
         if link.drain(LOOK_SECONDS):
