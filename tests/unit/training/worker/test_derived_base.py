@@ -37,7 +37,7 @@ MASKED = {**HYPER, "epochs": 4, "learning_rate": 0.003}
 # The last has no piece that the parent knows.
 TERMS = ["bancassurance", "不良贷款", "goodbank", "Ωδ"]
 # Of the tiny tokenizer.
-SIZE = 161
+SIZE = 144
 
 
 class Deriving(Run):
