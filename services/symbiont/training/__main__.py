@@ -29,7 +29,7 @@ from symbiont.training.erasure.erasure import Forgetting
 from symbiont.training.executors import WorkerName
 from symbiont.training.executors.choosing import make_executor, make_fork_server
 from symbiont.training.executors.local import LocalExecutor
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.jobs import Jobs
 from symbiont.training.judging.judging import Judging
 from symbiont.training.listening import listen
@@ -130,7 +130,7 @@ async def run(settings: TrainingSettings) -> None:
     judging = Judging(settings.state_root / "judging", settings.worker_threads, fork_server)
     promotion = Promotion(store, artifacts, judging, settings.tokenization_address)
     planning = Planning(store, artifacts, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
-    gate = Gate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
+    gate = DataGate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
     tracking = Tracking(
         store,
         make_trackers(

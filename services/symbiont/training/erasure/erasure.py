@@ -14,7 +14,7 @@ from symbiont.training.data.rows import KIND
 from symbiont.training.erasure.finding import earlier, find
 from symbiont.training.erasure.rewriting import Rewritten, rewrite
 from symbiont.training.erasure.types import Forgotten, Rows, digest_of
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.jobs import Jobs
 from symbiont.training.store import Store
 from symbiont.training.store.erasures import Erasure
@@ -27,7 +27,7 @@ MOST_LETTERS = 4096
 class Forgetting:
     """The erasures of this service, one at a time, while no dataset is made or removed."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, jobs: Jobs, gate: Gate) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, jobs: Jobs, gate: DataGate) -> None:
         self._store = store
         self._artifacts = artifacts
         self._jobs = jobs

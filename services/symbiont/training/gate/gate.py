@@ -42,7 +42,7 @@ _RESULTS: Mapping[str, TypeAdapter[Any]] = {
 _ARGUMENT = "INVALID_ARGUMENT"
 
 
-class Gate:
+class DataGate:
     """One work at a time: each takes a core, and the memory of all rows.
 
     Every name of a method is that of a dataset, `datasets/{dataset}`; `field` of an error is that of the request.

@@ -14,7 +14,7 @@ from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto
 from symbiont.training.data.datasets import Upload, keep, remove
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.servicers.gate import GateServicer
 from symbiont.training.store import Store
@@ -24,7 +24,7 @@ class DatasetServicer(GateServicer):
     """Takes and shows datasets."""
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, gate: Gate, max_bytes: int
+        self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, gate: DataGate, max_bytes: int
     ) -> None:
         super().__init__(gate, max_bytes)
         self._store = store

@@ -11,7 +11,7 @@ from symbiont.api.training.v1 import dataset_pb2_grpc as rpc
 from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument, ResourceExhausted
 from symbiont.training.gate import convert
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.gate.results import Report
 from symbiont.training.gate.work import Progress
 from symbiont.training.types import Dataset
@@ -23,7 +23,7 @@ _CHUNK = 1 << 18
 class GateServicer(rpc.DatasetServiceServicer):
     """Prepares, cuts, looks through and labels datasets."""
 
-    def __init__(self, gate: Gate, max_bytes: int) -> None:
+    def __init__(self, gate: DataGate, max_bytes: int) -> None:
         self._gate = gate
         self._max_bytes = max_bytes
 

@@ -9,11 +9,10 @@ from symbiont.evaluation import Aligned, Classified, MultiLabelled, Outcome, Tag
 from symbiont.evaluation.comparison import class_differences
 from symbiont.training.data.rows import Row
 from symbiont.training.heads.entities import SKIP, parts
+from symbiont.training.heads.pooled import stacked
 from symbiont.training.types import ClassChange, LogLine, Warning
 
 Outputs = Sequence["np.ndarray[Any, Any]"]
-# Below any logit that the version before gives: it does not know the label.
-_UNKNOWN = 40.0
 # What a person reads at once.
 _SHOWN = 20
 
@@ -67,23 +66,16 @@ def _words(change: ClassChange) -> str:
     return f"{change.metric} of {change.label!r} {change.before:.3f} -> {change.after:.3f}"
 
 
-def _stacked(outputs: Outputs, width: int) -> "np.ndarray[Any, Any]":
-    """Returns outputs [rows, width]; for labels that they lack, what is less than all others."""
-    logits = np.stack(outputs).astype(np.float32)
-    low = float(logits.min()) - _UNKNOWN
-    return np.pad(logits, ((0, 0), (0, width - logits.shape[1])), constant_values=low)
-
-
 def _rows(rows: Sequence[Row]) -> Any:
     return rows_of([row.text for row in rows], [row.pair for row in rows], groups=[row.group for row in rows])
 
 
 def _classified(rows: Sequence[Row], labels: tuple[str, ...], outputs: Outputs, truth: Any) -> Outcome:
-    return Classified(_rows(rows), labels, _stacked(outputs, len(labels)), truth.astype(np.int64))
+    return Classified(_rows(rows), labels, stacked(outputs, len(labels)), truth.astype(np.int64))
 
 
 def _labelled(rows: Sequence[Row], labels: tuple[str, ...], outputs: Outputs, truth: Any) -> Outcome:
-    return MultiLabelled(_rows(rows), labels, _stacked(outputs, len(labels)), truth > 0.5)
+    return MultiLabelled(_rows(rows), labels, stacked(outputs, len(labels)), truth > 0.5)
 
 
 def _tagged(rows: Sequence[Row], labels: tuple[str, ...], outputs: Outputs, truth: Any) -> Outcome:

@@ -11,7 +11,7 @@ from support.tiny import labelled_rows
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.data.rows import Row, read_rows
 from symbiont.training.erasure.erasure import Forgetting
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier
 from symbiont.training.store import Store
@@ -37,12 +37,12 @@ def stocked(registry: Store, artifacts: ArtifactStore) -> Store:
 
 
 @pytest.fixture
-def gate(stocked: Store, artifacts: ArtifactStore, tmp_path: Path) -> Gate:
-    return Gate(stocked, artifacts, tmp_path / "gate")
+def gate(stocked: Store, artifacts: ArtifactStore, tmp_path: Path) -> DataGate:
+    return DataGate(stocked, artifacts, tmp_path / "gate")
 
 
 @pytest.fixture
-def make_forgetting(stocked: Store, gate: Gate) -> Callable[[ArtifactStore], Forgetting]:
+def make_forgetting(stocked: Store, gate: DataGate) -> Callable[[ArtifactStore], Forgetting]:
     return lambda artifacts: Forgetting(stocked, artifacts, Jobs(stocked, artifacts, Notifier()), gate)
 
 

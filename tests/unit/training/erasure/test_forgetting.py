@@ -18,7 +18,7 @@ from symbiont.training import types
 from symbiont.training.data.rows import KIND
 from symbiont.training.erasure.erasure import Forgetting, latest
 from symbiont.training.erasure.types import digest_of
-from symbiont.training.gate.gate import Gate
+from symbiont.training.gate.gate import DataGate
 from symbiont.training.gate.lineage import lineage
 from symbiont.training.gate.settings import Prepare, Split
 from symbiont.training.store import Store
@@ -32,7 +32,7 @@ async def erase(forgetting: Forgetting, subject: str = "ann", **how: bool) -> An
     return await forgetting.forget(subject, **{"dry_run": False, "retrain": False, **how})
 
 
-async def derive(gate: Gate) -> None:
+async def derive(gate: DataGate) -> None:
     """Makes datasets/clean of datasets/people, and cuts that in two."""
     cleaned = Prepare.model_validate({"transforms": [{"clean": {}}, {"deduplicate": {}}]})
     async for _ in gate.prepare("datasets/people", "clean", cleaned):
@@ -42,7 +42,7 @@ async def derive(gate: Gate) -> None:
 
 
 async def test_rows_go_everywhere_and_those_of_others_stay(
-    forgetting: Forgetting, gate: Gate, stocked: Store, artifacts: ArtifactStore
+    forgetting: Forgetting, gate: DataGate, stocked: Store, artifacts: ArtifactStore
 ) -> None:
     await derive(gate)
     names = ("people", "clean", "train", "test")
@@ -72,7 +72,7 @@ async def test_rows_go_everywhere_and_those_of_others_stay(
 
 
 async def test_what_is_left_is_told_of_as_before(
-    forgetting: Forgetting, gate: Gate, stocked: Store, artifacts: ArtifactStore
+    forgetting: Forgetting, gate: DataGate, stocked: Store, artifacts: ArtifactStore
 ) -> None:
     await derive(gate)
     steps = lineage(artifacts, stocked.dataset("clean").digest).steps
@@ -249,7 +249,7 @@ class Breaking(ArtifactStore):
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 async def test_what_broke_off_is_finished(
     make_forgetting: Callable[[ArtifactStore], Forgetting],
-    gate: Gate,
+    gate: DataGate,
     stocked: Store,
     artifacts: ArtifactStore,
     step: str,
