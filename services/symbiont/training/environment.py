@@ -41,7 +41,7 @@ class Environment(Part):
 
 def environment() -> Environment:
     """Returns that of this process."""
-    packages = dict(sorted((d.name.lower().replace("_", "-"), d.version) for d in distributions() if d.name))
+    packages = _packages()
     lock = "".join(f"{name}=={number}\n" for name, number in packages.items())
     cores = os.cpu_count() or 1
     return Environment(
@@ -56,6 +56,11 @@ def environment() -> Environment:
         threads=int(os.environ.get("OMP_NUM_THREADS") or cores),
         memory_bytes=psutil.virtual_memory().total,
     )
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    return dict(sorted((d.name.lower().replace("_", "-"), d.version) for d in distributions() if d.name))
 
 
 @functools.cache

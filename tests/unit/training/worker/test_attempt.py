@@ -230,7 +230,7 @@ def test_the_head_alone_learns_from_what_the_base_gave_once(run: Run, artifacts:
 
 
 def test_a_training_that_gets_no_better_ends_early_with_its_best(run: Run) -> None:
-    hyper = {**HYPER, "epochs": 30, "checkpoint_interval": 4, "patience": 2, "learning_rate": 0.05}
+    hyper = {**HYPER, "epochs": 30, "checkpoint_interval": 4, "patience": 2, "learning_rate": 0.02}
     attempt = run.attempt(full={}, hyperparameters=hyper)
     assert attempt.spec.hyperparameters.evaluate_checkpoints
     assert attempt.spec.hyperparameters.keep_best
