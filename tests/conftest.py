@@ -1,5 +1,6 @@
 """Settings that every test needs before the libraries are imported."""
 
+import gc
 import os
 import signal
 from typing import Any
@@ -20,6 +21,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases", "test_benchmarks")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen() -> None:
+    """Every attempt collects garbage; what was imported is none, and looking at it takes longer than a tiny training."""
+    gc.collect()
+    gc.freeze()
 
 
 class OneProcessPerServer(LoadFileScheduling):

@@ -1,7 +1,6 @@
 """A store, an artifact store, and a registry with a tiny base and a dataset in it."""
 
 import asyncio
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from symbiont.training.resolving import resolve
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import Store
 from symbiont.training.types import Inputs, Source
-
-
-@pytest.fixture(scope="session", autouse=True)
-def frozen() -> None:
-    """Every attempt collects garbage; what was imported is none, and to look at it takes longer than a tiny training."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
