@@ -25,7 +25,7 @@ SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test
 
 @pytest.fixture(scope="session", autouse=True)
 def frozen() -> None:
-    """Every attempt collects garbage; what was imported is none, and looking at it takes longer than a tiny training."""
+    """Every attempt collects garbage; what was imported is none, and to look takes longer than a tiny training."""
     gc.collect()
     gc.freeze()
 
