@@ -1,8 +1,8 @@
-"""Alerts of a real Prometheus, through a real Alertmanager, to a webhook: what goes wrong fires, and what is over is told.
+"""A suite is broken in several ways, and a real Prometheus tells a webhook of it through a real Alertmanager.
 
-Run as `python -m observe.alerts` in `tests`. The windows and waiting times of the rules are divided by `--factor`, so that an
-alert that means minutes is seen in seconds; nothing else of the rules is changed. That the true times do what they
-should is what `promtool test rules` shows, in tests/manifests.
+Run as `python -m observe.alerts` in `tests`. The windows and waiting times of the rules are divided by `--factor`, so
+that an alert that means minutes is seen in seconds; nothing else of the rules is changed. That the true times do what
+they should is what `promtool test rules` shows, in tests/manifests.
 """
 
 import argparse

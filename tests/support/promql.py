@@ -1,16 +1,23 @@
 """The metrics that the suite serves, and what a PromQL query names: for whatever asks Prometheus."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
-from symbiont.inference.metrics import CacheMetrics, InferenceMetrics, SchedulingMetrics
+from symbiont.inference.metrics import (
+    CacheMetrics,
+    CatalogueMetrics,
+    GenerationMetrics,
+    InferenceMetrics,
+    SchedulingMetrics,
+)
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.store import WatchedJob
 from symbiont.training.types import JobState
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
@@ -37,20 +44,35 @@ PROMETHEUS: dict[str, set[str]] = {"up": set()}
 FUNCTIONS = {"sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "absent", "or", "and"}
 
 
+class NoJobs:
+    """Nothing is queued and nothing trains."""
+
+    def count_by_state(self) -> dict[JobState, int]:
+        return dict.fromkeys(JobState, 0)
+
+    def queue_seconds(self) -> float:
+        return 0.0
+
+    def watched(self, also: Collection[str] = ()) -> Sequence[WatchedJob]:
+        return []
+
+
 def registries() -> Iterator[CollectorRegistry]:
     tokenization, inference = ServiceMetrics("tokenization"), ServiceMetrics("inference")
     TokenizationMetrics(tokenization.registry)
     InferenceMetrics(inference.registry)
     CacheMetrics(inference.registry)
+    CatalogueMetrics(inference.registry)
+    GenerationMetrics(inference.registry)
     SchedulingMetrics(inference.registry).watch(lambda: [])
     yield tokenization.registry
     yield inference.registry
-    yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
+    yield TrainingMetrics(NoJobs()).registry
 
 
 def labels_of(collector: Any, family: Metric) -> set[str]:
     """Label names of a metric that may not have a single sample yet."""
-    declared = set(getattr(collector, "_labelnames", ()))
+    declared = {*getattr(collector, "_labelnames", ()), *getattr(family, "_labelnames", ())}
     return declared.union(*(sample.labels for sample in family.samples))
 
 
