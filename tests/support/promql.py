@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
@@ -41,7 +43,12 @@ HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values(
 # Labels of what is scraped, and Prometheus' own metric of every scrape.
 TARGET_LABELS = {"job", "instance", "namespace", "pod", "le"}
 PROMETHEUS: dict[str, set[str]] = {"up": set()}
-FUNCTIONS = {"sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "absent", "or", "and"}
+FUNCTIONS = {
+    *("sum", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile", "absent"),
+    *("vector", "label_replace", "time", "or", "and"),
+    *("changes", "unless", "on"),
+}
+RULES = sorted((Path(__file__).parents[2] / "deploy/prometheus/rules").glob("*.yml"))
 
 
 class NoJobs:
@@ -84,7 +91,22 @@ def known_metrics() -> dict[str, set[str]]:
             for family in collector.collect():
                 for suffix in SUFFIXES[family.type]:
                     known[family.name + suffix] = labels_of(collector, family)
+    for rule in rules():
+        if "record" in rule:
+            known |= {rule["record"]: recorded(rule["expr"], known)}
     return known
+
+
+def rules() -> list[dict[str, Any]]:
+    """The rules that are recorded, and those that alert, of all files in order."""
+    documents = [yaml.safe_load(path.read_text()) for path in RULES]
+    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+
+
+def recorded(query: str, known: dict[str, set[str]]) -> set[str]:
+    """Labels of what a query comes to: those that it groups by, or, where it does not, those of what it asks for."""
+    kept = {w for names in re.findall(r"\bby \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
+    return kept or ({label for metric, _ in parse(query) for label in known[metric]} if "sum(" not in query else set())
 
 
 def parse(query: str) -> list[tuple[str, set[str]]]:
