@@ -1,4 +1,4 @@
-"""Writes `prometheusrule.yaml` from `deploy/prometheus/rules`: the operator takes rules only inside a resource of its own."""
+"""Writes `prometheusrule.yaml` from `deploy/prometheus/rules`: the operator takes rules only in its own resource."""
 
 from pathlib import Path
 
