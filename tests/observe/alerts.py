@@ -31,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     missing = [program for program in ("prometheus", "alertmanager") if not find(program)]
     if missing:
-        sys.exit(f"SKIPPED: {' and '.join(missing)} not installed; {HINT}")
+        sys.exit(f"this needs {' and '.join(missing)}, not installed here; {HINT}")
     with (
         tempfile.TemporaryDirectory() as folder,
         observed(Path(folder) / "suite") as suite,

@@ -32,7 +32,7 @@ def stability_index(before: Sequence[float], now: Sequence[float]) -> float:
     Validation 14, 2020). Bins that neither has do not count.
     """
     pairs = [(a + 0.5, b + 0.5) for a, b in zip(before, now, strict=True) if a or b]
-    total_before, total_now = (sum(side) for side in zip(*pairs, strict=True))
+    total_before, total_now = sum(a for a, _ in pairs), sum(b for _, b in pairs)
     shares = [(a / total_before, b / total_now) for a, b in pairs]
     index = math.fsum((q - p) * math.log(q / p) for p, q in shares)
     return max(index - (len(pairs) - 1) * (1 / total_before + 1 / total_now), 0.0)
