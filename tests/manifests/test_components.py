@@ -15,7 +15,7 @@ from jsonschema import ValidationError
 from kubernetes_validate import ValidationError as BuiltinError  # type: ignore[import-untyped]
 
 from support.kubernetes_schemas import MINORS, validate
-from support.promql import check, known_metrics
+from support.promql import check, known_metrics, rules
 from symbiont.common.settings import PREFIX, ServiceSettings
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_every_volume_is_mounted(documents: list[Document]) -> None:
 def test_queries_name_metrics_and_labels_that_exist(build: Build) -> None:
     known = known_metrics()
     queries = queries_of(build("autoscaling")) + queries_of(build("monitoring"))
-    assert len(queries) == 10
+    assert len(queries) == 4 + len(rules())
     for query in queries:
         assert check(query, known)
 

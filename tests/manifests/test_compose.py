@@ -16,7 +16,7 @@ Document = dict[str, Any]
 
 
 def test_it_holds_the_suite_and_its_observers(compose: Document) -> None:
-    assert compose["services"].keys() == {*PARTS, "prometheus", "grafana"}
+    assert compose["services"].keys() == {*PARTS, "prometheus", "alertmanager", "grafana"}
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -1,16 +1,25 @@
 """The metrics that the suite serves, and what a PromQL query names: for whatever asks Prometheus."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
-from symbiont.inference.metrics import CacheMetrics, InferenceMetrics, SchedulingMetrics
+from symbiont.inference.metrics import (
+    CacheMetrics,
+    CatalogueMetrics,
+    GenerationMetrics,
+    InferenceMetrics,
+    SchedulingMetrics,
+)
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.training.metrics import TrainingMetrics
+from symbiont.training.store import WatchedJob
 from symbiont.training.types import JobState
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
@@ -34,7 +43,25 @@ HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values(
 # Labels of what is scraped, and Prometheus' own metric of every scrape.
 TARGET_LABELS = {"job", "instance", "namespace", "pod", "le"}
 PROMETHEUS: dict[str, set[str]] = {"up": set()}
-FUNCTIONS = {"sum", "min", "max", "rate", "increase", "histogram_quantile", "vector", "absent", "or", "and"}
+FUNCTIONS = {
+    *("sum", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile", "absent"),
+    *("vector", "label_replace", "time", "or", "and"),
+    *("changes", "unless", "on"),
+}
+RULES = sorted((Path(__file__).parents[2] / "deploy/prometheus/rules").glob("*.yml"))
+
+
+class NoJobs:
+    """Nothing is queued and nothing trains."""
+
+    def count_by_state(self) -> dict[JobState, int]:
+        return dict.fromkeys(JobState, 0)
+
+    def queue_seconds(self) -> float:
+        return 0.0
+
+    def watched(self, also: Collection[str] = ()) -> Sequence[WatchedJob]:
+        return []
 
 
 def registries() -> Iterator[CollectorRegistry]:
@@ -42,15 +69,17 @@ def registries() -> Iterator[CollectorRegistry]:
     TokenizationMetrics(tokenization.registry)
     InferenceMetrics(inference.registry)
     CacheMetrics(inference.registry)
+    CatalogueMetrics(inference.registry)
+    GenerationMetrics(inference.registry)
     SchedulingMetrics(inference.registry).watch(lambda: [])
     yield tokenization.registry
     yield inference.registry
-    yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry
+    yield TrainingMetrics(NoJobs()).registry
 
 
 def labels_of(collector: Any, family: Metric) -> set[str]:
     """Label names of a metric that may not have a single sample yet."""
-    declared = set(getattr(collector, "_labelnames", ()))
+    declared = {*getattr(collector, "_labelnames", ()), *getattr(family, "_labelnames", ())}
     return declared.union(*(sample.labels for sample in family.samples))
 
 
@@ -62,7 +91,22 @@ def known_metrics() -> dict[str, set[str]]:
             for family in collector.collect():
                 for suffix in SUFFIXES[family.type]:
                     known[family.name + suffix] = labels_of(collector, family)
+    for rule in rules():
+        if "record" in rule:
+            known |= {rule["record"]: recorded(rule["expr"], known)}
     return known
+
+
+def rules() -> list[dict[str, Any]]:
+    """The rules that are recorded, and those that alert, of all files in order."""
+    documents = [yaml.safe_load(path.read_text()) for path in RULES]
+    return [rule for document in documents for group in document["groups"] for rule in group["rules"]]
+
+
+def recorded(query: str, known: dict[str, set[str]]) -> set[str]:
+    """Labels of what a query comes to: those that it groups by, or, where it does not, those of what it asks for."""
+    kept = {w for names in re.findall(r"\bby \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
+    return kept or ({label for metric, _ in parse(query) for label in known[metric]} if "sum(" not in query else set())
 
 
 def parse(query: str) -> list[tuple[str, set[str]]]:

@@ -32,9 +32,11 @@ from symbiont.bundle.manifest import (
     PrefixMethod,
 )
 from symbiont.bundle.peft import ImportedAdapter, export_peft, import_peft
+from symbiont.bundle.profile import SCORE_BINS, Profile, score_bin
 from symbiont.bundle.store import Bundle, load_bundle, read_manifest, write_bundle
 
 __all__ = [
+    "SCORE_BINS",
     "AdaLoraMethod",
     "BitFitMethod",
     "Bundle",
@@ -62,6 +64,7 @@ __all__ = [
     "OwnModule",
     "Pooling",
     "PrefixMethod",
+    "Profile",
     "ScoreHead",
     "SpanHead",
     "Task",
@@ -69,5 +72,6 @@ __all__ = [
     "import_peft",
     "load_bundle",
     "read_manifest",
+    "score_bin",
     "write_bundle",
 ]

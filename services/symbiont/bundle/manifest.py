@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from symbiont.bundle.fields import BusinessField
 from symbiont.bundle.heads import ClassificationHead, EntityHead, Head, MultiLabelHead, PooledHead, SpanHead, Task
 from symbiont.bundle.part import Part
+from symbiont.bundle.profile import Profile
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # Empty stands for "there is none", for example a job that was trained without an evaluation set.
@@ -181,6 +182,8 @@ class BundleManifest(Part):
     golden: Golden
     # Missing where nothing was measured: then it is not allowed.
     int8: Int8 | None = None
+    # Of classes; missing in bundles that were made before there was one.
+    profile: Profile | None = None
     # Filled by the artifact store; whoever writes a bundle leaves it empty.
     files: dict[str, FileEntry] = Field(default_factory=dict)
 
@@ -209,6 +212,8 @@ class BundleManifest(Part):
             raise ValueError(f"labels: needs {needed} different names, one per output of the head")
         if isinstance(self.head, MultiLabelHead) and len(self.head.thresholds) not in (0, needed):
             raise ValueError(f"head.thresholds: needs none or {needed}, one per label")
+        if self.profile and len(self.profile.labels) != len(self.labels):
+            raise ValueError(f"profile.labels: needs {len(self.labels)} counts, one per label")
         costs = self.head.costs if isinstance(self.head, ClassificationHead) else ()
         if costs and {len(costs), *map(len, costs)} != {needed}:
             raise ValueError(f"head.costs: needs {needed} lines of {needed}: for each label, what each answer costs")

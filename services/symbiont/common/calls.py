@@ -15,11 +15,14 @@ from typing_extensions import override
 
 from symbiont.common import errors
 from symbiont.common.channel import PUSHBACK_KEY
+from symbiont.common.exemplars import exemplar_of
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.request_id import METADATA_KEY, accept_request_id, current_request_id
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# When a call began, and the exemplar that its time is counted with.
+Began = tuple[float, Mapping[str, str] | None]
 
 STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
     errors.SymbiontError: grpc.StatusCode.INTERNAL,
@@ -90,23 +93,25 @@ class _Calls:
         metrics.rpc_in_flight.labels(*self._labels).set_function(lambda: self._in_flight)
         self._ended: dict[grpc.StatusCode, Histogram] = {}
 
-    def begin(self, context: Context) -> float:
-        """Takes or makes the request id, and counts the call; returns when it began."""
-        identifier = accept_request_id(context.invocation_metadata() or (), self._method)
+    def begin(self, context: Context) -> Began:
+        """Takes or makes the request id, and counts the call."""
+        metadata = context.invocation_metadata() or ()
+        identifier = accept_request_id(metadata, self._method)
         context.set_trailing_metadata(((METADATA_KEY, identifier),))
         self._started.inc()
         self._in_flight += 1
-        return time.perf_counter()
+        return time.perf_counter(), exemplar_of(metadata)
 
-    def end(self, began: float, code: grpc.StatusCode) -> None:
+    def end(self, began: Began, code: grpc.StatusCode) -> None:
         """Counts the end of a call."""
         self._in_flight -= 1
         ended = self._ended.get(code)
         if ended is None:
             ended = self._ended[code] = self._seconds.labels(*self._labels, code.name)
-        ended.observe(time.perf_counter() - began)
+        at, exemplar = began
+        ended.observe(time.perf_counter() - at, exemplar)  # type: ignore[arg-type]  # it only reads
 
-    async def fail(self, began: float, context: Context, error: BaseException) -> None:
+    async def fail(self, began: Began, context: Context, error: BaseException) -> None:
         """Counts a call that ends in an error, and raises what gRPC makes a status of."""
         code = grpc.StatusCode.CANCELLED
         try:

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """A host at one moment; the last four count since it began.
+    """A host at one moment; what is counted is counted since it began.
 
     Attributes:
         bundles: resident beside the base.
@@ -18,6 +18,8 @@ class HostFigures:
         failed_loads: bundles that could not be.
         evictions: bundles that made room for others.
         expired_rows: rows whose time ran out before they were computed.
+        load_seconds: what the loads took, all together.
+        slots: bundles that it keeps at most; it does not change.
     """
 
     bundles: int = 0
@@ -26,6 +28,8 @@ class HostFigures:
     failed_loads: int = 0
     evictions: int = 0
     expired_rows: int = 0
+    load_seconds: float = 0.0
+    slots: int = 0
 
 
 def size_of(part: Any) -> int:

@@ -23,8 +23,14 @@ _SHORT = 12
 # Field of HostFigures -> name, kind, description.
 METRICS: dict[str, tuple[str, Kind, str]] = {
     "bundles": ("symbiont_host_bundles", "gauge", "Bundles resident in the host."),
+    "slots": ("symbiont_host_bundle_slots", "gauge", "Bundles that the host keeps at most."),
     "bundle_bytes": ("symbiont_host_bundle_bytes", "gauge", "Bytes of adapters and heads of the resident bundles."),
     "loads": ("symbiont_host_bundle_loads_total", "counter", "Bundles loaded."),
+    "load_seconds": (
+        "symbiont_host_bundle_load_seconds_total",
+        "counter",
+        "Time that loading bundles took, in seconds.",
+    ),
     "failed_loads": ("symbiont_host_bundle_load_failures_total", "counter", "Bundles that could not be loaded."),
     "evictions": ("symbiont_host_bundle_evictions_total", "counter", "Bundles that made room for others."),
     "expired_rows": (
@@ -71,6 +77,7 @@ class HostMetrics:
             if kind == "gauge":
                 # A killed process may have left another value.
                 self._metrics[name].set(0)
+        self.update()
 
     def update(self) -> None:
         """Sends what changed since the last time; any thread may call it."""

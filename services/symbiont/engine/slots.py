@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
@@ -62,6 +63,7 @@ class BundleBank:
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._loading: dict[str, Future[None]] = {}
         self._size = self._loads = self._failed_loads = self._evictions = 0
+        self._load_seconds = 0.0
 
     def is_resident(self, digest: str) -> bool:
         """Whether a bundle can be used at once."""
@@ -76,7 +78,15 @@ class BundleBank:
     def figures(self) -> HostFigures:
         """Returns what is resident, what it costs, and what came and went."""
         with self._lock:
-            return HostFigures(len(self._residents), self._size, self._loads, self._failed_loads, self._evictions)
+            return HostFigures(
+                bundles=len(self._residents),
+                bundle_bytes=self._size,
+                loads=self._loads,
+                failed_loads=self._failed_loads,
+                evictions=self._evictions,
+                load_seconds=self._load_seconds,
+                slots=self._max_slots,
+            )
 
     @contextmanager
     def hold(self, digests: Collection[str]) -> Iterator[dict[str, Slot | SymbiontError]]:
@@ -113,6 +123,7 @@ class BundleBank:
         return self._load_into_slot(digest, mine)
 
     def _load_into_slot(self, digest: str, done: "Future[None]") -> Slot:
+        began = time.perf_counter()
         try:
             content = self._load(digest)
         except BaseException as exc:
@@ -126,6 +137,7 @@ class BundleBank:
             self._residents[digest] = _Resident(slot, users=1)
             del self._loading[digest]
             self._loads += 1
+            self._load_seconds += time.perf_counter() - began
             self._size += content.size
             self._evict()
         done.set_result(None)

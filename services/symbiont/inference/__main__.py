@@ -70,7 +70,7 @@ def assemble(
     metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
     registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
-    scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights)
+    scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights, settings.metrics_tenants)
     scheduler = Scheduler(hosts, _lane_limits(settings), scheduling)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
@@ -104,7 +104,7 @@ def assemble(
     native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
     foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
-    generating = GenerationMetrics(service_metrics.registry)
+    generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
     generation, closing = generation_service(settings, generating, stopping, training, tokenization)
     kept = catalogue_registration(catalogues, predictor, timeout_s)
     alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]

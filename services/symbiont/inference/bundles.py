@@ -76,6 +76,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             takes=manifest.input,
             fields=manifest.fields,
             windows=manifest.windows,
+            profile=manifest.profile,
         )
 
     return read

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from symbiont.common.errors import SymbiontError
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
+from symbiont.common.top import TopCounters
+from symbiont.inference.drift import Drift
 from symbiont.inference.generation.types import Ended, Reason
 from symbiont.inference.releases.trial import RULES
 from symbiont.inference.types import ModelVersion, PredictResult, Priority
@@ -17,7 +19,10 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 # Where rows may be when their time runs out before they are computed.
 EXPIRY_STAGES = ("admission", "tokenization", "queue", "host")
-OTHER_TENANTS = "other"
+# Of those without a weight in the settings.
+MOST_TENANTS = 50
+REQUEST_PARTS = ("queue", "compute", "way")
+FILL_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 2)
 STAGES = ("resolve", "tokenize", "infer", "queue", "compute", "search")
 REASONS = (
     "BATCH_EMPTY",
@@ -103,13 +108,22 @@ class InferenceMetrics:
         self.shadow_rows = Counter(
             "symbiont_inference_shadow_rows", "Rows for shadows, by what came of them.", ["result"], registry=registry
         )
+        self.release_seconds = Histogram(
+            "symbiont_inference_release_seconds",
+            "Time that the rows of a call to an alias with a release took, waiting included, in seconds.",
+            ["part"],
+            registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
         self.shadow_score_shift = Histogram(
             "symbiont_inference_shadow_score_shift",
             "Absolute difference of the best probabilities of a row's two answers.",
             registry=registry,
             buckets=SHIFT_BUCKETS,
         )
+        self.drift = Drift(registry)
         for part in PARTS:
+            self.release_seconds.labels(part)
             for result in ("answered", "failed"):
                 self.release_calls.labels(part, result)
         for result in WARM_UPS:
@@ -151,11 +165,26 @@ SPEED_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class GenerationMetrics:
-    """What was generated. Labels are closed sets: `base` as above, `finish` one of `Reason`."""
+    """What was generated.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.tokens = Counter(
+    Labels are closed sets: `base` as above, `finish` one of `Reason`, `tenant` one of the `most_tenants` that have most
+    generated, or `other`; who names no tenant is counted as the base.
+    """
+
+    def __init__(self, registry: CollectorRegistry, most_tenants: int = MOST_TENANTS) -> None:
+        self._tokens = Counter(
             "symbiont_inference_generated_tokens", "Tokens generated for answers.", ["base"], registry=registry
+        )
+        self._usage = TopCounters(
+            most_tenants,
+            [
+                Counter(
+                    "symbiont_inference_tenant_generated_tokens",
+                    "Tokens generated for answers.",
+                    ["tenant"],
+                    registry=registry,
+                )
+            ],
         )
         self.prompt_tokens = Counter(
             "symbiont_inference_prompt_tokens", "Tokens of prompts read.", ["base"], registry=registry
@@ -194,6 +223,12 @@ class GenerationMetrics:
         )
         for reason in Reason:
             self.ends.labels(reason)
+
+    def generated(self, base_digest: str, tenant: str, tokens: int) -> None:
+        """Counts tokens of an answer."""
+        base = base_digest[:SHORT]
+        self._tokens.labels(base).inc(tokens)
+        self._usage.add(tenant or base, tokens)
 
     @contextmanager
     def running(self) -> Iterator["GenerationRecord"]:
@@ -245,12 +280,13 @@ class QueueFigures:
 class SchedulingMetrics:
     """What waits, what is sent, and what is dropped before work is done for it.
 
-    Labels are closed sets: `priority`, `stage` one of `EXPIRY_STAGES`, and `tenant` one of those that the settings give
-    a weight, or `other`.
+    Labels are closed sets: `priority`, `stage` one of `EXPIRY_STAGES`, `part` one of `REQUEST_PARTS`, and `tenant` one
+    of those that the settings give a weight, of the `most_tenants` that use most beside them, or `other`.
     """
 
-    def __init__(self, registry: CollectorRegistry, tenants: Collection[str] = ()) -> None:
-        self._tenants = frozenset(tenants)
+    def __init__(
+        self, registry: CollectorRegistry, tenants: Collection[str] = (), most_tenants: int = MOST_TENANTS
+    ) -> None:
         self._registry = registry
         self._wait = Histogram(
             "symbiont_inference_wait_seconds",
@@ -285,11 +321,27 @@ class SchedulingMetrics:
         self._stalls = Counter(
             "symbiont_inference_stalls", "Times that a host left all its requests unanswered.", registry=registry
         )
-        self._tenant_tokens = Counter(
-            "symbiont_inference_tenant_tokens",
-            "Tokens sent to hosts, by the tenants that have a weight of their own.",
-            ["tenant"],
+        self._request_seconds = Histogram(
+            "symbiont_inference_request_seconds",
+            "Time of a request to Triton, in seconds: in the host's queue, being computed, and the rest, on its way.",
+            ["part"],
             registry=registry,
+            buckets=SECONDS_BUCKETS,
+        )
+        self._fill = Histogram(
+            "symbiont_inference_request_fill_ratio",
+            "What a request to Triton carried, over what it should carry at most; the larger of rows and tokens.",
+            registry=registry,
+            buckets=FILL_BUCKETS,
+        )
+        tenant = ["tenant"]
+        self._usage = TopCounters(
+            most_tenants,
+            [
+                Counter("symbiont_inference_tenant_tokens", "Tokens sent to hosts.", tenant, registry=registry),
+                Counter("symbiont_inference_tenant_rows", "Rows sent to hosts.", tenant, registry=registry),
+            ],
+            always=tenants,
         )
         self._token_calls = Histogram(
             "symbiont_inference_tokenization_calls",
@@ -299,7 +351,7 @@ class SchedulingMetrics:
         )
         # Held, because looking them up costs more than counting.
         self._wait_of = {priority: self._wait.labels(priority.name.lower()) for priority in Priority}
-        self._tokens_of = {tenant: self._tenant_tokens.labels(tenant) for tenant in (*self._tenants, OTHER_TENANTS)}
+        self._seconds_of = [self._request_seconds.labels(part) for part in REQUEST_PARTS]
         for stage in EXPIRY_STAGES:
             self._expired.labels(stage)
 
@@ -327,15 +379,22 @@ class SchedulingMetrics:
             lambda figures: figures.tokens_per_s,
         )
 
-    def request(self, rows: int, tokens: int) -> None:
-        """Counts a request to Triton."""
+    def request(self, rows: int, tokens: int, fill: float) -> None:
+        """Counts a request to Triton; `fill` is over what it should carry at most."""
         self._rows.observe(rows)
         self._tokens.observe(tokens)
+        self._fill.observe(fill)
 
-    def sent(self, tenant: str, priority: Priority, tokens: int, waited_s: float) -> None:
+    def answered(self, queued_s: float, computed_s: float, total_s: float) -> None:
+        """Counts a request that came back, by what the host says of it and what it took from here."""
+        parts = queued_s, computed_s, max(total_s - queued_s - computed_s, 0.0)
+        for histogram, seconds in zip(self._seconds_of, parts, strict=True):
+            histogram.observe(seconds)
+
+    def sent(self, tenant: str, priority: Priority, rows: int, tokens: int, waited_s: float) -> None:
         """Counts rows of one call in a request."""
         self._wait_of[priority].observe(waited_s)
-        self._tokens_of[tenant if tenant in self._tenants else OTHER_TENANTS].inc(tokens)
+        self._usage.add(tenant, tokens, rows)
 
     def expired(self, stage: str, rows: int) -> None:
         """Counts rows that ran out of time before they were computed."""

@@ -103,6 +103,7 @@ class Predictor:
         check_size(call, plan, served.bundle)
         opened = await self._matching.open(call, served)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
+        self._metrics.drift.note(served, results)
         results = await self._matching.answer(call, opened, results, seconds)
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 

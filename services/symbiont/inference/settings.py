@@ -69,6 +69,9 @@ class InferenceSettings(ServiceSettings):
     tenant_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="shares of tenants, as JSON by name; those that are not named have 1"
     )
+    metrics_tenants: int = Field(
+        50, ge=0, description="tenants with a label of their own in metrics beside those with a weight: who use most"
+    )
     batch_share: float = Field(
         1 / 16, gt=0, lt=1, description="part of the work that calls of priority BATCH get while others wait"
     )

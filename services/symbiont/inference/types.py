@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from symbiont.bundle import BusinessField, Head
+from symbiont.bundle import BusinessField, Head, Profile
 from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.instances import Instance
 from symbiont.inference.results import Result
@@ -103,6 +103,7 @@ class BundleInfo:
     takes: Literal["text", "pair"] = "text"
     fields: tuple[BusinessField, ...] = ()
     windows: bool = False
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ async def run(settings: TrainingSettings) -> None:
     lifecycle, notifier = Lifecycle(), Notifier()
     lock = ControllerLock(settings.database_url)
     store, artifacts = Store(settings.database_url, settings.max_attempts), ArtifactStore(settings.artifact_root)
-    metrics = TrainingMetrics(store.count_by_state)
+    metrics = TrainingMetrics(store)
     jobs = Jobs(
         store,
         artifacts,

@@ -1,23 +1,48 @@
 """What the training service counts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterator, Sequence
+from threading import Lock
+from typing import Protocol
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.top import TopCounters
+from symbiont.training.store import WatchedJob
 from symbiont.training.types import Job, JobState, ReleaseState
+
+MOST_TENANTS = 50
+# Jobs that run and have a label of their own, the oldest first.
+MOST_JOBS = 50
+
+
+class JobSource(Protocol):
+    """What knows the jobs."""
+
+    def count_by_state(self) -> dict[JobState, int]:
+        """Returns how many jobs are in each state."""
+        ...
+
+    def queue_seconds(self) -> float:
+        """Returns the age of the oldest job that waits for a place."""
+        ...
+
+    def watched(self, also: Collection[str] = ()) -> Sequence[WatchedJob]:
+        """Returns the jobs that have a worker or are about to, and those of these ids."""
+        ...
 
 
 class TrainingMetrics(ServiceMetrics):
-    """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report,
-    `tracker` an experiment tracker."""
+    """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report, `tracker` an experiment
+    tracker, `tenant` one of the `MOST_TENANTS` whose jobs train longest, or `other`; but `job` is the id of a job that
+    runs, of at most `MOST_JOBS`."""
 
-    def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
+    def __init__(self, jobs: JobSource) -> None:
         super().__init__("training")
-        self.registry.register(_JobsByState(count_by_state))
+        _Jobs(jobs, self.registry)
         self.reports = Counter(
             "symbiont_training_worker_reports", "Reports of workers taken.", ["kind"], registry=self.registry
         )
@@ -72,15 +97,76 @@ class TrainingMetrics(ServiceMetrics):
             self.estimate_error.observe(abs(job.used_seconds / job.estimated_seconds - 1))
 
 
-class _JobsByState(Collector):
-    """Counts jobs when Prometheus asks: the store knows, a counter of our own would forget at a restart."""
+class _Jobs(Collector):
+    """Asks for jobs when Prometheus asks: the store knows, a counter of our own would forget at a restart.
 
-    def __init__(self, count_by_state: Callable[[], dict[JobState, int]]) -> None:
-        self._count_by_state = count_by_state
+    Only what jobs use is counted here, from one question to the next: what is used while nobody asks, and of jobs that
+    begin and end in between, is in the jobs themselves alone.
+    """
+
+    def __init__(self, jobs: JobSource, registry: CollectorRegistry) -> None:
+        self._jobs = jobs
+        self._lock = Lock()
+        # Seconds that jobs had used when they were asked for last; nothing before the first time.
+        self._known: dict[str, float] | None = None
+        tenant = ["tenant"]
+        registry.register(self)
+        self._usage = TopCounters(
+            MOST_TENANTS,
+            [
+                Counter(
+                    "symbiont_training_tenant_worker_seconds",
+                    "Time that worker processes were busy, in seconds.",
+                    tenant,
+                    registry=registry,
+                ),
+                Counter(
+                    "symbiont_training_tenant_cost",
+                    "Cost of that, in the currency of the service's price.",
+                    tenant,
+                    registry=registry,
+                ),
+            ],
+        )
 
     @override
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily("symbiont_training_jobs", "Jobs by state.", labels=["state"])
-        for state, count in self._count_by_state().items():
-            family.add_metric([state.value], count)
-        yield family
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        states = GaugeMetricFamily("symbiont_training_jobs", "Jobs by state.", labels=["state"])
+        for state, count in self._jobs.count_by_state().items():
+            states.add_metric([state.value], count)
+        waiting = "Age of the oldest job that waits for a place, in seconds; 0 where none does."
+        yield states
+        yield GaugeMetricFamily("symbiont_training_queue_seconds", waiting, value=self._jobs.queue_seconds())
+        yield from _by_job(self._look())
+
+    def _look(self) -> Sequence[WatchedJob]:
+        """Returns the jobs that run, and counts what jobs have used since the last time."""
+        with self._lock:
+            before = self._known
+            jobs = self._jobs.watched(tuple(before or ()))
+            for job in jobs if before is not None else ():
+                # Of one that is new here, what it used in earlier attempts is long counted, or of another process.
+                used = job.seconds - (before or {}).get(job.id, job.seconds - job.attempt_seconds)
+                worked = max(used, 0.0) * job.ranks
+                self._usage.add(job.tenant, worked, worked / 3600 * job.price)
+            running = [job for job in jobs if job.active]
+            self._known = {job.id: job.seconds for job in running}
+        return running
+
+
+def _by_job(jobs: Sequence[WatchedJob]) -> Iterator[GaugeMetricFamily]:
+    def family(name: str, documentation: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"symbiont_training_job_{name}", documentation, labels=["job"])
+
+    steps = family("steps", "Steps that a job which runs has done.")
+    total = family("total_steps", "Steps that it is to do.")
+    left = family("eta_seconds", "Time that its worker thinks is left, in seconds.")
+    running = family("attempt_seconds", "Time since its attempt began, in seconds.")
+    for job in jobs[:MOST_JOBS]:
+        progress = job.progress
+        steps.add_metric([job.id], progress.step if progress else 0)
+        running.add_metric([job.id], job.attempt_seconds)
+        if progress:
+            total.add_metric([job.id], progress.total_steps)
+            left.add_metric([job.id], progress.eta_seconds)
+    yield from (steps, total, left, running)

@@ -28,6 +28,10 @@ def test_the_manifest_survives_json(draft):
         (("golden", "logits"), []),
         (("golden", "logits"), [[1.0]]),
         (("golden", "input_ids"), [[]]),
+        (("profile",), {"labels": [1], "scores": [0] * 9 + [1]}),
+        (("profile",), {"labels": [1, 1], "scores": [0] * 9 + [1]}),
+        (("profile",), {"labels": [1, 0], "scores": [1]}),
+        (("profile",), {"labels": [2, -1], "scores": [0] * 9 + [1]}),
     ],
 )
 def test_what_a_manifest_cannot_say_is_refused(draft, path, value):
@@ -37,6 +41,13 @@ def test_what_a_manifest_cannot_say_is_refused(draft, path, value):
     target[path[-1]] = value
     with pytest.raises(ValidationError):
         BundleManifest.model_validate(draft.fields)
+
+
+def test_a_profile_is_of_each_label(draft):
+    labels = [number for number, _ in enumerate(draft.fields["labels"])]
+    draft.fields["profile"] = {"labels": labels, "scores": [0] * 9 + [sum(labels)]}
+    manifest = BundleManifest.model_validate(draft.fields)
+    assert manifest.profile.labels == tuple(labels)
 
 
 def test_scaling_follows_peft():

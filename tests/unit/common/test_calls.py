@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prometheus_client.openmetrics.exposition import generate_latest
 
 from support.waiting import until
 from symbiont.api.training.v1 import model_pb2
@@ -209,3 +210,15 @@ async def test_a_stream_that_its_caller_leaves_is_closed_and_counted(peer: Any) 
     call.cancel()
     await until(lambda: sample(peer, "symbiont_rpc_seconds_count", rpc="WatchModelAliases", code="CANCELLED") == 1)
     assert sample(peer, "symbiont_rpc_in_flight", rpc="WatchModelAliases") == 0
+
+
+async def test_a_recorded_trace_is_left_at_the_time_of_its_call(peer: Any) -> None:
+    async def act(request: Any, context: Any) -> None:
+        pass
+
+    peer.servicer.act, trace = act, "4bf92f3577b34da6a3ce929d0e0e4736"
+    await peer.stub.GetModel(REQUEST, metadata=(("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),))
+    text = generate_latest(peer.metrics.registry).decode()
+    (line,) = (line for line in text.splitlines() if trace in line)
+    assert line.startswith("symbiont_rpc_seconds_bucket{")
+    assert f'# {{trace_id="{trace}"}}' in line

@@ -46,13 +46,18 @@ class Triton:
 def test_figures_follow_what_happens(make_engine: Any, world: Any) -> None:
     engine = make_engine(max_slots=2)
     first, second, third = world.bundles[:3]
-    assert engine.figures() == HostFigures()
+    assert engine.figures() == HostFigures(slots=2)
     engine.infer([world.row(IDS, first), world.row(IDS, second), world.row(IDS, first)])
     sizes = {digest: size_on_disk(world, digest) for digest in (first, second, third)}
-    assert engine.figures() == HostFigures(2, sizes[first] + sizes[second], loads=2)
+    now = engine.figures()
+    assert now == HostFigures(2, sizes[first] + sizes[second], loads=2, load_seconds=now.load_seconds, slots=2)
+    assert now.load_seconds > 0
     engine.infer([world.row(IDS, third)])
     resident = engine.resident()
-    assert engine.figures() == HostFigures(2, sum(sizes[digest] for digest in resident), loads=3, evictions=1)
+    later = engine.figures()
+    assert (later.bundles, later.bundle_bytes) == (2, sum(sizes[digest] for digest in resident))
+    assert (later.loads, later.evictions) == (3, 1)
+    assert later.load_seconds > now.load_seconds
     expired = Row(IDS, third, expires=time.monotonic() - 1)
     engine.infer([expired, world.row(IDS, third), expired])
     assert engine.figures().expired_rows == 2
@@ -86,17 +91,18 @@ def test_sizes_of_nested_parts() -> None:
 
 
 def test_triton_hears_of_each_change_once() -> None:
-    triton, now = Triton(), HostFigures()
+    triton, now = Triton(), HostFigures(slots=8)
     metrics = HostMetrics(triton.make, "a" * 64, lambda: now)
+    assert triton.metrics["symbiont_host_bundle_slots"].value == 8
     assert set(triton.metrics) == {name for name, _, _ in METRICS.values()} | {PROCESS_BYTES}
     assert all(labels == {"base": "a" * 12, "process": labels["process"]} for labels in triton.labels)
     said = {name: metric.messages for name, metric in triton.metrics.items()}
     metrics.update()
     assert {name: metric.messages for name, metric in triton.metrics.items()} == said
-    now = HostFigures(2, 300, loads=3, failed_loads=1, evictions=1, expired_rows=4)
+    now = HostFigures(2, 300, loads=3, failed_loads=1, evictions=1, expired_rows=4, load_seconds=0.5, slots=8)
     for _ in range(3):
         metrics.update()
-    now = HostFigures(1, 100, loads=3, failed_loads=1, evictions=2, expired_rows=4)
+    now = HostFigures(1, 100, loads=3, failed_loads=1, evictions=2, expired_rows=4, load_seconds=0.5, slots=8)
     metrics.update()
     values = {METRICS[field][0]: getattr(now, field) for field in METRICS}
     assert {name: triton.metrics[name].value for name in values} == values

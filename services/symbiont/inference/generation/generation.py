@@ -26,7 +26,7 @@ from symbiont.inference.generation.types import (
     Started,
     Written,
 )
-from symbiont.inference.metrics import SHORT, GenerationMetrics
+from symbiont.inference.metrics import GenerationMetrics
 
 _REASONS = {Finish.EOS: Reason.EOS, Finish.LENGTH: Reason.LENGTH, Finish.CANCELLED: Reason.CANCELLED}
 
@@ -79,7 +79,7 @@ class Generation:
             written = await anext(writing, None)
         if written is None:
             raise Unavailable("the generator ended without saying why")
-        self._metrics.tokens.labels(run.generator.base.digest[:SHORT]).inc(written.tokens)
+        self._metrics.generated(run.generator.base.digest, deadline.tenant, written.tokens)
         first = [] if run.started else [Started(run.generator, self._writer.backend)]
         return [*first, *run.take(written, stopping=self._stopping.is_set())]
 

@@ -189,6 +189,8 @@ class Releases:
         trial.note_call(role.is_candidate, failed, seconds)
         part, result = "candidate" if role.is_candidate else "baseline", "failed" if failed else "answered"
         self._metrics.release_calls.labels(part, result).inc()
+        if seconds is not None and not failed:
+            self._metrics.release_seconds.labels(part).observe(seconds)
 
     def _take_back(self, trial: Trial, breach: Breach) -> None:
         name = trial.release.name

@@ -172,11 +172,15 @@ class Lane:
         request = Request(pieces, rows, tokens, now, loading, full=self.queue.rows > 0)
         for piece in pieces:
             turn = piece.call.turn
-            self._metrics.sent(turn.tenant, turn.priority, piece.tokens, now - piece.call.arrived)
-        self._metrics.request(len(rows), tokens)
+            waited = now - piece.call.arrived
+            self._metrics.sent(turn.tenant, turn.priority, len(piece.indices), piece.tokens, waited)
+        self._metrics.request(len(rows), tokens, self._fill(len(rows), tokens))
         self.tokens_in_flight += tokens
         self._plain_in_flight += loading is None
         self._running[request] = asyncio.create_task(self._run(request))
+
+    def _fill(self, rows: int, tokens: int) -> float:
+        return max(rows / self._limits.batch_rows, tokens / self.pace.request_tokens(self._limits.sizes))
 
     async def _run(self, request: Request) -> None:
         left = max(request.expires - self._clock(), 1e-3)
@@ -198,6 +202,7 @@ class Lane:
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
         now, self._silent = self._clock(), 0
+        self._metrics.answered(answer.times.queued, answer.times.computed, now - request.sent)
         if request.loading is None:
             seconds = now - max(self._last_back, request.sent)
             self.pace.note(request.tokens, seconds, sum(answer.times), full=request.full)

@@ -1,14 +1,14 @@
 """The durable state of training: registry, queue, jobs with their events, checkpoints, plans, what is tracked, and what
 was erased."""
 
-from symbiont.training.store.erasures import Erasures
 from symbiont.training.store.queue import ActiveJob, Places
 from symbiont.training.store.tracked import News
+from symbiont.training.store.watching import WatchedJob, Watching
 
-__all__ = ["ActiveJob", "News", "Places", "Store"]
+__all__ = ["ActiveJob", "News", "Places", "Store", "WatchedJob"]
 
 
-class Store(Erasures):
+class Store(Watching):
     """All of it. Each of the classes that it is made of holds one part and has a file of its own."""
 
     def __init__(self, url: str, max_lost: int = 5) -> None:

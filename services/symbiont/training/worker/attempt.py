@@ -153,7 +153,7 @@ class _Run:
         if network.has_own_base:
             base_digest = store_base(self.artifacts, base_digest, network)
             self.send(LogLine(f"the model has a base of its own: {base_digest[:12]}"))
-        bundle = make_bundle(attempt, task, network, evaluation, base_digest, rule)
+        bundle = make_bundle(attempt, task, network, evaluation, base_digest, rule, judge.outputs)
         if inputs.quantized_digest and base_digest == inputs.base_digest:
             bundle = with_int8(bundle, self.artifacts, inputs.quantized_digest, task.held, self.send)
         return _Made(base_digest, bundle)

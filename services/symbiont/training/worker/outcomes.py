@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from symbiont.bundle import SCORE_BINS, Profile, score_bin
 from symbiont.evaluation import Classified, MultiLabelled, Outcome
+from symbiont.evaluation.arrays import log_softmax
 from symbiont.training.data.judged import judged_rows
 from symbiont.training.heads import Head, Material, Rule
 
@@ -37,6 +39,22 @@ def outcome_of(
         # Of the labels that the network knows: others may stand behind them, and are never answered.
         return replace(outcome, answered=head.decide(settings, np.stack(said), rule)) if settings.costs else outcome
     return outcome
+
+
+def profile_of(head: Head, settings: Any, outputs: Sequence["np.ndarray[Any, Any]"], rule: Rule) -> Profile | None:
+    """Returns what a classifier answers on judged rows by its rule; None for other tasks, and without rows.
+
+    Args:
+        outputs: logits of each row, [labels].
+    """
+    if head.entry(settings, 1, "mean").kind != "classification" or not len(outputs):
+        return None
+    logits = np.stack(outputs).astype(np.float64)
+    decided = head.decide(settings, logits, rule)
+    probable = np.exp(log_softmax(logits / rule.temperature))[np.arange(len(logits)), decided]
+    scores = np.bincount([score_bin(float(each)) for each in probable], minlength=SCORE_BINS)
+    labels = np.bincount(decided, minlength=len(head.labels(settings)))
+    return Profile(labels=tuple(map(int, labels)), scores=tuple(map(int, scores)))
 
 
 def lengths(judged: Material) -> list[int]:

@@ -25,7 +25,7 @@ from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Evaluation, LogLine, Report, now
 from symbiont.training.worker.examples import Example
 from symbiont.training.worker.network import Network, infer
-from symbiont.training.worker.outcomes import outcome_of
+from symbiont.training.worker.outcomes import outcome_of, profile_of
 from symbiont.training.worker.own_module import export
 from symbiont.training.worker.task import Attempt, Task, width
 
@@ -97,8 +97,14 @@ def make_bundle(
     evaluation: Evaluation,
     base_digest: str,
     rule: Rule = Rule(),  # noqa: B008, frozen
+    outputs: Sequence["np.ndarray[Any, Any]"] = (),
 ) -> Bundle:
-    """Returns what training made; it has no digest before it is stored."""
+    """Returns what training made; it has no digest before it is stored.
+
+    Args:
+        rule: by which it answers.
+        outputs: what it gave for the rows that judged it.
+    """
     spec, inputs = attempt.spec, attempt.inputs
     method, method_settings = method_for(spec)
     head, settings = task.head, task.settings
@@ -127,6 +133,7 @@ def make_bundle(
         head=entry,
         calibration=Calibration(temperature=rule.temperature),
         metrics=dict(evaluation.metrics),
+        profile=profile_of(head, settings, outputs, rule),
         lineage=Lineage(
             job=f"jobs/{attempt.origin or attempt.job}",
             training_dataset=inputs.dataset_digest,

@@ -216,7 +216,9 @@ async def test_a_caller_who_leaves_ends_the_work(setting: Setting, until: Callab
     assert setting.writer.left
     assert setting.value("generations_running") == 0
     assert setting.value("generations_total", finish="cancelled") == 1
-    assert setting.value("generated_tokens_total", base=setting.bases.digests["tiny"][:12]) == 1
+    base = setting.bases.digests["tiny"][:12]
+    assert setting.value("generated_tokens_total", base=base) == 1
+    assert setting.value("tenant_generated_tokens_total", tenant=base) == 1
 
 
 async def test_a_service_that_stops_ends_it_with_a_true_beginning(setting: Setting) -> None:

@@ -58,6 +58,7 @@ async def test_calls_are_counted_by_version(process: Process, release: Any) -> N
     assert (seen.trial.baseline.calls, seen.trial.baseline.labels) == (1, {"yes": 2})
     assert seen.trial.candidate.times.total() == 2
     assert process.count("release_calls_total", part="candidate", result="answered") == 2
+    assert process.count("release_seconds_count", part="candidate") == 2
     with pytest.raises(NotFound):
         process.releases.observed("models/x/aliases/production/releases/r9")
 

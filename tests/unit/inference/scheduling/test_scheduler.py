@@ -85,6 +85,17 @@ async def test_one_call_goes_at_once(bench: Bench) -> None:
     assert bench.is_empty()
 
 
+async def test_the_time_of_a_request_is_told_in_parts(bench: Bench) -> None:
+    await bench.ask(50, 50, tenant="known")
+    bench.clock.now += 1
+    await bench.answer(queued=0.5, computed=0.125)
+    parts = {part: bench.counted("request_seconds_sum", part=part) for part in ("queue", "compute", "way")}
+    assert parts == {"queue": 0.5, "compute": 0.125, "way": 0.375}
+    # Two of eight rows, a hundred of two hundred tokens.
+    assert bench.counted("request_fill_ratio_sum") == 0.5
+    assert bench.counted("tenant_rows_total", tenant="known") == 2
+
+
 async def test_no_rows_are_no_request(bench: Bench) -> None:
     assert (await bench.scheduler.infer_rows(BASE, [], timeout_s=1, request_id="")).rows == []
     assert bench.host.sent == []

@@ -53,7 +53,7 @@ def training(store: Store, artifacts: ArtifactStore, resolved: Resolved) -> Trai
 
 
 def collect(training: Training, retention: float = 3600) -> int:
-    metrics = TrainingMetrics(training.store.count_by_state)
+    metrics = TrainingMetrics(training.store)
     return Collector(training.store, training.artifacts, metrics, every=1, retention=retention).collect()
 
 

@@ -40,6 +40,13 @@ def test_it_learns_and_stores_a_bundle(run: Run, method: str) -> None:
     assert bundle.manifest.lineage.job == "jobs/job-test"
     (evaluation,) = run.of(types.Evaluation)
     assert evaluation.row_count == sum(map(sum, evaluation.confusion_matrix)) == 8
+    profile = bundle.manifest.profile
+    assert profile
+    # What it answered is what the matrix has in its columns.
+    assert profile.labels == tuple(map(sum, zip(*evaluation.confusion_matrix, strict=True)))
+    assert sum(profile.scores) == 8
+    # Of two classes the better has at least half.
+    assert not any(profile.scores[:5])
     progress = run.of(types.Progress)
     assert progress[-1].step == progress[-1].total_steps == 24
     assert [c.step for c in run.of(types.CheckpointSaved)] == [5, 10, 15, 20, 24]
