@@ -1,4 +1,4 @@
-"""Writes the rules of this folder as the resource that the Prometheus operator takes, in `k8s/components/monitoring`."""
+"""Writes the rules of this folder as the Prometheus operator takes them, in `k8s/components/monitoring`."""
 
 from pathlib import Path
 
