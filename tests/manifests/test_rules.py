@@ -105,14 +105,13 @@ def test_pages_name_what_there_is(page: str) -> None:
 
 
 def test_kubernetes_has_the_same_rules() -> None:
-    """`python k8s/components/monitoring/generate.py` writes them."""
-    path = ROOT / "k8s/components/monitoring/generate.py"
-    spec = importlib.util.spec_from_file_location("generate", path)
+    """`python deploy/prometheus/kubernetes.py` writes them."""
+    spec = importlib.util.spec_from_file_location("kubernetes_rules", DEPLOY / "kubernetes.py")
     assert spec
     assert spec.loader
-    generate: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
-    assert path.with_name("prometheusrule.yaml").read_text() == generate.resource()
+    written: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    assert written.RESOURCE.read_text() == written.resource()
 
 
 def test_alertmanager_tells_and_inhibits_of_alerts_that_exist() -> None:

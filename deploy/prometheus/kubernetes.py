@@ -1,12 +1,13 @@
-"""Writes `prometheusrule.yaml` from `deploy/prometheus/rules`: the operator takes rules only in its own resource."""
+"""Writes the rules of this folder as the Prometheus operator takes them, in `k8s/components/monitoring`."""
 
 from pathlib import Path
 
 import yaml
 
 HERE = Path(__file__).parent
-RULES = HERE.parents[2] / "deploy/prometheus/rules"
-HEAD = "# Written by generate.py from deploy/prometheus/rules; change those.\n"
+RULES = HERE / "rules"
+RESOURCE = HERE.parents[1] / "k8s/components/monitoring/prometheusrule.yaml"
+HEAD = "# Written by deploy/prometheus/kubernetes.py from the rules beside it; change those.\n"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -32,4 +33,4 @@ def resource() -> str:
 
 
 if __name__ == "__main__":
-    (HERE / "prometheusrule.yaml").write_text(resource())
+    RESOURCE.write_text(resource())
