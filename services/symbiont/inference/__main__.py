@@ -35,6 +35,7 @@ from symbiont.inference.metrics import (
     GenerationMetrics,
     InferenceMetrics,
     SchedulingMetrics,
+    ServerMetrics,
 )
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
@@ -55,7 +56,11 @@ from symbiont.inference.servicer import health_report, registration
 from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.warming import Warmer
+from symbiont.triton.addresses import Addresses
 from symbiont.triton.client import HostClient as TritonHostClient
+from symbiont.triton.placement import Spread
+from symbiont.triton.pool import HostPool
+from symbiont.triton.servers import Watching
 
 
 def assemble(
@@ -118,15 +123,25 @@ async def serve(settings: InferenceSettings) -> None:
     async with (
         connect(settings.training_address) as training,
         connect(settings.tokenization_address) as tokenization,
-        _hosts(settings) as hosts,
+        _hosts(settings, metrics) as hosts,
     ):
         services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
         await run_server(settings, metrics, lifecycle, services, background)
 
 
 @asynccontextmanager
-async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
-    client = TritonHostClient(settings.triton_address, _host_settings(settings))
+async def _hosts(settings: InferenceSettings, metrics: ServiceMetrics) -> AsyncIterator[HostClient]:
+    addresses, told = Addresses.parse(settings.triton_address), _host_settings(settings)
+    client: TritonHostClient | HostPool
+    if addresses.single:
+        client = TritonHostClient(settings.triton_address, told)
+    else:
+        spread = Spread(settings.triton_base_servers, settings.triton_bundle_servers)
+        watching = Watching(resolve_s=settings.triton_resolve_seconds, drain_s=settings.default_timeout_seconds)
+        servers = ServerMetrics(metrics.registry)
+        pool = client = HostPool(addresses, told, spread, watching, servers.moved)
+        servers.watch(lambda: pool.known, lambda: pool.ready)
+        await pool.start()
     try:
         yield client
     finally:

@@ -29,6 +29,8 @@ CHANNEL = [
     # The time that one attempt to connect may take; a busy machine needs more than a moment.
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # A server that comes back may have another IP; gRPC's own pause between two looks at its name is half a minute.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 _LOAD_TIMEOUT_S = 300.0
 # Nobody waits that long; it only keeps a call to a Triton that hangs from living for ever.
@@ -70,6 +72,16 @@ class HostClient:
         if self._running:
             await asyncio.wait(self._running, timeout=grace_s)
         await self._client.close()
+
+    async def check(self) -> None:
+        """Returns when Triton takes requests.
+
+        Raises:
+            Unavailable: it says that it does not, or it cannot be reached.
+            DeadlineExceeded: it says nothing.
+        """
+        if not await self._call(self._client.is_server_ready(client_timeout=_READY_TIMEOUT_S)):
+            raise Unavailable(f"Triton at {self._url} is not ready")
 
     async def ready(self) -> bool:
         """Whether Triton answers."""
