@@ -59,7 +59,8 @@ async def setting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
             server = await stack.enter_async_context(TritonServer(installation, folder / name))
             servers[server.url] = server
         # Ports are chance, and so is what the hash makes of them: bundles until both servers have one.
-        placement, references = Placement(list(servers), Spread()), {}
+        placement = Placement(list(servers), Spread())
+        references: dict[str, Reference] = {}
         while len(placement.divide(base, [Row(random_rows(1)[0], bundle) for bundle in references])) < 2:
             bundle, reference = random_bundle(store, base, seed=len(references), rank=4, num_labels=3)
             references[bundle] = reference

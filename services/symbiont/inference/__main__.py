@@ -58,9 +58,7 @@ from symbiont.inference.table import RoutingTable
 from symbiont.inference.warming import Warmer
 from symbiont.triton.addresses import Addresses
 from symbiont.triton.client import HostClient as TritonHostClient
-from symbiont.triton.placement import Spread
 from symbiont.triton.pool import HostPool
-from symbiont.triton.servers import Watching
 
 
 def assemble(
@@ -136,10 +134,8 @@ async def _hosts(settings: InferenceSettings, metrics: ServiceMetrics) -> AsyncI
     if addresses.single:
         client = TritonHostClient(settings.triton_address, told)
     else:
-        spread = Spread(settings.triton_base_servers, settings.triton_bundle_servers)
-        watching = Watching(resolve_s=settings.triton_resolve_seconds, drain_s=settings.default_timeout_seconds)
         servers = ServerMetrics(metrics.registry)
-        pool = client = HostPool(addresses, told, spread, watching, servers.moved)
+        pool = client = HostPool(addresses, told, settings.spread, settings.watching, servers.moved)
         servers.watch(lambda: pool.known, lambda: pool.ready)
         await pool.start()
     try:

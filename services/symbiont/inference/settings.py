@@ -8,6 +8,8 @@ from symbiont.common.artifacts import is_url
 from symbiont.common.settings import ArtifactRoot, ServiceSettings
 from symbiont.engine.settings import Precision, RuntimeName
 from symbiont.triton.addresses import Addresses
+from symbiont.triton.placement import Spread
+from symbiont.triton.servers import Watching
 
 
 class InferenceSettings(ServiceSettings):
@@ -103,6 +105,16 @@ class InferenceSettings(ServiceSettings):
         0, ge=0, description="memory of the response cache, where each tenant has answers of its own; 0: no cache"
     )
     cache_seconds: float = Field(3600.0, gt=0, description="longest that the response cache keeps an answer")
+
+    @property
+    def spread(self) -> Spread:
+        """Over how many Triton servers work is spread."""
+        return Spread(self.triton_base_servers, self.triton_bundle_servers)
+
+    @property
+    def watching(self) -> Watching:
+        """How Triton servers are looked after."""
+        return Watching(resolve_s=self.triton_resolve_seconds, drain_s=self.default_timeout_seconds)
 
     @field_validator("triton_address")
     @classmethod
