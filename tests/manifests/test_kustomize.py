@@ -281,15 +281,11 @@ def test_tritons_are_replaced_one_after_the_other_and_found_by_name(find: Find) 
 
 
 def test_a_triton_that_goes_is_forgotten_before_it_refuses(
-    container: Document,
-    part: str,
-    find: Find,
-    read_settings: Callable[[str, dict[str, str]], ServiceSettings],
+    find: Find, read_settings: Callable[[str, dict[str, str]], ServiceSettings]
 ) -> None:
-    if part == "triton":
-        inference = environment_of(container_of(find("inference", *WORKLOADS)), find)
-        resolve_s = read_settings("inference", inference).model_dump()["triton_resolve_seconds"]
-        assert container["lifecycle"]["preStop"]["sleep"]["seconds"] > resolve_s
+    settings = read_settings("inference", environment_of(container_of(find("inference", *WORKLOADS)), find))
+    pause = container_of(find("triton", *WORKLOADS))["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pause > settings.model_dump()["triton_resolve_seconds"]
 
 
 def test_only_inference_reaches_triton(find: Find) -> None:

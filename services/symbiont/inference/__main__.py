@@ -74,7 +74,7 @@ def assemble(
     registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
     scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights)
-    scheduler = Scheduler(hosts, _lane_limits(settings), scheduling)
+    scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
     store = ArtifactStore(settings.artifact_root)
@@ -147,13 +147,14 @@ async def _hosts(settings: InferenceSettings, metrics: ServiceMetrics) -> AsyncI
                 await client.close()
 
 
-def _lane_limits(settings: InferenceSettings) -> LaneLimits:
+def _lane_limits(settings: InferenceSettings, hosts: HostClient) -> LaneLimits:
     return LaneLimits(
         in_flight=settings.host_requests,
         batch_rows=settings.request_rows,
         sizes=Sizes(settings.request_seconds, most=settings.request_tokens),
         queued_tokens=settings.max_queued_tokens,
         bundles=settings.host_bundles,
+        servers=hosts.sharing if isinstance(hosts, HostPool) else lambda: 1,
         weights=Weights(settings.tenant_weights, class_weights(settings.batch_share)),
     )
 

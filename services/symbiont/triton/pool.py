@@ -81,6 +81,11 @@ class HostPool:
         """Number of servers that are ready and have the hosts that were asked for."""
         return sum(server.state is State.READY for server in self._servers.known)
 
+    def sharing(self) -> int:
+        """Returns over how many servers the bundles of a base are divided now: each has room for as many of its own."""
+        holders = min(self.ready, self._spread.base_servers or self.ready)
+        return max(1, holders // self._spread.bundle_servers)
+
     async def host_ready(self, base_digest: str) -> bool:
         """Whether any server that takes rows has a host loaded, and its process lives."""
         holders = self._holders(base_digest)

@@ -255,6 +255,16 @@ async def test_a_host_is_loaded_where_it_is_to_be_held(fleet: Fleet) -> None:
         assert await alone.host_ready(BASE)
 
 
+async def test_bundles_are_divided_over_the_servers_that_are_ready(fleet: Fleet) -> None:
+    async with fleet.pool() as pool:
+        assert pool.sharing() == 2
+        fleet.servers["one:1"].away = Unavailable("away")
+        await until(lambda: pool.ready == 1)
+        assert pool.sharing() == 1
+    async with Fleet().pool(Spread(bundle_servers=2)) as pool:
+        assert pool.sharing() == 1
+
+
 async def test_servers_come_and_go_while_it_runs(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     named = list(BOTH)
 
