@@ -40,6 +40,8 @@ class _Pool(Generic[G]):
     async def _pieces(self, base: str, ask: Callable[[G], AsyncGenerator[P, None]]) -> AsyncGenerator[P, None]:
         """Yields what one server generates; where it fails before the first piece, what the next one does."""
         for last in (False, True):
+            if not self._servers.ready:
+                await self._servers.look()
             ready = {server.address: server for server in self._servers.ready}
             if not ready:
                 raise Unavailable(f"no Triton generates: {self._servers.problems()}")

@@ -122,6 +122,8 @@ class HostPool:
 
     async def _answer(self, base: str, rows: Sequence[Row], ends: float, request_id: str, *, again: bool) -> HostAnswer:
         if self._placement is None:
+            await self._servers.look()
+        if self._placement is None:
             raise Unavailable(f"no Triton takes rows: {self._servers.problems()}")
         parts = self._placement.divide(base, rows)
         if len(parts) == 1:

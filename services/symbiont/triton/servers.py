@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
@@ -85,6 +86,7 @@ class Server(Generic[C]):
         self.state = State.ARRIVING
         self.problem = ""
         self.doubted = asyncio.Event()
+        self.wanted = asyncio.Event()
         self._asked: set[asyncio.Future[Any]] = set()
 
     async def ask(self, question: Awaitable[T]) -> T:
@@ -137,6 +139,7 @@ class Servers(Generic[C]):
         self._following: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._resolving: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Resolves the addresses once, as far as it can be done, and begins to look after the servers."""
@@ -145,7 +148,8 @@ class Servers(Generic[C]):
 
     async def close(self, grace_s: float) -> None:
         """Ends what goes on, and gives calls that still run `grace_s`."""
-        tasks = [*self._following.values(), *self._leaving, *([self._resolving] if self._resolving else [])]
+        alone = (task for task in (self._resolving, self._looking) if task)
+        tasks = [*self._following.values(), *self._leaving, *alone]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -175,6 +179,21 @@ class Servers(Generic[C]):
         """Leaves a server out that refused what was asked, until it says that it is ready."""
         server.doubted.set()
         self._set(server, State.AWAY, problem)
+
+    async def look(self) -> None:
+        """Checks all servers that are away, whatever their pauses: for when there is nobody else to ask."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
+        async def look_at(server: Server[C]) -> None:
+            with suppress(SymbiontError):
+                await server.client.check()
+                self._set(server, State.ARRIVING, "")
+                server.wanted.set()
+
+        await asyncio.gather(*(look_at(server) for server in self.known if server.state is State.AWAY))
 
     async def _resolve_again(self) -> None:
         while True:
@@ -224,7 +243,8 @@ class Servers(Generic[C]):
                 # Sound is one that was ready for a while, not one that says so and fails at once.
                 pauses.reset()
             else:
-                await asyncio.sleep(pauses.next())
+                await _within(server.wanted, pauses.next())
+                server.wanted.clear()
 
     async def _arrive(self, server: Server[C]) -> None:
         self._set(server, State.ARRIVING, "")

@@ -35,7 +35,8 @@ class FakeGenerators:
         self.closed = False
 
     async def check(self) -> None:
-        """It is always ready."""
+        if self.fails and self.fails[0] == 0:
+            raise self.fails[1]
 
     async def close(self, grace_s: float = 5.0) -> None:
         self.closed = True

@@ -170,6 +170,17 @@ async def test_without_any_server_the_error_names_each(fleet: Fleet) -> None:
             await pool.ensure_host(BASE)
 
 
+async def test_where_nobody_is_ready_those_that_were_away_are_asked_at_once(fleet: Fleet) -> None:
+    async with fleet.pool(watching=Watching(check_s=0.01, first_s=60, longest_s=60)) as pool:
+        for server in fleet.servers.values():
+            server.away = Unavailable(f"Triton at {server.address} is not ready")
+        await until(lambda: pool.ready == 0)
+        one = fleet.servers["one:1"]
+        one.away = None
+        await check(pool, make_rows())
+        await until(lambda: pool.ready == 1 and one.hosts == {BASE})
+
+
 async def test_what_is_wrong_with_the_host_is_no_reason_to_ask_another(fleet: Fleet) -> None:
     async with fleet.pool() as pool:
         row = make_rows(1)
