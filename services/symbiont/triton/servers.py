@@ -11,6 +11,9 @@ from symbiont.common.errors import DeadlineExceeded, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.triton.addresses import Addresses
 
+# How long servers that are away are asked when there is nobody else, and how often: a connection to one that has just
+# started is not tried again before gRPC's own pause is over.
+_LOOK_S, _LOOK_AGAIN_S = 1.0, 0.1
 # Checks in a row without a word until a server counts as hanging: a busy one may be late once.
 _SILENT_CHECKS = 2
 
@@ -181,7 +184,10 @@ class Servers(Generic[C]):
         self._set(server, State.AWAY, problem)
 
     async def look(self) -> None:
-        """Checks all servers that are away, whatever their pauses: for when there is nobody else to ask."""
+        """Checks all servers that are away, whatever their pauses, for a second or until one answers.
+
+        It is for when there is nobody else to ask.
+        """
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)
@@ -193,7 +199,12 @@ class Servers(Generic[C]):
                 self._set(server, State.ARRIVING, "")
                 server.wanted.set()
 
-        await asyncio.gather(*(look_at(server) for server in self.known if server.state is State.AWAY))
+        ends = asyncio.get_running_loop().time() + _LOOK_S
+        while True:
+            await asyncio.gather(*(look_at(server) for server in self.known if server.state is State.AWAY))
+            if self.ready or asyncio.get_running_loop().time() > ends:
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _resolve_again(self) -> None:
         while True:

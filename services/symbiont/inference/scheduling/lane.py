@@ -215,6 +215,8 @@ class Lane:
     def _failed(self, request: Request, error: Exception) -> None:
         for call in request.calls:
             call.fail(error)
+            # At once: what of it still waits would be sent before its caller wakes, and has no rows any more.
+            self.withdraw(call)
         if isinstance(error, DeadlineExceeded):
             self._silent += 1
             # It may be slow rather than silent: rows are then sent only while they have time enough for that.

@@ -180,6 +180,20 @@ async def test_a_large_call_that_fails_sends_no_more(bench: Bench) -> None:
     assert bench.is_empty()
 
 
+async def test_parked_rows_of_a_call_that_failed_keep_no_bundle_from_being_loaded(bench: Bench) -> None:
+    plain, cold = await bench.ask(1), await bench.ask(*[16] * 20, bundle="new")
+    # At one moment, as when a server dies: the lane goes on before the callers hear of it.
+    for sent in bench.host.sent:
+        sent.fail(Unavailable("away"))
+    await bench.settle()
+    assert isinstance(plain.exception(), Unavailable)
+    assert isinstance(cold.exception(), Unavailable)
+    again = await bench.ask(5, bundle="new")
+    await bench.answer()
+    assert values(again) == [5]
+    assert bench.is_empty()
+
+
 async def test_rows_of_a_bundle_that_must_be_loaded_hold_up_nobody(bench: Bench) -> None:
     cold = await bench.ask(5, bundle="new")
     more = await bench.ask(6, bundle="new")
