@@ -203,7 +203,7 @@ def test_policies_allow_the_addresses_of_the_settings_and_nothing_else(build: Bu
     policies = of_kind(documents, "NetworkPolicy")
     for service in SERVICES:
         said = {
-            tuple(value.rpartition(":")[::2])
+            tuple(value.removeprefix("dns:///").rpartition(":")[::2])
             for key, value in environment_of(documents, service).items()
             if key.endswith("_ADDRESS") and not value.startswith(("0.0.0.0", f"{service}:"))
         }
@@ -271,13 +271,14 @@ def test_postgresql_is_reached_at_its_service(build: Build) -> None:
 
 def test_prod_is_spread_and_survives_a_drain(prod: list[Document]) -> None:
     budgets = of_kind(prod, "PodDisruptionBudget")
-    assert budgets.keys() == set(SERVICES)
-    for name in SERVICES:
+    assert budgets.keys() == {*SERVICES, "triton"}
+    for name in budgets:
         assert budgets[name]["spec"]["selector"] == label(name)
         spread = pods(prod)[name]["topologySpreadConstraints"]
         assert [s["topologyKey"] for s in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
         assert all(s["labelSelector"] == label(name) for s in spread)
-    assert {s["spec"]["minReplicaCount"] for s in of_kind(prod, "ScaledObject").values()} == {3}
+    least = {name: s["spec"]["minReplicaCount"] for name, s in of_kind(prod, "ScaledObject").items()}
+    assert least == {"tokenization": 3, "inference": 3, "triton": 2}
 
 
 def test_prod_has_two_controllers_because_it_has_postgresql(prod: list[Document], read_settings: ReadSettings) -> None:

@@ -179,7 +179,9 @@ def test_peers_are_services_of_the_suite(
     for key, value in environment_of(container, find).items():
         peer = key.removeprefix("SYMBIONT_").removesuffix("_ADDRESS").lower()
         if peer in PARTS:
-            assert value == f"{peer}:{ports[peer]['grpc']}"
+            # Of Triton inference must know each pod; gRPC looks after those of the others by itself.
+            scheme = "dns:///" if peer == "triton" else ""
+            assert value == f"{scheme}{peer}:{ports[peer]['grpc']}"
         elif peer == "controller":
             assert value == f"127.0.0.1:{ports[part]['grpc']}"
 
@@ -265,14 +267,25 @@ def test_the_scheduler_is_told_what_each_needs(container: Document) -> None:
     assert resources["limits"].keys() == {"memory"}
 
 
-def test_there_is_one_controller_and_one_triton(part: str, workload: Document) -> None:
-    """Two controllers would write one SQLite file; a second Triton would not know the hosts that inference loaded."""
-    if part == "training":
-        assert workload["kind"] == "StatefulSet"
-        assert workload["spec"]["replicas"] == 1
-    if part == "triton":
-        assert workload["spec"]["replicas"] == 1
-        assert workload["spec"]["strategy"] == {"type": "Recreate"}
+def test_there_is_one_controller(find: Find) -> None:
+    """Two would write one SQLite file."""
+    assert find("training", "StatefulSet")["spec"]["replicas"] == 1
+
+
+def test_tritons_are_replaced_one_after_the_other_and_found_by_name(find: Find) -> None:
+    workload, service = find("triton", *WORKLOADS)["spec"], find("triton", "Service")["spec"]
+    assert workload["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert workload["minReadySeconds"] > 0
+    assert service["clusterIP"] == "None"
+    assert not service.get("publishNotReadyAddresses")
+
+
+def test_a_triton_that_goes_is_forgotten_before_it_refuses(
+    find: Find, read_settings: Callable[[str, dict[str, str]], ServiceSettings]
+) -> None:
+    settings = read_settings("inference", environment_of(container_of(find("inference", *WORKLOADS)), find))
+    pause = container_of(find("triton", *WORKLOADS))["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pause > settings.model_dump()["triton_resolve_seconds"]
 
 
 def test_only_inference_reaches_triton(find: Find) -> None:

@@ -35,6 +35,7 @@ from symbiont.inference.metrics import (
     GenerationMetrics,
     InferenceMetrics,
     SchedulingMetrics,
+    ServerMetrics,
 )
 from symbiont.inference.oip.answering import OpenInference
 from symbiont.inference.oip.servicer import OpenInferenceServicer, open_registration
@@ -55,7 +56,9 @@ from symbiont.inference.servicer import health_report, registration
 from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.warming import Warmer
+from symbiont.triton.addresses import Addresses
 from symbiont.triton.client import HostClient as TritonHostClient
+from symbiont.triton.pool import HostPool
 
 
 def assemble(
@@ -71,7 +74,7 @@ def assemble(
     registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
     scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights, settings.metrics_tenants)
-    scheduler = Scheduler(hosts, _lane_limits(settings), scheduling)
+    scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
     store = ArtifactStore(settings.artifact_root)
@@ -118,15 +121,23 @@ async def serve(settings: InferenceSettings) -> None:
     async with (
         connect(settings.training_address) as training,
         connect(settings.tokenization_address) as tokenization,
-        _hosts(settings) as hosts,
+        _hosts(settings, metrics) as hosts,
     ):
         services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
         await run_server(settings, metrics, lifecycle, services, background)
 
 
 @asynccontextmanager
-async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
-    client = TritonHostClient(settings.triton_address, _host_settings(settings))
+async def _hosts(settings: InferenceSettings, metrics: ServiceMetrics) -> AsyncIterator[HostClient]:
+    addresses, told = Addresses.parse(settings.triton_address), _host_settings(settings)
+    client: TritonHostClient | HostPool
+    if addresses.single:
+        client = TritonHostClient(settings.triton_address, told)
+    else:
+        servers = ServerMetrics(metrics.registry)
+        pool = client = HostPool(addresses, told, settings.spread, settings.watching, servers.moved)
+        servers.watch(lambda: pool.known, lambda: pool.ready)
+        await pool.start()
     try:
         yield client
     finally:
@@ -136,13 +147,14 @@ async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
                 await client.close()
 
 
-def _lane_limits(settings: InferenceSettings) -> LaneLimits:
+def _lane_limits(settings: InferenceSettings, hosts: HostClient) -> LaneLimits:
     return LaneLimits(
         in_flight=settings.host_requests,
         batch_rows=settings.request_rows,
         sizes=Sizes(settings.request_seconds, most=settings.request_tokens),
         queued_tokens=settings.max_queued_tokens,
         bundles=settings.host_bundles,
+        servers=hosts.sharing if isinstance(hosts, HostPool) else lambda: 1,
         weights=Weights(settings.tenant_weights, class_weights(settings.batch_share)),
     )
 

@@ -516,3 +516,31 @@ class CatalogueMetrics:
         kind = self.KINDS[0 if exact else 1]
         self.searches.labels(kind).inc(queries)
         self.search_seconds.labels(kind).observe(seconds)
+
+
+class ServerMetrics:
+    """Of several Triton servers, how many there are and how many work; there where more than one may be named."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._known = Gauge(
+            "symbiont_inference_triton_servers", "Triton servers that are named now.", registry=registry
+        )
+        self._ready = Gauge(
+            "symbiont_inference_triton_servers_ready",
+            "Triton servers that are ready and have the hosts that were asked for.",
+            registry=registry,
+        )
+        self._moved = Counter(
+            "symbiont_inference_moved_rows",
+            "Rows answered by another Triton server than the one asked first, which failed.",
+            registry=registry,
+        )
+
+    def watch(self, known: Callable[[], int], ready: Callable[[], int]) -> None:
+        """Asks for both numbers whenever the metrics are read."""
+        self._known.set_function(known)
+        self._ready.set_function(ready)
+
+    def moved(self, rows: int) -> None:
+        """Counts rows."""
+        self._moved.inc(rows)

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from symbiont.common.artifacts import is_url
 from symbiont.common.settings import ArtifactRoot, ServiceSettings
 from symbiont.engine.settings import Precision, RuntimeName
+from symbiont.triton.addresses import Addresses
+from symbiont.triton.placement import Spread
+from symbiont.triton.servers import Watching
 
 
 class InferenceSettings(ServiceSettings):
@@ -16,7 +19,18 @@ class InferenceSettings(ServiceSettings):
     metrics_address: str = Field("127.0.0.1:9103", description="host:port that serves Prometheus metrics")
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
     training_address: str = Field("127.0.0.1:50052", description="host:port of the training service: the registry")
-    triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    triton_address: str = Field(
+        "127.0.0.1:8001",
+        description="host:port of Triton's gRPC endpoint; of several servers with commas between, or as "
+        "dns:///name:port, each IP address of the name being one",
+    )
+    triton_resolve_seconds: float = Field(2.0, gt=0, description="time between two resolutions of dns:///name:port")
+    triton_base_servers: int = Field(
+        0, ge=0, description="Triton servers that hold a base, where there are several; 0: all of them"
+    )
+    triton_bundle_servers: int = Field(
+        1, gt=0, description="Triton servers that the rows of one bundle are spread over, where there are several"
+    )
     max_instances: int = Field(1024, gt=0, description="most instances in a call")
     max_text_bytes: int = Field(256 << 10, gt=0, description="largest text, in bytes of UTF-8")
     max_stream_calls: int = Field(32, gt=0, description="calls of one stream that run at a time")
@@ -94,6 +108,22 @@ class InferenceSettings(ServiceSettings):
         0, ge=0, description="memory of the response cache, where each tenant has answers of its own; 0: no cache"
     )
     cache_seconds: float = Field(3600.0, gt=0, description="longest that the response cache keeps an answer")
+
+    @property
+    def spread(self) -> Spread:
+        """Over how many Triton servers work is spread."""
+        return Spread(self.triton_base_servers, self.triton_bundle_servers)
+
+    @property
+    def watching(self) -> Watching:
+        """How Triton servers are looked after."""
+        return Watching(resolve_s=self.triton_resolve_seconds, drain_s=self.default_timeout_seconds)
+
+    @field_validator("triton_address")
+    @classmethod
+    def _names_servers(cls, value: str) -> str:
+        Addresses.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _vllm_has_a_folder(self) -> Self:

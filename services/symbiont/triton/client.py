@@ -29,6 +29,8 @@ CHANNEL = [
     # The time that one attempt to connect may take; a busy machine needs more than a moment.
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 500),
+    # A server that comes back may have another IP; gRPC's own pause between two looks at its name is half a minute.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 _LOAD_TIMEOUT_S = 300.0
 # Nobody waits that long; it only keeps a call to a Triton that hangs from living for ever.
@@ -70,6 +72,15 @@ class HostClient:
         if self._running:
             await asyncio.wait(self._running, timeout=grace_s)
         await self._client.close()
+
+    async def check(self) -> None:
+        """Returns when Triton takes requests.
+
+        Raises:
+            Unavailable: it says that it does not, or it cannot be reached.
+            DeadlineExceeded: it says nothing.
+        """
+        await check_server(self._client, self._url)
 
     async def ready(self) -> bool:
         """Whether Triton answers."""
@@ -194,13 +205,8 @@ class HostClient:
             )
             self._loads[base_digest] += 1
 
-    async def _call(self, call: Awaitable[_T]) -> _T:
-        try:
-            return await call
-        except InferenceServerException as exc:
-            raise translate(exc, self._url) from exc
-        except grpc.aio.UsageError as exc:
-            raise Unavailable(f"the connection to Triton at {self._url} is closed") from exc
+    def _call(self, call: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
+        return translated(call, self._url)
 
     async def _shielded(self, call: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.create_task(call)
@@ -213,6 +219,22 @@ class HostClient:
         # Looked at here, or asyncio complains of an error whose caller gave up.
         if not task.cancelled():
             task.exception()
+
+
+async def check_server(client: triton.InferenceServerClient, url: str) -> None:
+    """See `HostClient.check`."""
+    if not await translated(client.is_server_ready(client_timeout=_READY_TIMEOUT_S), url):
+        raise Unavailable(f"Triton at {url} is not ready")
+
+
+async def translated(call: Awaitable[_T], url: str) -> _T:
+    """Returns what Triton answers; raises this project's errors."""
+    try:
+        return await call
+    except InferenceServerException as exc:
+        raise translate(exc, url) from exc
+    except grpc.aio.UsageError as exc:
+        raise Unavailable(f"the connection to Triton at {url} is closed") from exc
 
 
 async def is_server_ready(url: str) -> bool:

@@ -20,7 +20,7 @@ from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.engine.generation.types import Finish, Piece, Sampling
 from symbiont.engine.row import Ids
 from symbiont.triton import generator_model as model
-from symbiont.triton.client import CHANNEL, is_true
+from symbiont.triton.client import CHANNEL, check_server, is_true
 from symbiont.triton.streams import Control, Request, Streams
 from symbiont.triton.translate import HostNotLoaded, translate
 
@@ -65,6 +65,10 @@ class _Models:
         """Gives generations that still run `grace_s` to end, then closes the connection."""
         await self._streams.close(grace_s)
         await self._client.close()
+
+    async def check(self) -> None:
+        """Returns when Triton takes requests; raises as `HostClient.check` does."""
+        await check_server(self._client, self._url)
 
     async def ready(self, base_digest: str) -> bool:
         """Whether a model is loaded and its process lives."""

@@ -23,6 +23,8 @@ from symbiont.inference.generation.generation import Generation
 from symbiont.inference.generation.types import Limits
 from symbiont.inference.metrics import GenerationMetrics
 from symbiont.inference.settings import InferenceSettings
+from symbiont.triton.addresses import Addresses
+from symbiont.triton.generator_pool import TextPool, TokenPool
 from symbiont.triton.generators import TextGenerators, TokenGenerators
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -63,14 +65,24 @@ def generation_service(
         max_waiting=settings.generation_waiting,
         token_budget=settings.generation_token_budget,
     )
-    generators: TokenGenerators | TextGenerators
+    generators: TokenGenerators | TextGenerators | TokenPool | TextPool
     writer: IdWriter | TextWriter
+    addresses, vllm = Addresses.parse(settings.triton_address), settings.generation_vllm_arguments
+    spread, watching = settings.spread, settings.watching
     if settings.generation_backend == "vllm":
-        generators = TextGenerators(settings.triton_address, own, settings.generation_vllm_arguments)
-        writer = TextWriter(generators)
+        generators = text = (
+            TextGenerators(settings.triton_address, own, vllm)
+            if addresses.single
+            else TextPool(addresses, own, vllm, spread, watching)
+        )
+        writer = TextWriter(text)
     else:
-        generators = TokenGenerators(settings.triton_address, own)
-        writer = IdWriter(TokenizerClient(tokenization), generators)
+        generators = tokens = (
+            TokenGenerators(settings.triton_address, own)
+            if addresses.single
+            else TokenPool(addresses, own, spread, watching)
+        )
+        writer = IdWriter(TokenizerClient(tokenization), tokens)
     metrics.open_streams.set_function(lambda: generators.open_streams)
     store = ArtifactStore(settings.artifact_root)
     shelf = GeneratorShelf(BaseRegistryClient(training), store, settings.cached_versions)
@@ -83,7 +95,11 @@ def generation_service(
 
 
 @asynccontextmanager
-async def _closing(generators: TokenGenerators | TextGenerators, grace_s: float) -> AsyncIterator[None]:
+async def _closing(
+    generators: TokenGenerators | TextGenerators | TokenPool | TextPool, grace_s: float
+) -> AsyncIterator[None]:
+    if isinstance(generators, TokenPool | TextPool):
+        await generators.start()
     try:
         yield
     finally:

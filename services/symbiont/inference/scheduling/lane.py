@@ -35,7 +35,8 @@ class LaneLimits:
             comes next must wait.
         quantum: tokens that a tenant gets at a turn.
         queued_tokens: most that wait.
-        bundles: those that a host keeps in memory.
+        bundles: those that a host keeps in memory, in one server.
+        servers: tells how many servers share the bundles of a base now.
         loads: bundles that are loaded at a time, each by a request beside the others.
         weights: shares of tenants and priorities.
     """
@@ -46,6 +47,7 @@ class LaneLimits:
     quantum: int = 256
     queued_tokens: int = 1 << 20
     bundles: int = 64
+    servers: Callable[[], int] = lambda: 1
     loads: int = 2
     weights: Weights = field(default_factory=Weights)
 
@@ -65,7 +67,7 @@ class Lane:
         self.parking = Parking(limits.loads)
         self.pace = Pace()
         self.admission = Admission(self.queue, self.pace, self, limits.queued_tokens, clock, metrics)
-        self._residency = Residency(limits.bundles)
+        self._residency = Residency(limits.bundles, limits.servers)
         self._waiting: dict[Call, list[Entry]] = {}
         self._running: dict[Request, asyncio.Task[None]] = {}
         # Tokens that were sent and are not answered, and requests that load nothing.

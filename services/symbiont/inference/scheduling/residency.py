@@ -1,6 +1,7 @@
 """Which bundles a host has in memory, as far as what was asked of it shows."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 
 class Residency:
@@ -10,11 +11,13 @@ class Residency:
     request. So rows of a bundle that may not be there go in a request of their own. A wrong guess costs time, not more.
 
     Args:
-        capacity: bundles that the host keeps.
+        capacity: bundles that the host keeps in one server.
+        servers: tells how many servers share the bundles now.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, servers: Callable[[], int] = lambda: 1) -> None:
         self._capacity = capacity
+        self._servers = servers
         self._used: OrderedDict[str, None] = OrderedDict()
 
     def __contains__(self, bundle: str) -> bool:
@@ -29,7 +32,7 @@ class Residency:
         if bundle:
             self._used[bundle] = None
             self._used.move_to_end(bundle)
-            if len(self._used) > self._capacity:
+            while len(self._used) > self._capacity * max(1, self._servers()):
                 self._used.popitem(last=False)
 
     def clear(self) -> None:
