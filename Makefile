@@ -47,12 +47,13 @@ CHECKOV_ACCEPTED := CKV_K8S_11,CKV_K8S_15,CKV_K8S_35,CKV_K8S_38,CKV_K8S_43
 # One more than there are cores: many wait for each other's servers.
 TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
-SOURCES := services tests protos
+SOURCES := services tests protos deploy/grafana
 # Those on real sets need a path to them: `make bench-quality`.
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training bench-quality proofs manifests ray mlflow drill clean
+  bench-control bench-training bench-quality proofs manifests observe ray mlflow drill clean
+.PHONY: dashboards dashboard-types observe-pictures
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -172,6 +173,13 @@ manifests: setup ## Render every kustomization, hold it against schemas and code
 	  $(BIN)/kubectl kustomize $$folder > $(CHECKOV)/rendered/$$(basename $$folder).yaml; done; \
 	  $(CHECKOV)/bin/checkov --skip-download --quiet --compact --framework kubernetes --skip-check $(CHECKOV_ACCEPTED) \
 	    --directory $(CHECKOV)/rendered; fi
+
+observe: setup ## Watch a running suite with a real Prometheus and Alertmanager, and break it (5 minutes)
+	@cd tests && for script in observe/*.py; do grep -q '^if __name__' "$$script" || continue; \
+	  echo "== $$script"; ../$(BIN)/python -m "observe.$$(basename "$$script" .py)"; done
+
+dashboards: setup ## Write Grafana's dashboards from deploy/grafana/boards
+	@$(BIN)/python deploy/grafana/generate.py
 
 ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it installs (4 minutes)
 	@$(BIN)/pytest -m ray

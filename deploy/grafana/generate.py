@@ -8,10 +8,10 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from boards import overview
+from boards import inference, models, overview, tenants, tokenization, training, triton
 
 FOLDER = Path(__file__).parent / "dashboards"
-PAGES = (overview.PAGE,)
+PAGES = tuple(module.PAGE for module in (overview, inference, tokenization, training, tenants, models, triton))
 
 
 def files() -> dict[str, str]:

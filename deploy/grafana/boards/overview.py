@@ -2,6 +2,7 @@
 
 from boards.page import Page, Section
 from boards.panels import (
+    BYTES,
     CALLS,
     COUNT,
     SECONDS,
@@ -16,6 +17,7 @@ from boards.panels import (
     quantile,
     rate,
     share,
+    total,
 )
 
 # What is a caller's own mistake is no failure of the suite.
@@ -86,4 +88,74 @@ CALLERS = Section(
     ],
 )
 
-PAGE = Page("overview", "Overview", "For the person on call: is anything wrong, and where to look.", [WRONG, CALLERS])
+ROOM = Section(
+    "Is there room?",
+    [
+        [
+            graph(
+                "Tokens that wait",
+                "Tokens of texts that wait for a host, by priority. A line that only rises: more is asked than "
+                "hosts can do.",
+                COUNT,
+                Query(total("symbiont_inference_queue_tokens", "priority"), "{{priority}}"),
+                stacked=True,
+            ),
+            graph(
+                "Refused predictions",
+                "Calls that were not answered, by reason. QUEUE_FULL and WAIT_TOO_LONG: more is asked than hosts "
+                "can do. UNAVAILABLE: a part is away. The rest are mostly callers' mistakes.",
+                CALLS,
+                Query(or_zero(f"{rate('symbiont_inference_refusals_total', 'reason')} > 0", "reason"), "{{reason}}"),
+                stacked=True,
+            ),
+            graph(
+                "Memory by part",
+                "Memory of each service's process, and of the hosts inside Triton.",
+                BYTES,
+                Query(
+                    'max by (job) (process_resident_memory_bytes{job=~"tokenization|training|inference"})', "{{job}}"
+                ),
+                Query("sum(symbiont_host_process_bytes)", "hosts"),
+            ),
+        ]
+    ],
+)
+
+CHANGED = Section(
+    "What changed?",
+    [
+        [
+            graph(
+                "Promotions and releases",
+                "Aliases that were set in the last 10 minutes, releases that run, and versions that do not answer yet.",
+                COUNT,
+                Query("sum(increase(symbiont_training_promotions_total[10m]))", "aliases set"),
+                Query("max(symbiont_inference_releases)", "releases that run"),
+                Query("max(symbiont_inference_versions_waiting)", "versions that do not answer yet"),
+            ),
+            graph(
+                "Training jobs",
+                "Jobs that have a worker, and jobs that wait for one.",
+                COUNT,
+                Query(total("symbiont_training_jobs", where='state=~"STARTING|RUNNING|EVALUATING"'), "at work"),
+                Query(total("symbiont_training_jobs", where='state=~"QUEUED|RECOVERING"'), "waiting"),
+            ),
+            graph(
+                "Since the start of each process",
+                "A line that falls to 0 is a process that was started again.",
+                SECONDS,
+                Query(
+                    'min by (job) (time() - process_start_time_seconds{job=~"tokenization|training|inference"})',
+                    "{{job}}",
+                ),
+            ),
+        ]
+    ],
+)
+
+PAGE = Page(
+    "overview",
+    "Overview",
+    "For the person on call: is anything wrong, and where to look.",
+    [WRONG, CALLERS, ROOM, CHANGED],
+)

@@ -10,7 +10,7 @@ from boards.panels import DATASOURCE, Panel
 
 TAG = "symbiont"
 WIDTH, FIGURE_HEIGHT, HEIGHT = 24, 4, 9
-PROMOTED = "sum(increase(symbiont_training_promotions_total[$__interval])) > 0"
+PROMOTED = "sum(increase(symbiont_training_promotions_total[1m])) > 0"
 FIRING = 'sum by (alertname) (ALERTS{alertstate="firing"})'
 
 
@@ -76,6 +76,9 @@ class Page:
         )
         for variable in self.variables:
             page.with_variable(variable.build())
+        return self._with_panels(page).build()
+
+    def _with_panels(self, page: dashboard.Dashboard) -> dashboard.Dashboard:
         number = 0
         for section in self.sections:
             number += 1
@@ -84,7 +87,7 @@ class Page:
                 for panel in line:
                     number += 1
                     page.with_panel(panel.id(number).span(WIDTH // len(line)).height(_height(panel)))
-        return page.build()
+        return page
 
 
 def _height(panel: Panel) -> int:

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.prometheus import QueryEditorMode
 
 SECONDS, MICROSECONDS, BYTES, SHARE, COUNT = "s", "µs", "bytes", "percentunit", "short"
 CALLS, ROWS, TEXTS, TOKENS = "count:calls/s", "count:rows/s", "count:texts/s", "count:tokens/s"
+EVENTS = "count:/s"
 DATASOURCE = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 Panel = stat.Panel | timeseries.Panel | bargauge.Panel
 P = TypeVar("P", stat.Panel, timeseries.Panel, bargauge.Panel)
@@ -88,11 +89,19 @@ def or_zero(expr: str, label: str = "", value: str = "none") -> str:
     return f"{expr} or {zero}"
 
 
-def spread(histogram: str, where: str = "") -> tuple[Query, Query]:
-    """Returns the two queries that tell of a typical and of a slow case."""
+def defined(expr: str, label: str = "") -> str:
+    """Returns the query of a ratio with a 0 where it would find nothing, or divide by nothing; see `or_zero`."""
+    return or_zero(f"{expr} >= 0", label)
+
+
+def spread(
+    histogram: str, words: str = "take no more", where: str = "", *, seldom: bool = False
+) -> tuple[Query, Query]:
+    """Returns the two queries that tell of a typical and of a large case; 0 where what is `seldom` does not happen."""
+    half, most = (quantile(one, histogram, where=where) for one in (0.5, 0.99))
     return (
-        Query(quantile(0.5, histogram, where=where), "half take less"),
-        Query(quantile(0.99, histogram, where=where), "99 of 100 take less"),
+        Query(defined(half) if seldom else half, f"half {words}"),
+        Query(defined(most) if seldom else most, f"99 of 100 {words}"),
     )
 
 
