@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.language_models import save_language_model
 from observe.scraping import Prometheus
+from support.language_models import save_language_model
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.cli.target import endpoints_of

@@ -1,6 +1,7 @@
 """Runs every query of every panel against a real Prometheus that scrapes a running suite; fails where one has no data.
 
-Run as `python -m observe.panels` in `tests`. It starts a suite of its own with a real Triton and small models, and calls everything that it offers meanwhile.
+Run as `python -m observe.panels` in `tests`. It starts a suite of its own with a real Triton and small models, and
+calls everything that it offers meanwhile.
 """
 
 import argparse
@@ -13,10 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from support.dashboards import Dashboard, dashboards
+from observe.calls import traffic
 from observe.everything import Observed, observed
 from observe.scraping import Prometheus
-from observe.calls import traffic
+from support.dashboards import Dashboard, dashboards
 
 STEP_S = 5
 
