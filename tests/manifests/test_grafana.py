@@ -63,7 +63,7 @@ def test_queries_name_metrics_and_labels_that_exist(dashboard: Dashboard) -> Non
 
 @each
 def test_marks_in_graphs_are_metrics_that_exist(dashboard: Dashboard) -> None:
-    marks = {mark["name"]: mark["expr"] for mark in dashboard.document["annotations"]["list"]}
+    marks = {mark["name"]: mark["target"]["expr"] for mark in dashboard.document["annotations"]["list"]}
     assert marks.keys() == {"Promotions", "Firing alerts"}
     assert all(check(expr, known_metrics()) for expr in marks.values())
 

@@ -141,6 +141,7 @@ def traffic(suite: Observed) -> Iterator["Future[None]"]:
     Raises whatever a call raised that should have been answered.
     """
     stop = threading.Event()
+    # What only one thread finds out ends all of them: the figures would be of something else.
     with ThreadPoolExecutor(LIVELY_THREADS + 1) as pool:
         rare = pool.submit(_live_rarely, suite)
         lively = [pool.submit(_live, suite, seed, stop) for seed in range(LIVELY_THREADS)]
@@ -154,10 +155,13 @@ def traffic(suite: Observed) -> Iterator["Future[None]"]:
 
 def _live(suite: Observed, seed: int, stop: threading.Event) -> None:
     source = random.Random(seed)
-    while not stop.is_set():
-        (call,) = source.choices([*LIVELY], [*LIVELY.values()])
-        call(suite, source)
-        time.sleep(PAUSE_S)
+    try:
+        while not stop.is_set():
+            (call,) = source.choices([*LIVELY], [*LIVELY.values()])
+            call(suite, source)
+            time.sleep(PAUSE_S)
+    finally:
+        stop.set()
 
 
 def _live_rarely(suite: Observed) -> None:

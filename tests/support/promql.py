@@ -55,9 +55,9 @@ def registries() -> Iterator[CollectorRegistry]:
     TokenizationMetrics(tokenization.registry)
     InferenceMetrics(inference.registry)
     CacheMetrics(inference.registry)
-    SchedulingMetrics(inference.registry).watch(lambda: [])
-    GenerationMetrics(inference.registry)
     CatalogueMetrics(inference.registry)
+    GenerationMetrics(inference.registry)
+    SchedulingMetrics(inference.registry).watch(lambda: [])
     yield tokenization.registry
     yield inference.registry
     yield TrainingMetrics(lambda: dict.fromkeys(JobState, 0)).registry

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
-from grafana_foundation_sdk.builders import dashboard, stat
+from grafana_foundation_sdk.builders import dashboard, prometheus, stat
 from grafana_foundation_sdk.models import dashboard as d
+from grafana_foundation_sdk.models.common import BigValueTextMode
+from grafana_foundation_sdk.models.stat import Options
 
 from boards.panels import DATASOURCE, Panel
 
@@ -76,7 +79,7 @@ class Page:
         )
         for variable in self.variables:
             page.with_variable(variable.build())
-        return self._with_panels(page).build()
+        return _without_defaults(self._with_panels(page).build())
 
     def _with_panels(self, page: dashboard.Dashboard) -> dashboard.Dashboard:
         number = 0
@@ -84,10 +87,22 @@ class Page:
             number += 1
             page.with_row(dashboard.Row(section.title).id(number))
             for line in section.lines:
-                for panel in line:
+                for panel, width in zip(line, _widths(line), strict=True):
                     number += 1
-                    page.with_panel(panel.id(number).span(WIDTH // len(line)).height(_height(panel)))
+                    page.with_panel(panel.id(number).span(width).height(_height(panel)))
         return page
+
+
+def _widths(line: Sequence[Panel]) -> list[int]:
+    """Returns the columns of each panel, so that the line is filled; figures that stand together get twice as many."""
+    weights = [2 if _holds_several(panel) else 1 for panel in line]
+    ends = [WIDTH * part // sum(weights) for part in accumulate(weights)]
+    return [end - begin for begin, end in pairwise((0, *ends))]
+
+
+def _holds_several(panel: Panel) -> bool:
+    options = panel.build().options
+    return isinstance(options, Options) and options.text_mode == BigValueTextMode.VALUE_AND_NAME
 
 
 def _height(panel: Panel) -> int:
@@ -100,12 +115,24 @@ def _prometheus() -> dashboard.DatasourceVariable:
 
 
 def _mark(name: str, expr: str, color: str, title: str) -> dashboard.AnnotationQuery:
-    """Returns marks across every graph wherever a query has a value."""
+    """Returns marks across every graph wherever a query has a value; looked for once a minute."""
+    query = prometheus.Dataquery().ref_id("Anno").datasource(DATASOURCE).expr(expr).interval("60s")
     mark = dashboard.AnnotationQuery().name(name).datasource(DATASOURCE).enable(True).icon_color(color)
-    return mark.expr(expr).title_format(title)
+    return mark.target(query).title_format(title)
 
 
 def _others() -> dashboard.DashboardLink:
     """Returns a button for each of the other dashboards, which are then shown for the same time."""
     link = dashboard.DashboardLink("Dashboards").type(d.DashboardLinkType.DASHBOARDS).tags([TAG])
     return link.keep_time(True).include_vars(True).icon("external link")
+
+
+def _without_defaults(page: d.Dashboard) -> d.Dashboard:
+    """Takes out what the SDK says of everything, and what Grafana knows of other kinds only, or reads otherwise."""
+    for variable in (page.templating and page.templating.list_val) or ():
+        variable.auto = variable.auto_min = variable.auto_count = None
+    of_panels = (link for panel in page.panels or () for link in getattr(panel, "links", None) or ())
+    for shown in (*((page.annotations and page.annotations.list_val) or ()), *(page.links or ()), *of_panels):
+        # It would hide them in a menu.
+        shown.placement = None
+    return page

@@ -44,6 +44,8 @@ class Levels:
 
 
 NEUTRAL = Levels(PLAIN)
+# As far as an axis goes at least: what is nearly nothing should look like it.
+SOFT_MOST = {SECONDS: 0.01, MICROSECONDS: 1000, SHARE: 0.05, BYTES: 1024}
 
 
 def at_most(warn: float, bad: float) -> Levels:
@@ -164,10 +166,11 @@ def graph(
     panel = (
         _common(timeseries.Panel(), title, description, unit, queries)
         .min(0)
+        .axis_soft_max(SOFT_MOST.get(unit, 1))
         .line_width(1.5)
         .fill_opacity(40 if stacked else 8)
         .show_points(c.VisibilityMode.NEVER)
-        .legend(legend.display_mode(c.LegendDisplayMode.TABLE).calcs(["lastNotNull", "max"]))
+        .legend(legend.display_mode(c.LegendDisplayMode.LIST).calcs([]))
         .tooltip(common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING))
     )
     if stacked:

@@ -1,4 +1,4 @@
-"""Draws dashboards from a Prometheus: serves the built page and the dashboards' files, and has Chromium take pictures."""
+"""Draws dashboards from a Prometheus: serves the built page and the dashboards' files, and has Chromium draw them."""
 
 import json
 import shutil

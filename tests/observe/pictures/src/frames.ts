@@ -21,7 +21,8 @@ export async function framesOf(panel: any, look: Look): Promise<DataFrame[]> {
   const answers = await Promise.all(panel.targets.map((target: any) => ask(target, look)));
   const data = answers.flatMap((found, i) => found.map((series: Series) => frameOf(panel, panel.targets[i], series)));
   const replaceVariables = (text: string) => text;
-  return applyFieldOverrides({ data, fieldConfig: configOf(panel), replaceVariables, theme: look.theme, timeZone: 'utc' });
+  const fieldConfig = { defaults: {}, overrides: [] };
+  return applyFieldOverrides({ data, fieldConfig, replaceVariables, theme: look.theme, timeZone: 'utc' });
 }
 
 async function ask(target: any, look: Look): Promise<Series[]> {
@@ -42,21 +43,18 @@ function frameOf(panel: any, target: any, series: Series): DataFrame {
     refId: target.refId,
     fields: [
       { name: 'Time', type: FieldType.time, values: series.values.map(([seconds]) => seconds * 1000) },
-      { name: 'Value', type: FieldType.number, values: numbers, config: { displayNameFromDS: name }, labels: series.metric },
+      { name: 'Value', type: FieldType.number, values: numbers, config: { ...configOf(panel), displayNameFromDS: name }, labels: series.metric },
     ],
   });
 }
 
-// A file has null where the lowest step begins, and colours by palette where it says nothing.
+// A file has null where the lowest step begins, and says nothing of colours that go by palette.
 function configOf(panel: any): any {
   const defaults = panel.fieldConfig.defaults;
   const steps = defaults.thresholds?.steps ?? [{ color: 'green', value: null }];
   return {
-    overrides: [],
-    defaults: {
-      ...defaults,
-      color: defaults.color ?? { mode: 'palette-classic' },
-      thresholds: { mode: 'absolute', steps: steps.map((step: any) => ({ ...step, value: step.value ?? -Infinity })) },
-    },
+    ...defaults,
+    color: defaults.color ?? { mode: 'palette-classic' },
+    thresholds: { mode: 'absolute', steps: steps.map((step: any) => ({ ...step, value: step.value ?? -Infinity })) },
   };
 }
