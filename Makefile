@@ -56,7 +56,6 @@ BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
   bench-control bench-training bench-quality proofs manifests observe ray mlflow drill clean
-.PHONY: dashboards dashboard-types observe-pictures
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -181,6 +180,7 @@ observe: setup ## Watch a running suite with a real Prometheus and Alertmanager,
 	@cd tests && for script in observe/*.py; do grep -q '^if __name__' "$$script" || continue; \
 	  echo "== $$script"; ../$(BIN)/python -m "observe.$$(basename "$$script" .py)"; done
 
+.PHONY: dashboards dashboard-types observe-pictures
 observe-pictures: setup $(PICTURES)/build/index.html ## Draw Grafana's dashboards from a running suite; needs npm and Chromium (10 minutes, 450 MB)
 	@cd tests && ../$(BIN)/python -m observe.pictures
 
