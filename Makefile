@@ -166,20 +166,6 @@ bench-training: setup ## Run the comparison of training with HF Trainer and peft
 proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
 	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
 
-manifests: setup ## Render every kustomization, hold it against schemas and code, and lint it with checkov
-	@$(BIN)/pytest -q tests/manifests
-	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "fetching checkov into $(CHECKOV) (300 MB)"; \
-	  rm -rf $(CHECKOV); "$(PYTHON)" -m venv $(CHECKOV) && $(CHECKOV)/bin/pip install -q checkov==3.3.30 || rm -rf $(CHECKOV); fi
-	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "SKIPPED: checkov cannot be installed here, so the manifests were not linted"; \
-	else set -e; mkdir -p $(CHECKOV)/rendered; for folder in k8s/base k8s/overlays/*; do \
-	  $(BIN)/kubectl kustomize $$folder > $(CHECKOV)/rendered/$$(basename $$folder).yaml; done; \
-	  $(CHECKOV)/bin/checkov --skip-download --quiet --compact --framework kubernetes --skip-check $(CHECKOV_ACCEPTED) \
-	    --directory $(CHECKOV)/rendered; fi
-
-observe: setup ## Watch a running suite with a real Prometheus and Alertmanager, and break it (5 minutes)
-	@cd tests && for script in observe/*.py; do grep -q '^if __name__' "$$script" || continue; \
-	  echo "== $$script"; ../$(BIN)/python -m "observe.$$(basename "$$script" .py)"; done
-
 .PHONY: dashboards dashboard-types observe-pictures
 observe-pictures: setup $(PICTURES)/build/index.html ## Draw Grafana's dashboards from a running suite; needs npm and Chromium (10 minutes, 450 MB)
 	@cd tests && ../$(BIN)/python -m observe.pictures
@@ -195,6 +181,20 @@ dashboard-types: setup ## Check Grafana's dashboards against the types of @grafa
 
 dashboards: setup ## Write Grafana's dashboards from deploy/grafana/boards
 	@$(BIN)/python deploy/grafana/generate.py
+
+manifests: setup ## Render every kustomization, hold it against schemas and code, and lint it with checkov
+	@$(BIN)/pytest -q tests/manifests
+	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "fetching checkov into $(CHECKOV) (300 MB)"; \
+	  rm -rf $(CHECKOV); "$(PYTHON)" -m venv $(CHECKOV) && $(CHECKOV)/bin/pip install -q checkov==3.3.30 || rm -rf $(CHECKOV); fi
+	@if [ ! -x $(CHECKOV)/bin/checkov ]; then echo "SKIPPED: checkov cannot be installed here, so the manifests were not linted"; \
+	else set -e; mkdir -p $(CHECKOV)/rendered; for folder in k8s/base k8s/overlays/*; do \
+	  $(BIN)/kubectl kustomize $$folder > $(CHECKOV)/rendered/$$(basename $$folder).yaml; done; \
+	  $(CHECKOV)/bin/checkov --skip-download --quiet --compact --framework kubernetes --skip-check $(CHECKOV_ACCEPTED) \
+	    --directory $(CHECKOV)/rendered; fi
+
+observe: setup ## Watch a running suite with a real Prometheus and Alertmanager, and break it (5 minutes)
+	@cd tests && for script in observe/*.py; do grep -q '^if __name__' "$$script" || continue; \
+	  echo "== $$script"; ../$(BIN)/python -m "observe.$$(basename "$$script" .py)"; done
 
 ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it installs (4 minutes)
 	@$(BIN)/pytest -m ray

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "dashboards"
-# An enumeration's values stand in a file as plain words and numbers. What Grafana's part for Prometheus reads of a mark is
-# not among the types.
+# An enumeration's values stand in a file as plain words and numbers. What Grafana's part for Prometheus reads of a
+# mark is not among the types.
 TYPES = """import type { AnnotationQuery, Dashboard, DataQuery } from '@grafana/schema';
 type Plain<T> = T extends string ? `${T}`
   : T extends number | boolean | null | undefined ? T
