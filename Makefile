@@ -17,7 +17,8 @@ RAY := .tools/ray
 MLFLOW := .tools/mlflow
 QUALITY := .tools/quality
 SCHEMA := .tools/grafana-schema
-PICTURES := tests/observe/pictures
+PICTURES := .tools/pictures
+DRAWN_BY := tests/observe/pictures
 CHECKOV := .tools/checkov
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
@@ -170,7 +171,10 @@ proofs: setup ## Run the proofs at full size and print what they find (a quarter
 observe-pictures: setup $(PICTURES)/build/index.html ## Draw Grafana's dashboards from a running suite; needs npm and Chromium (10 minutes, 450 MB)
 	@cd tests && ../$(BIN)/python -m observe.pictures
 
-$(PICTURES)/build/index.html: $(wildcard $(PICTURES)/src/*) $(PICTURES)/package.json
+# Apart from its sources, for npm's packages are full of pages that are not ours.
+$(PICTURES)/build/index.html: $(shell find $(DRAWN_BY) -name '*.ts*' -or -name '*.html' -or -name package.json)
+	@mkdir -p $(PICTURES)
+	@cp -r $(DRAWN_BY)/package.json $(DRAWN_BY)/index.html $(DRAWN_BY)/vite.config.ts $(DRAWN_BY)/src $(PICTURES)
 	@cd $(PICTURES) && npm install --silent --legacy-peer-deps --ignore-scripts --no-audit --no-fund --no-package-lock
 	@cd $(PICTURES) && npx --no-install vite build --logLevel error
 

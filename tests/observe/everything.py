@@ -4,7 +4,7 @@ model, jobs."""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,25 @@ from symbiont.local.stack import Stack
 
 MAX_TOKENS = 32
 # So that what is off by default has something to show.
-SETTINGS = {"SYMBIONT_CACHE_MIB": "8", "SYMBIONT_TENANT_WEIGHTS": '{"bank": 2, "shop": 1}'}
+SETTINGS = {
+    "SYMBIONT_CACHE_MIB": "8",
+    "SYMBIONT_TENANT_WEIGHTS": '{"bank": 2, "shop": 1}',
+    "SYMBIONT_PRICE_PER_RANK_HOUR": "1.2",
+}
+# A fifth of them judge what is trained, which drift is measured from: it takes a hundred.
+ROWS = 800
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The suite, a client of it, and the Prometheus that scrapes it."""
+    """The suite, a client of it, the Prometheus that scrapes it, and the release that runs in it."""
 
     client: Client
     endpoints: Endpoints
     prometheus: Prometheus
     stack: Stack
     folder: Path
+    release: str = ""
 
     def train(self, model: str, dataset: str, **options: Any) -> str:
         """Trains a version, and returns its name."""
@@ -55,19 +62,20 @@ def observed(folder: Path) -> Iterator[Observed]:
         endpoints = endpoints_of(stack.record.addresses)
         with Prometheus(folder / "prometheus", stack.record.metrics_urls) as prometheus, Client(endpoints) as client:
             suite = Observed(client, endpoints, prometheus, stack, folder)
-            _fill(suite)
-            yield suite
+            yield replace(suite, release=_fill(suite))
 
 
-def _fill(suite: Observed) -> None:
+def _fill(suite: Observed) -> str:
+    """Registers, trains and promotes; returns the name of the release."""
     client, folder = suite.client, suite.folder
     client.register_base_model("tiny", folder=save_base(folder / "tiny"), license="MIT")
     save_language_model(folder / "lm", max_length=512)
     client.register_base_model("tiny-lm", folder=folder / "lm", license="MIT")
-    (folder / "rows.csv").write_bytes(csv_of(labelled_rows(400)))
+    (folder / "rows.csv").write_bytes(csv_of(labelled_rows(ROWS)))
     client.create_dataset("rows", folder / "rows.csv")
     first, second = (suite.train("mood", "rows", seed=seed) for seed in (1, 2))
     client.promote(first)
-    client.create_release("mood@production", second, weight=30, shadow=True)
+    release = client.create_release("mood@production", second, weight=30, shadow=True)
     client.promote(suite.train("embedder", "rows", head="embedding", embedding_size=8))
     client.create_catalogue("faq", "embedder")
+    return release.name

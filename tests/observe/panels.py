@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -17,9 +18,10 @@ from rich.table import Table
 from observe.calls import traffic
 from observe.everything import Observed, observed
 from observe.scraping import Prometheus
-from support.dashboards import Dashboard, dashboards
+from support.dashboards import ROOT, Dashboard, dashboards
 
 STEP_S = 5
+PROTOS = ROOT / "protos"
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,24 @@ def ask(prometheus: Prometheus, dashboard: Dashboard, seconds: int) -> list[Answ
 def drive(suite: Observed, seconds: int) -> int:
     """Calls everything for at least so long; returns for how many seconds it was."""
     begun = time.monotonic()
-    with traffic(suite) as rare:
-        rare.result(600)
+    with traffic(suite) as everything_once:
+        everything_once.wait(600)
         time.sleep(max(0, seconds - (time.monotonic() - begun)))
     return round(time.monotonic() - begun)
+
+
+def not_called(prometheus: Prometheus) -> list[str]:
+    """Returns the methods of the protos that nobody called."""
+    files = [path.relative_to(PROTOS / "symbiont").with_suffix("") for path in PROTOS.rglob("*.proto")]
+    modules = [import_module(f"symbiont.api.{'.'.join(file.parts)}_pb2") for file in files]
+    services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+    called = prometheus.label_values("symbiont_rpc_started_total", "rpc")
+    return sorted(method.name for service in services for method in service.methods if method.name not in called)
+
+
+def without_data(answers: list[Answer]) -> list[Answer]:
+    """Returns the answers in which there is no number."""
+    return [answer for answer in answers if not answer.with_data]
 
 
 def show(answers: list[Answer]) -> list[Answer]:
@@ -68,7 +84,7 @@ def show(answers: list[Answer]) -> list[Answer]:
         table.add_row(answer.dashboard, answer.panel, *counts, style=style)
     console = Console(width=120)
     console.print(table)
-    empty = [answer for answer in answers if not answer.with_data]
+    empty = without_data(answers)
     for answer in empty:
         console.print(f"no data: {answer.dashboard}, {answer.panel}: {answer.query} {answer.error}", markup=False)
     panels = {(answer.dashboard, answer.panel) for answer in answers}
@@ -86,7 +102,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, observed(Path(folder)) as suite:
         lasted = drive(suite, options.seconds)
         answers = [answer for one in chosen for answer in ask(suite.prometheus, one, lasted)]
-    sys.exit(bool(show(answers)))
+        left_out = not_called(suite.prometheus)
+    empty = show(answers)
+    print(f"RPCs that were not called: {', '.join(left_out) or 'none'}")
+    sys.exit(bool(empty))
 
 
 if __name__ == "__main__":

@@ -16,15 +16,16 @@ from urllib.parse import urlencode
 from PIL import Image
 from typing_extensions import override
 
-from support.dashboards import FOLDER, GRAFANA, Dashboard
+from support.dashboards import FOLDER, GRAFANA, ROOT, Dashboard
 
-BUILD = Path(__file__).parent / "build"
+# Where `make observe-pictures` has npm build the page.
+BUILD = ROOT / ".tools/pictures/build"
 BROWSER = shutil.which("chromium")
 # As in src/main.tsx.
 WIDTH, ROW, HEAD, MARGIN = 1400, 38, 78, 10
 # Time of the page's own clock, which stands still while it waits for an answer.
 BUDGET_MS = 20_000
-COLORS = 128
+COLORS = 256
 
 
 class _Files(SimpleHTTPRequestHandler):

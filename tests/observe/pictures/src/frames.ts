@@ -27,13 +27,19 @@ export async function framesOf(panel: any, look: Look): Promise<DataFrame[]> {
 
 async function ask(target: any, look: Look): Promise<Series[]> {
   const query = target.expr.replace(/\$(\w+)/g, (_: string, name: string) => look.variables[name]);
-  const step = Math.max(1, Math.round(look.span / POINTS));
-  const parameters = new URLSearchParams({ query, start: `${look.end - look.span}`, end: `${look.end}`, step: `${step}` });
-  const answer = await (await fetch(`${look.prometheus}/api/v1/query_range?${parameters}`)).json();
+  const answer = await (await fetch(`${look.prometheus}/api/v1/${pathOf(target, query, look)}`)).json();
   if (answer.status !== 'success') {
     throw new Error(answer.error);
   }
-  return answer.data.result;
+  return answer.data.result.map((found: any) => ({ metric: found.metric, values: found.values ?? [found.value] }));
+}
+
+function pathOf(target: any, query: string, { end, span }: Look): string {
+  if (target.instant) {
+    return `query?${new URLSearchParams({ query, time: `${end}` })}`;
+  }
+  const step = Math.max(1, Math.round(span / POINTS));
+  return `query_range?${new URLSearchParams({ query, start: `${end - span}`, end: `${end}`, step: `${step}` })}`;
 }
 
 function frameOf(panel: any, target: any, series: Series): DataFrame {

@@ -1,6 +1,16 @@
 // One panel, drawn by Grafana's own components.
 
-import { DataFrame, dateTime, DisplayValue, reduceField, TimeRange } from '@grafana/data';
+import {
+  DataFrame,
+  dateTime,
+  DisplayValue,
+  DisplayValueAlignmentFactors,
+  FieldDisplay,
+  getDisplayValueAlignmentFactors,
+  reduceField,
+  TimeRange,
+  VizOrientation,
+} from '@grafana/data';
 import { BarGauge, BigValue, PanelChrome, TimeSeries, VizRepeater } from '@grafana/ui';
 import React from 'react';
 
@@ -35,6 +45,8 @@ function Drawn({ panel, look, frames, ...size }: { panel: any; look: Look; frame
     const legend = panel.options.legend;
     return <TimeSeries frames={frames} timeRange={rangeOf(look)} timeZone="utc" legend={legend} options={panel.options} {...size} />;
   }
+  const largest = Math.max(...frames.map(lastOf));
+  const alignmentFactors = getDisplayValueAlignmentFactors(frames.map((frame) => ({ display: shownOf(frame) }) as FieldDisplay));
   return (
     <VizRepeater
       {...size}
@@ -42,22 +54,44 @@ function Drawn({ panel, look, frames, ...size }: { panel: any; look: Look; frame
       source={frames}
       getValues={() => frames}
       renderCounter={0}
-      renderValue={({ value, width, height }) => <Value panel={panel} look={look} frame={value} width={width} height={height} />}
+      minVizHeight={panel.options.minVizHeight}
+      maxVizHeight={panel.options.maxVizHeight}
+      renderValue={({ value, width, height }) => (
+        <Value {...{ panel, look, alignmentFactors, largest }} frame={value} width={width} height={height} />
+      )}
     />
   );
 }
 
-function Value({ panel, look, frame, ...size }: { panel: any; look: Look; frame: DataFrame } & Size) {
-  const field = frame.fields[1];
-  const last = reduceField({ field, reducers: ['lastNotNull'] }).lastNotNull;
-  const value: DisplayValue = { ...field.display!(last), title: field.state?.displayName ?? field.config.displayNameFromDS };
-  const options = panel.options;
+interface ValueProps extends Size {
+  panel: any;
+  look: Look;
+  frame: DataFrame;
+  largest: number;
+  alignmentFactors: DisplayValueAlignmentFactors;
+}
+
+function Value({ panel, look, frame, largest, alignmentFactors, ...size }: ValueProps) {
+  const { display, config } = frame.fields[1];
+  const value = shownOf(frame);
+  const { displayMode, colorMode, graphMode, textMode, justifyMode, text } = panel.options;
   if (panel.type === 'bargauge') {
-    const { display, config } = field;
-    return <BarGauge theme={look.theme} value={value} field={config} display={display} orientation="horizontal" displayMode={options.displayMode} {...size} />;
+    // Bars of a panel are measured by its largest, unless there is a limit.
+    const field = { ...config, max: config.max ?? largest };
+    const shown = { theme: look.theme, value, text, displayMode, display, alignmentFactors };
+    return <BarGauge {...shown} field={field} orientation={VizOrientation.Horizontal} {...size} />;
   }
-  const sparkline = options.graphMode === 'area' ? { y: field, x: frame.fields[0] } : undefined;
-  return <BigValue theme={look.theme} value={value} sparkline={sparkline} colorMode={options.colorMode} graphMode={options.graphMode} textMode={options.textMode} justifyMode={options.justifyMode} {...size} />;
+  const modes = { colorMode, graphMode, textMode, justifyMode };
+  return <BigValue theme={look.theme} value={value} text={text} {...modes} {...size} />;
+}
+
+function shownOf(frame: DataFrame): DisplayValue {
+  const { display, config } = frame.fields[1];
+  return { ...display!(lastOf(frame)), title: config.displayNameFromDS };
+}
+
+function lastOf(frame: DataFrame): number {
+  return reduceField({ field: frame.fields[1], reducers: ['lastNotNull'] }).lastNotNull;
 }
 
 function rangeOf(look: Look): TimeRange {
