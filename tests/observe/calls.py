@@ -127,7 +127,7 @@ LIVELY: dict[Call, int] = {
 
 def plan_and_train(suite: Observed, turn: int) -> None:
     """Plans a job and trains it, so that plan and truth can be compared."""
-    suite.client.plan_training_job(suite.spec("planned", "rows"))
+    suite.client.plan_training_job(suite.spec("planned", "rows", epochs=20))
     suite.client.promote(suite.train("planned", "rows", epochs=20))
 
 

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from observe.calls import traffic
 from observe.everything import observed
-from observe.panels import drive
 from observe.pictures.drawing import draw, served
 from support.dashboards import ROOT, dashboards
 
@@ -19,16 +19,20 @@ PICTURES = ROOT / "deploy/grafana/pictures"
 def main() -> None:
     """Starts a suite, calls everything that it offers, and draws what is seen of that."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=300, help="shortest time of calls; default 300")
+    parser.add_argument("--seconds", type=int, default=300, help="time that the pictures show; default 300")
     parser.add_argument("--to", type=Path, default=PICTURES, help="folder; default deploy/grafana/pictures")
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, observed(Path(folder)) as suite, served() as page:
-        seconds = drive(suite, options.seconds)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        observed(Path(folder)) as suite,
+        served() as page,
+        traffic(suite) as everything_once,
+    ):
+        everything_once.wait(600)
+        time.sleep(options.seconds)
         for dashboard in dashboards():
-            begun = time.monotonic()
-            draw(dashboard, page, suite.prometheus.url, seconds, options.to / f"{dashboard.name}.png")
-            print(f"{dashboard.name}: {time.monotonic() - begun:.0f} s")
+            draw(dashboard, page, suite.prometheus.url, options.seconds, options.to / f"{dashboard.name}.png")
 
 
 if __name__ == "__main__":

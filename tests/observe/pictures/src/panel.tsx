@@ -74,11 +74,11 @@ interface ValueProps extends Size {
 function Value({ panel, look, frame, largest, alignmentFactors, ...size }: ValueProps) {
   const { display, config } = frame.fields[1];
   const value = shownOf(frame);
-  const { displayMode, colorMode, graphMode, textMode, justifyMode, text } = panel.options;
+  const { displayMode, namePlacement, colorMode, graphMode, textMode, justifyMode, text } = panel.options;
   if (panel.type === 'bargauge') {
     // Bars of a panel are measured by its largest, unless there is a limit.
     const field = { ...config, max: config.max ?? largest };
-    const shown = { theme: look.theme, value, text, displayMode, display, alignmentFactors };
+    const shown = { theme: look.theme, value, text, displayMode, namePlacement, display, alignmentFactors };
     return <BarGauge {...shown} field={field} orientation={VizOrientation.Horizontal} {...size} />;
   }
   const modes = { colorMode, graphMode, textMode, justifyMode };
