@@ -19,6 +19,7 @@ from boards.panels import (
     graph,
     mean,
     or_zero,
+    present,
     quantile,
     rate,
     share,
@@ -126,7 +127,7 @@ QUEUE = Section(
                 "admission. Where the two meet, rows begin to wait.",
                 TOKENS,
                 Query(rate("symbiont_inference_request_tokens_sum"), "sent"),
-                Query("max(symbiont_inference_tokens_per_second)", "can be computed"),
+                Query("max(symbiont_inference_tokens_per_second)", "can be computed (0: not yet known)"),
             ),
         ],
         [
@@ -136,6 +137,22 @@ QUEUE = Section(
                 COUNT,
                 *spread("symbiont_inference_request_rows", "have no more"),
             ),
+            graph(
+                "Fill of a request",
+                "What a request to Triton carries, of the rows or tokens that it may. Where it is near 100 %, "
+                "hosts are the limit.",
+                SHARE,
+                *spread("symbiont_inference_request_fill_ratio", "are filled no more"),
+            ),
+            graph(
+                "Time of a request to Triton, on average",
+                "In the host's queue, being computed, and the rest, on its way there and back. They add up.",
+                SECONDS,
+                Query(mean("symbiont_inference_request_seconds", "part"), "{{part}}"),
+                stacked=True,
+            ),
+        ],
+        [
             graph(
                 "Rows in a call",
                 "Texts that callers send together.",
@@ -164,7 +181,7 @@ LOST = Section(
                 "Calls that were not answered. QUEUE_FULL and WAIT_TOO_LONG: too much is asked. UNAVAILABLE: a "
                 "part is away. The rest are mostly callers' mistakes.",
                 CALLS,
-                Query(or_zero(f"{rate('symbiont_inference_refusals_total', 'reason')} > 0", "reason"), "{{reason}}"),
+                Query(present(rate("symbiont_inference_refusals_total", "reason"), "reason"), "{{reason}}"),
                 stacked=True,
             ),
             graph(
@@ -193,9 +210,10 @@ BUNDLES = Section(
         [
             graph(
                 "Bundles in memory",
-                "Customers' bundles that are resident beside each base.",
+                "Customers' bundles that are resident beside each base, and how many there is room for.",
                 COUNT,
                 Query(total("symbiont_host_bundles", "base", BASE), "{{base}}"),
+                Query(total("symbiont_host_bundle_slots", "base", BASE), "{{base}}, room for"),
             ),
             graph(
                 "Bundles loaded and evicted",
@@ -205,6 +223,20 @@ BUNDLES = Section(
                 Query(rate("symbiont_host_bundle_evictions_total", where=BASE), "evicted"),
                 Query(rate("symbiont_host_bundle_load_failures_total", where=BASE), "failed"),
             ),
+        ],
+        [
+            graph(
+                "Time to load a bundle, on average",
+                "Rows of a model whose bundle is not in memory wait for so long. 0 where none is loaded.",
+                SECONDS,
+                Query(
+                    defined(
+                        f"{rate('symbiont_host_bundle_load_seconds_total', where=BASE)} / "
+                        f"{rate('symbiont_host_bundle_loads_total', where=BASE)}"
+                    ),
+                    "a bundle",
+                ),
+            ),
             graph(
                 "Memory of hosts",
                 "Memory of each host's process, and the part of it that bundles take.",
@@ -212,7 +244,7 @@ BUNDLES = Section(
                 Query(total("symbiont_host_process_bytes", "base", BASE), "{{base}} in all"),
                 Query(total("symbiont_host_bundle_bytes", "base", BASE), "{{base}} bundles"),
             ),
-        ]
+        ],
     ],
 )
 

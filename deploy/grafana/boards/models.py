@@ -1,24 +1,49 @@
 """What serves, what is tried beside it, and whether the two differ."""
 
-from boards.page import Page, Section
+from boards.page import Page, Section, Variable
 from boards.panels import (
     CALLS,
     COUNT,
     EVENTS,
     ROWS,
     SHARE,
+    Levels,
     Query,
     at_most,
+    bars,
     defined,
     figure,
     graph,
+    or_zero,
     quantile,
     rate,
     share,
+    total,
 )
 
 CALLS_TO = "symbiont_inference_release_calls_total"
 SHADOWS = "symbiont_inference_shadow_rows_total"
+MODEL = 'model=~"$model"'
+
+SHIFTED = Levels("transparent", [(0.25, "red")])
+
+
+def drift(of: str) -> str:
+    """Returns a query for the drift of each version; 0 where too little is known."""
+    return or_zero(f'max by (model, version) (symbiont_inference_model_drift{{{MODEL}, of="{of}"}})', "model")
+
+
+def labels(rows: str) -> str:
+    """Returns a query for the share of each label of each version; a 0 where too little is known."""
+    found = f'symbiont_inference_model_label_share{{{MODEL}, rows="{rows}"}}'
+    return or_zero(f"max by (model, version, label) ({found})", "model")
+
+
+def unsure(rows: str) -> str:
+    """Returns a query for the share of answers of each version that are not sure; 0 where too little is known."""
+    below = f'{MODEL}, rows="{rows}", score=~"0.[0-5]"'
+    return or_zero(f"sum by (model, version) (symbiont_inference_model_score_share{{{below}}})", "model")
+
 
 NOW = Section(
     "Now",
@@ -130,10 +155,68 @@ RELEASES = Section(
     ],
 )
 
+DRIFT = Section(
+    "Do answers move away from those on the rows that judged a model?",
+    [
+        [
+            graph(
+                "Drift of labels",
+                "How far the labels that a version gives are from those it gave to the rows that judged it "
+                "(population stability index). Below 0.1: alike. Above 0.25, the line: look at what is asked. 0 "
+                "until 100 rows came.",
+                COUNT,
+                Query(drift("labels"), "{{model}}/{{version}}"),
+                levels=SHIFTED,
+            ),
+            graph(
+                "Drift of scores",
+                "The same for how sure the version is. It moves before labels do when texts are of a new kind.",
+                COUNT,
+                Query(drift("scores"), "{{model}}/{{version}}"),
+                levels=SHIFTED,
+            ),
+            graph(
+                "Rows that drift is measured over",
+                "The last rows of each model; the fewer, the more of a drift is chance.",
+                COUNT,
+                Query(
+                    or_zero(total("symbiont_inference_model_rows", "model, version", MODEL), "model"),
+                    "{{model}}/{{version}}",
+                ),
+            ),
+        ],
+        [
+            bars(
+                "Labels in use",
+                "Share of each label among the answers, by its place in the model's list of labels.",
+                SHARE,
+                Query(labels("used"), "{{model}}/{{version}} label {{label}}"),
+                most=1,
+            ),
+            bars(
+                "Labels on the rows that judged it",
+                "What the version answered before it served, for comparison.",
+                SHARE,
+                Query(labels("judged"), "{{model}}/{{version}} label {{label}}"),
+                most=1,
+            ),
+            graph(
+                "Answers that are not sure",
+                "Share of the answers with a probability below 0.6, in use and on the rows that judged the "
+                "version. They part where texts are of a new kind.",
+                SHARE,
+                Query(unsure("used"), "{{model}}/{{version}} in use"),
+                Query(unsure("judged"), "{{model}}/{{version}} when it was judged"),
+            ),
+        ],
+    ],
+)
+
 PAGE = Page(
     "models",
     "Models and drift",
     "What serves, what is tried beside it, whether the two differ, and whether answers move away from what was "
     "trained.",
-    [NOW, RELEASES],
+    [NOW, DRIFT, RELEASES],
+    [Variable("model", "Model", "symbiont_inference_model_rows", "model")],
 )

@@ -14,6 +14,7 @@ from boards.panels import (
     figure,
     graph,
     or_zero,
+    present,
     quantile,
     rate,
     share,
@@ -105,7 +106,7 @@ ROOM = Section(
                 "Calls that were not answered, by reason. QUEUE_FULL and WAIT_TOO_LONG: more is asked than hosts "
                 "can do. UNAVAILABLE: a part is away. The rest are mostly callers' mistakes.",
                 CALLS,
-                Query(or_zero(f"{rate('symbiont_inference_refusals_total', 'reason')} > 0", "reason"), "{{reason}}"),
+                Query(present(rate("symbiont_inference_refusals_total", "reason"), "reason"), "{{reason}}"),
                 stacked=True,
             ),
             graph(

@@ -13,8 +13,8 @@ from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models.prometheus import QueryEditorMode
 
 SECONDS, MICROSECONDS, BYTES, SHARE, COUNT = "s", "µs", "bytes", "percentunit", "short"
-CALLS, ROWS, TEXTS, TOKENS = "count:calls/s", "count:rows/s", "count:texts/s", "count:tokens/s"
-EVENTS = "count:/s"
+CALLS, REQUESTS, ROWS = "count:calls/s", "count:requests/s", "count:rows/s"
+TEXTS, TOKENS, EVENTS = "count:texts/s", "count:tokens/s", "count:/s"
 DATASOURCE = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 Panel = stat.Panel | timeseries.Panel | bargauge.Panel
 P = TypeVar("P", stat.Panel, timeseries.Panel, bargauge.Panel)
@@ -88,7 +88,13 @@ def share(metric: str, where: str, by: str = "", among: str = "") -> str:
 def or_zero(expr: str, label: str = "", value: str = "none") -> str:
     """Returns the query with a 0 where it would find nothing, called `value` where series are told apart by `label`."""
     zero = f'label_replace(vector(0), "{label}", "{value}", "", "")' if label else "vector(0)"
-    return f"{expr} or {zero}"
+    # Without `on ()` the 0 would stand beside what is found.
+    return f"{expr} or on () {zero}"
+
+
+def present(expr: str, label: str) -> str:
+    """Returns the query without what is 0, and with one 0 where nothing is left; see `or_zero`."""
+    return or_zero(f"{expr} > 0", label)
 
 
 def defined(expr: str, label: str = "") -> str:
@@ -129,7 +135,7 @@ def figure(
         .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS))
         .thresholds(levels.build())
         .color_mode(c.BigValueColorMode.BACKGROUND if levels.steps else c.BigValueColorMode.VALUE)
-        .graph_mode(c.BigValueGraphMode.NONE if levels.steps else c.BigValueGraphMode.AREA)
+        .graph_mode(c.BigValueGraphMode.NONE)
         .text_mode(c.BigValueTextMode.VALUE_AND_NAME if "{{" in query.legend else c.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
@@ -166,7 +172,6 @@ def graph(
     panel = (
         _common(timeseries.Panel(), title, description, unit, queries)
         .min(0)
-        .axis_soft_max(SOFT_MOST.get(unit, 1))
         .line_width(1.5)
         .fill_opacity(40 if stacked else 8)
         .show_points(c.VisibilityMode.NEVER)
@@ -175,26 +180,31 @@ def graph(
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL))
-    if most is not None:
-        panel = panel.max(most)
+    panel = panel.max(most) if most is not None else panel.axis_soft_max(SOFT_MOST.get(unit, 1))
     if levels:
         style = common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(levels.build()).thresholds_style(style)
     return panel
 
 
-def bars(title: str, description: str, unit: str, query: Query, levels: Levels = NEUTRAL) -> bargauge.Panel:
-    """Returns a panel with a bar for the present value of each series, for the largest of many."""
-    return (
+def bars(title: str, description: str, unit: str, query: Query, most: float | None = None) -> bargauge.Panel:
+    """Returns a panel with a bar for the present value of each series; `most` is the largest that there can be."""
+    panel = (
         _common(bargauge.Panel(), title, description, unit, [query], instant=True)
         .min(0)
         .color_scheme(dashboard.FieldColor().mode(d.FieldColorModeId.THRESHOLDS))
-        .thresholds(levels.build())
+        .thresholds(NEUTRAL.build())
         .display_mode(c.BarGaugeDisplayMode.BASIC)
         .orientation(c.VizOrientation.HORIZONTAL)
         .value_mode(c.BarGaugeValueMode.TEXT)
+        .sizing(c.BarGaugeSizing.MANUAL)
+        .name_placement(c.BarGaugeNamePlacement.TOP)
+        .min_viz_height(16)
+        .max_viz_height(44)
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(16))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
+    return panel if most is None else panel.max(most)
 
 
 def _common(panel: P, title: str, description: str, unit: str, queries: Sequence[Query], *, instant: bool = False) -> P:

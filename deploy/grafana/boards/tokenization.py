@@ -13,7 +13,7 @@ from boards.panels import (
     at_most,
     figure,
     graph,
-    or_zero,
+    present,
     quantile,
     rate,
     spread,
@@ -115,7 +115,7 @@ LIMITS = Section(
                 "Refused calls",
                 "Calls that were refused, by reason. OVERLOADED: too much text waits. The rest are callers' mistakes.",
                 CALLS,
-                Query(or_zero(f"{rate('symbiont_tokenization_refusals_total', 'reason')} > 0", "reason"), "{{reason}}"),
+                Query(present(rate("symbiont_tokenization_refusals_total", "reason"), "reason"), "{{reason}}"),
                 stacked=True,
             ),
             graph(

@@ -2,6 +2,7 @@
 
 from boards.page import Page, Section
 from boards.panels import (
+    BYTES,
     COUNT,
     EVENTS,
     SECONDS,
@@ -12,6 +13,8 @@ from boards.panels import (
     defined,
     figure,
     graph,
+    or_zero,
+    present,
     quantile,
     rate,
     total,
@@ -20,6 +23,10 @@ from boards.panels import (
 JOBS = "symbiont_training_jobs"
 AT_WORK, WAITING = 'state=~"STARTING|RUNNING|EVALUATING"', 'state=~"QUEUED|RECOVERING"'
 SERVICE = 'service="training"'
+AWAITED = "CreateTrainingJob|GetTrainingJob|GetModel|GetModelVersion|PromoteModelVersion"
+# A metric's label `job` has another name once Prometheus has put the scraped part's own there.
+JOB = "exported_job"
+DONE = f"{total('symbiont_training_job_steps', JOB)} / {total('symbiont_training_job_total_steps', JOB)}"
 PROGRESS = rate("symbiont_training_worker_reports_total", where='kind="Progress"')
 
 
@@ -44,6 +51,13 @@ NOW = Section(
                 COUNT,
                 Query(total(JOBS, where=WAITING), "jobs"),
                 at_most(10, 50),
+            ),
+            figure(
+                "Longest wait",
+                "Age of the oldest job that waits for a place; 0 where none does.",
+                SECONDS,
+                Query("max(symbiont_training_queue_seconds)", "waits"),
+                at_most(600, 3600),
             ),
             figure(
                 "Jobs that failed",
@@ -77,7 +91,7 @@ JOBS_ROW = Section(
                 "Jobs by state",
                 "Jobs that have not ended, by state.",
                 COUNT,
-                Query(total(JOBS, "state", 'state!~"SUCCEEDED|FAILED|CANCELLED"'), "{{state}}"),
+                Query(present(total(JOBS, "state", 'state!~"SUCCEEDED|FAILED|CANCELLED"'), "state"), "{{state}}"),
                 stacked=True,
             ),
             graph(
@@ -93,6 +107,27 @@ JOBS_ROW = Section(
                 COUNT,
                 Query(PROGRESS, "reports of progress in a second"),
                 Query("sum(symbiont_training_worker_streams)", "workers connected"),
+            ),
+        ],
+        [
+            graph(
+                "How far each job is",
+                "Share of its steps that a job at work has done, by job. A line that stays flat is a job that hangs.",
+                SHARE,
+                Query(or_zero(DONE, JOB), f"{{{{{JOB}}}}}"),
+                most=1,
+            ),
+            graph(
+                "Time that is left",
+                "Time that the worker of each job thinks it still needs. 0 where no job is at work.",
+                SECONDS,
+                Query(or_zero(total("symbiont_training_job_eta_seconds", JOB), JOB), f"{{{{{JOB}}}}}"),
+            ),
+            graph(
+                "Time of the attempt",
+                "Time since the worker of each job at work was started. 0 where no job is at work.",
+                SECONDS,
+                Query(or_zero(total("symbiont_training_job_attempt_seconds", JOB), JOB), f"{{{{{JOB}}}}}"),
             ),
         ],
         [
@@ -123,7 +158,7 @@ JOBS_ROW = Section(
                 "Failures of experiment trackers",
                 "What went wrong with TensorBoard, Weights & Biases or MLflow, in the last hour. No job waits for one.",
                 COUNT,
-                Query(f"{grown('symbiont_training_tracker_failures_total')} or vector(0)", "failures"),
+                Query(or_zero(grown("symbiont_training_tracker_failures_total")), "failures"),
             ),
         ],
     ],
@@ -135,18 +170,15 @@ REGISTRY = Section(
         [
             graph(
                 "Time of a call, slow ones",
-                "99 of 100 calls take no longer, by method. Uploads, plans and judgements take as long as their data.",
+                "99 of 100 calls take no longer, of those methods that everything else waits for.",
                 SECONDS,
-                Query(
-                    quantile(0.99, "symbiont_rpc_seconds", "rpc", f'{SERVICE}, rpc!~"Check|Watch.*|Report"'), "{{rpc}}"
-                ),
+                Query(quantile(0.99, "symbiont_rpc_seconds", "rpc", f'{SERVICE}, rpc=~"{AWAITED}"'), "{{rpc}}"),
             ),
             graph(
-                "Datasets stored",
-                "Rows and bytes of datasets that were uploaded in the last hour.",
-                COUNT,
-                Query(grown("symbiont_training_dataset_rows_total"), "rows"),
-                Query(grown("symbiont_training_dataset_bytes_total"), "bytes"),
+                "Data stored",
+                "Bytes of datasets that were uploaded in the last hour.",
+                BYTES,
+                Query(grown("symbiont_training_dataset_bytes_total"), "uploaded"),
             ),
             graph(
                 "Promotions and checkpoints",

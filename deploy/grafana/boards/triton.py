@@ -3,9 +3,9 @@
 from boards.page import Page, Section, Variable
 from boards.panels import (
     BYTES,
-    CALLS,
     COUNT,
     MICROSECONDS,
+    REQUESTS,
     SHARE,
     Levels,
     Query,
@@ -15,6 +15,7 @@ from boards.panels import (
     figure,
     graph,
     or_zero,
+    present,
     rate,
     total,
 )
@@ -50,13 +51,13 @@ NOW = Section(
             figure(
                 "Requests",
                 "Requests that Triton answered in a second. One carries the rows of several calls.",
-                CALLS,
+                REQUESTS,
                 Query(or_zero(rate(DONE, where=MODEL)), "requests"),
             ),
             figure(
                 "Requests that fail",
                 "Requests that Triton refused or that failed in the engine, in a second.",
-                CALLS,
+                REQUESTS,
                 Query(or_zero(rate(FAILED, where=MODEL)), "failed"),
                 at_most(0.01, 0.1),
             ),
@@ -78,7 +79,7 @@ FARE = Section(
             graph(
                 "Requests by model",
                 "Requests that Triton answered. A model is a base: its host carries the bundles of all customers.",
-                CALLS,
+                REQUESTS,
                 Query(or_zero(rate(DONE, "model", MODEL), "model"), "{{model}}"),
                 stacked=True,
             ),
@@ -101,8 +102,8 @@ FARE = Section(
                 "Requests that fail, by model",
                 "Requests that Triton refused or that failed in the engine. A stream that its caller leaves "
                 "counts, too.",
-                CALLS,
-                Query(or_zero(rate(FAILED, "model, reason", MODEL), "model"), "{{model}} {{reason}}"),
+                REQUESTS,
+                Query(present(rate(FAILED, "model, reason", MODEL), "model"), "{{model}} {{reason}}"),
             ),
         ],
     ],
