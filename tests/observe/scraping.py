@@ -46,6 +46,9 @@ class Prometheus:
         self._folder.mkdir(parents=True, exist_ok=True)
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+        # Rules are judged where there are some; nobody is told.
+        config["rule_files"] = [str(CONFIG.parent / path) for path in config.get("rule_files", ())]
+        config.pop("alerting", None)
         for job in config["scrape_configs"]:
             job["static_configs"] = [{"targets": [self._targets[job["job_name"]]]}]
         file = self._folder / "prometheus.yml"
