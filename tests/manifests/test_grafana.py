@@ -2,28 +2,36 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from support.dashboards import Dashboard, dashboards
 from support.promql import check, known_metrics, parse
 from symbiont.training.types import JobState
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy/grafana/dashboards"
-DASHBOARDS = sorted(FOLDER.glob("*.json"))
-Panel = dict[str, Any]
+DASHBOARDS = dashboards()
+NAMES = {"overview", "inference", "tokenization", "training", "tenants", "models", "triton"}
+# What Grafana fills in.
+OWN = {"__rate_interval", "__range", "__url_time_range"}
+each = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one.name)
 
 
-def panels(path: Path) -> list[Panel]:
-    document: dict[str, Any] = json.loads(path.read_text())
-    return [panel for panel in document["panels"] if panel["type"] != "row"]
+def test_every_dashboard_is_there() -> None:
+    assert {one.name for one in DASHBOARDS} == NAMES
+    assert all(one.document["uid"] == f"symbiont-{one.name}" for one in DASHBOARDS)
 
 
-def test_there_is_a_dashboard() -> None:
-    assert [path.name for path in DASHBOARDS] == ["path.json"]
+def test_what_is_committed_is_what_the_code_writes() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "deploy/grafana/generate.py", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_parser_sees_every_metric() -> None:
@@ -35,31 +43,40 @@ def test_the_parser_sees_every_metric() -> None:
         ("b", {"le", "rpc"}),
         ("c", {"le", "rpc", "d"}),
     ]
+    assert parse('a{b="c"} / on () group_left () d or label_replace(vector(0), "e", "f", "", "")') == [
+        ("a", {"b"}),
+        ("d", set()),
+    ]
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_queries_name_metrics_and_labels_that_exist(path: Path) -> None:
+@each
+def test_queries_name_metrics_and_labels_that_exist(dashboard: Dashboard) -> None:
     known = known_metrics()
-    seen = 0
-    for panel in panels(path):
+    for panel in dashboard.panels:
+        assert panel["targets"], panel["title"]
         for target in panel["targets"]:
-            seen += check(target["expr"], known)
+            assert check(target["expr"], known)
             legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", target["expr"]))))
             assert legend <= grouped, f"{panel['title']}: the legend names labels that the query drops"
-    assert seen > len(panels(path))
+
+
+@each
+def test_marks_in_graphs_are_metrics_that_exist(dashboard: Dashboard) -> None:
+    marks = {mark["name"]: mark["target"]["expr"] for mark in dashboard.document["annotations"]["list"]}
+    assert marks.keys() == {"Promotions", "Firing alerts"}
+    assert all(check(expr, known_metrics()) for expr in marks.values())
 
 
 def test_job_states_are_those_of_the_code() -> None:
-    for panel in (panel for path in DASHBOARDS for panel in panels(path)):
+    for panel in (panel for one in DASHBOARDS for panel in one.panels):
         for target in panel["targets"]:
-            for states in re.findall(r'state=~?"([^"]*)"', target["expr"]):
+            for states in re.findall(r'\bstate[!=]~?"([^"]*)"', target["expr"]):
                 assert set(states.split("|")) <= {state.value for state in JobState}, panel["title"]
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_the_path_is_covered(path: Path) -> None:
-    used = {metric for panel in panels(path) for target in panel["targets"] for metric, _ in parse(target["expr"])}
+def test_every_part_is_covered() -> None:
+    used = {metric for one in DASHBOARDS for _, query in one.queries() for metric, _ in parse(query)}
     for prefix in (
         "symbiont_rpc_",
         "symbiont_tokenization_",
@@ -71,21 +88,24 @@ def test_the_path_is_covered(path: Path) -> None:
         assert any(metric.startswith(prefix) for metric in used), prefix
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_panels_can_be_read_at_first_sight(path: Path) -> None:
-    for panel in panels(path):
+@each
+def test_panels_can_be_read_at_first_sight(dashboard: Dashboard) -> None:
+    for panel in dashboard.panels:
         assert panel["title"]
         assert panel["description"].endswith("."), panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        # Four figures or three graphs fill a line well.
+        assert panel["gridPos"]["w"] >= (4 if panel["type"] == "stat" else 8), panel["title"]
         for target in panel["targets"]:
             assert target["legendFormat"], panel["title"]
             assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_panels_have_ids_and_places_of_their_own(path: Path) -> None:
-    everything = json.loads(path.read_text())["panels"]
-    assert len({panel["id"] for panel in everything}) == len(everything)
+@each
+def test_panels_have_ids_titles_and_places_of_their_own(dashboard: Dashboard) -> None:
+    everything = dashboard.document["panels"]
+    assert [panel["id"] for panel in everything] == list(range(1, len(everything) + 1))
+    assert len({panel["title"] for panel in everything}) == len(everything)
     cells = [
         (column, line)
         for place in (panel["gridPos"] for panel in everything)
@@ -96,15 +116,24 @@ def test_panels_have_ids_and_places_of_their_own(path: Path) -> None:
     assert max(column for column, _ in cells) < 24
 
 
-def test_variables_that_queries_use_are_defined() -> None:
-    for path in DASHBOARDS:
-        document = json.loads(path.read_text())
-        names = {variable["name"] for variable in document["templating"]["list"]}
-        used = set(re.findall(r"\$\{?(\w+)\}?", json.dumps(document["panels"])))
-        assert used - {"__rate_interval"} == names
-        for variable in document["templating"]["list"]:
-            for metric, label in re.findall(r"label_values\((\w+), (\w+)\)", json.dumps(variable["query"])):
-                assert label in known_metrics()[metric]
+@each
+def test_variables_that_queries_use_are_defined(dashboard: Dashboard) -> None:
+    names = {"datasource", *(variable["name"] for variable in dashboard.variables)}
+    used = set(re.findall(r"\$\{?(\w+)\}?", json.dumps(dashboard.document["panels"])))
+    assert used - OWN == names
+    for variable in dashboard.variables:
+        ((metric, label),) = re.findall(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+        assert label in known_metrics()[metric]
+
+
+@each
+def test_links_lead_to_dashboards(dashboard: Dashboard) -> None:
+    uids = {one.document["uid"] for one in DASHBOARDS}
+    for panel in dashboard.panels:
+        for link in panel.get("links", ()):
+            assert re.fullmatch(r"/d/([\w-]+)\?.*", link["url"])[1] in uids  # type: ignore[index]
+    (others,) = dashboard.document["links"]
+    assert all(set(others["tags"]) <= set(one.document["tags"]) for one in DASHBOARDS)
 
 
 def test_compose_provisions_the_folder(compose: dict[str, Any]) -> None:
@@ -116,4 +145,4 @@ def test_compose_provisions_the_folder(compose: dict[str, Any]) -> None:
     assert mounts["./grafana/provisioning"] == "/etc/grafana/provisioning"
     home = Path(compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
     assert home.parent == Path(provider["options"]["path"])
-    assert (FOLDER / home.name) in DASHBOARDS
+    assert home.name == "overview.json"

@@ -24,8 +24,8 @@ from symbiont.training.types import JobState
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
 # Triton's own, of docs/user_guide/metrics.md in triton-inference-server/server: those that a dashboard may use.
-TRITON = {
-    name: {"model", "version"}
+TRITON: dict[str, set[str]] = {
+    name: {"model", "version", "reason"}
     for name in (
         "nv_inference_count",
         "nv_inference_request_success",
@@ -38,11 +38,15 @@ TRITON = {
         "nv_inference_pending_request_count",
     )
 }
+TRITON |= {name: set() for name in ("nv_cpu_utilization", "nv_cpu_memory_used_bytes", "nv_cpu_memory_total_bytes")}
+TRITON |= {
+    name: {"gpu_uuid"} for name in ("nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes")
+}
 # The hosts' own, which Triton serves.
 HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values()), PROCESS_BYTES)}
-# Labels of what is scraped, and Prometheus' own metric of every scrape.
-TARGET_LABELS = {"job", "instance", "namespace", "pod", "le"}
-PROMETHEUS: dict[str, set[str]] = {"up": set()}
+# Labels of what is scraped, and Prometheus' own metrics: of every scrape, and of the alerts that it judges.
+TARGET_LABELS = {"job", "exported_job", "instance", "namespace", "pod", "le"}
+PROMETHEUS: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
 FUNCTIONS = {
     *("sum", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile", "absent"),
     *("vector", "label_replace", "time", "or", "and"),
@@ -115,9 +119,11 @@ def parse(query: str) -> list[tuple[str, set[str]]]:
     Not a parser of PromQL, but strict: a word that is neither a function of `FUNCTIONS`, a label list nor a number
     is taken for a metric, so that nothing escapes.
     """
-    grouped = {w for names in re.findall(r"\b(?:by|without|on) \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
-    rest = re.sub(r"\b(?:by|without|on) \([^)]*\)", "", query)
-    rest = re.sub(r"\[[^\]]*\]", "", rest)
+    grouping = r"\b(?:by|without|on|group_left) \(([^)]*)\)"
+    grouped = {w for names in re.findall(grouping, query) for w in re.findall(r"\w+", names)}
+    rest = re.sub(grouping, "", query)
+    # Spans of time, and words that a function is given.
+    rest = re.sub(r'\[[^\]]*\]|, "[^"]*"', "", rest)
     found = []
     for word, matchers in re.findall(r"([A-Za-z_:][\w:]*)(\{[^}]*\})?", rest):
         if word not in FUNCTIONS:

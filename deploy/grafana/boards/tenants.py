@@ -1,0 +1,139 @@
+"""Who uses the suite, and what that costs."""
+
+from boards.page import Page, Section, Variable
+from boards.panels import COUNT, ROWS, SECONDS, SHARE, TOKENS, Query, bars, figure, graph, or_zero, rate
+
+TENANT = 'tenant=~"$tenant"'
+SENT, ROWS_SENT = "symbiont_inference_tenant_tokens_total", "symbiont_inference_tenant_rows_total"
+GENERATED = "symbiont_inference_tenant_generated_tokens_total"
+WORKED, COST = "symbiont_training_tenant_worker_seconds_total", "symbiont_training_tenant_cost_total"
+
+
+def grown(metric: str, by: str = "tenant") -> str:
+    """Returns a query for the growth of a counter within the time that is shown."""
+    return f"sum{f' by ({by}) ' if by else ''}(increase({metric}{{{TENANT}}}[$__range]))"
+
+
+def largest(metric: str) -> Query:
+    """Returns a query for the ten tenants with most within the time that is shown."""
+    return Query(or_zero(f"topk(10, {grown(metric)} > 0)", "tenant"), "{{tenant}}")
+
+
+NOW = Section(
+    "Now",
+    [
+        [
+            figure(
+                "Tokens computed",
+                "Tokens of texts that were sent to hosts in a second.",
+                TOKENS,
+                Query(rate(SENT, where=TENANT), "tokens"),
+            ),
+            figure(
+                "Tokens generated",
+                "Tokens of answers of language models, in a second.",
+                TOKENS,
+                Query(or_zero(rate(GENERATED, where=TENANT)), "tokens"),
+            ),
+            figure(
+                "Tenants that wait",
+                "Tenants with rows in the queue now.",
+                COUNT,
+                Query("sum(symbiont_inference_queue_tenants)", "tenants"),
+            ),
+            figure(
+                "Training time",
+                "Time that workers were busy, within the time that is shown.",
+                SECONDS,
+                Query(or_zero(grown(WORKED, "")), "time"),
+            ),
+            figure(
+                "Cost of training",
+                "Cost of that, in the currency of the training service's price. 0 where no price is set.",
+                COUNT,
+                Query(or_zero(grown(COST, "")), "cost"),
+                decimals=2,
+            ),
+        ]
+    ],
+)
+
+USE = Section(
+    "Who uses the hosts",
+    [
+        [
+            graph(
+                "Tokens by tenant",
+                "Tokens sent to hosts in a second. The largest tenants have a line each, the rest together is `other`.",
+                TOKENS,
+                Query(rate(SENT, "tenant", TENANT), "{{tenant}}"),
+                stacked=True,
+            ),
+            graph(
+                "Share of the hosts",
+                "Each tenant's part of all tokens. When there is not enough for all, the parts go by the tenants' "
+                "weights.",
+                SHARE,
+                Query(f"{rate(SENT, 'tenant', TENANT)} / on () group_left () {rate(SENT)}", "{{tenant}}"),
+                most=1,
+            ),
+            graph(
+                "Rows by tenant",
+                "Rows (texts, or windows of long ones) sent to hosts in a second.",
+                ROWS,
+                Query(rate(ROWS_SENT, "tenant", TENANT), "{{tenant}}"),
+                stacked=True,
+            ),
+        ],
+        [
+            bars(
+                "Largest tenants by tokens",
+                "Tokens sent to hosts within the time that is shown, of the ten tenants with most.",
+                COUNT,
+                largest(SENT),
+            ),
+            bars(
+                "Largest tenants by tokens generated",
+                "Tokens that language models generated within the time that is shown. Who names no tenant is "
+                "counted as the base.",
+                COUNT,
+                largest(GENERATED),
+            ),
+        ],
+    ],
+)
+
+TRAINING = Section(
+    "Who trains, and what that costs",
+    [
+        [
+            graph(
+                "Workers by tenant",
+                "Workers that were busy, on average, by the tenant of their job.",
+                COUNT,
+                Query(or_zero(rate(WORKED, "tenant", TENANT), "tenant"), "{{tenant}}"),
+                stacked=True,
+            ),
+            bars(
+                "Largest tenants by training time",
+                "Time that workers were busy within the time that is shown, of the ten tenants with most.",
+                SECONDS,
+                largest(WORKED),
+            ),
+            bars(
+                "Largest tenants by cost of training",
+                "In the currency of the training service's price, within the time that is shown.",
+                COUNT,
+                largest(COST),
+            ),
+        ]
+    ],
+)
+
+PAGE = Page(
+    "tenants",
+    "Tenants and cost",
+    "Who uses the suite, and what that costs.",
+    [NOW, USE, TRAINING],
+    [Variable("tenant", "Tenant", SENT, "tenant")],
+)

@@ -1,0 +1,31 @@
+"""Every query of every panel of the dashboards has data, by a real Prometheus: `make observe` in small."""
+
+from pathlib import Path
+
+import pytest
+
+from observe.calls import traffic
+from observe.everything import observed
+from observe.panels import Answer, ask, without_data
+from observe.scraping import BINARY
+from support.dashboards import dashboards
+from support.waiting import until_sync
+
+SPAN_S = 60
+
+
+@pytest.mark.skipif(not BINARY, reason="there is no prometheus on the path")
+@pytest.mark.timeout(600)
+def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
+    answers: list[Answer] = []
+
+    def all_have_data() -> bool:
+        answers[:] = [answer for one in dashboards() for answer in ask(suite.prometheus, one, SPAN_S)]
+        return not without_data(answers)
+
+    with observed(tmp_path) as suite, traffic(suite, rare=()):
+        try:
+            until_sync(all_have_data, 120)
+        except AssertionError:
+            assert without_data(answers) == []
+    assert {answer.dashboard for answer in answers} == {one.name for one in dashboards()}
