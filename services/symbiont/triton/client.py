@@ -13,6 +13,7 @@ import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype  # type: ignore[import-untyped]
 
 from symbiont.common.errors import DeadlineExceeded, InvalidArgument, SymbiontError, Unavailable
+from symbiont.common.tracing import outgoing_if_kept
 from symbiont.engine import wire
 from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.engine.settings import HostSettings
@@ -165,6 +166,8 @@ class HostClient:
                 host_name(base_digest),
                 inputs,
                 request_id=request_id,
+                # Triton keeps every trace that it is told of.
+                headers=outgoing_if_kept(),
                 # No deadline, for that would cancel it within Triton; the rows themselves say when they expire.
                 client_timeout=_ABANDONED_S,
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from symbiont.common.errors import DeadlineExceeded, Unavailable
 from symbiont.common.log import get_logger
+from symbiont.common.tracing import together, waited
 from symbiont.engine.row import HostAnswer
 from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
 from symbiont.inference.ports import HostClient
@@ -173,18 +174,15 @@ class Lane:
         for piece in pieces:
             turn = piece.call.turn
             self._metrics.sent(turn.tenant, turn.priority, piece.tokens, now - piece.call.arrived)
+            waited("queue", piece.call.trace, now - piece.call.arrived)
         self._metrics.request(len(rows), tokens)
         self.tokens_in_flight += tokens
         self._plain_in_flight += loading is None
         self._running[request] = asyncio.create_task(self._run(request))
 
     async def _run(self, request: Request) -> None:
-        left = max(request.expires - self._clock(), 1e-3)
         try:
-            answer = await self._hosts.infer_rows(
-                self._base, request.rows, timeout_s=left, request_id=request.request_id
-            )
-            self._answered(request, answer)
+            self._answered(request, await self._ask(request))
         except Exception as exc:  # noqa: BLE001, whatever it is, those who wait must hear of it
             self._failed(request, exc)
         finally:
@@ -195,6 +193,11 @@ class Lane:
                 for entry in self.parking.loaded(request.loading, request.loading in self._residency):
                     self.queue.add(entry)
             self._pump_soon()
+
+    async def _ask(self, request: Request) -> HostAnswer:
+        left = max(request.expires - self._clock(), 1e-3)
+        with together("host", [call.trace for call in request.calls], request.figures | {"symbiont.base": self._base}):
+            return await self._hosts.infer_rows(self._base, request.rows, timeout_s=left, request_id=request.request_id)
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
         now, self._silent = self._clock(), 0
