@@ -3,16 +3,24 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
 
 from opentelemetry.trace import Tracer
 
 from symbiont.common.log import get_logger
-from symbiont.common.tracing import Tracing
+from symbiont.common.tracing import UNTRACED, Tracing
 
 # A collector that is away must not hold up the end of a process: what it has not taken by then is lost.
 _LAST_SPANS_S = 2.0
+
+
+def can_export() -> bool:
+    """Whether the packages of the extra `tracing` are installed."""
+    try:
+        return bool(version("opentelemetry-exporter-otlp-proto-grpc"))
+    except PackageNotFoundError:
+        return False
 
 
 class _ToOurLog(logging.Handler):
@@ -38,7 +46,12 @@ def exported(service: str, endpoint: str, sample_ratio: float) -> Iterator[Traci
         sample_ratio: part of the traces that begin here which are kept; of others the caller has decided.
     """
     if not endpoint:
-        yield Tracing()
+        yield UNTRACED
+        return
+    if not can_export():
+        # Of a service its settings would have said so; a worker may live where other packages are.
+        get_logger().warning("no spans: pip install 'symbiont[tracing]'")
+        yield UNTRACED
         return
     _tell_of_trouble()
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter

@@ -16,14 +16,11 @@ from grpc_reflection.v1alpha import reflection
 
 from symbiont.common.calls import WrappingServer
 from symbiont.common.errors import FailedPrecondition
-from symbiont.common.exporting import exported
 from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings
-from symbiont.common.tracing import Tracing
-
-_UNTRACED = Tracing()
+from symbiont.common.tracing import UNTRACED, Tracing
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def build_server(
     metrics: ServiceMetrics,
     lifecycle: Lifecycle,
     services: Sequence[Registration],
-    tracing: Tracing = _UNTRACED,
+    tracing: Tracing = UNTRACED,
 ) -> grpc.aio.Server:
     """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
@@ -90,6 +87,7 @@ async def run_server(
     lifecycle: Lifecycle,
     services: Sequence[Registration],
     background: Sequence[AbstractAsyncContextManager[Any]] = (),
+    tracing: Tracing = UNTRACED,
 ) -> None:
     """Runs a server until SIGTERM or SIGINT, then drains it.
 
@@ -102,9 +100,6 @@ async def run_server(
     async with AsyncExitStack() as stack:
         for part in background:
             await stack.enter_async_context(part)
-        tracing = stack.enter_context(
-            exported(metrics.service, settings.tracing_endpoint, settings.tracing_sample_ratio)
-        )
         server = build_server(settings, metrics, lifecycle, services, tracing)
         await set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)

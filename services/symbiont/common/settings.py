@@ -6,7 +6,6 @@ whatever process reads it.
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
@@ -14,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+from symbiont.common.exporting import can_export
 
 PREFIX = "SYMBIONT_"
 # A folder, or the URL of a place in an object store, which as a Path would lose a slash.
@@ -52,7 +52,7 @@ class ServiceSettings(BaseSettings):
     @field_validator("tracing_endpoint")
     @classmethod
     def _can_be_exported(cls, endpoint: str) -> str:
-        if endpoint and not find_spec("opentelemetry.exporter.otlp.proto.grpc"):
+        if endpoint and not can_export():
             raise ValueError("traces need packages that are not installed: pip install 'symbiont[tracing]'")
         return endpoint
 

@@ -21,6 +21,7 @@ Attributes = Mapping[str, str | int]
 _TRACER = create_key("symbiont-tracer")
 _W3C = TraceContextTextMapPropagator()
 _NOTHING: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
+TRACEPARENT = "traceparent"
 _HEALTH = "/grpc.health."
 # The callee's own failures; the others are the caller's, and an answer like any other.
 _FAILURES = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
@@ -52,7 +53,7 @@ class Tracing:
         if self._tracer is None:
             yield INVALID_SPAN
             return
-        span = self._begin(name, SpanKind.INTERNAL, _parent([("traceparent", traceparent)]), attributes)
+        span = self._begin(name, SpanKind.INTERNAL, _parent([(TRACEPARENT, traceparent)]), attributes)
         with _during(span, self._context(span)):
             yield span
 
@@ -63,6 +64,9 @@ class Tracing:
     def _context(self, span: Span) -> Context:
         context = set_span_in_context(span, Context())
         return set_value(_TRACER, self._tracer, context) if span.is_recording() else context
+
+
+UNTRACED = Tracing()
 
 
 def note_status(span: Span, code: int, name: str, request_id: str) -> None:
