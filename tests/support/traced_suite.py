@@ -21,6 +21,8 @@ from symbiont.triton.installation import find_triton
 from symbiont.triton.server import TritonServer
 
 MODEL = "mood"
+# Begins its labels, and is found in nothing else.
+LABEL = "label-of-a-customer"
 
 
 @dataclass
@@ -60,7 +62,7 @@ def traced_suite(folder: Path, sample_ratio: float) -> Iterator[Traced]:
         )
         stack.callback(inference.start().stop)
         suite.register(save_base(folder / "tiny"))
-        suite.upload("rows", csv_of(labelled_rows(64)))
+        suite.upload("rows", csv_of([(text, f"{LABEL}-{label}") for text, label in labelled_rows(64)]))
         short = training_job_pb2.Hyperparameters(epochs=1, batch_size=16)
         job = suite.create(hyperparameters=short, model=f"models/{MODEL}").name
         assert suite.states(job)[-1] == "SUCCEEDED"
