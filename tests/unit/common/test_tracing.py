@@ -1,7 +1,7 @@
-"""Spans: joined by what callers say, linked where calls share work, silent about texts, and absent where nobody asked."""
+"""Spans: joined by what callers say, linked where calls share work, silent about texts, absent where nobody asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -188,8 +188,8 @@ def test_shared_work_that_fails_is_marked_in_every_trace(tracing: Tracing, spans
 
 
 @pytest.fixture
-async def traced_peer(make_peer: Any, spans: InMemorySpanExporter) -> AsyncIterator[Any]:
-    yield await make_peer(tracing=tracing_to(spans))
+async def traced_peer(make_peer: Any, spans: InMemorySpanExporter) -> Any:
+    return await make_peer(tracing=tracing_to(spans))
 
 
 @pytest.mark.parametrize(
