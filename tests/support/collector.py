@@ -64,16 +64,18 @@ class Collected:
 
 
 class Collector(TraceServiceServicer):
-    """Keeps the spans of all exports."""
+    """Keeps the spans of all exports, unless it only takes them in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
         self._lock = threading.Lock()
         self._requests: list[ExportTraceServiceRequest] = []
         self.grpc_address = self.http_url = ""
 
     def Export(self, request: ExportTraceServiceRequest, context: Any = None) -> ExportTraceServiceResponse:
         with self._lock:
-            self._requests.append(request)
+            if self._keep:
+                self._requests.append(request)
         return ExportTraceServiceResponse()
 
     @property
@@ -109,9 +111,9 @@ def _from_json(body: bytes) -> ExportTraceServiceRequest:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(*, keep: bool = True) -> Iterator[Collector]:
     """Runs a collector on free ports of the loopback address."""
-    collector = Collector()
+    collector = Collector(keep=keep)
     server = grpc.server(ThreadPoolExecutor(2))
     add_TraceServiceServicer_to_server(collector, server)
     collector.grpc_address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
