@@ -5,35 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
 from support.collector import Collected, Collector
-from support.traced_suite import LABEL, MODEL, Traced, traced_suite
+from support.traced_suite import HOPS, LABEL, MODEL, PREDICT, TOKENIZE, Traced, calling, traced_suite, whole
 from support.waiting import until_sync
 from symbiont.client import Client, InvalidArgumentError
 
 CANARY = "canary-5d41402abc"
-TOKENIZE = "symbiont.tokenization.v1.TokenizationService/Tokenize"
-PREDICT = "symbiont.inference.v1.InferenceService/Predict"
 UNKEPT = SpanContext(0xABCDEF, 0xABC, is_remote=False, trace_flags=TraceFlags(TraceFlags.DEFAULT))
-# Each hop of a Predict: the process, the span, and the span that it hangs below.
-HOPS = [
-    ("caller", "symbiont.inference.v1/Predict", None),
-    ("inference", PREDICT, ("caller", "symbiont.inference.v1/Predict")),
-    ("inference", "resolve", ("inference", PREDICT)),
-    ("inference", "tokenize", ("inference", PREDICT)),
-    ("inference", TOKENIZE, ("inference", "tokenize")),
-    ("tokenization", TOKENIZE, ("inference", TOKENIZE)),
-    ("inference", "infer", ("inference", PREDICT)),
-    ("inference", "queue", ("inference", "infer")),
-    ("inference", "host", ("inference", "infer")),
-    ("triton", "InferRequest", ("inference", "host")),
-]
 
 
 @pytest.fixture(scope="module")
@@ -48,38 +29,9 @@ def client(suite: Traced) -> Iterator[Client]:
         yield found
 
 
-class calling:
-    """A client whose spans go to the same collector, as those of a program that has a tracer."""
-
-    def __init__(self, suite: Traced, sampler: Sampler | None = None) -> None:
-        self._provider = TracerProvider(resource=Resource.create({"service.name": "caller"}), sampler=sampler)
-        exporter = OTLPSpanExporter(suite.collector.grpc_address, insecure=True)
-        self._provider.add_span_processor(SimpleSpanProcessor(exporter))
-        self._client = suite.client(self._provider)
-
-    def __enter__(self) -> Client:
-        return self._client
-
-    def __exit__(self, *exc: object) -> None:
-        self._client.close()
-        self._provider.shutdown()
-
-
-def calls(collector: Collector) -> list[Collected]:
-    return [span for span in collector.spans if span.service == "caller"]
-
-
-def whole(collector: Collector, trace: str) -> Sequence[Collected]:
-    """Waits until a trace has all hops; Triton sends its spans every five seconds."""
-    wanted = {(service, name) for service, name, _ in HOPS}
-    until_sync(lambda: wanted <= {(s.service, s.name) for s in collector.trace(trace)})
-    until_sync(lambda: any(s.name == "compute" for s in collector.trace(trace)))
-    return collector.trace(trace)
-
-
 def new_traces(collector: Collector, before: int, count: int) -> list[Sequence[Collected]]:
-    until_sync(lambda: len(calls(collector)) == before + count)
-    return [whole(collector, span.trace) for span in calls(collector)[before:]]
+    until_sync(lambda: len(collector.calls) == before + count)
+    return [whole(collector, span.trace) for span in collector.calls[before:]]
 
 
 def sent(span: Collected) -> float:
@@ -89,7 +41,7 @@ def sent(span: Collected) -> float:
 
 
 def test_a_predict_is_one_trace_with_a_span_of_every_hop(suite: Traced, client: Client) -> None:
-    before = len(calls(suite.collector))
+    before = len(suite.collector.calls)
     client.predict(MODEL, ["one text", "and another"])
     (trace,) = new_traces(suite.collector, before, 1)
     by_id = {span.id: span for span in trace}
@@ -103,7 +55,7 @@ def test_a_predict_is_one_trace_with_a_span_of_every_hop(suite: Traced, client: 
 
 
 def test_children_lie_within_their_parents_and_the_parts_add_up(suite: Traced, client: Client) -> None:
-    before = len(calls(suite.collector))
+    before = len(suite.collector.calls)
     for number in range(10):
         client.predict(MODEL, [f"text number {number}"])
     stages, inference = [], []
@@ -136,9 +88,9 @@ def test_calls_that_share_work_are_linked(suite: Traced, client: Client) -> None
     with ThreadPoolExecutor(16) as pool:
 
         def ask_together() -> bool:
-            before = len(calls(suite.collector))
+            before = len(suite.collector.calls)
             list(pool.map(lambda number: client.predict(MODEL, [f"text {number}"]), range(16)))
-            for trace in [span.trace for span in calls(suite.collector)[before:]]:
+            for trace in [span.trace for span in suite.collector.calls[before:]]:
                 until_sync(lambda trace=trace: PREDICT in {s.name for s in suite.collector.trace(trace)})
             return bool(shared("host") and shared("tokens"))
 
@@ -159,7 +111,7 @@ def test_calls_that_share_work_are_linked(suite: Traced, client: Client) -> None
 def test_a_trace_that_the_caller_does_not_keep_is_kept_nowhere(suite: Traced, client: Client) -> None:
     with calling(suite, ALWAYS_OFF) as unkept, use_span(NonRecordingSpan(UNKEPT)):
         unkept.predict(MODEL, ["nobody looks"])
-    before = len(calls(suite.collector))
+    before = len(suite.collector.calls)
     # Whatever was sent of the former would have come before the latter, as from the same processes.
     client.predict(MODEL, ["somebody looks"])
     new_traces(suite.collector, before, 1)
@@ -169,15 +121,15 @@ def test_a_trace_that_the_caller_does_not_keep_is_kept_nowhere(suite: Traced, cl
 
 
 def test_texts_and_labels_are_in_no_span(suite: Traced, client: Client) -> None:
-    before = len(calls(suite.collector))
+    before = len(suite.collector.calls)
     answer = client.predict(MODEL, [f"{CANARY} is what I say"])
     with pytest.raises(InvalidArgumentError):
         client.predict(MODEL, [f"{CANARY} " * 40_000])
     with pytest.raises(InvalidArgumentError):
         client.predict(f"{CANARY} is no name", ["text"])
-    until_sync(lambda: len(calls(suite.collector)) == before + 3)
-    whole(suite.collector, calls(suite.collector)[before].trace)
-    refused = calls(suite.collector)[before + 1 :]
+    until_sync(lambda: len(suite.collector.calls) == before + 3)
+    whole(suite.collector, suite.collector.calls[before].trace)
+    refused = suite.collector.calls[before + 1 :]
     until_sync(lambda: all(any(s.service == "inference" for s in suite.collector.trace(r.trace)) for r in refused))
     raw = suite.collector.raw
     assert CANARY.encode() not in raw

@@ -1,4 +1,4 @@
-"""Traces in compose and Kubernetes: the settings exist, and Triton is started as its image starts it, and told where."""
+"""Traces in compose and Kubernetes: the settings exist, and Triton gets the flags of its image and those of traces."""
 
 import json
 import re

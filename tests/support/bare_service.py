@@ -18,11 +18,8 @@ from symbiont.common import tracing
 def without_metrics() -> None:
     """Makes every metric a thing that does nothing."""
     MetricWrapperBase.labels = lambda self, *values, **named: self  # type: ignore[assignment, return-value]
-    for kind, methods in {
-        Counter: ["inc"],
-        Histogram: ["observe"],
-        Gauge: ["inc", "dec", "set", "set_function"],
-    }.items():
+    names = {Counter: ["inc"], Histogram: ["observe"], Gauge: ["inc", "dec", "set", "set_function"]}
+    for kind, methods in names.items():
         for method in methods:
             setattr(kind, method, lambda self, *values: None)
 

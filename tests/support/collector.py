@@ -95,6 +95,11 @@ class Collector(TraceServiceServicer):
                 for span in scope.spans
             ]
 
+    @property
+    def calls(self) -> Sequence[Collected]:
+        """Returns the spans of callers, in the order in which they ended."""
+        return [span for span in self.spans if span.service == "caller"]
+
     def trace(self, identifier: str) -> Sequence[Collected]:
         """Returns the spans of one trace, the earliest first."""
         return sorted((span for span in self.spans if span.trace == identifier), key=lambda span: span.begin)

@@ -1,19 +1,24 @@
 """Three real services, a real worker and a real Triton, which send their spans to a collector."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from opentelemetry.trace import TracerProvider
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import Sampler
 
-from support.collector import Collector, collecting
+from support.collector import Collected, Collector, collecting
 from support.service import ServiceProcess
 from support.tiny import csv_of, labelled_rows, save_base
 from support.training_suite import Suite
+from support.waiting import until_sync
 from symbiont.api.training.v1 import training_job_pb2
 from symbiont.client import Client
 from symbiont.client.channels import Endpoints
@@ -24,6 +29,22 @@ MODEL = "mood"
 # Begins its labels, and is found in nothing else.
 LABEL = "label-of-a-customer"
 
+TOKENIZE = "symbiont.tokenization.v1.TokenizationService/Tokenize"
+PREDICT = "symbiont.inference.v1.InferenceService/Predict"
+# Each hop of a Predict: the process, the span, and the span that it hangs below.
+HOPS = [
+    ("caller", "symbiont.inference.v1/Predict", None),
+    ("inference", PREDICT, ("caller", "symbiont.inference.v1/Predict")),
+    ("inference", "resolve", ("inference", PREDICT)),
+    ("inference", "tokenize", ("inference", PREDICT)),
+    ("inference", TOKENIZE, ("inference", "tokenize")),
+    ("tokenization", TOKENIZE, ("inference", TOKENIZE)),
+    ("inference", "infer", ("inference", PREDICT)),
+    ("inference", "queue", ("inference", "infer")),
+    ("inference", "host", ("inference", "infer")),
+    ("triton", "InferRequest", ("inference", "host")),
+]
+
 
 @dataclass
 class Traced:
@@ -33,8 +54,23 @@ class Traced:
     collector: Collector
     job: str
 
-    def client(self, provider: TracerProvider | None = None) -> Client:
-        return Client(self.endpoints, tracer_provider=provider)
+
+@contextmanager
+def calling(suite: Traced, sampler: Sampler | None = None) -> Iterator[Client]:
+    """Gives a client whose spans go to the same collector, as those of a program that has a tracer."""
+    provider = TracerProvider(resource=Resource.create({"service.name": "caller"}), sampler=sampler)
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(suite.collector.grpc_address, insecure=True)))
+    with Client(suite.endpoints, tracer_provider=provider) as client:
+        yield client
+    provider.shutdown()
+
+
+def whole(collector: Collector, trace: str) -> Sequence[Collected]:
+    """Waits until the trace of a Predict has all hops; Triton sends its spans every five seconds."""
+    wanted = {(service, name) for service, name, _ in HOPS}
+    until_sync(lambda: wanted <= {(s.service, s.name) for s in collector.trace(trace)})
+    until_sync(lambda: any(s.name == "compute" for s in collector.trace(trace)))
+    return collector.trace(trace)
 
 
 @contextmanager

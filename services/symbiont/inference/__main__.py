@@ -58,6 +58,7 @@ from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.warming import Warmer
 from symbiont.triton.client import HostClient as TritonHostClient
+from symbiont.triton.replicas import Replicas
 
 
 def assemble(
@@ -128,7 +129,8 @@ async def serve(settings: InferenceSettings, tracing: Tracing) -> None:
 
 @asynccontextmanager
 async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
-    client = TritonHostClient(settings.triton_address, _host_settings(settings))
+    clients = [TritonHostClient(address, _host_settings(settings)) for address in settings.tritons]
+    client = Replicas(clients) if len(clients) > 1 else clients[0]
     try:
         yield client
     finally:
@@ -140,7 +142,7 @@ async def _hosts(settings: InferenceSettings) -> AsyncIterator[HostClient]:
 
 def _lane_limits(settings: InferenceSettings) -> LaneLimits:
     return LaneLimits(
-        in_flight=settings.host_requests,
+        in_flight=settings.host_requests * len(settings.tritons),
         batch_rows=settings.request_rows,
         sizes=Sizes(settings.request_seconds, most=settings.request_tokens),
         queued_tokens=settings.max_queued_tokens,

@@ -1,5 +1,6 @@
 """Settings of the inference service."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +17,9 @@ class InferenceSettings(ServiceSettings):
     metrics_address: str = Field("127.0.0.1:9103", description="host:port that serves Prometheus metrics")
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
     training_address: str = Field("127.0.0.1:50052", description="host:port of the training service: the registry")
-    triton_address: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC endpoint")
+    triton_address: str = Field(
+        "127.0.0.1:8001", description="host:port of Triton's gRPC endpoint, or several with commas between"
+    )
     max_instances: int = Field(1024, gt=0, description="most instances in a call")
     max_text_bytes: int = Field(256 << 10, gt=0, description="largest text, in bytes of UTF-8")
     max_stream_calls: int = Field(32, gt=0, description="calls of one stream that run at a time")
@@ -91,6 +94,11 @@ class InferenceSettings(ServiceSettings):
         0, ge=0, description="memory of the response cache, where each tenant has answers of its own; 0: no cache"
     )
     cache_seconds: float = Field(3600.0, gt=0, description="longest that the response cache keeps an answer")
+
+    @property
+    def tritons(self) -> Sequence[str]:
+        """The address of each Triton."""
+        return self.triton_address.split(",")
 
     @model_validator(mode="after")
     def _vllm_has_a_folder(self) -> Self:

@@ -58,6 +58,11 @@ class HostClient:
         self._loads: defaultdict[str, int] = defaultdict(int)
         self._running: set[asyncio.Task[Any]] = set()
 
+    @property
+    def url(self) -> str:
+        """host:port of Triton's gRPC service."""
+        return self._url
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -66,10 +66,10 @@ def generation_service(
     generators: TokenGenerators | TextGenerators
     writer: IdWriter | TextWriter
     if settings.generation_backend == "vllm":
-        generators = TextGenerators(settings.triton_address, own, settings.generation_vllm_arguments)
+        generators = TextGenerators(settings.tritons[0], own, settings.generation_vllm_arguments)
         writer = TextWriter(generators)
     else:
-        generators = TokenGenerators(settings.triton_address, own)
+        generators = TokenGenerators(settings.tritons[0], own)
         writer = IdWriter(TokenizerClient(tokenization), generators)
     metrics.open_streams.set_function(lambda: generators.open_streams)
     store = ArtifactStore(settings.artifact_root)
