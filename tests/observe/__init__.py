@@ -1,0 +1,1 @@
+"""What a person on call wants to have seen once: looks at a running suite from outside."""
