@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,7 +37,7 @@ from symbiont.triton.server import TritonServer
 MODEL = "mood"
 CALLERS = 8
 # A process that starts loads libraries, and on a busy machine waits for its turn.
-PATIENCE_S = 120
+PATIENCE_S = 60
 
 
 @dataclass
@@ -65,7 +66,9 @@ class Suite:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder, self._artifacts = folder, folder / "artifacts"
-        self.tritons = [TritonServer(find_triton(start=folder), self._made(f"triton-{n}")) for n in (1, 2)]
+        self.tritons = [
+            TritonServer(find_triton(start=Path(__file__).parent), self._made(f"triton-{n}")) for n in (1, 2)
+        ]
         self.tokenization = self._two("tokenization")
         tokenization = balanced(self.tokenization)
         self.training = self._two(
@@ -178,12 +181,17 @@ async def roll(replicas: Sequence[Replica], calls: Calls) -> None:
     for replica in replicas:
         before = calls.count
         await replica.restart()
-        await until(lambda replica=replica: _answers(replica), PATIENCE_S)
+        await answering([replica])
         print(f"{replica.name}: restarted under {calls.count - before} calls, {calls.failed.total()} failed so far")
 
 
-async def _answers(replica: Replica) -> bool:
-    return await asyncio.to_thread(replica.answered) > 0
+async def answering(replicas: Sequence[Replica]) -> None:
+    """Waits until each has answered calls."""
+    silent = list(replicas)
+    deadline = time.monotonic() + PATIENCE_S
+    while silent := [one for one in silent if not await asyncio.to_thread(one.answered)]:
+        assert time.monotonic() < deadline, f"without calls: {', '.join(one.name for one in silent)}"
+        await asyncio.sleep(0.1)
 
 
 async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
@@ -202,7 +210,7 @@ async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
         async with asyncio.TaskGroup() as group:
             for number in range(CALLERS):
                 group.create_task(call_on(client, calls, Random(number), enough))
-            await until(lambda: _all_answer(replicas), PATIENCE_S)
+            await answering(replicas)
             for round_ in count(1):
                 print(f"round {round_}")
                 await roll(replicas, calls)
@@ -210,10 +218,6 @@ async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
                     break
             enough.set()
     return calls
-
-
-async def _all_answer(replicas: Sequence[Replica]) -> bool:
-    return all([await _answers(replica) for replica in replicas])
 
 
 def main() -> int:

@@ -77,6 +77,11 @@ class ServiceProcess:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
+    def end(self) -> None:
+        """Ends the process, if it was ever started, whatever it says to that."""
+        if self._process is not None:
+            self.stop()
+
     def events(self) -> list[dict[str, object]]:
         """Returns what it logged; every line must be JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
