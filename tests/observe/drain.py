@@ -66,9 +66,8 @@ class Suite:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder, self._artifacts = folder, folder / "artifacts"
-        self.tritons = [
-            TritonServer(find_triton(start=Path(__file__).parent), self._made(f"triton-{n}")) for n in (1, 2)
-        ]
+        triton = find_triton(start=Path(__file__).parent)
+        self.tritons = [TritonServer(triton, self._made(f"triton-{number}")) for number in (1, 2)]
         self.tokenization = self._two("tokenization")
         tokenization = balanced(self.tokenization)
         self.training = self._two(
@@ -142,7 +141,7 @@ def answered_by_service(one: ServiceProcess) -> float:
 
 def answered_by_triton(one: TritonServer) -> float:
     """Returns how many requests a Triton has answered since it was started."""
-    return _sum(f"http://127.0.0.1:{one.metrics_port}/metrics", "nv_inference_request_success")
+    return _sum(f"http://127.0.0.1:{one.metrics_port}/metrics", "nv_inference_request_success_total")
 
 
 async def train(client: AsyncClient, folder: Path) -> str:
