@@ -57,7 +57,7 @@ def draw(trace: Sequence[Collected], axes: Axes) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     shown = [service for service in COLOURS if any(span.service == service for span in trace)]
     bars = [pyplot.Rectangle((0, 0), 1, 1, color=COLOURS[service]) for service in shown]
-    axes.legend(bars, shown, loc="upper right", frameon=False)
+    axes.legend(bars, shown, loc="lower left", frameon=False)
 
 
 def _beside(axes: Axes) -> matplotlib.transforms.Transform:
