@@ -78,4 +78,5 @@ def exported(service: str, endpoint: str, sample_ratio: float) -> Iterator[Traci
         if last.is_alive():
             # Ends its wait, for which the processor's own end would wait, too.
             exporter.shutdown()
+            last.join(_LAST_SPANS_S)
         processor.shutdown()  # type: ignore[no-untyped-call]

@@ -1,8 +1,11 @@
 """What is kept reaches the collector, by the end of the process at the latest; one that is away holds nothing up."""
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import structlog
 
 from support.collector import collecting
 from support.service import free_port
@@ -10,6 +13,14 @@ from symbiont.common import exporting
 from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging
 from symbiont.common.tracing import UNTRACED, span
+
+
+@pytest.fixture
+def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Gives what reads the log, line by line; the log is as before, after the test."""
+    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 def test_without_an_endpoint_nothing_is_traced() -> None:
@@ -29,7 +40,7 @@ def test_spans_reach_the_collector_by_the_end(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_collector_that_is_away_is_told_of_and_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
     monkeypatch.setattr(exporting, "_LAST_SPANS_S", 0.5)
     configure_logging("info", "json", "inference")
@@ -38,15 +49,14 @@ def test_a_collector_that_is_away_is_told_of_and_not_waited_for(
             with tracing.root("launch", {}):
                 pass
     # The log stays JSON, and says it.
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert any(line["event"] == "trouble with traces" for line in lines)
+    assert any(line["event"] == "trouble with traces" for line in log())
 
 
 def test_a_process_without_the_packages_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
     monkeypatch.setattr(exporting, "can_export", lambda: False)
     configure_logging("info", "json", "worker")
     with exported("worker", "collector:4317", 1.0) as tracing:
         assert tracing is UNTRACED
-    assert "pip install 'symbiont[tracing]'" in capsys.readouterr().err
+    assert any("pip install 'symbiont[tracing]'" in line["event"] for line in log())
