@@ -56,7 +56,7 @@ SOURCES := services tests protos deploy/grafana
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training bench-quality proofs manifests observe ray mlflow drill clean
+  bench-control bench-training bench-quality proofs manifests observe ray mlflow drill drain clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -210,6 +210,9 @@ drill: setup ## Kill workers and controllers in 30 trainings, and a controller u
 	@cd tests && ../$(BIN)/python -m drill
 	@$(BIN)/pytest -m drill
 	@SYMBIONT_PROOFS=whole $(BIN)/pytest tests/integration/test_two_controllers.py -m proof -rP --timeout 1800
+
+drain: setup ## Restart every process in turn under 10,000 calls, of which none may fail (ten minutes)
+	@cd tests && ../$(BIN)/python -m observe.drain
 
 clean: ## Remove caches and build output; .venv, .tools and .symbiont stay
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

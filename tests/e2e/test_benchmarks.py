@@ -9,6 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COMMANDS = {
+    "bench_observability": ["--model", "sentiment"],
     "bench_overload": ["--model", "classifier"],
     "bench_path": ["--model", "sentiment"],
     "bench_serving": [],

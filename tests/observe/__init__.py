@@ -1,1 +1,1 @@
-"""A running suite under load, seen through a real Prometheus and a real Alertmanager: `make observe`."""
+"""What a person on call wants to have seen once: looks at a running suite from outside."""

@@ -43,6 +43,10 @@ class ServiceProcess:
         self._command = [sys.executable, "-m", f"symbiont.{name}"]
         self._process: subprocess.Popen[bytes] | None = None
 
+    def run(self, command: list[str]) -> None:
+        """Lets the process run something else in place of the service's own module."""
+        self._command = command
+
     def see(self, folder: Path) -> None:
         """Lets the process import what lies in a folder."""
         self._environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
@@ -73,6 +77,11 @@ class ServiceProcess:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
+    def end(self) -> None:
+        """Ends the process, if it was ever started, whatever it says to that."""
+        if self._process is not None:
+            self.stop()
+
     def events(self) -> list[dict[str, object]]:
         """Returns what it logged; every line must be JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
@@ -90,7 +99,7 @@ class InspectedProcess(ServiceProcess):
         self._living = folder / f"{name}.living.json"
         script = Path(__file__).with_name("inspected.py")
         # -P: modules beside the script have names that libraries have too.
-        self._command = [sys.executable, "-P", str(script), name, str(self._living)]
+        self.run([sys.executable, "-P", str(script), name, str(self._living)])
 
     def living(self) -> dict[str, int]:
         """Returns how many objects of each class of Symbiont's and gRPC's live, and tasks that are not done."""

@@ -3,7 +3,7 @@
 import os
 import uuid
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -12,6 +12,7 @@ from symbiont.client.errors import UnavailableError
 from symbiont.common import channel
 from symbiont.common.principal import METADATA_KEY as PRINCIPAL_KEY
 from symbiont.common.request_id import METADATA_KEY
+from symbiont.common.tracing import outgoing
 
 OPTIONS = channel.OPTIONS
 
@@ -59,9 +60,16 @@ class Page(Protocol):
 
 
 def metadata(principal: str = "") -> tuple[tuple[str, str], ...]:
-    """Returns the metadata of one call: a fresh request id, which the services log and send back, and who calls."""
+    """Returns the metadata of one call: a fresh request id, which the services log and send back, who calls, and the
+    caller's trace, if it is in one."""
     identified = ((PRINCIPAL_KEY, principal),) if principal else ()
-    return ((METADATA_KEY, uuid.uuid4().hex), *identified)
+    return ((METADATA_KEY, uuid.uuid4().hex), *identified, *outgoing().items())
+
+
+def rpc_of(request: Any) -> str:
+    """Returns what the span of a call is named by: package and method of the request's message."""
+    package, _, name = request.DESCRIPTOR.full_name.rpartition(".")
+    return f"{package}/{name.removesuffix('Request')}"
 
 
 def not_ready(response: health_pb2.HealthCheckResponse) -> UnavailableError | None:

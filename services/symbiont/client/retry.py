@@ -13,6 +13,8 @@ from symbiont.common.channel import pushback_s
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
+# A service that ends cancels what reaches it too late to be taken; what a caller cancels itself never comes here.
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class Retry:
@@ -45,7 +47,7 @@ class Retry:
 
         A full service that names a time is asked again no sooner.
         """
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if error.code() in _AWAY:
             return self.delay()
         asked = pushback_s(error) if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else None
         if asked is None or (delay := self.delay()) is None or self._clock() + asked >= self._end:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.trace import TracerProvider, get_tracer
 
 from symbiont.api.inference.v1.catalogue_pb2 import (
     Catalogue,
@@ -65,7 +66,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready
+from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
@@ -73,6 +74,7 @@ from symbiont.client.reading import explanations_of, predictions_of, stream_answ
 from symbiont.client.results import Explanations, Predictions
 from symbiont.client.retry import Retry
 from symbiont.client.watching import Watch, has_ended
+from symbiont.common.tracing import calling
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -89,11 +91,25 @@ class Client:
     """
 
     def __init__(
-        self, endpoints: Endpoints | None = None, limits: Limits | None = None, *, principal: str | None = None
+        self,
+        endpoints: Endpoints | None = None,
+        limits: Limits | None = None,
+        *,
+        principal: str | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
-        """`principal` is who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says."""
+        """Makes it.
+
+        Args:
+            endpoints: where the services are.
+            limits: how long calls may take.
+            principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says.
+            tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
+                The services add theirs to a trace that is kept, and to any that the caller is in.
+        """
         endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
+        self._tracer = get_tracer("symbiont.client", tracer_provider=tracer_provider)
         addresses = endpoints.training, endpoints.inference, endpoints.tokenization
         self._channels = [grpc.insecure_channel(address, OPTIONS) for address in addresses]
         training, inference, tokenization = self._channels
@@ -774,7 +790,8 @@ class Client:
         seconds: float | None = None,
     ) -> Res:
         timeout = seconds or self._limits.timeout
-        return self._retried(lambda: method(request, timeout=timeout, metadata=self._metadata()), idempotent)
+        with calling(self._tracer, rpc_of(request)):
+            return self._retried(lambda: method(request, timeout=timeout, metadata=self._metadata()), idempotent)
 
     def _worked(self, stream: Iterator[Res], progress: gate.WorkProgress | None) -> Res:
         """Returns the last message of a work on a dataset, and tells of those before."""

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
+from opentelemetry.trace import Span
 from prometheus_client import Histogram
 from typing_extensions import override
 
@@ -19,10 +20,9 @@ from symbiont.common.exemplars import exemplar_of
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.request_id import METADATA_KEY, accept_request_id, current_request_id
+from symbiont.common.tracing import Tracing, note_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
-# When a call began, and the exemplar that its time is counted with.
-Began = tuple[float, Mapping[str, str] | None]
 
 STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
     errors.SymbiontError: grpc.StatusCode.INTERNAL,
@@ -49,13 +49,15 @@ class WrappingServer:
     of each, as much as the work of a short one, and one that keeps its wrappers still 20.
     """
 
-    def __init__(self, server: grpc.aio.Server, metrics: ServiceMetrics) -> None:
+    def __init__(self, server: grpc.aio.Server, metrics: ServiceMetrics, tracing: Tracing) -> None:
         self._server = server
         self._metrics = metrics
+        self._tracing = tracing
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Adds the methods of a service."""
-        self._server.add_generic_rpc_handlers([_WrappedHandlers(handler, self._metrics) for handler in handlers])
+        wrapped = [_WrappedHandlers(handler, self._metrics, self._tracing) for handler in handlers]
+        self._server.add_generic_rpc_handlers(wrapped)
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Adds nothing: generated code gives the same methods to `add_generic_rpc_handlers` too."""
@@ -64,9 +66,10 @@ class WrappingServer:
 class _WrappedHandlers(grpc.GenericRpcHandler):
     """The methods of a service, wrapped."""
 
-    def __init__(self, handlers: grpc.GenericRpcHandler, metrics: ServiceMetrics) -> None:
+    def __init__(self, handlers: grpc.GenericRpcHandler, metrics: ServiceMetrics, tracing: Tracing) -> None:
         self._handlers = handlers
         self._metrics = metrics
+        self._tracing = tracing
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     @override
@@ -77,14 +80,23 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
         handler = self._handlers.service(handler_call_details)
         if handler is None:
             return None
-        return self._wrapped.setdefault(method, _wrap(handler, _Calls(method, self._metrics)))
+        return self._wrapped.setdefault(method, _wrap(handler, _Calls(method, self._metrics, self._tracing)))
+
+
+class _Begun(NamedTuple):
+    """A call that is being served: since when, its span, and the exemplar that its time is counted with."""
+
+    at: float
+    span: Span
+    exemplar: Mapping[str, str] | None
 
 
 class _Calls:
     """The calls of one method."""
 
-    def __init__(self, method: str, metrics: ServiceMetrics) -> None:
+    def __init__(self, method: str, metrics: ServiceMetrics, tracing: Tracing) -> None:
         self._method = method
+        self._tracing = tracing
         self._labels = metrics.service, method.rpartition("/")[2]
         self._seconds = metrics.rpc_seconds
         self._started = metrics.rpc_started.labels(*self._labels)
@@ -93,25 +105,27 @@ class _Calls:
         metrics.rpc_in_flight.labels(*self._labels).set_function(lambda: self._in_flight)
         self._ended: dict[grpc.StatusCode, Histogram] = {}
 
-    def begin(self, context: Context) -> Began:
-        """Takes or makes the request id, and counts the call."""
+    def begin(self, context: Context) -> _Begun:
+        """Takes or makes the request id, counts the call and begins its span."""
         metadata = context.invocation_metadata() or ()
         identifier = accept_request_id(metadata, self._method)
         context.set_trailing_metadata(((METADATA_KEY, identifier),))
         self._started.inc()
         self._in_flight += 1
-        return time.perf_counter(), exemplar_of(metadata)
+        span = self._tracing.served(self._method, metadata)
+        return _Begun(time.perf_counter(), span, exemplar_of(metadata, span))
 
-    def end(self, began: Began, code: grpc.StatusCode) -> None:
-        """Counts the end of a call."""
+    def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
+        """Counts the end of a call, and ends its span."""
         self._in_flight -= 1
         ended = self._ended.get(code)
         if ended is None:
             ended = self._ended[code] = self._seconds.labels(*self._labels, code.name)
-        at, exemplar = began
-        ended.observe(time.perf_counter() - at, exemplar)  # type: ignore[arg-type]  # it only reads
+        ended.observe(time.perf_counter() - begun.at, begun.exemplar)  # type: ignore[arg-type]  # it only reads
+        note_status(begun.span, code.value[0], code.name, current_request_id())
+        begun.span.end()
 
-    async def fail(self, began: Began, context: Context, error: BaseException) -> None:
+    async def fail(self, begun: _Begun, context: Context, error: BaseException) -> None:
         """Counts a call that ends in an error, and raises what gRPC makes a status of."""
         code = grpc.StatusCode.CANCELLED
         try:
@@ -125,7 +139,7 @@ class _Calls:
             finally:
                 code = _status_code(context)
         finally:
-            self.end(began, code)
+            self.end(begun, code)
 
 
 def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -134,25 +148,25 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     inner = getattr(handler, shape)
 
     async def respond(request: Any, context: Context) -> Any:
-        began = calls.begin(context)
+        begun = calls.begin(context)
         try:
             response = await inner(request, context)
         except BaseException as exc:  # noqa: BLE001, it raises
-            await calls.fail(began, context, exc)
+            await calls.fail(begun, context, exc)
         else:
-            calls.end(began, grpc.StatusCode.OK)
+            calls.end(begun, grpc.StatusCode.OK)
             return response
 
     async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
-        began = calls.begin(context)
+        begun = calls.begin(context)
         try:
             async with aclosing(inner(request, context)) as responses:
                 async for response in responses:
                     yield response
         except BaseException as exc:  # noqa: BLE001, it raises
-            await calls.fail(began, context, exc)
+            await calls.fail(begun, context, exc)
         else:
-            calls.end(began, grpc.StatusCode.OK)
+            calls.end(begun, grpc.StatusCode.OK)
 
     make: Any = getattr(grpc, f"{shape}_rpc_method_handler")
     wrapped: grpc.RpcMethodHandler[Any, Any] = make(

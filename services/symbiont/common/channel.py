@@ -1,13 +1,16 @@
-"""Channels between services: they carry the request id on, and turn a peer's status into a domain error once."""
+"""Channels between services: they carry request id and trace on, and turn a peer's status into a domain error once."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from opentelemetry.trace import Span, SpanKind
 
 from symbiont.common import errors
 from symbiont.common.request_id import METADATA_KEY, current_request_id
+from symbiont.common.tracing import note_status, outgoing, span
 
 # What gRPC's own retry policies read: milliseconds to wait before the next attempt.
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -37,19 +40,39 @@ _ERROR_OF: dict[grpc.StatusCode, type[errors.SymbiontError]] = {
 }
 
 
-class _RequestId(grpc.aio.UnaryUnaryClientInterceptor):
+class _Carrying(grpc.aio.UnaryUnaryClientInterceptor):
+    """Carries the request id and the trace on, and makes a span of the call where the trace is kept."""
+
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        identifier = current_request_id()
-        if identifier:
+        with span(_name(client_call_details.method), SpanKind.CLIENT) as own:
             metadata = client_call_details.metadata or grpc.aio.Metadata()
-            metadata.add(METADATA_KEY, identifier)
-            client_call_details = client_call_details._replace(metadata=metadata)
-        return await continuation(client_call_details, request)
+            if identifier := current_request_id():
+                metadata.add(METADATA_KEY, identifier)
+            for key, value in outgoing().items():
+                metadata.add(key, value)
+            call = await continuation(client_call_details._replace(metadata=metadata), request)
+            if own.is_recording():
+                await _note_end(call, own)
+            return call
+
+
+async def _note_end(call: Any, span: Span) -> None:
+    """Waits for the status of a call, which a span is to have; the call does not outlive whoever waits."""
+    try:
+        code = await call.code()
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    note_status(span, code.value[0], code.name, current_request_id())
+
+
+def _name(method: str | bytes) -> str:
+    return (method.decode() if isinstance(method, bytes) else method).lstrip("/")
 
 
 def connect(address: str) -> grpc.aio.Channel:
     """Opens a channel to a service of the suite; nothing is sent until the first call."""
-    return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=[_RequestId()])
+    return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=[_Carrying()])
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.settings import ServiceSettings
+from symbiont.common.tracing import UNTRACED, Tracing
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ class Lifecycle:
 
 
 def build_server(
-    settings: ServiceSettings, metrics: ServiceMetrics, lifecycle: Lifecycle, services: Sequence[Registration]
+    settings: ServiceSettings,
+    metrics: ServiceMetrics,
+    lifecycle: Lifecycle,
+    services: Sequence[Registration],
+    tracing: Tracing = UNTRACED,
 ) -> grpc.aio.Server:
     """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
@@ -64,7 +69,7 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
-    wrapping: Any = WrappingServer(server, metrics)
+    wrapping: Any = WrappingServer(server, metrics, tracing)
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
@@ -82,6 +87,7 @@ async def run_server(
     lifecycle: Lifecycle,
     services: Sequence[Registration],
     background: Sequence[AbstractAsyncContextManager[Any]] = (),
+    tracing: Tracing = UNTRACED,
 ) -> None:
     """Runs a server until SIGTERM or SIGINT, then drains it.
 
@@ -94,7 +100,7 @@ async def run_server(
     async with AsyncExitStack() as stack:
         for part in background:
             await stack.enter_async_context(part)
-        server = build_server(settings, metrics, lifecycle, services)
+        server = build_server(settings, metrics, lifecycle, services, tracing)
         await set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)
         if settings.unix_socket:

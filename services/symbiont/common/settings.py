@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+from symbiont.common.exporting import can_export
 
 PREFIX = "SYMBIONT_"
 # A folder, or the URL of a place in an object store, which as a Path would lose a slash.
@@ -38,9 +39,22 @@ class ServiceSettings(BaseSettings):
         "info", description="least severe level that is logged"
     )
     log_format: Literal["json", "console"] = Field("json", description="one JSON object a line, or coloured text")
+    tracing_endpoint: str = Field(
+        "", description="host:port of a collector of traces, OTLP over gRPC (https://host:port with TLS); empty: none"
+    )
+    tracing_sample_ratio: float = Field(
+        0.01, ge=0, le=1, description="part of the traces that begin here which are kept; callers decide of theirs"
+    )
     drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
     max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
+
+    @field_validator("tracing_endpoint")
+    @classmethod
+    def _can_be_exported(cls, endpoint: str) -> str:
+        if endpoint and not can_export():
+            raise ValueError("traces need packages that are not installed: pip install 'symbiont[tracing]'")
+        return endpoint
 
     @classmethod
     def from_command_line(cls, program: str, description: str) -> Self:

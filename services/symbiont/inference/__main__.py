@@ -16,11 +16,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from symbiont.common.artifacts import ArtifactStore, absolute_root
 from symbiont.common.background import running
 from symbiont.common.channel import connect
+from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging
 from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.reach import Reach
 from symbiont.common.server import Lifecycle, Registration, run_server
+from symbiont.common.tracing import Tracing
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.cache import ResponseCache
@@ -115,7 +117,7 @@ def assemble(
     return [native, kept, tried, open_registration(foreign), generation], [*background, closing]
 
 
-async def serve(settings: InferenceSettings) -> None:
+async def serve(settings: InferenceSettings, tracing: Tracing) -> None:
     """Serves until SIGTERM or SIGINT."""
     metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
     async with (
@@ -124,7 +126,7 @@ async def serve(settings: InferenceSettings) -> None:
         _hosts(settings, metrics) as hosts,
     ):
         services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
-        await run_server(settings, metrics, lifecycle, services, background)
+        await run_server(settings, metrics, lifecycle, services, background, tracing)
 
 
 @asynccontextmanager
@@ -180,7 +182,8 @@ def main() -> None:
     # on two busy cores a search in ten thousand entries took 23 ms with two and 1.8 ms with one.
     threadpool_limits(1, user_api="blas")
     configure_logging(settings.log_level, settings.log_format, "inference")
-    run(serve(settings))
+    with exported("inference", settings.tracing_endpoint, settings.tracing_sample_ratio) as tracing:
+        run(serve(settings, tracing))
 
 
 if __name__ == "__main__":

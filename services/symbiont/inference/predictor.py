@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, SymbiontError
 from symbiont.common.texts import check_text
+from symbiont.common.tracing import span
 from symbiont.engine.row import Floats, Row
 from symbiont.inference import tasks
 from symbiont.inference.bundles import BundleShelf
@@ -331,6 +332,7 @@ def _values(row: Logits | SymbiontError, version: ModelVersion, field: str) -> L
 @asynccontextmanager
 async def _stage(name: str, seconds: dict[str, float], deadline: Deadline) -> AsyncIterator[None]:
     started = time.perf_counter()
-    async with deadline.bound(name):
-        yield
+    with span(name):
+        async with deadline.bound(name):
+            yield
     seconds[name] = time.perf_counter() - started

@@ -20,6 +20,8 @@ from symbiont.triton.installation import find_triton
 TOKENIZATION, TRAINING, TRITON, INFERENCE = "tokenization", "training", "triton", "inference"
 NAMES = (TOKENIZATION, TRAINING, TRITON, INFERENCE)
 PROBE_TIMEOUT_S = 1.0
+# Where Triton sends its spans: it has no OTLP over gRPC, which the services use for `SYMBIONT_TRACING_ENDPOINT`.
+TRITON_TRACING_URL = "SYMBIONT_TRITON_TRACING_URL"
 
 DEFAULT_PORTS: dict[str, int] = {
     "tokenization": 50051,
@@ -114,6 +116,7 @@ def _triton(home: Home, ports: Ports, where: Path | None) -> ProcessSpec:
         http_port=ports.of["triton-http"],
         metrics_port=ports.of["triton-metrics"],
         work_dir=home.root / "triton",
+        tracing_url=os.environ.get(TRITON_TRACING_URL, ""),
     )
     # Now, so that what is missing is said at once and not found out by restarts.
     command()

@@ -20,8 +20,10 @@ from symbiont.api.training.v1 import (
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.background import running
 from symbiont.common.channel import connect
+from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging
 from symbiont.common.server import Lifecycle, Registration, run_server
+from symbiont.common.tracing import TRACEPARENT, Tracing, outgoing_if_kept
 from symbiont.training.collector import Collector
 from symbiont.training.controller import Controller, Rules
 from symbiont.training.convert import reports_from_records, worker_spec_to_json
@@ -64,7 +66,7 @@ from symbiont.training.types import Job, WorkerReport
 PACKAGE = "symbiont.training.v1"
 
 
-async def run(settings: TrainingSettings) -> None:
+async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     """Runs the service until SIGTERM."""
     lifecycle, notifier = Lifecycle(), Notifier()
     lock = ControllerLock(settings.database_url)
@@ -83,8 +85,14 @@ async def run(settings: TrainingSettings) -> None:
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 
     def make_spec(job: Job) -> str:
-        controller_address = settings.controller_address or settings.address
-        return worker_spec_to_json(job, str(artifacts.root), controller_address, settings.tokenization_address)
+        return worker_spec_to_json(
+            job,
+            str(artifacts.root),
+            settings.controller_address or settings.address,
+            settings.tokenization_address,
+            settings.tracing_endpoint,
+            outgoing_if_kept().get(TRACEPARENT, ""),
+        )
 
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     rules = Rules(
@@ -103,7 +111,7 @@ async def run(settings: TrainingSettings) -> None:
         # Elsewhere, what a worker has left is out of sight.
         return reports_from_records(read_records(executor.spool(name))) if isinstance(executor, LocalExecutor) else ()
 
-    controller = Controller(store, jobs, notifier, executor, make_spec, rules, left_behind)
+    controller = Controller(store, jobs, notifier, executor, make_spec, rules, left_behind, tracing)
     collector = Collector(
         store,
         artifacts,
@@ -201,7 +209,7 @@ async def run(settings: TrainingSettings) -> None:
         ]
         if store.shared:
             background.append(running("listening", partial(listen, store.url, notifier)))
-        await run_server(settings, metrics, lifecycle, services, background)
+        await run_server(settings, metrics, lifecycle, services, background, tracing)
     finally:
         await tokenization.close()
         if fork_server:
@@ -222,7 +230,8 @@ def main() -> None:
         "symbiont-training", "Controls training: bases, datasets, jobs, models."
     )
     configure_logging(settings.log_level, settings.log_format, "training")
-    asyncio.run(run(settings))
+    with exported("training", settings.tracing_endpoint, settings.tracing_sample_ratio) as tracing:
+        asyncio.run(run(settings, tracing))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
+from symbiont.common.tracing import UNTRACED, Tracing
 from symbiont.training.executors import Executor, Launch, WorkerName, WorkerSignal, WorkerStatus
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier, first_of
@@ -51,6 +52,7 @@ class Controller:
         make_spec: Callable[[Job], str],
         rules: Rules = Rules(),
         left_behind: Callable[[WorkerName], Sequence[WorkerReport]] = lambda name: (),
+        tracing: Tracing = UNTRACED,
     ) -> None:
         """`make_spec` renders what a worker is told; `left_behind` reads what one that died had still to say."""
         self._store = store
@@ -60,6 +62,7 @@ class Controller:
         self._make_spec = make_spec
         self._rules = rules
         self._left_behind = left_behind
+        self._tracing = tracing
         # Since when this controller has worked without an error: silence before that may be its own deafness.
         self._well_since = now()
         self._adopted_all = False
@@ -139,7 +142,8 @@ class Controller:
 
     async def _launch(self, job: Job) -> None:
         get_logger().info("launching", job=job.id, attempt=job.attempt)
-        await self._try_launch(Launch(WorkerName(job.id, job.attempt), self._make_spec(job), job.spec.ranks))
+        with self._tracing.root("launch", {"symbiont.job": job.id, "symbiont.attempt": job.attempt}):
+            await self._try_launch(Launch(WorkerName(job.id, job.attempt), self._make_spec(job), job.spec.ranks))
 
     async def _try_launch(self, launch: Launch) -> None:
         try:

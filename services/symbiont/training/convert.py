@@ -634,8 +634,16 @@ def _past_from_proto(message: worker_pb2.PastTraining) -> types.Past:
     )
 
 
-def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: str, tokenization_address: str) -> str:
+def worker_spec_to_json(
+    job: types.Job,
+    artifact_root: str,
+    controller_address: str,
+    tokenization_address: str,
+    tracing_endpoint: str = "",
+    traceparent: str = "",
+) -> str:
     """What the worker of a job's current attempt is told, as the JSON form of WorkerSpec."""
+    trace = worker_pb2.WorkerTrace(endpoint=tracing_endpoint, traceparent=traceparent) if traceparent else None
     spec = worker_pb2.WorkerSpec(
         job=f"jobs/{job.id}",
         attempt=job.attempt,
@@ -659,5 +667,6 @@ def worker_spec_to_json(job: types.Job, artifact_root: str, controller_address: 
         start_bundle_digest=job.inputs.start_digest,
         replay_dataset_digest=job.inputs.replay_digest,
         past=map(_past_to_proto, job.inputs.past),
+        trace=trace,
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

@@ -13,6 +13,7 @@ import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype  # type: ignore[import-untyped]
 
 from symbiont.common.errors import DeadlineExceeded, InvalidArgument, SymbiontError, Unavailable
+from symbiont.common.tracing import outgoing_if_kept
 from symbiont.engine import wire
 from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.engine.settings import HostSettings
@@ -58,6 +59,11 @@ class HostClient:
         # How often this client has loaded a host: tells a caller whether another one mended it meanwhile.
         self._loads: defaultdict[str, int] = defaultdict(int)
         self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def url(self) -> str:
+        """host:port of Triton's gRPC service."""
+        return self._url
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,6 +182,8 @@ class HostClient:
                 host_name(base_digest),
                 inputs,
                 request_id=request_id,
+                # Triton keeps every trace that it is told of.
+                headers=outgoing_if_kept(),
                 # No deadline, for that would cancel it within Triton; the rows themselves say when they expire.
                 client_timeout=_ABANDONED_S,
             )

@@ -41,11 +41,16 @@ def command(
     metrics_port: int,
     work_dir: Path,
     exit_timeout_s: int = 5,
+    tracing_url: str = "",
 ) -> Command:
     """Prepares `work_dir` and returns how to start Triton there, listening on loopback, with no model loaded.
 
     Preparing it again is harmless, and clears what a killed server with the same gRPC port left in shared memory: call
     it before every start, never while that server runs.
+
+    Args:
+        tracing_url: where a collector takes spans by OTLP over HTTP, the only way in which Triton sends them
+            (`http://host:4318/v1/traces`); empty for none.
 
     Raises:
         FailedPrecondition: something that Triton needs is missing; the message says how to mend it.
@@ -70,6 +75,8 @@ def command(
     ]
     for protocol, port in (("grpc", grpc_port), ("http", http_port), ("metrics", metrics_port)):
         argv += [f"--{protocol}-address={_LOOPBACK}", f"--{protocol}-port={port}"]
+    if tracing_url:
+        argv += tracing_arguments(tracing_url)
     env = (
         os.environ
         | QUIET
@@ -80,6 +87,12 @@ def command(
         argv.append(f"--backend-directory={_prepare_backends(installation, work_dir)}")
         env |= _wheel_environment(installation.wheel, _import_paths(installation), work_dir)
     return Command(argv, env)
+
+
+def tracing_arguments(url: str) -> list[str]:
+    """Returns what makes Triton add its spans to the traces that its callers keep, and begin none itself."""
+    settings = ("mode=opentelemetry", "level=TIMESTAMPS", "rate=0", f"opentelemetry,url={url}")
+    return [f"--trace-config={setting}" for setting in (*settings, "opentelemetry,resource=service.name=triton")]
 
 
 def clear_shared_memory(grpc_port: int) -> None:

@@ -20,8 +20,9 @@ _POLL_S = 0.05
 class TritonServer:
     """A Triton that starts empty, on free loopback ports that it keeps over restarts."""
 
-    def __init__(self, installation: TritonInstallation, work_dir: Path) -> None:
+    def __init__(self, installation: TritonInstallation, work_dir: Path, tracing_url: str = "") -> None:
         self._installation = installation
+        self._tracing_url = tracing_url
         self._work_dir = work_dir
         self.grpc_port, self.http_port, self.metrics_port = free_ports(3)
         self.log_file = work_dir / "triton.log"
@@ -59,6 +60,7 @@ class TritonServer:
             http_port=self.http_port,
             metrics_port=self.metrics_port,
             work_dir=self._work_dir,
+            tracing_url=self._tracing_url,
         )
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -53,6 +53,7 @@ class Failed(grpc.RpcError):
     ("code", "pushback", "least"),
     [
         (grpc.StatusCode.UNAVAILABLE, None, 0.05),
+        (grpc.StatusCode.CANCELLED, None, 0.05),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "700", 0.7),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "1", 0.05),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "20000", None),

@@ -11,6 +11,7 @@ from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
+from symbiont.common.tracing import UNTRACED, Tracing
 
 Act = Callable[[Any, Any], Awaitable[Any]]
 
@@ -35,12 +36,17 @@ class Peer:
     """A running server, its parts, and a plain channel to it."""
 
     def __init__(
-        self, servicer: Ordered, metrics: ServiceMetrics, lifecycle: Lifecycle, address: str = "127.0.0.1:0"
+        self,
+        servicer: Ordered,
+        metrics: ServiceMetrics,
+        lifecycle: Lifecycle,
+        address: str = "127.0.0.1:0",
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self.servicer, self.metrics, self.lifecycle = servicer, metrics, lifecycle
         name = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
         registration = Registration(name, servicer, model_pb2_grpc.add_ModelServiceServicer_to_server)
-        self.server = build_server(ServiceSettings(), metrics, lifecycle, [registration])
+        self.server = build_server(ServiceSettings(), metrics, lifecycle, [registration], tracing)
         self.address = f"127.0.0.1:{self.server.add_insecure_port(address)}"
         self.channel = aio.insecure_channel(self.address)
         self.stub = model_pb2_grpc.ModelServiceStub(self.channel)
@@ -51,8 +57,8 @@ async def make_peer() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
     """Starts a server, on a free port unless it is told another."""
     async with AsyncExitStack() as stack:
 
-        async def start(address: str = "127.0.0.1:0") -> Peer:
-            running = Peer(Ordered(), ServiceMetrics("training"), Lifecycle(), address)
+        async def start(address: str = "127.0.0.1:0", tracing: Tracing = UNTRACED) -> Peer:
+            running = Peer(Ordered(), ServiceMetrics("training"), Lifecycle(), address, tracing)
             await running.server.start()
             stack.push_async_callback(running.server.stop, 0)
             stack.push_async_callback(running.channel.close)

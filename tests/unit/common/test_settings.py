@@ -68,6 +68,17 @@ def test_flags_of_the_cache_reach_every_store_and_worker(monkeypatch: pytest.Mon
     assert open_cache().folder == tmp_path / "near"
 
 
+def test_traces_without_their_packages_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read(monkeypatch, "--tracing-endpoint=collector:4317").tracing_endpoint == "collector:4317"
+    monkeypatch.setattr("symbiont.common.settings.can_export", lambda: False)
+    assert read(monkeypatch).tracing_endpoint == ""
+    with pytest.raises(SystemExit):
+        read(monkeypatch, "--tracing-endpoint=collector:4317")
+    assert "pip install 'symbiont[tracing]'" in capsys.readouterr().err
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         ServiceSettings().address = "x"  # type: ignore[misc]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symbiont.common.errors import SymbiontError
+from symbiont.common.tracing import kept
 from symbiont.engine.row import Floats, HostAnswer, Row, Times
 from symbiont.inference.types import Priority
 
@@ -21,7 +22,7 @@ class Turn:
 class Call:
     """The rows of one caller. `done` ends with the answers of all rows, or with the error of the whole call."""
 
-    __slots__ = ("_answers", "_left", "_rows", "arrived", "done", "lengths", "request_id", "times", "turn")
+    __slots__ = ("_answers", "_left", "_rows", "arrived", "done", "lengths", "request_id", "times", "trace", "turn")
 
     def __init__(self, rows: Sequence[Row], turn: Turn, request_id: str, arrived: float) -> None:
         self._rows: Sequence[Row] = rows
@@ -29,6 +30,7 @@ class Call:
         self.turn = turn
         self.request_id = request_id
         self.arrived = arrived
+        self.trace = kept()
         # Of the request that came back last: what it waited since the call arrived, and its computation.
         self.times = Times()
         self.done: asyncio.Future[HostAnswer] = asyncio.get_running_loop().create_future()

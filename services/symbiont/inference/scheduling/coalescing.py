@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from symbiont.common.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from symbiont.common.tracing import Context, kept, together, waited
 from symbiont.inference.metrics import SchedulingMetrics
 from symbiont.inference.ports import TokenSource
 from symbiont.inference.tokens import TokenQuery, Tokens
@@ -32,6 +33,8 @@ class _Waiter:
     texts: Sequence[str]
     expires: float
     tokens: "asyncio.Future[Tokens]"
+    began: float
+    trace: Context | None
 
     @property
     def characters(self) -> int:
@@ -75,7 +78,8 @@ class TokenCoalescer:
                 return await self._source.tokenize(digest, query, max_tokens, timeout_s)
             finally:
                 self._came_back()
-        waiter = _Waiter(query.texts, self._clock() + timeout_s, asyncio.get_running_loop().create_future())
+        now, tokens = self._clock(), asyncio.get_running_loop().create_future()
+        waiter = _Waiter(query.texts, now + timeout_s, tokens, now, kept())
         self._waiting.setdefault((digest, max_tokens), {})[waiter] = None
         try:
             return await waiter.tokens
@@ -120,8 +124,13 @@ class TokenCoalescer:
 
     async def _run(self, key: _Key, waiters: Sequence[_Waiter]) -> None:
         self._metrics.tokenized(len(waiters))
+        now = self._clock()
+        for waiter in waiters:
+            waited("queue", waiter.trace, now - waiter.began)
+        texts = sum(len(waiter.texts) for waiter in waiters)
         try:
-            await self._ask(key, waiters)
+            with together("tokens", [waiter.trace for waiter in waiters], {"symbiont.texts": texts}):
+                await self._ask(key, waiters)
         finally:
             self._came_back()
 

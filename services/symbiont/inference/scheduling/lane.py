@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from symbiont.common.errors import DeadlineExceeded, Unavailable
 from symbiont.common.log import get_logger
+from symbiont.common.tracing import together, waited
 from symbiont.engine.row import HostAnswer
 from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
 from symbiont.inference.ports import HostClient
@@ -174,8 +175,9 @@ class Lane:
         request = Request(pieces, rows, tokens, now, loading, full=self.queue.rows > 0)
         for piece in pieces:
             turn = piece.call.turn
-            waited = now - piece.call.arrived
-            self._metrics.sent(turn.tenant, turn.priority, len(piece.indices), piece.tokens, waited)
+            seconds = now - piece.call.arrived
+            self._metrics.sent(turn.tenant, turn.priority, len(piece.indices), piece.tokens, seconds)
+            waited("queue", piece.call.trace, seconds)
         self._metrics.request(len(rows), tokens, self._fill(len(rows), tokens))
         self.tokens_in_flight += tokens
         self._plain_in_flight += loading is None
@@ -185,12 +187,8 @@ class Lane:
         return max(rows / self._limits.batch_rows, tokens / self.pace.request_tokens(self._limits.sizes))
 
     async def _run(self, request: Request) -> None:
-        left = max(request.expires - self._clock(), 1e-3)
         try:
-            answer = await self._hosts.infer_rows(
-                self._base, request.rows, timeout_s=left, request_id=request.request_id
-            )
-            self._answered(request, answer)
+            self._answered(request, await self._ask(request))
         except Exception as exc:  # noqa: BLE001, whatever it is, those who wait must hear of it
             self._failed(request, exc)
         finally:
@@ -201,6 +199,11 @@ class Lane:
                 for entry in self.parking.loaded(request.loading, request.loading in self._residency):
                     self.queue.add(entry)
             self._pump_soon()
+
+    async def _ask(self, request: Request) -> HostAnswer:
+        left = max(request.expires - self._clock(), 1e-3)
+        with together("host", [call.trace for call in request.calls], request.figures | {"symbiont.base": self._base}):
+            return await self._hosts.infer_rows(self._base, request.rows, timeout_s=left, request_id=request.request_id)
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
         now, self._silent = self._clock(), 0

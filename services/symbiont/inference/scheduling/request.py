@@ -43,6 +43,11 @@ class Request:
         calls = self.calls
         return f"{calls[0].request_id}+{len(calls) - 1}" if len(calls) > 1 else calls[0].request_id
 
+    @property
+    def figures(self) -> dict[str, str | int]:
+        """What a span says of it."""
+        return {"symbiont.calls": len(self.calls), "symbiont.rows": len(self.rows), "symbiont.tokens": self.tokens}
+
     def answered(self, answer: HostAnswer) -> int:
         """Hands each call its answers; returns how many rows were computed that nobody waited for."""
         start, wasted = 0, 0

@@ -15,7 +15,9 @@ from google.protobuf import json_format
 from symbiont.api.training.v1 import worker_pb2
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, SymbiontError
+from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging, get_logger
+from symbiont.common.tracing import Tracing
 from symbiont.training.convert import inputs_from_proto, spec_from_proto
 from symbiont.training.executors.local import MARK_VARIABLE, SPOOL, leave_mark
 from symbiont.training.executors.packing import unpack_spec
@@ -51,9 +53,13 @@ def main() -> None:
         parser.error(f"--attempt is {arguments.attempt}, the spec is for attempt {spec.attempt}")
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
-    if int(os.environ.get("RANK", "0")):
-        sys.exit(follow(spec))
-    sys.exit(work(spec, spool_of(arguments.spec), terminated))
+    # Whether the trace is kept the controller has decided.
+    with exported("worker", spec.trace.endpoint, sample_ratio=0) as tracing:
+        if int(os.environ.get("RANK", "0")):
+            status = follow(spec, tracing)
+        else:
+            status = work(spec, spool_of(arguments.spec), terminated, tracing)
+    sys.exit(status)
 
 
 def read_spec(where: str) -> str:
@@ -68,7 +74,7 @@ def spool_of(where: str) -> Path | None:
     return None if where.startswith("env:") else Path(where).parent / SPOOL
 
 
-def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.Event) -> int:
+def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.Event, tracing: Tracing) -> int:
     """Runs the attempt that a spec describes, as rank 0; returns the exit status."""
     link = ControllerLink(spec.controller_address, spec.job.removeprefix("jobs/"), spec.attempt, spool)
     tokenization = TokenizationClient(spec.tokenization_address)
@@ -80,7 +86,7 @@ def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.
 
     ranks = None
     try:
-        ranks = _run(spec, tokenization, link.send, command)
+        ranks = _run(spec, tokenization, link.send, command, tracing)
     except Exception as exc:  # noqa: BLE001, whatever it is, the job must hear of it
         link.send(last_word(exc))
     heard = all_heard(link, terminated)
@@ -102,11 +108,11 @@ def all_heard(link: ControllerLink, terminated: threading.Event) -> bool:
     return link.drain(STOP_SECONDS)
 
 
-def follow(spec: worker_pb2.WorkerSpec) -> int:
+def follow(spec: worker_pb2.WorkerSpec, tracing: Tracing) -> int:
     """Does the same steps as rank 0, which speaks for all; returns the exit status."""
     tokenization = TokenizationClient(spec.tokenization_address)
     try:
-        _run(spec, tokenization, lambda report: None, lambda: Command.GO).end_together()
+        _run(spec, tokenization, lambda report: None, lambda: Command.GO, tracing).end_together()
     except Exception as exc:  # noqa: BLE001, rank 0 reports what it sees of it
         get_logger().error("this rank has failed", rank=os.environ["RANK"], exc_info=exc)
         # The exchange with the others would wait for this rank if it went quietly.
@@ -120,15 +126,17 @@ def _run(
     tokenization: TokenizationClient,
     send: Callable[[Report], None],
     command: Callable[[], Command],
+    tracing: Tracing,
 ) -> "Ranks":
-    # This loads torch: the controller has heard of this process by then.
-    from symbiont.training.worker.attempt import run_attempt
-    from symbiont.training.worker.ranks import join
+    with tracing.root("attempt", {"symbiont.job": spec.job, "symbiont.attempt": spec.attempt}, spec.trace.traceparent):
+        # This loads torch: the controller has heard of this process by then.
+        from symbiont.training.worker.attempt import run_attempt
+        from symbiont.training.worker.ranks import join
 
-    ranks = join()
-    artifacts = ArtifactStore(spec.artifact_root)
-    run_attempt(attempt_from_proto(spec), artifacts, tokenization.tokenize, send, command, ranks)
-    return ranks
+        ranks = join()
+        artifacts = ArtifactStore(spec.artifact_root)
+        run_attempt(attempt_from_proto(spec), artifacts, tokenization.tokenize, send, command, ranks)
+        return ranks
 
 
 def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:

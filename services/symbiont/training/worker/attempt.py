@@ -11,6 +11,7 @@ from typing import Any
 from symbiont.bundle import Bundle, BundleManifest, write_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, NotFound
+from symbiont.common.tracing import span
 from symbiont.training.heads import Rule
 from symbiont.training.heads.masked_tokens import compared
 from symbiont.training.spec import MaskedTokensHead
@@ -132,11 +133,13 @@ class _Run:
         judge = Judge(seen.network, attempt, task, seen.held, seen.join)
         before = self._before(judge) if task.head.makes_base and self.ranks.leads else None
         loop = self._loop(seen, task, judge)
-        self._train(network, loop, judge)
+        with span("train"):
+            self._train(network, loop, judge)
         if not self.ranks.leads:
             return None
         self.send(EvaluationStarted())
-        evaluation, rule = self._calibrated(judge, task)
+        with span("evaluate"):
+            evaluation, rule = self._calibrated(judge, task)
         if old:
             evaluation = self._compared(evaluation, judge, task, old)
         self.send(compared(before, evaluation) if before else evaluation)

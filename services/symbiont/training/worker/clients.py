@@ -12,11 +12,13 @@ from typing import Any
 
 import grpc
 import numpy as np
+from opentelemetry.trace import SpanKind
 
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
 from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.channel import OPTIONS
 from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.common.tracing import outgoing, span
 from symbiont.training.convert import report_to_proto
 from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
@@ -172,6 +174,9 @@ PLACES = (
 )
 
 
+_TOKENIZE = "symbiont.tokenization.v1.TokenizationService/Tokenize"
+
+
 class TokenizationClient:
     """Tokenizes for the worker; waits for the service while it is away."""
 
@@ -227,7 +232,8 @@ class TokenizationClient:
         deadline = time.monotonic() + self._patience_seconds
         while True:
             try:
-                return self._stub.Tokenize(request, timeout=60)
+                with span(_TOKENIZE, SpanKind.CLIENT):
+                    return self._stub.Tokenize(request, timeout=60, metadata=tuple(outgoing().items()))
             except grpc.RpcError as exc:
                 error: Any = exc
                 if error.code() not in BUSY:

@@ -49,6 +49,7 @@ class WorkerSpec(google.protobuf.message.Message):
     START_BUNDLE_DIGEST_FIELD_NUMBER: builtins.int
     REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
     PAST_FIELD_NUMBER: builtins.int
+    TRACE_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -97,6 +98,10 @@ class WorkerSpec(google.protobuf.message.Message):
     def past(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PastTraining]:
         """Optional. The trainings behind that bundle, the first one first: what they learnt and were judged by."""
 
+    @property
+    def trace(self) -> Global___WorkerTrace:
+        """Optional. The trace that the attempt belongs to, where it is kept."""
+
     def __init__(
         self,
         *,
@@ -122,16 +127,40 @@ class WorkerSpec(google.protobuf.message.Message):
         start_bundle_digest: builtins.str = ...,
         replay_dataset_digest: builtins.str = ...,
         past: collections.abc.Iterable[Global___PastTraining] | None = ...,
+        trace: Global___WorkerTrace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec", "trace", b"trace"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest", "trace", b"trace"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType__best_evaluation_loss) -> _WhichOneofReturnType__best_evaluation_loss | None: ...
 
 Global___WorkerSpec: typing_extensions.TypeAlias = WorkerSpec
+
+@typing.final
+class WorkerTrace(google.protobuf.message.Message):
+    """Where the spans of a worker go, and below which span."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENDPOINT_FIELD_NUMBER: builtins.int
+    TRACEPARENT_FIELD_NUMBER: builtins.int
+    endpoint: builtins.str
+    """Required. The collector, as the controller's setting `tracing_endpoint` names it."""
+    traceparent: builtins.str
+    """Required. The controller's span, as the W3C's header `traceparent` says it."""
+    def __init__(
+        self,
+        *,
+        endpoint: builtins.str = ...,
+        traceparent: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["endpoint", b"endpoint", "traceparent", b"traceparent"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WorkerTrace: typing_extensions.TypeAlias = WorkerTrace
 
 @typing.final
 class PastTraining(google.protobuf.message.Message):

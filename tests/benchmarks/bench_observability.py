@@ -1,0 +1,220 @@
+"""What metrics and traces cost on the path of a Predict: services as they are beside services without, interleaved.
+
+`python tests/benchmarks/bench_observability.py` prints a table, says for each bar *held* or *missed*, and exits 1 when
+one is missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
+
+Five pairs of tokenization and inference services share one Triton and one registry; in each round every pair answers
+the same calls of one text, 32 at a time, in an order drawn anew. The cost of a call is the CPU time that inference,
+tokenization and Triton spend on it: on a machine that is full it is what its throughput comes from, and unlike that it
+does not depend on who else uses the machine.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from symbiont.common.threads import QUIET
+
+os.environ.update(QUIET)
+
+import grpc
+import numpy as np
+import psutil
+from bench_path import MODEL, train
+from rich.console import Console
+from rich.table import Table
+from serving.suite import RunningSuite, add_home, running_suite
+
+from support.collector import collecting
+from support.service import ServiceProcess
+from symbiont.api.inference.v1 import inference_pb2 as pb
+from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.cli.demo.texts import labelled_sets
+from symbiont.local.services import TRITON_TRACING_URL
+
+CALLERS = 32
+LIMIT = 1.03
+SHIPPED = "as shipped"
+BARE = Path(__file__).parents[1] / "support" / "bare_service.py"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int
+    calls: int
+
+
+FULL, SMALL = Scale(rounds=16, calls=384), Scale(rounds=2, calls=32)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What something costs: the calls of one pair of services over those of another."""
+
+    name: str
+    measured: str
+    over: str
+
+
+COMPARISONS = (
+    Comparison("metrics", SHIPPED, "no metrics"),
+    Comparison("the code of traces, with traces off", SHIPPED, "no traces"),
+    Comparison("traces, one call in a hundred kept", "ratio 0.01", SHIPPED),
+    Comparison("traces, all kept", "ratio 1", SHIPPED),
+)
+
+
+class Pair:
+    """Tokenization and inference of one kind."""
+
+    def __init__(self, suite: RunningSuite, folder: Path, without: str, **settings: object) -> None:
+        folder.mkdir()
+        root, addresses = suite.home.artifacts, suite.record.addresses
+        self.tokenization = ServiceProcess("tokenization", folder, artifact_root=root, **settings)
+        self.inference = ServiceProcess(
+            "inference",
+            folder,
+            artifact_root=root,
+            tokenization_address=self.tokenization.address,
+            training_address=addresses["training"],
+            triton_address=addresses["triton"],
+            **settings,
+        )
+        self.services = (self.tokenization, self.inference)
+        for service in self.services:
+            if without:
+                service.run([sys.executable, "-P", str(BARE), service.name, without])
+
+    def cpu_seconds(self) -> float:
+        """Returns what both have used, threads that send spans among them."""
+        return sum(sum(psutil.Process(service.process.pid).cpu_times()[:2]) for service in self.services)
+
+    def scrape(self) -> None:
+        """Reads the metrics, as Prometheus does every few seconds."""
+        for service in self.services:
+            urllib.request.urlopen(f"http://{service.metrics_address}/metrics").read()
+
+
+class Bench:
+    """The measurements."""
+
+    def __init__(self, suite: RunningSuite, pairs: Mapping[str, Pair], texts: Sequence[str], scale: Scale) -> None:
+        self._triton = psutil.Process(suite.record.processes["triton"].pid)
+        self._model = f"models/{suite.model}"
+        self._pairs, self._texts, self._scale = pairs, texts, scale
+
+    async def run(self) -> dict[str, dict[str, list[float]]]:
+        """Returns of each pair, for each round: CPU milliseconds of a call, in all and in the services."""
+        found: dict[str, dict[str, list[float]]] = {name: {"path": [], "services": []} for name in self._pairs}
+        chance = random.Random(0)
+        for number in range(self._scale.rounds + 1):
+            for name in chance.sample(sorted(self._pairs), len(self._pairs)):
+                services, triton = await self._measure(self._pairs[name])
+                # The first round warms up.
+                if number:
+                    found[name]["services"].append(services)
+                    found[name]["path"].append(services + triton)
+        return found
+
+    async def _measure(self, pair: Pair) -> tuple[float, float]:
+        before = pair.cpu_seconds(), self._triton_seconds()
+        async with grpc.aio.insecure_channel(pair.inference.address) as channel:
+            await self._load(InferenceServiceStub(channel))
+        pair.scrape()
+        after = pair.cpu_seconds(), self._triton_seconds()
+        services, triton = (1e3 * (b - a) / self._scale.calls for a, b in zip(before, after, strict=True))
+        return services, triton
+
+    async def _load(self, stub: InferenceServiceStub) -> None:
+        left = iter(islice(cycle(self._texts), self._scale.calls))
+
+        async def ask() -> None:
+            for text in left:
+                request = pb.PredictRequest(model=self._model, instances=[pb.Instance(text=text)])
+                await stub.Predict(request, timeout=60)
+
+        await asyncio.gather(*(ask() for _ in range(CALLERS)))
+
+    def _triton_seconds(self) -> float:
+        everyone = [self._triton, *self._triton.children(recursive=True)]
+        return sum(sum(process.cpu_times()[:2]) for process in everyone)
+
+
+def interval(ratios: Sequence[float]) -> tuple[float, float]:
+    """Returns the 95 % interval of the median over rounds, by a bootstrap of a thousand draws."""
+    drawn = np.random.default_rng(0).choice(ratios, (1000, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def report(found: Mapping[str, Mapping[str, Sequence[float]]]) -> bool:
+    """Prints the tables; returns whether every bar held."""
+    console, table = Console(width=120), Table("services", "whole path, CPU ms a call", "services alone", title="cost")
+    for name, figures in found.items():
+        table.add_row(name, f"{median(figures['path']):.2f}", f"{median(figures['services']):.2f}")
+    console.print(table)
+    held = True
+    for one in COMPARISONS:
+        said = []
+        for part in ("path", "services"):
+            pairs = zip(found[one.measured][part], found[one.over][part], strict=True)
+            ratios = [a / b for a, b in pairs]
+            low, high = interval(ratios)
+            said.append((median(ratios), f"{median(ratios):.3f} ({low:.3f} to {high:.3f})"))
+        ok = said[0][0] <= LIMIT
+        held &= ok
+        word = "held" if ok else "missed"
+        console.print(f"{word}: {one.name}: {said[0][1]}, at most {LIMIT}; services alone {said[1][1]}")
+    return held
+
+
+def main() -> int:
+    """Runs the services and the measurements; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="few calls, two rounds; bars are printed but do not count")
+    add_home(parser)
+    parser.add_argument("--model", default=MODEL, help="that suite's model")
+    asked = parser.parse_args()
+    texts = [row.text for labelled in labelled_sets() for row in labelled.held_out]
+    with ExitStack() as stack:
+        collector = stack.enter_context(collecting(keep=False))
+        os.environ[TRITON_TRACING_URL] = collector.http_url
+        suite = stack.enter_context(running_suite(asked.home, asked.model, train))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def traced(ratio: float) -> dict[str, object]:
+            return {"tracing_endpoint": collector.grpc_address, "tracing_sample_ratio": ratio}
+
+        pairs = {
+            SHIPPED: Pair(suite, folder / "shipped", ""),
+            "no metrics": Pair(suite, folder / "metrics", "metrics"),
+            "no traces": Pair(suite, folder / "traces", "traces"),
+            "ratio 0.01": Pair(suite, folder / "few", "", **traced(0.01)),
+            "ratio 1": Pair(suite, folder / "all", "", **traced(1)),
+        }
+        services = [service for pair in pairs.values() for service in pair.services]
+        for service in services:
+            stack.callback(service.end)
+        # Together: each spends most of its start on imports, and they would be waited for one after the other.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda service: service.start(), services))
+        found = asyncio.run(Bench(suite, pairs, texts, SMALL if asked.small else FULL).run())
+    return 0 if report(found) or asked.small else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
