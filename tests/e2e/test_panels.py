@@ -7,14 +7,14 @@ import pytest
 from observe.calls import traffic
 from observe.everything import observed
 from observe.panels import Answer, ask, without_data
-from observe.scraping import BINARY
 from support.dashboards import dashboards
+from support.prometheus import HINT, find
 from support.waiting import until_sync
 
 SPAN_S = 60
 
 
-@pytest.mark.skipif(not BINARY, reason="there is no prometheus on the path")
+@pytest.mark.skipif(not find("prometheus"), reason=f"prometheus is not installed; {HINT}")
 @pytest.mark.timeout(600)
 def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
     answers: list[Answer] = []

@@ -13,15 +13,26 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from observe.suite import ALIAS, Observed, load, observed
-from support.prometheus import HINT, Monitoring, find
+from support.alertmanager import Alertmanager, Heard, receiver
+from support.prometheus import HINT, Prometheus, find
 from support.waiting import until_sync
 from symbiont.api.training.v1.model_pb2 import RELEASE_STATE_ROLLED_BACK, ReleaseRules
 from symbiont.client import NotFoundError
 
 PATIENCE_S = 150
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """Who judges, who tells, and what was told."""
+
+    prometheus: Prometheus
+    alertmanager: Alertmanager
+    heard: Heard
 
 
 def main() -> None:
@@ -33,13 +44,18 @@ def main() -> None:
     if missing:
         sys.exit(f"this needs {' and '.join(missing)}, not installed here; {HINT}")
     with (
-        tempfile.TemporaryDirectory() as folder,
-        observed(Path(folder) / "suite") as suite,
-        Monitoring(Path(folder) / "monitoring", suite.targets, arguments.factor) as monitoring,
+        tempfile.TemporaryDirectory() as name,
+        observed((folder := Path(name)) / "suite") as suite,
+        receiver() as (webhook, heard),
+        Alertmanager(folder / "alertmanager", webhook) as alertmanager,
+        Prometheus(
+            folder / "prometheus", suite.stack.record.metrics_urls, arguments.factor, alertmanager.address
+        ) as prometheus,
         load(suite),
     ):
+        monitoring = Monitoring(prometheus, alertmanager, heard)
         until_sync(lambda: _is_judged(monitoring), PATIENCE_S)
-        print(f"{len(monitoring.rules())} rules load and are judged without an error", flush=True)
+        print(f"{len(monitoring.prometheus.rules())} rules load and are judged without an error", flush=True)
         _is_quiet(monitoring)
         for name, break_it in EVENTS.items():
             began = time.monotonic()
@@ -49,17 +65,17 @@ def main() -> None:
 
 
 def _is_judged(monitoring: Monitoring) -> bool:
-    rules = monitoring.rules()
+    rules = monitoring.prometheus.rules()
     assert not [rule for rule in rules if rule["health"] == "err"], rules
     return bool(rules) and all(rule["health"] == "ok" for rule in rules)
 
 
 def _is_quiet(monitoring: Monitoring) -> None:
     """Nothing fires of a suite that is well, as soon as what came of its start is over."""
-    until_sync(lambda: not monitoring.firing(), PATIENCE_S)
+    until_sync(lambda: not monitoring.alertmanager.firing(), PATIENCE_S)
     quiet = time.monotonic()
-    until_sync(lambda: bool(monitoring.firing()) or time.monotonic() > quiet + 10, 20)
-    assert not monitoring.firing()
+    until_sync(lambda: bool(monitoring.alertmanager.firing()) or time.monotonic() > quiet + 10, 20)
+    assert not monitoring.alertmanager.firing()
 
 
 def _fires(monitoring: Monitoring, alerts: set[str], cause: Callable[[], object] = lambda: None) -> None:
@@ -67,13 +83,13 @@ def _fires(monitoring: Monitoring, alerts: set[str], cause: Callable[[], object]
 
     def told() -> bool:
         cause()
-        return alerts <= {name for name, status in monitoring.receiver.heard if status == "firing"}
+        return alerts <= {name for name, status in monitoring.heard if status == "firing"}
 
-    monitoring.receiver.heard.clear()
+    monitoring.heard.clear()
     try:
         until_sync(told, PATIENCE_S)
     except AssertionError as exc:
-        raise AssertionError(f"{alerts} did not fire; heard: {monitoring.receiver.heard}") from exc
+        raise AssertionError(f"{alerts} did not fire; heard: {monitoring.heard}") from exc
     print(f"  fired: {', '.join(sorted(alerts))}", flush=True)
 
 
@@ -81,13 +97,13 @@ def _resolves(monitoring: Monitoring, alerts: set[str]) -> None:
     """Waits until the webhook has heard that they are over, and Alertmanager has none of them."""
 
     def over() -> bool:
-        heard = {name for name, status in monitoring.receiver.heard if status == "resolved"}
-        return alerts <= heard and not alerts & monitoring.firing()
+        heard = {name for name, status in monitoring.heard if status == "resolved"}
+        return alerts <= heard and not alerts & monitoring.alertmanager.firing()
 
     try:
         until_sync(over, PATIENCE_S)
     except AssertionError as exc:
-        raise AssertionError(f"{alerts} did not resolve; heard: {monitoring.receiver.heard}") from exc
+        raise AssertionError(f"{alerts} did not resolve; heard: {monitoring.heard}") from exc
     print(f"  resolved: {', '.join(sorted(alerts))}", flush=True)
 
 
@@ -107,7 +123,7 @@ def _kill_triton(suite: Observed, monitoring: Monitoring) -> None:
 
     def inhibits() -> bool:
         kill()
-        return "SymbiontBudgetBurnsFast" in monitoring.inhibited()
+        return "SymbiontBudgetBurnsFast" in monitoring.alertmanager.inhibited()
 
     # That calls fail meanwhile is known, and not told beside it.
     until_sync(inhibits, PATIENCE_S)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from observe.scraping import Prometheus
 from support.language_models import save_language_model
+from support.prometheus import Prometheus
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.cli.target import endpoints_of

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from observe.calls import traffic
 from observe.everything import Observed, observed
-from observe.scraping import Prometheus
 from support.dashboards import ROOT, Dashboard, dashboards
+from support.prometheus import Prometheus
 
 STEP_S = 5
 PROTOS = ROOT / "protos"

@@ -31,11 +31,6 @@ class Observed:
     right: str
     wrong: str
 
-    @property
-    def targets(self) -> dict[str, str]:
-        """The address that serves the metrics of each part."""
-        return {name: url.split("/")[2] for name, url in self.stack.record.metrics_urls.items()}
-
     def pid(self, name: str) -> int | None:
         """Returns the process id of a part; None while it is away."""
         running = self.stack.record.processes.get(name)

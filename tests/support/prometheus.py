@@ -1,27 +1,28 @@
-"""A real Prometheus and a real Alertmanager on free ports of the loopback address, and who they tell of alerts."""
+"""A real Prometheus that scrapes a running suite and judges its rules, asked over its HTTP API."""
 
 import json
 import re
 import shutil
 import subprocess
-import threading
-import urllib.parse
-import urllib.request
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+import httpx
 import yaml
-from typing_extensions import override
 
-from support.service import free_port
 from support.waiting import until_sync
+from symbiont.local import ports
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/prometheus"
+CONFIG = DEPLOY / "one-machine.yml"
 RULES = sorted((DEPLOY / "rules").glob("*.yml"))
 # Debian's names and the projects' own.
 PROGRAMS = {
@@ -30,6 +31,8 @@ PROGRAMS = {
     "promtool": ("promtool",),
 }
 HINT = "on Debian and Ubuntu: apt install --no-install-recommends prometheus prometheus-alertmanager"
+# As often as things happen in a test.
+PACE = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_S = 5
 
@@ -54,158 +57,126 @@ def _divided(found: re.Match[str], factor: float, least: int = _SHORTEST_S) -> i
     return max(round(int(found[1]) * _UNITS[found[2]] / factor), least)
 
 
-class Receiver:
-    """A webhook that keeps what Alertmanager tells it: the name and status of each alert, in order."""
-
-    def __init__(self) -> None:
-        heard: list[tuple[str, str]] = []
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                heard.extend((alert["labels"]["alertname"], alert["status"]) for alert in told["alerts"])
-                self.send_response(200)
-                self.end_headers()
-
-            @override
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.heard = heard
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Monitoring:
-    """Prometheus, which scrapes targets and judges the rules of `deploy/`, and Alertmanager, which tells `receiver`.
+class Server:
+    """A server of the Prometheus project: runs inside `with`, on a free port of the loopback address.
 
     Args:
-        folder: for configuration, data and logs.
-        targets: the address that serves the metrics of each job.
-        factor: how many times shorter the windows and waiting times of the rules are than in `deploy/`.
+        program: one of `PROGRAMS`.
+        folder: for its configuration, data and log.
     """
 
-    def __init__(self, folder: Path, targets: Mapping[str, str], factor: float = 1) -> None:
-        self.receiver = Receiver()
-        self._folder = folder
-        self._targets = targets
-        self._factor = factor
+    def __init__(self, program: str, folder: Path) -> None:
+        self.folder = folder
+        self._program = program
         self._exit = ExitStack()
-        self._exit.callback(self.receiver.close)
-        self.url, self.alertmanager_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        # Held for as long as the server lives, should another suite look for a port before it listens.
+        self.address = f"{ports.HOST}:{self._exit.enter_context(ports.reserved({program: []}))[program]}"
+        self.url = f"http://{self.address}"
 
     def __enter__(self) -> Self:
         with self._exit as stack:
-            self._start_alertmanager(stack)
-            self._start_prometheus(stack)
+            path = find(self._program)
+            assert path, f"{self._program} is not installed; {HINT}"
+            self.folder.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(self._log.open("wb"))
+            command = [path, *self.arguments(), f"--web.listen-address={self.address}"]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            stack.callback(self._process.wait, 30)
+            stack.callback(self._process.terminate)
+            self.http = stack.enter_context(httpx.Client(base_url=self.url, trust_env=False, timeout=30))
+            until_sync(self._ready, 30)
             self._exit = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._exit.close()
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Returns what an expression comes to now."""
-        found = _get(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
-        result: list[dict[str, Any]] = found["data"]["result"]
-        return result
+    def arguments(self) -> list[str]:
+        """Writes what the server reads, and returns how it is started."""
+        raise NotImplementedError
 
-    def rules(self) -> list[dict[str, Any]]:
-        """Returns every rule as Prometheus has it, its health and its last error with it."""
-        groups = _get(f"{self.url}/api/v1/rules")["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
-
-    def firing(self) -> set[str]:
-        """Returns the names of the alerts that Alertmanager has and that are not over."""
-        alerts = _get(f"{self.alertmanager_url}/api/v2/alerts?active=true&inhibited=true")
-        return {alert["labels"]["alertname"] for alert in alerts}
-
-    def inhibited(self) -> set[str]:
-        """Returns those of them that nobody is told of, because another one says it."""
-        alerts = _get(f"{self.alertmanager_url}/api/v2/alerts?active=true&inhibited=true")
-        return {alert["labels"]["alertname"] for alert in alerts if alert["status"]["inhibitedBy"]}
-
-    def _start_alertmanager(self, stack: ExitStack) -> None:
-        config = yaml.safe_load((DEPLOY / "alertmanager.yml").read_text())
-        for receiver in config["receivers"]:
-            receiver["webhook_configs"] = [{"url": self.receiver.url, "send_resolved": True}]
-        config["route"] |= {"group_wait": "1s", "group_interval": "1s"}
-        file = self._write("alertmanager.yml", config)
-        listen = self.alertmanager_url.removeprefix("http://")
-        self._run(
-            stack,
-            "alertmanager",
-            f"--config.file={file}",
-            f"--storage.path={self._folder / 'alertmanager'}",
-            f"--web.listen-address={listen}",
-            "--cluster.listen-address=",
-        )
-        self._wait(f"{self.alertmanager_url}/-/ready", "alertmanager")
-
-    def _start_prometheus(self, stack: ExitStack) -> None:
-        rules = [
-            str(self._write(f"rules-{path.name}", faster(yaml.safe_load(path.read_text()), self._factor)))
-            for path in RULES
-        ]
-        config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": rules,
-            "alerting": {
-                "alertmanagers": [
-                    {"static_configs": [{"targets": [self.alertmanager_url.removeprefix("http://")]}]},
-                ]
-            },
-            "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in self._targets.items()
-            ],
-        }
-        self._run(
-            stack,
-            "prometheus",
-            f"--config.file={self._write('prometheus.yml', config)}",
-            f"--storage.tsdb.path={self._folder / 'prometheus'}",
-            f"--web.listen-address={self.url.removeprefix('http://')}",
-            "--enable-feature=exemplar-storage",
-            "--rules.alert.resend-delay=1s",
-            "--log.level=warn",
-        )
-        self._wait(f"{self.url}/-/ready", "prometheus")
-
-    def _write(self, name: str, document: object) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / name
+    def write(self, name: str, document: object) -> Path:
+        """Writes a file of its configuration."""
+        file = self.folder / name
         file.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
         return file
 
-    def _run(self, stack: ExitStack, program: str, *arguments: str) -> None:
-        path = find(program)
-        assert path, f"{program} is not installed; {HINT}"
-        log = stack.enter_context((self._folder / f"{program}.log").open("ab"))
-        process = subprocess.Popen([path, *arguments], stdout=log, stderr=log)
-        stack.callback(process.wait, 30)
-        stack.callback(process.terminate)
+    @property
+    def _log(self) -> Path:
+        return self.folder / f"{self._program}.log"
 
-    def _wait(self, url: str, program: str) -> None:
+    def _ready(self) -> bool:
+        assert self._process.poll() is None, self._log.read_text()
         try:
-            until_sync(lambda: _answers(url), 30)
-        except AssertionError as exc:
-            raise AssertionError((self._folder / f"{program}.log").read_text()) from exc
+            return self.http.get("/-/ready").status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
 
 
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return json.load(response)
+@dataclass(frozen=True)
+class Series:
+    """One series of an answer: its labels, and its values that are numbers, oldest first."""
+
+    labels: Mapping[str, str]
+    values: tuple[float, ...]
 
 
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
+class Prometheus(Server):
+    """What it scrapes and judges stands in the project's own files; only addresses and times differ.
+
+    Args:
+        folder: for configuration, data and log.
+        metrics_urls: those of the parts, as a home's record of its run has them.
+        factor: how many times shorter the windows and waiting times of the rules are than in `deploy/`.
+        alertmanager: its host:port; without one nobody is told of alerts.
+    """
+
+    def __init__(
+        self, folder: Path, metrics_urls: Mapping[str, str], factor: float = 1, alertmanager: str = ""
+    ) -> None:
+        super().__init__("prometheus", folder)
+        self._targets = {name: urlsplit(url).netloc for name, url in metrics_urls.items()}
+        self._factor = factor
+        self._alertmanager = alertmanager
+
+    def arguments(self) -> list[str]:
+        """See `Server`."""
+        rules = [
+            self.write(f"rules-{path.name}", faster(yaml.safe_load(path.read_text()), self._factor)) for path in RULES
+        ]
+        config = yaml.safe_load(CONFIG.read_text()) | {"global": PACE, "rule_files": list(map(str, rules))}
+        told = [{"static_configs": [{"targets": [self._alertmanager]}]}] if self._alertmanager else []
+        config["alerting"] = {"alertmanagers": told}
+        for job in config["scrape_configs"]:
+            job["static_configs"] = [{"targets": [self._targets[job["job_name"]]]}]
+        return [
+            f"--config.file={self.write('prometheus.yml', config)}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            "--web.cors.origin=.*",
+            "--enable-feature=exemplar-storage",
+            "--rules.alert.resend-delay=1s",
+            "--log.level=warn",
+        ]
+
+    def query_range(self, expr: str, seconds: int, step: int) -> list[Series]:
+        """Returns the series of a query over the last `seconds`; raises AssertionError when it does not parse."""
+        end = time.time()
+        asked = {"query": expr, "start": end - seconds, "end": end, "step": step}
+        found = self._get("query_range", asked)["result"]
+        return [
+            Series(one["metric"], tuple(v for _, text in one["values"] if isfinite(v := float(text)))) for one in found
+        ]
+
+    def label_values(self, metric: str, label: str) -> list[str]:
+        """Returns the values that a label of a metric has had."""
+        found: list[str] = self._get(f"label/{label}/values", {"match[]": metric})
+        return found
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Returns every rule as Prometheus has it, its health and its last error with it."""
+        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+
+    def _get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        answer = self.http.get(f"/api/v1/{path}", params=parameters).json()
+        assert answer["status"] == "success", f"{parameters}: {answer.get('error')}"
+        return answer["data"]
