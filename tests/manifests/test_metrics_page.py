@@ -34,3 +34,9 @@ def test_every_line_of_a_table_of_metrics_is_read() -> None:
     tables = PAGE.partition("## Every service")[2]
     names = re.findall(r"^\| `(symbiont_\w+)`", tables, re.MULTILINE)
     assert sorted(names) == sorted(in_code())
+
+
+def test_no_metric_has_a_label_that_prometheus_puts_there_itself() -> None:
+    """It would be stored as `exported_job`, and an alert that names `job` would say which part was scraped."""
+    taken = {name: labels & {"job", "instance", "namespace", "pod"} for name, (_, labels) in in_code().items()}
+    assert not [name for name, labels in taken.items() if labels]

@@ -45,7 +45,7 @@ TRITON |= {
 # The hosts' own, which Triton serves.
 HOSTS = {name: set(LABELS) for name in (*(name for name, _, _ in METRICS.values()), PROCESS_BYTES)}
 # Labels of what is scraped, and Prometheus' own metrics: of every scrape, and of the alerts that it judges.
-TARGET_LABELS = {"job", "exported_job", "instance", "namespace", "pod", "le"}
+TARGET_LABELS = {"job", "instance", "namespace", "pod", "le"}
 PROMETHEUS: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
 FUNCTIONS = {
     *("sum", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile", "absent"),

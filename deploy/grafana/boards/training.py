@@ -24,8 +24,7 @@ JOBS = "symbiont_training_jobs"
 AT_WORK, WAITING = 'state=~"STARTING|RUNNING|EVALUATING"', 'state=~"QUEUED|RECOVERING"'
 SERVICE = 'service="training"'
 AWAITED = "CreateTrainingJob|GetTrainingJob|GetModel|GetModelVersion|PromoteModelVersion"
-# A metric's label `job` has another name once Prometheus has put the scraped part's own there.
-JOB = "exported_job"
+JOB = "training_job"
 DONE = f"{total('symbiont_training_job_steps', JOB)} / {total('symbiont_training_job_total_steps', JOB)}"
 PROGRESS = rate("symbiont_training_worker_reports_total", where='kind="Progress"')
 

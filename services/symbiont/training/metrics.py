@@ -156,7 +156,7 @@ class _Jobs(Collector):
 
 def _by_job(jobs: Sequence[WatchedJob]) -> Iterator[GaugeMetricFamily]:
     def family(name: str, documentation: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(f"symbiont_training_job_{name}", documentation, labels=["job"])
+        return GaugeMetricFamily(f"symbiont_training_job_{name}", documentation, labels=["training_job"])
 
     steps = family("steps", "Steps that a job which runs has done.")
     total = family("total_steps", "Steps that it is to do.")
