@@ -19,14 +19,17 @@ from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.exemplars import exemplar_of
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.principal import Anybody, Guard, admit
 from symbiont.common.request_id import METADATA_KEY, accept_request_id, current_request_id
-from symbiont.common.tracing import Tracing, note_status
+from symbiont.common.tracing import UNTRACED, Tracing, note_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
     errors.SymbiontError: grpc.StatusCode.INTERNAL,
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
@@ -42,6 +45,14 @@ STATUS_OF: dict[type[errors.SymbiontError], grpc.StatusCode] = {
 MAX_TEXT_BYTES = 1000
 
 
+class Around(NamedTuple):
+    """What every call of a process goes through."""
+
+    metrics: ServiceMetrics
+    tracing: Tracing = UNTRACED
+    guard: Guard = Anybody()
+
+
 class WrappingServer:
     """What generated code adds services to: it adds them to a server, with all that happens around their calls.
 
@@ -49,14 +60,13 @@ class WrappingServer:
     of each, as much as the work of a short one, and one that keeps its wrappers still 20.
     """
 
-    def __init__(self, server: grpc.aio.Server, metrics: ServiceMetrics, tracing: Tracing) -> None:
+    def __init__(self, server: grpc.aio.Server, around: Around) -> None:
         self._server = server
-        self._metrics = metrics
-        self._tracing = tracing
+        self._around = around
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Adds the methods of a service."""
-        wrapped = [_WrappedHandlers(handler, self._metrics, self._tracing) for handler in handlers]
+        wrapped = [_WrappedHandlers(handler, self._around) for handler in handlers]
         self._server.add_generic_rpc_handlers(wrapped)
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
@@ -66,10 +76,9 @@ class WrappingServer:
 class _WrappedHandlers(grpc.GenericRpcHandler):
     """The methods of a service, wrapped."""
 
-    def __init__(self, handlers: grpc.GenericRpcHandler, metrics: ServiceMetrics, tracing: Tracing) -> None:
+    def __init__(self, handlers: grpc.GenericRpcHandler, around: Around) -> None:
         self._handlers = handlers
-        self._metrics = metrics
-        self._tracing = tracing
+        self._around = around
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     @override
@@ -80,7 +89,7 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
         handler = self._handlers.service(handler_call_details)
         if handler is None:
             return None
-        return self._wrapped.setdefault(method, _wrap(handler, _Calls(method, self._metrics, self._tracing)))
+        return self._wrapped.setdefault(method, _wrap(handler, _Calls(method, self._around)))
 
 
 class _Begun(NamedTuple):
@@ -94,9 +103,11 @@ class _Begun(NamedTuple):
 class _Calls:
     """The calls of one method."""
 
-    def __init__(self, method: str, metrics: ServiceMetrics, tracing: Tracing) -> None:
+    def __init__(self, method: str, around: Around) -> None:
+        metrics = around.metrics
         self._method = method
-        self._tracing = tracing
+        self._tracing = around.tracing
+        self._guard = around.guard
         self._labels = metrics.service, method.rpartition("/")[2]
         self._seconds = metrics.rpc_seconds
         self._started = metrics.rpc_started.labels(*self._labels)
@@ -114,6 +125,10 @@ class _Calls:
         self._in_flight += 1
         span = self._tracing.served(self._method, metadata)
         return _Begun(time.perf_counter(), span, exemplar_of(metadata, span))
+
+    def admit(self, context: Context) -> None:
+        """Lets a call on, or raises why not."""
+        admit(self._guard, self._method, context)
 
     def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
         """Counts the end of a call, and ends its span."""
@@ -150,6 +165,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     async def respond(request: Any, context: Context) -> Any:
         begun = calls.begin(context)
         try:
+            calls.admit(context)
             response = await inner(request, context)
         except BaseException as exc:  # noqa: BLE001, it raises
             await calls.fail(begun, context, exc)
@@ -160,6 +176,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
         begun = calls.begin(context)
         try:
+            calls.admit(context)
             async with aclosing(inner(request, context)) as responses:
                 async for response in responses:
                     yield response

@@ -32,6 +32,18 @@ class InvalidArgument(SymbiontError):
         super().__init__(message, reason=reason, field=field)
 
 
+class Unauthenticated(SymbiontError):
+    """The caller does not show who it is, or what it shows is not valid."""
+
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(SymbiontError):
+    """The caller is known, and may not do this."""
+
+    default_reason = "PERMISSION_DENIED"
+
+
 class NotFound(SymbiontError):
     """A named resource does not exist."""
 

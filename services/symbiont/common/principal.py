@@ -1,7 +1,10 @@
-"""Who calls, as the call says it."""
+"""Who calls, and what a caller may be allowed to do."""
 
 from collections.abc import Iterable
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
 
 from symbiont.common.errors import InvalidArgument
 
@@ -9,17 +12,81 @@ METADATA_KEY = "symbiont-principal"
 LONGEST = 128
 
 
-def caller(context: Any) -> str:
-    """Returns who calls, by the metadata of the call; empty where it does not say.
+class Role(StrEnum):
+    """What a caller is to the suite. The first five are people and programs of a tenant."""
 
-    Raises:
-        InvalidArgument: what it says is no name.
+    VIEWER = "viewer"
+    CALLER = "caller"
+    TRAINER = "trainer"
+    APPROVER = "approver"
+    ADMIN = "admin"
+    # Who runs the suite for all tenants.
+    OPERATOR = "operator"
+    # A part of the suite itself, and a worker of one attempt at a job.
+    SERVICE = "service"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls.
+
+    Args:
+        name: as the audit log and decisions name it; empty where nobody said.
+        tenant: whose it is; empty for the installation itself.
+        roles: what it may be; all of them where nobody is asked who they are.
     """
-    return principal_of(context.invocation_metadata() or ())
+
+    name: str = ""
+    tenant: str = ""
+    roles: frozenset[Role] = frozenset(Role)
+
+
+_UNASKED = Principal()
+_current: ContextVar[Principal] = ContextVar("principal", default=_UNASKED)
+
+
+def current_principal() -> Principal:
+    """Returns who has made the call being served."""
+    return _current.get()
+
+
+class Guard(Protocol):
+    """Decides of every call who makes it, and whether they may."""
+
+    def admit(self, method: str, context: Any) -> Principal:
+        """Returns who calls.
+
+        Args:
+            method: full name of the RPC.
+            context: gRPC's.
+
+        Raises:
+            Unauthenticated: it does not show who it is, or what it shows is not valid.
+            PermissionDenied: it may not call this.
+        """
+        ...
+
+
+class Anybody:
+    """Lets everybody do everything, by the name that they give."""
+
+    def admit(self, method: str, context: Any) -> Principal:
+        """See `Guard`. Raises InvalidArgument where the name is none."""
+        return Principal(principal_of(context.invocation_metadata() or ()))
+
+
+def admit(guard: Guard, method: str, context: Any) -> None:
+    """Makes whoever calls the current principal for the rest of the task that serves the call; errors as of `Guard`."""
+    _current.set(guard.admit(method, context))
 
 
 def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Returns the principal that metadata names; errors as of `caller`."""
+    """Returns the name that metadata says.
+
+    Raises:
+        InvalidArgument: it is no name.
+    """
     said = next((value for key, value in metadata if key == METADATA_KEY), "")
     return check_principal(METADATA_KEY, said if isinstance(said, str) else "")
 

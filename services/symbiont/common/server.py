@@ -14,7 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from symbiont.common.calls import WrappingServer
+from symbiont.common.calls import Around, WrappingServer
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
@@ -69,7 +69,7 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
-    wrapping: Any = WrappingServer(server, metrics, tracing)
+    wrapping: Any = WrappingServer(server, Around(metrics, tracing))
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)

@@ -9,7 +9,7 @@ from symbiont.api.training.v1 import model_pb2 as pb
 from symbiont.api.training.v1 import model_pb2_grpc as rpc
 from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
-from symbiont.common.principal import caller
+from symbiont.common.principal import current_principal
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training.convert import (
     alias_to_proto,
@@ -65,7 +65,7 @@ class ModelServicer(rpc.ModelServiceServicer):
     @override
     async def PromoteModelVersion(self, request: pb.PromoteModelVersionRequest, context: Context) -> pb.Model:
         model, number = parse_version_name("name", request.name)
-        promoted = await self._models.promote(model, number, request.alias, caller(context))
+        promoted = await self._models.promote(model, number, request.alias, current_principal().name)
         self._metrics.promotions.inc()
         return model_to_proto(promoted)
 
@@ -73,7 +73,7 @@ class ModelServicer(rpc.ModelServiceServicer):
     async def RollbackModelAlias(self, request: pb.RollbackModelAliasRequest, context: Context) -> pb.ModelAlias:
         name = parse_alias_name("name", request.name)
         number = parse_own_version("from_version", request.from_version, name.model)
-        return alias_to_proto(await self._models.rollback(name.model, name.alias, number, caller(context)))
+        return alias_to_proto(await self._models.rollback(name.model, name.alias, number, current_principal().name))
 
     @override
     async def CreateRelease(self, request: pb.CreateReleaseRequest, context: Context) -> pb.Release:
@@ -104,7 +104,7 @@ class ModelServicer(rpc.ModelServiceServicer):
     @override
     async def PromoteRelease(self, request: pb.PromoteReleaseRequest, context: Context) -> pb.Release:
         name = parse_release_name("name", request.name)
-        return self._ended(await self._releases.promote(name, caller(context)))
+        return self._ended(await self._releases.promote(name, current_principal().name))
 
     @override
     async def EndRelease(self, request: pb.EndReleaseRequest, context: Context) -> pb.Release:

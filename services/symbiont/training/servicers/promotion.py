@@ -9,7 +9,7 @@ from symbiont.api.training.v1 import promotion_pb2 as pb
 from symbiont.api.training.v1 import promotion_pb2_grpc as rpc
 from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
-from symbiont.common.principal import caller
+from symbiont.common.principal import current_principal
 from symbiont.common.resources import check_id, parse_version_name
 from symbiont.training.promotion.convert import (
     decision_to_proto,
@@ -30,7 +30,7 @@ class PromotionServicer(rpc.PromotionServiceServicer):
     @override
     async def SetPromotionPolicy(self, request: pb.SetPromotionPolicyRequest, context: Context) -> pb.PromotionPolicy:
         name = parse_alias_name("policy.alias", request.policy.alias)
-        policy = policy_from_proto(request.policy, caller(context))
+        policy = policy_from_proto(request.policy, current_principal().name)
         return policy_to_proto(name.model, name.alias, await self._promotion.set_policy(name.model, name.alias, policy))
 
     @override
@@ -44,7 +44,7 @@ class PromotionServicer(rpc.PromotionServiceServicer):
     ) -> AsyncIterator[pb.JudgeModelVersionResponse]:
         model, number = parse_version_name("name", request.name)
         alias = check_id("alias", request.alias) if request.alias else ""
-        async with aclosing(self._promotion.judge(model, number, alias, caller(context))) as work:
+        async with aclosing(self._promotion.judge(model, number, alias, current_principal().name)) as work:
             async for said in work:
                 yield judgement_to_proto(said)
 
@@ -54,7 +54,7 @@ class PromotionServicer(rpc.PromotionServiceServicer):
     ) -> pb.PromotionDecision:
         model, number = parse_version_name("name", request.name)
         alias = check_id("alias", request.alias) if request.alias else ""
-        decision = await self._promotion.approve(model, number, alias, caller(context), request.comment)
+        decision = await self._promotion.approve(model, number, alias, current_principal().name, request.comment)
         return decision_to_proto(decision)
 
     @override
