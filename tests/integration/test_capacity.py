@@ -85,8 +85,10 @@ async def test_triton_serves_what_a_host_holds_and_did(world: World) -> None:
     found = await world.values()
     assert set(found) == {name for name, _, _ in METRICS.values()} | {PROCESS_BYTES}
     counted = {name: found[name] for field, (name, _, _) in METRICS.items() if field != "bundle_bytes"}
+    assert counted.pop("symbiont_host_bundle_load_seconds_total") > 0
     assert counted == {
         "symbiont_host_bundles": 2,
+        "symbiont_host_bundle_slots": 2,
         "symbiont_host_bundle_loads_total": 3,
         "symbiont_host_bundle_load_failures_total": 1,
         "symbiont_host_bundle_evictions_total": 1,
