@@ -78,6 +78,7 @@ class Suite:
             tokenization_address=tokenization,
             training_address=balanced(self.training),
             triton_address=",".join(triton.url for triton in self.tritons),
+            triton_bundle_servers=len(self.tritons),
             host_threads=1,
         )
         self.endpoints = Endpoints(balanced(self.training), balanced(self.inference), tokenization)
