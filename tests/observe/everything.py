@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from support.language_models import save_language_model
 from support.prometheus import Prometheus
@@ -56,8 +57,7 @@ class Observed:
 @contextmanager
 def observed(folder: Path) -> Iterator[Observed]:
     """Starts all of it on a folder of its own; two versions of `mood`, the first in production, the second tried."""
-    os.environ.update(SETTINGS)
-    with Stack(Home(folder / "home")) as stack:
+    with patch.dict(os.environ, SETTINGS), Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Prometheus(folder / "prometheus", stack.record.metrics_urls) as prometheus, Client(endpoints) as client:
