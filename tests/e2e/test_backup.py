@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Place:
     database_url: str = ""
 
     def environment(self, backup: Path) -> Mapping[str, str]:
-        path = os.pathsep.join([str(installed() / "bin"), os.environ["PATH"]])
+        path = os.pathsep.join([str(Path(sys.executable).parent), str(installed() / "bin"), os.environ["PATH"]])
         artifacts = str(self.home.artifacts)
         own = {"HOME_FOLDER": str(self.home.root), "ARTIFACTS": artifacts, "DATABASE_URL": self.database_url}
         return os.environ | own | {"BACKUP": str(backup), "PATH": path}
