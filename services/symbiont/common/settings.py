@@ -49,8 +49,8 @@ class ServiceSettings(BaseSettings):
     max_connection_age_seconds: float = Field(
         0.0,
         ge=0,
-        description="age at which a connection takes no more calls, so that its caller looks for servers again and finds "
-        "new ones; 0: never",
+        description="age at which a connection takes no more calls, so that its caller looks again and finds new "
+        "servers; 0: never",
     )
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
     max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
