@@ -61,7 +61,7 @@ def compose() -> Document:
 def stages() -> dict[str, str]:
     """The Dockerfile's stages by name: joined lines, without comments."""
     text = re.sub(r"^\s*#.*\n", "", (ROOT / "deploy/Dockerfile").read_text(), flags=re.MULTILINE)
-    parts = re.split(r"^FROM .+ AS (\w+)$", text.replace("\\\n", ""), flags=re.MULTILINE)
+    parts = re.split(r"^FROM .+ AS ([\w-]+)$", text.replace("\\\n", ""), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

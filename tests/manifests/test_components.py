@@ -17,13 +17,15 @@ from kubernetes_validate import ValidationError as BuiltinError  # type: ignore[
 from support.kubernetes_schemas import MINORS, validate
 from support.promql import check, known_metrics, rules
 from symbiont.common.settings import PREFIX, ServiceSettings
+from symbiont.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("tokenization", "training", "inference")
 COMPONENTS = tuple(sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml")))
 # Of two that set the same, one is chosen.
-TOGETHER = tuple(name for name in COMPONENTS if name != "postgresql-external")
-CHOICES = {**{name: (name,) for name in COMPONENTS}, "all": TOGETHER, "prod": ()}
+TOGETHER = tuple(name for name in COMPONENTS if name not in ("postgresql-external", "ray"))
+ON_RAY = tuple(name for name in (*TOGETHER, "ray") if name != "kubernetes-executor")
+CHOICES = {**{name: (name,) for name in COMPONENTS}, "all": TOGETHER, "all on ray": ON_RAY, "prod": ()}
 KINDS = ("Deployment", "StatefulSet")
 Document = dict[str, Any]
 ReadSettings = Callable[[str, dict[str, str]], ServiceSettings]
@@ -185,14 +187,20 @@ def test_what_is_scaled_has_no_number_of_its_own(build: Build) -> None:
         assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["fallback"]["replicas"]
 
 
+def named(selector: Document) -> str:
+    """The part that a selector means; pods of an operator may not keep the suite's own label."""
+    labels = selector["matchLabels"]
+    return str(labels.get("app.kubernetes.io/name") or labels["symbiont.dev/part"])
+
+
 def callers(policy: Document) -> set[str]:
     sources = [source for rule in policy["spec"]["ingress"] for source in rule.get("from", ())]
-    return {s["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for s in sources if "podSelector" in s}
+    return {named(s["podSelector"]) for s in sources if "podSelector" in s}
 
 
 def callees(policy: Document) -> set[tuple[str, int]]:
     return {
-        (peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
+        (named(peer["podSelector"]), port["port"])
         for rule in policy["spec"].get("egress", ())
         for peer in rule["to"]
         for port in rule.get("ports", ())
@@ -200,17 +208,18 @@ def callees(policy: Document) -> set[tuple[str, int]]:
 
 
 def test_policies_allow_the_addresses_of_the_settings_and_nothing_else(build: Build) -> None:
-    documents = build("all")
+    documents = build("all on ray")
     policies = of_kind(documents, "NetworkPolicy")
     for service in SERVICES:
         said = {
             tuple(value.removeprefix("dns:///").rpartition(":")[::2])
             for key, value in environment_of(documents, service).items()
-            if key.endswith("_ADDRESS") and not value.startswith(("0.0.0.0", f"{service}:"))
+            if key.endswith("_ADDRESS") and not value.startswith(("0.0.0.0", "http://", f"{service}:"))
         }
         peers = {(host, int(port)) for host, port in said}
         if service == "training":
-            peers.add(("postgresql", 5432))
+            # Whose addresses are URLs.
+            peers |= {("postgresql", 5432), ("ray", 8265)}
         assert callees(policies[service]) == peers
         for peer, _ in peers:
             assert service in callers(policies[peer])
@@ -226,7 +235,7 @@ def test_ports_of_policies_are_ports_of_pods(build: Build) -> None:
     for policy in of_kind(documents, "NetworkPolicy").values():
         if policy["metadata"]["name"] in ("names", "artifacts", "training-outside", "metrics", "traces"):
             continue
-        assert all(port in ports[name] for name, port in callees(policy))
+        assert all(port in ports[name] for name, port in callees(policy) if name != "ray")
 
 
 @pytest.mark.parametrize("part", [*SERVICES, "triton"])
@@ -251,6 +260,43 @@ def test_keys_of_datasets_are_where_the_setting_says(build: Build) -> None:
     compose = yaml.safe_load((ROOT / "deploy/compose.dataset-keys.yaml").read_text())["services"]["training"]
     assert compose["environment"] == {"SYMBIONT_DATASET_KEYS": mount["mountPath"]}
     assert compose["volumes"] == [f"./dataset-keys:{mount['mountPath']}:ro"]
+
+
+def test_a_ray_cluster_is_what_the_controller_asks(build: Build, version: str, read_settings: ReadSettings) -> None:
+    documents = build("ray")
+    (cluster,) = of_kind(documents, "RayCluster").values()
+    head, *nodes = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    for group in (head, *nodes):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        training = pods(documents)["training"]
+        assert container["image"] == f"symbiont/ray:{version}"
+        assert pod["securityContext"] == training["securityContext"]
+        assert container["securityContext"] == training["containers"][0]["securityContext"]
+        assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        token = next(entry for entry in container["env"] if entry["name"] == "RAY_AUTH_TOKEN")
+        assert token["valueFrom"]["secretKeyRef"] == {"name": "ray", "key": "SYMBIONT_RAY_TOKEN"}
+    assert {"secretRef": {"name": "ray"}} in training["containers"][0]["envFrom"]
+    said = environment_of(documents, "training") | {"SYMBIONT_RAY_TOKEN": "t"}
+    assert isinstance(read_settings("training", said), TrainingSettings)
+    ports = {p["name"]: p["containerPort"] for p in head["template"]["spec"]["containers"][0]["ports"]}
+    # KubeRay's name of the Service of a head.
+    assert said["SYMBIONT_RAY_ADDRESS"] == f"http://{cluster['metadata']['name']}-head-svc:{ports['dashboard']}"
+    room = sum(int(node["rayStartParams"]["num-cpus"]) * node["replicas"] for node in nodes)
+    assert int(said["SYMBIONT_MAX_CONCURRENT_JOBS"]) * float(said["SYMBIONT_CPUS_PER_RANK"]) == room
+    assert head["rayStartParams"]["num-cpus"] == "0"
+    for node in nodes:
+        (container,) = node["template"]["spec"]["containers"]
+        assert container["resources"]["requests"]["cpu"] == node["rayStartParams"]["num-cpus"]
+
+
+def test_one_ray_in_the_image_the_tests_and_the_cluster(build: Build) -> None:
+    (cluster,) = of_kind(build("ray"), "RayCluster").values()
+    pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    assert cluster["spec"]["rayVersion"] == pinned["ray"]
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (tested,) = re.findall(r"^RAY_PACKAGES := (.*)$", makefile, flags=re.MULTILINE)
+    assert dict(package.split("==") for package in tested.split()).items() <= pinned.items()
 
 
 def test_a_gpu_is_asked_for_where_hosts_compute(build: Build) -> None:
@@ -315,10 +361,16 @@ def test_a_misspelt_metric_or_label_is_found(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [("ScaledObject", "minReplicas"), ("ServiceMonitor", "endpoint"), ("NetworkPolicy", "ingres")]
+    ("kind", "field"),
+    [
+        ("ScaledObject", "minReplicas"),
+        ("ServiceMonitor", "endpoint"),
+        ("NetworkPolicy", "ingres"),
+        ("RayCluster", "workerGroups"),
+    ],
 )
-def test_an_unknown_field_is_found(kind: str, field: str, prod: list[Document]) -> None:
-    document = next(iter(of_kind(prod, kind).values()))
+def test_an_unknown_field_is_found(kind: str, field: str, build: Build) -> None:
+    document = next(iter(of_kind(build("all on ray"), kind).values()))
     document["spec"][field] = []
     with pytest.raises((ValidationError, BuiltinError)):
         validate(document)

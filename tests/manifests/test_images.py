@@ -58,13 +58,21 @@ def test_every_image_ends_as_one_unprivileged_user(stages: dict[str, str]) -> No
         (uid,) = re.findall(r"useradd --uid (\d+) ", stages[stage])
         assert int(uid) > 0
         assert re.findall(r"^USER (.*)$", stages[stage], flags=re.MULTILINE)[-1] == f"{uid}:{uid}"
+    assert re.findall(r"^USER (.*)$", stages["ray"], flags=re.MULTILINE)[-1] == "10001:10001"
     for service in SERVICES:
         assert "USER" not in stages[service]
 
 
+def test_a_node_of_ray_has_what_trains(stages: dict[str, str]) -> None:
+    assert "COPY --from=train-ray /opt/symbiont /opt/symbiont" in stages["ray"]
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    assert "FROM train AS train-ray\n" in dockerfile
+    assert "FROM runtime AS ray\n" in dockerfile
+
+
 def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None:
     installs = [line for text in stages.values() for line in re.findall(r"pip install [^&\n]*", text)]
-    assert len(installs) == 8
+    assert len(installs) == 9
     for line in installs:
         assert "-c constraints.txt" in line or "--no-deps" in line
         assert "--no-cache-dir" in line

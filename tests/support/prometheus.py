@@ -18,18 +18,13 @@ import httpx
 import yaml
 
 from support.waiting import until_sync
-from symbiont.local import ports
+from symbiont.local import observers, ports
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy/prometheus"
 CONFIG = DEPLOY / "one-machine.yml"
 RULES = sorted((DEPLOY / "rules").glob("*.yml"))
-# Debian's names and the projects' own.
-PROGRAMS = {
-    "prometheus": ("prometheus",),
-    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
-    "promtool": ("promtool",),
-}
+PROGRAMS = observers.PROGRAMS | {"promtool": ("promtool",)}
 HINT = "on Debian and Ubuntu: apt install --no-install-recommends prometheus prometheus-alertmanager"
 # As often as things happen in a test.
 PACE = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

@@ -18,6 +18,7 @@ from symbiont.cli.render import table
 from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption
 from symbiont.local.child import State, Status
 from symbiont.local.home import Home
+from symbiont.local.services import ALERTMANAGER, PROMETHEUS
 from symbiont.local.stack import Stack
 
 REFRESH_S = 0.5
@@ -34,12 +35,36 @@ TritonOption = Annotated[
 ]
 
 
-def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> None:
+PrometheusOption = Annotated[
+    bool,
+    typer.Option(
+        "--prometheus",
+        help="Run a Prometheus beside the suite: it scrapes all parts and judges the project's rules of alerts; its "
+        "data stay in HOME/prometheus. The program must be on the PATH.",
+    ),
+]
+AlertmanagerOption = Annotated[
+    bool,
+    typer.Option(
+        "--alertmanager",
+        help="As --prometheus, and an Alertmanager that is told of alerts. Whom it tells in turn stands in "
+        "HOME/alertmanager/alertmanager.yml, which is yours to edit: at first nobody.",
+    ),
+]
+
+
+def up(
+    home: HomeOption = DEFAULT_HOME_PATH,
+    triton: TritonOption = None,
+    prometheus: PrometheusOption = False,
+    alertmanager: AlertmanagerOption = False,
+) -> None:
     """Runs tokenization, training, Triton and inference here, restarts what dies, and stops all on Ctrl-C.
 
     Everything is kept in the home folder: models and datasets survive, and a training job that was stopped goes on
     from its last checkpoint when the suite is up again.
     """
+    observers = (PROMETHEUS, ALERTMANAGER) if alertmanager else (PROMETHEUS,) if prometheus else ()
     console = make_console()
     with stop_signals() as stop:
         print_line = line_printer(console)
@@ -49,7 +74,7 @@ def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> Non
             if stop.is_set() or not console.is_terminal:
                 print_line(status)
 
-        with Stack(Home(home.absolute()), triton, tell) as stack:
+        with Stack(Home(home.absolute()), triton, tell, observers) as stack:
             announce(console, stack)
             if console.is_terminal:
                 _show_live(console, stack, stop)
@@ -73,7 +98,7 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def announce(console: Console, stack: Stack) -> None:
-    """Says what differs from an undisturbed start."""
+    """Says what differs from an undisturbed start, and where to look at what is observed."""
     if stack.replaced:
         pids = ", ".join(str(pid) for pid in stack.replaced)
         console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")
@@ -81,6 +106,8 @@ def announce(console: Console, stack: Stack) -> None:
         console.print(
             f"[yellow]default ports are busy, taken instead:[/] {', '.join(f'{n} {p}' for n, p in moved.items())}"
         )
+    for name in stack.observers:
+        console.print(f"{name}: {stack.ports.url(name)}", markup=False, soft_wrap=True)
 
 
 def line_printer(console: Console) -> Callable[[Status], None]:
@@ -108,8 +135,8 @@ def _screen(stack: Stack) -> RenderableType:
             s.process.pid if s.process else "",
             timedelta(seconds=round(s.uptime)) if s.process else "",
             f"{s.restarts} ({s.last_exit.partition(';')[0]})" if s.restarts else "",
-            stack.record.addresses[s.name],
-            stack.record.metrics_urls[s.name],
+            stack.ports.url(s.name) if s.name in stack.observers else stack.record.addresses[s.name],
+            stack.record.metrics_urls.get(s.name, ""),
         )
         for s in stack.snapshot()
     )

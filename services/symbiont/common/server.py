@@ -67,6 +67,7 @@ def build_server(
             # Callers keep idle connections alive with pings; be as patient as they are.
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            *_connection_age(settings.max_connection_age_seconds),
         ],
     )
     wrapping: Any = WrappingServer(server, Around(metrics, tracing))
@@ -79,6 +80,11 @@ def build_server(
         [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], server
     )
     return server
+
+
+def _connection_age(seconds: float) -> list[tuple[str, int]]:
+    # Calls on the connection go on for as long as they take: gRPC's grace is without end by itself.
+    return [("grpc.max_connection_age_ms", max(1, round(seconds * 1e3)))] if seconds else []
 
 
 async def run_server(

@@ -46,6 +46,12 @@ class ServiceSettings(BaseSettings):
         0.01, ge=0, le=1, description="part of the traces that begin here which are kept; callers decide of theirs"
     )
     drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
+    max_connection_age_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="age at which a connection takes no more calls, so that its caller looks again and finds new "
+        "servers; 0: never",
+    )
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
     max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
 

@@ -1,10 +1,11 @@
 """How much time a call has left, from the first stage to the last, and what decides its turn until then."""
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from symbiont.common.errors import DeadlineExceeded
 from symbiont.inference.types import ModelVersion, Priority
@@ -32,6 +33,12 @@ class Deadline:
     def tenant_for(self, version: ModelVersion) -> str:
         """Returns for whom a version is asked: the caller's tenant, else whoever owns the model."""
         return self.tenant or version.model or version.bundle_digest
+
+    def on_behalf_of(self, owner: str) -> Self:
+        """Returns the same moment, for an owner where the caller named no tenant."""
+        made = copy.copy(self)
+        made.tenant = self.tenant or owner
+        return made
 
     def remaining(self) -> float:
         """Returns the seconds left; DeadlineExceeded when there are none."""

@@ -375,7 +375,8 @@ class SchedulingMetrics:
         gauge("requests_in_flight", "Requests that Triton has and has not answered.", lambda figures: figures.in_flight)
         gauge(
             "tokens_per_second",
-            "Tokens that hosts compute in a second when there is enough to do, as estimated for admission.",
+            "Tokens that hosts compute in a second when there is enough to do, as estimated for admission; 0 until "
+            "more has waited than one request could take, for a lighter load says only what they do at least.",
             lambda figures: figures.tokens_per_s,
         )
 

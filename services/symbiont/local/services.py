@@ -19,6 +19,8 @@ from symbiont.triton.installation import find_triton
 
 TOKENIZATION, TRAINING, TRITON, INFERENCE = "tokenization", "training", "triton", "inference"
 NAMES = (TOKENIZATION, TRAINING, TRITON, INFERENCE)
+# What may run beside them: see `observers`.
+PROMETHEUS, ALERTMANAGER = "prometheus", "alertmanager"
 PROBE_TIMEOUT_S = 1.0
 # Where Triton sends its spans: it has no OTLP over gRPC, which the services use for `SYMBIONT_TRACING_ENDPOINT`.
 TRITON_TRACING_URL = "SYMBIONT_TRITON_TRACING_URL"
@@ -34,17 +36,23 @@ DEFAULT_PORTS: dict[str, int] = {
     "inference-metrics": 9103,
     "triton-metrics": 8002,
 }
+OBSERVER_PORTS = {PROMETHEUS: 9090, ALERTMANAGER: 9093}
+_ALL_PORTS = DEFAULT_PORTS | OBSERVER_PORTS
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Port of every listener, keyed as in `DEFAULT_PORTS`."""
+    """Port of every listener, keyed as in `DEFAULT_PORTS`, and of the observers that run."""
 
     of: Mapping[str, int]
 
     def address(self, name: str) -> str:
-        """Returns `host:port` of a process's gRPC."""
+        """Returns `host:port` of a process's gRPC; of an observer its HTTP."""
         return f"{HOST}:{self.of[name]}"
+
+    def url(self, name: str) -> str:
+        """Returns the URL of an observer."""
+        return f"http://{self.address(name)}"
 
     def metrics_address(self, name: str) -> str:
         """Returns `host:port` of a process's metrics."""
@@ -54,9 +62,14 @@ class Ports:
         """Returns the URL that Prometheus scrapes."""
         return f"http://{self.metrics_address(name)}/metrics"
 
+    @property
+    def metrics_urls(self) -> dict[str, str]:
+        """That of each process of the suite."""
+        return {name: self.metrics_url(name) for name in NAMES}
+
     def moved(self) -> dict[str, int]:
         """Returns the listeners that did not get their default port."""
-        return {name: port for name, port in self.of.items() if port != DEFAULT_PORTS[name]}
+        return {name: port for name, port in self.of.items() if port != _ALL_PORTS[name]}
 
 
 def process_specs(home: Home, ports: Ports, triton: Path | None = None) -> list[ProcessSpec]:

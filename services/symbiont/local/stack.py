@@ -1,6 +1,6 @@
 """The running suite of one home: takes over from a killed supervisor, keeps `run.json` true, stops everything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,8 @@ from symbiont.common.settings import split_address
 from symbiont.local import ports, processes
 from symbiont.local.child import Status
 from symbiont.local.home import Home, RunRecord, own_identity
-from symbiont.local.services import DEFAULT_PORTS, NAMES, TRAINING, Ports, process_specs
+from symbiont.local.observers import observer_specs
+from symbiont.local.services import DEFAULT_PORTS, NAMES, OBSERVER_PORTS, TRAINING, Ports, process_specs
 from symbiont.local.supervisor import Supervisor
 
 READY_SECONDS = 180.0
@@ -19,20 +20,26 @@ WORKER_STOP_SECONDS = 5.0
 
 
 class Stack:
-    """The four processes on a home; runs inside `with`.
+    """The four processes on a home, and who observes them; runs inside `with`.
 
     Entering raises HomeBusyError when another supervisor runs on the home, and FailedPrecondition when there is no
-    Triton.
+    Triton, or not the program of an observer.
 
     Args:
         triton: see `process_specs`.
         on_change: called with each new status of a process, from threads of the stack's own.
+        observers: what of `OBSERVER_PORTS` runs beside the suite, in the order in which it starts.
     """
 
     def __init__(
-        self, home: Home, triton: Path | None = None, on_change: Callable[[Status], None] = lambda status: None
+        self,
+        home: Home,
+        triton: Path | None = None,
+        on_change: Callable[[Status], None] = lambda status: None,
+        observers: Sequence[str] = (),
     ) -> None:
         self.home = home
+        self.observers = tuple(observers)
         # Pids of processes that a killed supervisor had left, and that were stopped on entering.
         self.replaced: list[int] = []
         self._triton = triton
@@ -48,12 +55,13 @@ class Stack:
                 self.replaced = _stop_leftovers(previous)
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
-            self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous))))
+            self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous, self.observers))))
             specs = process_specs(self.home, self.ports, self._triton)
+            specs += observer_specs(self.home, self.ports, self.observers)
             self._record = RunRecord(
                 supervisor=own_identity(),
-                addresses={name: self.ports.address(name) for name in NAMES},
-                metrics_urls={name: self.ports.metrics_url(name) for name in NAMES},
+                addresses={name: self.ports.address(name) for name in self._names},
+                metrics_urls=self.ports.metrics_urls,
             )
             self.home.write_run(self._record)
             self._supervisor = Supervisor(specs, self._changed)
@@ -64,6 +72,10 @@ class Stack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._exit.close()
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*NAMES, *self.observers)
 
     @property
     def record(self) -> RunRecord:
@@ -95,7 +107,7 @@ class Stack:
         last checkpoint of each worker.
         """
         self._supervisor.let_go()
-        for name in reversed(NAMES):
+        for name in reversed(self._names):
             workers = []
             if name == TRAINING and (controller := self.record.processes.get(TRAINING)):
                 workers = list({*processes.descendants(controller.pid), *self.home.workers()})
@@ -112,9 +124,10 @@ def _stop_leftovers(previous: RunRecord) -> list[int]:
     return processes.stop([*started, *helpers], seconds=15)
 
 
-def _wanted(previous: RunRecord | None) -> dict[str, list[int]]:
+def _wanted(previous: RunRecord | None, observers: Sequence[str]) -> dict[str, list[int]]:
     """Prefers the ports of a supervisor that was killed: workers that outlived it report to its controller's."""
-    wanted = {name: [port] for name, port in DEFAULT_PORTS.items()}
-    for name, address in previous.addresses.items() if previous else ():
-        wanted[name].insert(0, split_address(address)[1])
-    return wanted
+    defaults = DEFAULT_PORTS | {name: OBSERVER_PORTS[name] for name in observers}
+    before = previous.addresses if previous else {}
+    return {
+        name: [split_address(before[name])[1], port] if name in before else [port] for name, port in defaults.items()
+    }

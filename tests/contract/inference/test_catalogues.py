@@ -363,6 +363,21 @@ async def test_entries_wait_behind_what_somebody_waits_for(world: World) -> None
         assert waited(last, priority) == waited(after, priority) + 1
 
 
+@pytest.mark.parametrize(("named", "tenant"), [((), "vec"), ((("symbiont-tenant", "acme"),), "acme")])
+async def test_rows_are_counted_for_the_caller_else_the_model(
+    world: World, named: tuple[tuple[str, str], ...], tenant: str
+) -> None:
+    await world.create()
+    update = pb.UpdateCatalogueEntriesRequest(name="catalogues/faq", entries=entries(range(7)))
+    await world.catalogues.UpdateCatalogueEntries(update, metadata=named)
+    search = pb.SearchCatalogueRequest(name="catalogues/faq", texts=[text(9), text(8)])
+    await world.catalogues.SearchCatalogue(search, metadata=named)
+    samples = await world.suite.inference.samples()
+    assert samples("symbiont_inference_tenant_rows_total", tenant=tenant) == 9
+    digest = world.version("vec", 1).bundle_digest
+    assert samples("symbiont_inference_tenant_rows_total", tenant=digest) is None
+
+
 async def test_a_damaged_version_is_refused(world: World, refusal: Any) -> None:
     await world.create()
     await world.update(entries(range(4)))

@@ -182,6 +182,19 @@ async def test_tenants_get_equal_shares_whatever_they_ask(suite: Any, stub: Any,
     assert until.count(mood) == pytest.approx(400, rel=0.1)
 
 
+async def test_what_hosts_compute_in_a_second_is_known_when_more_has_waited_than_one_request_takes(
+    suite: Any, stub: Any, busy: None, waiting: Any
+) -> None:
+    value = await suite.inference.samples()
+    assert value("symbiont_inference_tokens_per_second") == 0
+    calls = [stub.Predict(request("mood", 100), timeout=100) for _ in range(40)]
+    await waiting(100 * 40)
+    suite.triton.gate.set()
+    await asyncio.gather(*calls)
+    value = await suite.inference.samples()
+    assert value("symbiont_inference_tokens_per_second") > 0
+
+
 async def test_tenants_that_are_named_share_and_models_do_not_count(
     suite: Any, stub: Any, busy: None, waiting: Any
 ) -> None:

@@ -97,13 +97,14 @@ class Embedder:
         """Returns an expected failure instead of raising it, so that a group of batches ends with one error."""
         instances = [Instance(Text(text)) for text in texts]
         call = PredictCall(f"bundles/{pin.version.bundle_digest}", instances, priority=Priority.BATCH)
+        # The bundle is asked for by its digest, which says nothing of whose it is.
+        tenant = self._tenant or pin.version.model
         end, delay = time.monotonic() + self._limits.patience_s, _FIRST_DELAY
         async with self._turns:
             while True:
                 try:
-                    return await self._predictor.predict(
-                        call, Deadline(self._limits.timeout_s, self._tenant, Priority.BATCH)
-                    )
+                    deadline = Deadline(self._limits.timeout_s, tenant, Priority.BATCH)
+                    return await self._predictor.predict(call, deadline)
                 except (Unavailable, ResourceExhausted, DeadlineExceeded) as exc:
                     pause = max(delay, getattr(exc, "retry_after_s", None) or 0.0) * random.uniform(1.0, 1.5)  # noqa: S311
                     if time.monotonic() + pause > end:

@@ -100,7 +100,9 @@ class CatalogueServicer(pb_grpc.CatalogueServiceServicer):
         call_priority = priority_from_proto(request.priority)
         deadline = self._deadline(context, call_priority)
         version = await self._catalogues.to_search(request.name, list(request.texts), request.top_k)
-        result = await self._predictor.predict(convert.search_from_proto(request, version), deadline)
+        # The bundle is asked for by its digest, which says nothing of whose it is.
+        owned = deadline.on_behalf_of(version.pin.version.model)
+        result = await self._predictor.predict(convert.search_from_proto(request, version), owned)
         return convert.search_to_proto(version, result)
 
     def _deadline(self, context: _Context, priority: Priority = Priority.INTERACTIVE) -> Deadline:

@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from symbiont.common.errors import FailedPrecondition
 from symbiont.training.store import Store, tables
 from symbiont.training.store.migrations import FOLDER, configuration, migrate
 
+AT_ONCE = 8
 VERSIONS = [file.name[1:5] for file in (FOLDER / "versions").glob("r*.py")]
 
 
@@ -57,6 +60,23 @@ def test_an_empty_database_gets_the_same(url: str) -> None:
         version = db.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
     engine.dispose()
     assert version == sorted(VERSIONS)[-1]
+
+
+def test_controllers_that_open_an_empty_database_at_once_wait_for_the_first(url: str) -> None:
+    together = threading.Barrier(AT_ONCE)
+
+    def opened() -> None:
+        together.wait()
+        Store(url).close()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in [pool.submit(opened) for _ in range(AT_ONCE)]:
+            done.result()
+    engine = create_engine(url)
+    with engine.begin() as db:
+        assert differences(db) == []
+        assert len(db.execute(text("SELECT version_num FROM alembic_version")).all()) == 1
+    engine.dispose()
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
