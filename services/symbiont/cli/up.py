@@ -34,11 +34,24 @@ TritonOption = Annotated[
 ]
 
 
-def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> None:
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="SYMBIONT_INSECURE",
+        help="No TLS, and no question who calls: whoever is on this machine may do all.",
+    ),
+]
+
+
+def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None, insecure: InsecureOption = False) -> None:
     """Runs tokenization, training, Triton and inference here, restarts what dies, and stops all on Ctrl-C.
 
     Everything is kept in the home folder: models and datasets survive, and a training job that was stopped goes on
     from its last checkpoint when the suite is up again.
+
+    The processes know each other and their callers by certificates that are made in the home, in its folder tls; this
+    command line and the Python client find theirs there. `symbiont certificates issue` makes those of others.
     """
     console = make_console()
     with stop_signals() as stop:
@@ -49,7 +62,7 @@ def up(home: HomeOption = DEFAULT_HOME_PATH, triton: TritonOption = None) -> Non
             if stop.is_set() or not console.is_terminal:
                 print_line(status)
 
-        with Stack(Home(home.absolute()), triton, tell) as stack:
+        with Stack(Home(home.absolute()), triton, tell, insecure=insecure) as stack:
             announce(console, stack)
             if console.is_terminal:
                 _show_live(console, stack, stop)
@@ -74,6 +87,8 @@ def stop_signals() -> Iterator[threading.Event]:
 
 def announce(console: Console, stack: Stack) -> None:
     """Says what differs from an undisturbed start."""
+    if stack.insecure:
+        console.print("[yellow]insecure: whoever is on this machine may call the services, and read what they say[/]")
     if stack.replaced:
         pids = ", ".join(str(pid) for pid in stack.replaced)
         console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")

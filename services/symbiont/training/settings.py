@@ -22,6 +22,15 @@ class TrainingSettings(ServiceSettings):
         "", description="host:port that workers dial, or several with commas between; empty: the address listened on"
     )
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
+    worker_key: Path | None = Field(
+        None,
+        description="file of at least 32 random bytes that signs what workers show, the same for all controllers of a "
+        "database; empty: made in state_root",
+    )
+    worker_tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate of local workers; empty: that of this service"
+    )
+    worker_tls_key: Path | None = Field(None, description="PEM file with the key of worker_tls_certificate")
     max_concurrent_jobs: int = Field(1, ge=1, description="jobs that may train at the same time")
     max_jobs_per_tenant: int = Field(0, ge=0, description="of these, jobs of one tenant; 0: no limit of their own")
     price_per_rank_hour: float = Field(
