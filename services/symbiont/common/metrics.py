@@ -50,6 +50,14 @@ class ServiceMetrics:
             "symbiont_rpc_in_flight", "RPCs that have begun and not ended.", ["service", "rpc"], registry=self.registry
         )
 
+        # Where there is none there is no sample: 0 would be long ago.
+        self.certificate_not_after = Gauge(
+            "symbiont_certificate_not_after_timestamp_seconds",
+            "When the certificate that this process shows ends, in seconds since 1970.",
+            ["service"],
+            registry=self.registry,
+        )
+
     def serve(self, address: str, tls: WebTls | None = None) -> int:
         """Serves the registry over HTTP, or with `tls` over HTTPS, from a thread; returns the port."""
         host, port = split_address(address)

@@ -110,7 +110,7 @@ async def run_server(
         server = build_server(settings, metrics, lifecycle, services, tracing, listening.guard)
         await set_health(lifecycle, services, NOT_SERVING)
         port = listening.listen(server, settings.address)
-        listening.show_end(metrics.service, metrics.registry)
+        listening.show_end(metrics.certificate_not_after, metrics.service)
         if settings.unix_socket:
             stack.enter_context(_listen_on_socket(server, settings.unix_socket))
         await server.start()

@@ -77,6 +77,7 @@ class Authority:
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                 critical=False,
             )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .issuer_name(self._certificate.subject)
         )
         tls = files_in(folder)
@@ -97,10 +98,13 @@ class Authority:
 
     def _make(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("Symbiont's own authority")
+        mark = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        # While authorities change, both are believed: which of them has signed is to be plain from the name.
+        name = _name(f"Symbiont's own authority {mark.digest.hex()[:8]}")
         builder = (
             self._builder(name, key, AUTHORITY_DAYS)
             .issuer_name(name)
+            .add_extension(mark, critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         )
         write_own(self._folder / "ca.pem", builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))

@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Gauge
 
 from symbiont.common.background import running
 from symbiont.common.principal import Anybody, Guard
@@ -43,16 +43,9 @@ class Listening:
             server.add_secure_port(self._settings.token_address, server_credentials(self._files, mutual=False))
         return server.add_secure_port(address, server_credentials(self._files, mutual=True))
 
-    def show_end(self, service: str, registry: CollectorRegistry) -> None:
-        """Says in metrics when the certificate ends."""
-        if self._files:
-            gauge = Gauge(
-                "symbiont_certificate_not_after_timestamp_seconds",
-                "When the certificate that this process shows ends, in seconds since 1970.",
-                ["service"],
-                registry=registry,
-            )
-            files = self._files
+    def show_end(self, gauge: Gauge, service: str) -> None:
+        """Has a gauge say when the certificate of a service ends, if there is one."""
+        if files := self._files:
             gauge.labels(service).set_function(lambda: files.now().not_after)
 
     @property
