@@ -112,4 +112,9 @@ class TrainingSettings(ServiceSettings):
             raise ValueError("address takes a free port, so controller_address must say where workers reach it")
         if self.executor == "kubernetes" and not self.kubernetes_image:
             raise ValueError("executor is kubernetes, so kubernetes_image must name the image of the workers")
+        if not (self.insecure or self.worker_key or self.database_url.startswith("sqlite")):
+            raise ValueError(
+                "several controllers may share this database, so worker_key must name a file with the key that they "
+                "share, by which they know their workers"
+            )
         return self
