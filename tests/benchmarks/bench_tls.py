@@ -30,7 +30,7 @@ from symbiont.common.threads import QUIET
 os.environ.update(QUIET)
 
 import psutil
-from bench_observability import CALLERS, FULL, SMALL, Scale, interval
+from bench_observability import CALLERS, SMALL, Scale, interval
 from bench_path import MODEL, train
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +46,7 @@ from symbiont.local.home import Home, RunRecord
 from symbiont.local.stack import Stack
 
 LIMIT = 1.10
+FULL = Scale(rounds=10, calls=192)
 PLAIN, MUTUAL, TOKEN = "plain", "mutual TLS", "mutual TLS and a token"
 
 

@@ -11,10 +11,11 @@ import grpc
 import pytest
 from cryptography import x509
 
-from support.service import ServiceProcess
+from support.service import ServiceProcess, free_port
 from symbiont.api.training.v1 import worker_pb2 as pb
 from symbiont.api.training.v1 import worker_pb2_grpc
 from symbiont.client import AsyncClient, Client, Credentials, Endpoints, Limits, RequestError
+from symbiont.common.probe import check
 from symbiont.common.security.authority import LOOPBACK, Authority, write_own
 from symbiont.common.security.channels import plain_channel
 from symbiont.common.security.files import LOOK_S
@@ -128,6 +129,24 @@ async def test_certificates_rotate_under_load_and_no_call_fails(
             assert answered[0] > before
         done.set()
     assert [event["event"] for event in tokenization.events()].count("certificates renewed") == 4
+
+
+def test_health_alone_is_for_everybody(tmp_path: Path, certificates: SuiteCertificates) -> None:
+    alone, places = f"127.0.0.1:{free_port()}", {"artifact_root": tmp_path / "artifacts"}
+    service = secured("tokenization", tmp_path, certificates, health_address=alone, **places)
+    try:
+        service.start()
+        assert check(alone) == "SERVING"
+        assert check(alone, "nobody") == "NOT_FOUND"
+        assert check(service.address) == "UNAVAILABLE"
+        assert check(service.address, tls=certificates.of(CLIENT)) == "SERVING"
+        endpoints = Endpoints(tokenization=alone)
+        nobody = Client(endpoints, Limits(patience=0), credentials=Credentials())
+        with nobody, pytest.raises(RequestError) as caught:
+            list(nobody.list_tokenizers())
+        assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+    finally:
+        service.end()
 
 
 @pytest.fixture
