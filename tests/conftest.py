@@ -15,6 +15,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 # Answers are held to what fp32 gives, whatever else this CPU has.
 os.environ["SYMBIONT_HOST_PRECISION"] = "fp32"
+# Services on loopback, without certificates, where a test is not about these.
+os.environ.setdefault("SYMBIONT_INSECURE", "true")
 # No test reaches a hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Who is ended by it here ends, though the tests run in the background, whose processes ignore it.

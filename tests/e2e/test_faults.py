@@ -5,8 +5,8 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
-import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -39,7 +39,7 @@ TOLERANCE = 2e-5
 @pytest.fixture
 def hasty(suite: Suite) -> Client:
     """A client that shows the first failure instead of trying again."""
-    return Client(suite.endpoints, Limits(patience=0, watch_patience=60))
+    return Client(suite.endpoints, Limits(patience=0, watch_patience=60), credentials=suite.credentials)
 
 
 def stored(suite: Suite) -> tuple[object, ...]:
@@ -110,7 +110,7 @@ def tree(suite: Suite) -> list[int]:
 
 def health(suite: Suite, name: str) -> int:
     """Returns what inference says of a model."""
-    with grpc.insecure_channel(suite.stack.record.addresses["inference"]) as channel:
+    with closing(suite.channel("inference")) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
 
@@ -130,7 +130,7 @@ def same(suite: Suite, client: Client, expected: Predictions, text: str = TEXT) 
 def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite) -> None:
     """The calls end by their own deadlines, the model's health tells, and all goes on when it is over."""
     expected = suite.client.predict("sentiment", [TEXT])
-    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
+    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0), credentials=suite.credentials)
     with hung(tree(suite)):
         for _ in range(6):
             with pytest.raises(FAILURES):
@@ -145,7 +145,7 @@ def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite) 
 def test_a_host_that_hangs_is_replaced_while_it_does(suite: Suite) -> None:
     """A call fails by its deadline or is answered rightly; another host answers before the first one can."""
     expected = suite.client.predict("sentiment", [TEXT])
-    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
+    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0), credentials=suite.credentials)
     _, *hosts = tree(suite)
     with hung(hosts):
         with pytest.raises(FAILURES):
@@ -159,7 +159,7 @@ def test_a_host_that_hangs_is_replaced_while_it_does(suite: Suite) -> None:
 def test_a_triton_that_is_slow_gives_no_wrong_answer(suite: Suite) -> None:
     """Asked all the time by callers with different texts, so that an answer to another's question would show."""
     expected = {text: suite.client.predict("sentiment", [text]) for text in TEXTS}
-    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0))
+    brief = Client(suite.endpoints, Limits(timeout=1.0, patience=0), credentials=suite.credentials)
     end = time.monotonic() + 4
 
     def ask(text: str) -> int:

@@ -66,7 +66,7 @@ class Language:
 @pytest.fixture(scope="module")
 def language(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Language]:
     folder = tmp_path_factory.mktemp("language")
-    with Stack(Home(folder / "home")) as stack:
+    with Stack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         with Client(endpoints_of(stack.record.addresses)) as client:
             yield Language(folder, stack, client)

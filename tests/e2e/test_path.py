@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def in_process(suite: Suite, model: str, texts: list[str], folder: Path) -> np.n
 async def served(suite: Suite, texts: dict[str, list[str]], size: int) -> dict[str, list[Prediction]]:
     """Asks all models, each as many texts, in calls of `size` texts, `IN_FLIGHT` of them together."""
     room = asyncio.Semaphore(IN_FLIGHT)
-    async with AsyncClient(suite.endpoints) as client:
+    async with AsyncClient(suite.endpoints, credentials=suite.credentials) as client:
 
         async def ask(model: str, part: list[str]) -> Iterable[Prediction]:
             async with room:
@@ -123,7 +124,7 @@ def test_the_reply_names_what_answered(suite: Suite) -> None:
 def test_all_bundles_live_on_one_host(suite: Suite) -> None:
     bases = {suite.client.get_model(model).aliases[0].model_version.base_digest for model in suite.models}
     (base,) = bases
-    with triton.InferenceServerClient(suite.stack.record.addresses["triton"]) as client:
+    with suite.triton(suite.stack.record.addresses["triton"]) as client:
         assert client.is_model_ready(host_name(base))
     with urllib.request.urlopen(suite.stack.record.metrics_urls["triton"]) as response:
         families = list(text_string_to_metric_families(response.read().decode()))
@@ -149,7 +150,7 @@ def test_tritonclient_reaches_the_host_directly(suite: Suite) -> None:
         tensor = triton.InferInput(name, list(value.shape), kind)
         tensor.set_data_from_numpy(value)
         inputs.append(tensor)
-    with triton.InferenceServerClient(suite.stack.record.addresses["triton"]) as client:
+    with suite.triton(suite.stack.record.addresses["triton"]) as client:
         logits = client.infer(host_name(version.base_digest), inputs).as_numpy("OUTPUT")[0]
     expected = suite.client.predict("sentiment", [text]).predictions[0]
     probabilities = np.exp(logits) / np.exp(logits).sum()
@@ -161,7 +162,7 @@ def test_tritonclient_gets_from_inference_what_predict_says(suite: Suite) -> Non
     expected = suite.client.predict("sentiment", texts).predictions
     tensor = triton.InferInput("TEXT", [len(texts)], "BYTES")
     tensor.set_data_from_numpy(np.array([text.encode() for text in texts], np.object_))
-    with triton.InferenceServerClient(suite.endpoints.inference) as client:
+    with suite.triton(suite.endpoints.inference) as client:
         assert client.is_model_ready("sentiment")
         result = client.infer("sentiment", [tensor])
     assert [label.decode() for label in result.as_numpy("LABEL")] == [p.label for p in expected]
@@ -179,7 +180,7 @@ def test_tritonclient_gets_from_inference_what_predict_says(suite: Suite) -> Non
     ],
 )
 def test_reflection_lists_the_services(suite: Suite, process: str, service: str) -> None:
-    with grpc.insecure_channel(suite.stack.record.addresses[process]) as channel:
+    with closing(suite.channel(process)) as channel:
         listed = set(ProtoReflectionDescriptorDatabase(channel).get_services())
     assert {service, "grpc.health.v1.Health"} <= listed
 
@@ -243,7 +244,7 @@ def test_the_metrics_of_all_four_count_a_known_load(suite: Suite) -> None:
 
 def test_a_request_id_crosses_the_services(suite: Suite) -> None:
     request = inference_pb2.PredictRequest(model="models/nobody", instances=[inference_pb2.Instance(text="x")])
-    with grpc.insecure_channel(suite.endpoints.inference) as channel:
+    with closing(suite.channel("inference")) as channel:
         stub = inference_pb2_grpc.InferenceServiceStub(channel)
         with pytest.raises(grpc.RpcError):
             stub.Predict(request, metadata=[("x-request-id", "e2e-crossing")])

@@ -76,7 +76,7 @@ async def under_load(
             seen.append(answer)
             start += TEXTS_A_CALL
 
-    async with AsyncClient(suite.endpoints) as client, asyncio.TaskGroup() as group:
+    async with AsyncClient(suite.endpoints, credentials=suite.credentials) as client, asyncio.TaskGroup() as group:
         for number in range(CALLS_IN_FLIGHT):
             group.create_task(ask(client, 7 * number))
         await meanwhile(client, seen)

@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     corpus.write_text("\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts))
     rows = folder / "rows.csv"
     rows.write_bytes(csv_of(labelled_rows(40)))
-    with Stack(Home(folder / "home")) as stack:
+    with Stack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:

@@ -75,6 +75,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, s
         assert not unknown, f"{service} has no such settings: {sorted(unknown)}"
         assert all(key.startswith(PREFIX) for key in environment)
         with monkeypatch.context() as patch:
+            patch.delenv(f"{PREFIX}INSECURE", raising=False)
             for key, value in environment.items():
                 patch.setenv(key, value)
             return kind()

@@ -313,7 +313,7 @@ def test_postgresql_is_reached_at_its_service(build: Build) -> None:
     assert url == f"postgresql://symbiont:$(POSTGRES_PASSWORD)@postgresql:{port['port']}/symbiont"
     names = [entry["name"] for entry in pods(documents)["training"]["containers"][0]["env"]]
     # A variable is put in only where it was defined before.
-    assert names == ["POSTGRES_PASSWORD", "SYMBIONT_DATABASE_URL"]
+    assert names == ["POSTGRES_PASSWORD", "SYMBIONT_DATABASE_URL", "SYMBIONT_WORKER_KEY"]
 
 
 def test_prod_is_spread_and_survives_a_drain(prod: list[Document]) -> None:
@@ -331,7 +331,9 @@ def test_prod_is_spread_and_survives_a_drain(prod: list[Document]) -> None:
 def test_prod_has_two_controllers_because_it_has_postgresql(prod: list[Document], read_settings: ReadSettings) -> None:
     assert of_kind(prod, "StatefulSet")["training"]["spec"]["replicas"] == 2
     assert environment_of(prod, "training")["SYMBIONT_EXECUTOR"] == "kubernetes"
-    (variable,) = pods(prod)["training"]["containers"][0]["env"]
+    variable, key = pods(prod)["training"]["containers"][0]["env"]
+    # One for both: a worker reports to either.
+    assert key == {"name": "SYMBIONT_WORKER_KEY", "value": "/etc/symbiont/passes/key"}
     assert variable == {
         "name": "SYMBIONT_DATABASE_URL",
         "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}},

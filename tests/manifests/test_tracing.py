@@ -46,15 +46,20 @@ def settings_of_component() -> dict[str, str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_services_of_compose_send_to_the_collector_of_compose(
-    service: str, traced: Document, read_settings: Callable[[str, dict[str, str]], ServiceSettings]
+    service: str, traced: Document, compose: Document, read_settings: Callable[[str, dict[str, str]], ServiceSettings]
 ) -> None:
-    settings = read_settings(service, traced[service]["environment"])
+    usual = compose["services"][service]["environment"]
+    settings = read_settings(service, usual | traced[service]["environment"])
     assert split_address(settings.tracing_endpoint) == ("jaeger", GRPC)
     assert settings.tracing_sample_ratio == 1
 
 
-def test_triton_of_compose_is_started_as_by_its_image(traced: Document, command: list[str]) -> None:
-    assert traced["triton"]["command"] == [*command, *tracing_arguments(f"http://jaeger:{HTTP}/v1/traces")]
+def test_triton_of_compose_is_started_as_without_traces(
+    traced: Document, compose: Document, command: list[str]
+) -> None:
+    usual = compose["services"]["triton"]["command"]
+    assert usual[: len(command)] == command
+    assert traced["triton"]["command"] == [*usual, *tracing_arguments(f"http://jaeger:{HTTP}/v1/traces")]
 
 
 def test_what_compose_adds_has_no_more_rights_than_the_rest(traced: Document, compose: Document) -> None:
@@ -64,13 +69,14 @@ def test_what_compose_adds_has_no_more_rights_than_the_rest(traced: Document, co
     assert all(port.startswith("127.0.0.1:") for port in traced[added]["ports"])
 
 
-def test_triton_of_the_component_is_started_as_by_its_image(component: Document, command: list[str]) -> None:
+def test_triton_of_the_component_gets_the_flags_of_traces(component: Document) -> None:
     (patch,) = component["patches"]
-    (operation,) = yaml.safe_load(patch["patch"])
+    operations = yaml.safe_load(patch["patch"])
     host, port = split_address(settings_of_component()["SYMBIONT_TRACING_ENDPOINT"])
     assert port == GRPC
-    assert operation["path"].endswith("/containers/0/args")
-    assert operation["value"] == [*command, *tracing_arguments(f"http://{host}:{HTTP}/v1/traces")]
+    assert all(operation["path"].endswith("/containers/0/args/-") for operation in operations)
+    added = [operation["value"] for operation in operations]
+    assert added == tracing_arguments(f"http://{host}:{HTTP}/v1/traces")
 
 
 def test_policies_let_spans_out_to_the_collector() -> None:

@@ -57,7 +57,7 @@ class Observed:
 @contextmanager
 def observed(folder: Path) -> Iterator[Observed]:
     """Starts all of it on a folder of its own; two versions of `mood`, the first in production, the second tried."""
-    with patch.dict(os.environ, SETTINGS), Stack(Home(folder / "home")) as stack:
+    with patch.dict(os.environ, SETTINGS), Stack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Prometheus(folder / "prometheus", stack.record.metrics_urls) as prometheus, Client(endpoints) as client:

@@ -43,7 +43,7 @@ def observed(folder: Path) -> Iterator[Observed]:
     sentiment, _ = labelled_sets()
     one, other = {row.label for row in sentiment.train}
     swapped = tuple(replace(row, label=other if row.label == one else one) for row in sentiment.train)
-    with Stack(Home(folder / "home")) as stack:
+    with Stack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:

@@ -14,7 +14,8 @@ CRDS = Path(__file__).parents[1] / "manifests/crds"
 # The oldest minor that the manifests are for, and the newest whose schemas can be had.
 OLDEST, NEWEST = "1.30", "1.37"
 MINORS = (OLDEST, "1.34", NEWEST)
-CUSTOM = ("JobSet", "PyTorchJob", "ServiceMonitor", "PrometheusRule", "ScaledObject", "RayCluster")
+OPERATORS = ("JobSet", "PyTorchJob", "RayCluster", "ServiceMonitor", "PrometheusRule", "ScaledObject")
+CUSTOM = (*OPERATORS, "Certificate", "Issuer")
 Object = dict[str, Any]
 
 

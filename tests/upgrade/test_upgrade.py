@@ -39,7 +39,7 @@ def said(home: Home) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def client(home: Home) -> Iterator[Client]:
-    with Stack(home) as stack:
+    with Stack(home, insecure=True) as stack:
         stack.wait_ready()
         with Client(endpoints_of(stack.record.addresses)) as client:
             yield client

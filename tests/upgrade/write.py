@@ -60,7 +60,7 @@ def main() -> int:
     """Writes the state; returns the exit status."""
     with tempfile.TemporaryDirectory() as name:
         home = Home(Path(name) / "home")
-        with Stack(home) as stack:
+        with Stack(home, insecure=True) as stack:
             stack.wait_ready()
             with Client(endpoints_of(stack.record.addresses)) as client:
                 fill(client, Path(name))

@@ -25,8 +25,10 @@ from symbiont.capacity.memory import read_memory
 from symbiont.capacity.report import as_json, as_text
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import SymbiontError
+from symbiont.common.security.files import Renewed, Tls
 from symbiont.engine.settings import HostSettings
 from symbiont.triton.client import HostClient
+from symbiont.triton.connection import TritonTls
 from symbiont.triton.installation import find_triton
 from symbiont.triton.server import TritonServer
 
@@ -97,16 +99,18 @@ async def _place(given: argparse.Namespace, original: str) -> AsyncIterator[Plac
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="symbiont-capacity-")))
         store = ArtifactStore(root / "artifacts")
         url, metrics_url = given.triton_address, given.metrics_url
+        files = Tls.from_environment() if url else None
+        tls = TritonTls(Renewed(files)) if files else None
         if not url:
             server = await stack.enter_async_context(TritonServer(find_triton(given.triton), root))
             url, metrics_url = server.url, f"http://127.0.0.1:{server.metrics_port}/metrics"
         settings = HostSettings(store.root, threads=given.threads, max_slots=given.bundles, device=given.device)
-        async with HostClient(url, settings) as asking:
+        async with HostClient(url, settings, tls) as asking:
             serving = await asking.host_ready(original)
             if serving and (found := await asking.settings_of(original)):
                 # As the host that serves computes.
                 settings = replace(found, artifact_root=store.root, base_digest="", max_slots=given.bundles)
-        client = await stack.enter_async_context(HostClient(url, settings))
+        client = await stack.enter_async_context(HostClient(url, settings, tls))
         yield Place(client, store, url, metrics_url, serving)
 
 

@@ -1,8 +1,9 @@
 """`symbiont capacity`: how many bundles this machine holds, and how much it answers."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 
 from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption, endpoints_of
 from symbiont.cli.up import TritonOption
-from symbiont.client import Client
+from symbiont.client import Client, Credentials
+from symbiont.common.security.files import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE
+from symbiont.common.security.suite import client_tls
 from symbiont.local.home import Home, RunRecord
 
 
@@ -49,7 +52,7 @@ def capacity(
     record = place.running()
     options = {
         "artifacts": place.artifact_root,
-        "base": _digest(base, record),
+        "base": _digest(base, place, record),
         "method": method.value,
         "rank": rank,
         "bundles": bundles,
@@ -65,12 +68,19 @@ def capacity(
     flags = [f"--{name}={value}" for name, value in options.items()]
     # In a process of its own: this one is to start fast, and what it needs is not the command's.
     command = [sys.executable, "-m", "symbiont.capacity", *flags, *(["--json"] if json else [])]
-    raise typer.Exit(_run(command))
+    raise typer.Exit(_run(command, _certificates(place) if record else {}))
 
 
-def _run(command: Sequence[str]) -> int:
+def _certificates(home: Home) -> dict[str, str]:
+    """Returns the variables by which a process finds the client of the suite on a home."""
+    if (tls := client_tls(home.root)) is None:
+        return {}
+    return {CA_VARIABLE: str(tls.ca), CERTIFICATE_VARIABLE: str(tls.certificate), KEY_VARIABLE: str(tls.key)}
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs a command to its end; one that is told to stop by Ctrl-C, as this one is, gets the time to clear up."""
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
         while True:
             try:
                 return process.wait()
@@ -78,8 +88,8 @@ def _run(command: Sequence[str]) -> int:
                 continue
 
 
-def _digest(base: str, record: RunRecord | None) -> str:
+def _digest(base: str, home: Home, record: RunRecord | None) -> str:
     if not base or record is None:
         return base
-    with Client(endpoints_of(record.addresses)) as client:
+    with Client(endpoints_of(record.addresses), credentials=Credentials.find(home.root)) as client:
         return client.get_base_model(base).digest

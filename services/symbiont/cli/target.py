@@ -9,7 +9,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from symbiont.client import Client
+from symbiont.client import Client, Credentials
 from symbiont.client.channels import Endpoints
 from symbiont.local.home import DEFAULT_HOME, Home
 
@@ -115,8 +115,11 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
     ) -> None:
         if takes_home:
             kwargs["home"] = home
-        endpoints = find_endpoints(home, training_address, inference_address, tokenization_address)
-        with Client(endpoints, principal=principal or own_name()) as client:
+        addresses = training_address, inference_address, tokenization_address
+        endpoints = find_endpoints(home, *addresses)
+        # Of services elsewhere the environment says how they are called.
+        credentials = Credentials.find(None if any(addresses) else home)
+        with Client(endpoints, principal=principal or own_name(), credentials=credentials) as client:
             command(client, *args, **kwargs)
 
     own = [p for p in list(inspect.signature(command).parameters.values())[1:] if p.name != "home"]

@@ -51,11 +51,20 @@ AlertmanagerOption = Annotated[
         "HOME/alertmanager/alertmanager.yml, which is yours to edit: at first nobody.",
     ),
 ]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="SYMBIONT_INSECURE",
+        help="No TLS, and no question who calls: whoever is on this machine may do all.",
+    ),
+]
 
 
 def up(
     home: HomeOption = DEFAULT_HOME_PATH,
     triton: TritonOption = None,
+    insecure: InsecureOption = False,
     prometheus: PrometheusOption = False,
     alertmanager: AlertmanagerOption = False,
 ) -> None:
@@ -63,6 +72,9 @@ def up(
 
     Everything is kept in the home folder: models and datasets survive, and a training job that was stopped goes on
     from its last checkpoint when the suite is up again.
+
+    The processes know each other and their callers by certificates that are made in the home, in its folder tls; this
+    command line and the Python client find theirs there. `symbiont certificates issue` makes those of others.
     """
     observers = (PROMETHEUS, ALERTMANAGER) if alertmanager else (PROMETHEUS,) if prometheus else ()
     console = make_console()
@@ -74,7 +86,7 @@ def up(
             if stop.is_set() or not console.is_terminal:
                 print_line(status)
 
-        with Stack(Home(home.absolute()), triton, tell, observers) as stack:
+        with Stack(Home(home.absolute()), triton, tell, observers, insecure=insecure) as stack:
             announce(console, stack)
             if console.is_terminal:
                 _show_live(console, stack, stop)
@@ -99,6 +111,8 @@ def stop_signals() -> Iterator[threading.Event]:
 
 def announce(console: Console, stack: Stack) -> None:
     """Says what differs from an undisturbed start, and where to look at what is observed."""
+    if stack.insecure:
+        console.print("[yellow]insecure: whoever is on this machine may call the services, and read what they say[/]")
     if stack.replaced:
         pids = ", ".join(str(pid) for pid in stack.replaced)
         console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")

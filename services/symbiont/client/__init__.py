@@ -2,6 +2,7 @@
 
 from symbiont.client.aio import AsyncClient
 from symbiont.client.channels import Endpoints, Limits
+from symbiont.client.credentials import Credentials
 from symbiont.client.errors import (
     AlreadyExistsError,
     DeadlineExceededError,
@@ -47,6 +48,7 @@ __all__ = [
     "ClassProbability",
     "Classification",
     "Client",
+    "Credentials",
     "DeadlineExceededError",
     "Embedding",
     "Endpoints",

@@ -67,7 +67,8 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.channels import Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.credentials import Credentials
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
@@ -98,6 +99,7 @@ class AsyncClient:
         limits: Limits | None = None,
         *,
         principal: str | None = None,
+        credentials: Credentials | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Makes it.
@@ -105,15 +107,17 @@ class AsyncClient:
         Args:
             endpoints: where the services are.
             limits: how long calls may take.
-            principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says.
+            principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says. Services that
+                know callers by certificates and tokens believe it of those that run the suite.
+            credentials: how the client shows who it is; by default what `Credentials.find` finds.
             tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
                 The services add theirs to a trace that is kept, and to any that the caller is in.
         """
         self._endpoints = endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         self._tracer = get_tracer("symbiont.client", tracer_provider=tracer_provider)
-        addresses = endpoints.training, endpoints.inference, endpoints.tokenization
-        self._channels = [grpc.aio.insecure_channel(address, OPTIONS) for address in addresses]
+        self._credentials = credentials or Credentials.find()
+        self._channels = self._credentials.aio_channels(endpoints)
         training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)
@@ -212,7 +216,7 @@ class AsyncClient:
 
         def upload() -> Dataset:
             # grpc.aio loses the status of a service that refuses in the middle of an upload; the plain stub keeps it.
-            with Client(self._endpoints, self._limits) as client:
+            with Client(self._endpoints, self._limits, credentials=self._credentials) as client:
                 return client.create_dataset(
                     dataset_id,
                     path,
@@ -309,7 +313,7 @@ class AsyncClient:
 
         def upload() -> Dataset:
             # As of create_dataset.
-            with Client(self._endpoints, self._limits) as client:
+            with Client(self._endpoints, self._limits, credentials=self._credentials) as client:
                 return client.import_labels(name, dataset_id, path, format=format, only_labelled=only_labelled)
 
         return await asyncio.to_thread(upload)

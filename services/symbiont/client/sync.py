@@ -66,7 +66,8 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import OPTIONS, Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.channels import Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.credentials import Credentials
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
@@ -96,6 +97,7 @@ class Client:
         limits: Limits | None = None,
         *,
         principal: str | None = None,
+        credentials: Credentials | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Makes it.
@@ -103,15 +105,16 @@ class Client:
         Args:
             endpoints: where the services are.
             limits: how long calls may take.
-            principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says.
+            principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says. Services that
+                know callers by certificates and tokens believe it of those that run the suite.
+            credentials: how the client shows who it is; by default what `Credentials.find` finds.
             tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
                 The services add theirs to a trace that is kept, and to any that the caller is in.
         """
         endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         self._tracer = get_tracer("symbiont.client", tracer_provider=tracer_provider)
-        addresses = endpoints.training, endpoints.inference, endpoints.tokenization
-        self._channels = [grpc.insecure_channel(address, OPTIONS) for address in addresses]
+        self._channels = (credentials or Credentials.find()).channels(endpoints)
         training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)

@@ -10,6 +10,8 @@ from opentelemetry.trace import Span, SpanKind
 
 from symbiont.common import errors
 from symbiont.common.request_id import METADATA_KEY, current_request_id
+from symbiont.common.security.channels import aio_channel
+from symbiont.common.security.files import Renewed, Tls
 from symbiont.common.tracing import note_status, outgoing, span
 
 # What gRPC's own retry policies read: milliseconds to wait before the next attempt.
@@ -70,9 +72,12 @@ def _name(method: str | bytes) -> str:
     return (method.decode() if isinstance(method, bytes) else method).lstrip("/")
 
 
-def connect(address: str) -> grpc.aio.Channel:
-    """Opens a channel to a service of the suite; nothing is sent until the first call."""
-    return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=[_Carrying()])
+def connect(address: str, tls: Tls | Renewed | None = None) -> grpc.aio.Channel:
+    """Opens a channel to a service of the suite, with TLS where there are files for it.
+
+    Nothing is sent until the first call.
+    """
+    return aio_channel(address, OPTIONS, tls, [_Carrying()])
 
 
 @contextmanager

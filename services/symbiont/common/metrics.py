@@ -13,6 +13,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from symbiont.common.errors import SymbiontError
+from symbiont.common.security.web import WebTls
 from symbiont.common.settings import split_address
 
 # From a tenth of a millisecond (a cached answer) to a minute (an upload).
@@ -49,10 +50,21 @@ class ServiceMetrics:
             "symbiont_rpc_in_flight", "RPCs that have begun and not ended.", ["service", "rpc"], registry=self.registry
         )
 
-    def serve(self, address: str) -> int:
-        """Serves the registry over HTTP from a thread; returns the port."""
+        # Where there is none there is no sample: 0 would be long ago.
+        self.certificate_not_after = Gauge(
+            "symbiont_certificate_not_after_timestamp_seconds",
+            "When the certificate that this process shows ends, in seconds since 1970.",
+            ["service"],
+            registry=self.registry,
+        )
+
+    def serve(self, address: str, tls: WebTls | None = None) -> int:
+        """Serves the registry over HTTP, or with `tls` over HTTPS, from a thread; returns the port."""
         host, port = split_address(address)
-        self._server, self._thread = start_http_server(port, host, registry=self.registry)
+        arguments = tls.arguments if tls else {}
+        self._server, self._thread = start_http_server(port, host, registry=self.registry, **arguments)
+        if tls:
+            tls.keep_fresh(self._server.socket.context)  # type: ignore[attr-defined]  # it is one of TLS now
         return int(self._server.server_port)
 
     def close(self) -> None:

@@ -1,27 +1,33 @@
 """Asks a gRPC server for its health: `python -m symbiont.common.probe host:port [service]`.
 
-Container engines that know only commands use it as their health check. Kubernetes has gRPC probes of its own.
+Container engines that know only commands use it as their health check. Kubernetes has gRPC probes of its own. It shows
+the certificate that SYMBIONT_TLS_CERTIFICATE names, where SYMBIONT_TLS_CA is set.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from symbiont.common.security.channels import plain_channel
+from symbiont.common.security.files import Tls
+
 _STATUS = health_pb2.HealthCheckResponse.ServingStatus
 
 
-def check(address: str, service: str = "", timeout: float = 3.0) -> str:
+def check(address: str, service: str = "", timeout: float = 3.0, tls: Tls | None = None) -> str:
     """Returns the serving status by name, or the name of the gRPC status when the question failed.
 
     Args:
         service: full name of a gRPC service; empty asks for the process as a whole.
         timeout: seconds to connect and answer.
+        tls: what the question is asked with; None for a server without TLS.
     """
     request = health_pb2.HealthCheckRequest(service=service)
-    with grpc.insecure_channel(address) as channel:
+    with closing(plain_channel(address, (), tls)) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             reply = stub.Check(request, timeout=timeout)  # type: ignore[attr-defined] # the published types omit it
@@ -37,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("service", nargs="?", default="", help="full name of a gRPC service (default: the process)")
     parser.add_argument("--timeout", type=float, default=3.0, help="seconds to wait for the answer (default: 3)")
     options = parser.parse_args(arguments)
-    status = check(options.address, options.service, options.timeout)
+    status = check(options.address, options.service, options.timeout, Tls.from_environment())
     print(status)
     return 0 if status == "SERVING" else 1
 

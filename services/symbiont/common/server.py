@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,12 @@ from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.principal import Anybody, Guard
+from symbiont.common.security.listening import Listening
 from symbiont.common.settings import ServiceSettings
 from symbiont.common.tracing import UNTRACED, Tracing
+
+ANYBODY = Anybody()
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def build_server(
     lifecycle: Lifecycle,
     services: Sequence[Registration],
     tracing: Tracing = UNTRACED,
+    guard: Guard = ANYBODY,
 ) -> grpc.aio.Server:
     """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
@@ -70,7 +75,7 @@ def build_server(
             *_connection_age(settings.max_connection_age_seconds),
         ],
     )
-    wrapping: Any = WrappingServer(server, Around(metrics, tracing))
+    wrapping: Any = WrappingServer(server, Around(metrics, tracing, guard))
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
@@ -106,14 +111,19 @@ async def run_server(
     async with AsyncExitStack() as stack:
         for part in background:
             await stack.enter_async_context(part)
-        server = build_server(settings, metrics, lifecycle, services, tracing)
+        listening = Listening(settings)
+        await stack.enter_async_context(listening.beside())
+        server = build_server(settings, metrics, lifecycle, services, tracing, listening.guard)
         await set_health(lifecycle, services, NOT_SERVING)
-        port = server.add_insecure_port(settings.address)
+        port = listening.listen(server, settings.address)
+        listening.show_end(metrics.certificate_not_after, metrics.service)
         if settings.unix_socket:
             stack.enter_context(_listen_on_socket(server, settings.unix_socket))
         await server.start()
         stack.callback(metrics.close)
-        metrics_port = metrics.serve(settings.metrics_address)
+        metrics_port = metrics.serve(settings.metrics_address, listening.web)
+        if settings.health_address:
+            await stack.enter_async_context(_health_alone(settings.health_address, metrics, lifecycle))
         await set_health(lifecycle, services, SERVING)
         get_logger().info("serving", port=port, metrics_port=metrics_port)
         await lifecycle.stopping.wait()
@@ -121,6 +131,20 @@ async def run_server(
         await lifecycle.health.enter_graceful_shutdown()
         await server.stop(settings.drain_seconds)
     get_logger().info("stopped")
+
+
+@asynccontextmanager
+async def _health_alone(address: str, metrics: ServiceMetrics, lifecycle: Lifecycle) -> AsyncIterator[None]:
+    """Answers health checks on an address of their own, to whoever asks."""
+    server = grpc.aio.server()
+    wrapping: Any = WrappingServer(server, Around(metrics))
+    health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
+    server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
 
 
 @contextmanager

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
 from symbiont.common.exporting import can_export
+from symbiont.common.security.files import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE
+from symbiont.common.security.settings import SecuritySettings
 
 PREFIX = "SYMBIONT_"
 # A folder, or the URL of a place in an object store, which as a Path would lose a slash.
 ArtifactRoot = Annotated[Path | str, BeforeValidator(parse_root)]
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(SecuritySettings):
     """What a gRPC service needs to run. Built once, in `__main__`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", cli_kebab_case=True)
@@ -73,7 +75,16 @@ class ServiceSettings(BaseSettings):
         return settings
 
     def _pass_on(self) -> None:
-        """Puts flags of the cache into the environment, where stores look that this process or its workers open."""
+        """Puts flags into the environment, where stores and channels look that this process or its workers open."""
+        if self.tls:
+            names = (
+                (CA_VARIABLE, self.tls.ca),
+                (CERTIFICATE_VARIABLE, self.tls.certificate),
+                (KEY_VARIABLE, self.tls.key),
+            )
+            os.environ.update({name: str(path.absolute()) for name, path in names if path})
+        else:
+            os.environ.pop(CA_VARIABLE, None)
         if self.artifact_cache is not None:
             os.environ[FOLDER_VARIABLE] = str(self.artifact_cache.absolute())
         if "artifact_cache_bytes" in self.model_fields_set:
@@ -84,7 +95,8 @@ def _refuse(program: str, error: ValidationError) -> NoReturn:
     print(f"{program}: these settings are wrong:", file=sys.stderr)
     for problem in error.errors():
         name = "_".join(str(part) for part in problem["loc"])
-        print(f"  {PREFIX}{name.upper()} (--{name.replace('_', '-')}): {problem['msg']}", file=sys.stderr)
+        where = f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}): " if name else ""
+        print(f"  {where}{problem['msg'].removeprefix('Value error, ')}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -60,6 +60,7 @@ from symbiont.inference.table import RoutingTable
 from symbiont.inference.warming import Warmer
 from symbiont.triton.addresses import Addresses
 from symbiont.triton.client import HostClient as TritonHostClient
+from symbiont.triton.connection import TritonTls
 from symbiont.triton.pool import HostPool
 
 
@@ -70,6 +71,7 @@ def assemble(
     training: Channel,
     tokenization: Channel,
     hosts: HostClient,
+    triton_tls: TritonTls | None = None,
 ) -> tuple[Sequence[Registration], Sequence[AbstractAsyncContextManager[None]]]:
     """Joins the parts; returns the gRPC services and the work that goes on beside its calls."""
     metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
@@ -110,7 +112,7 @@ def assemble(
     foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
-    generation, closing = generation_service(settings, generating, stopping, training, tokenization)
+    generation, closing = generation_service(settings, generating, stopping, training, tokenization, triton_tls)
     kept = catalogue_registration(catalogues, predictor, timeout_s)
     alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]
     lifecycle.health.independent.update(service.name for service in alone)
@@ -119,25 +121,29 @@ def assemble(
 
 async def serve(settings: InferenceSettings, tracing: Tracing) -> None:
     """Serves until SIGTERM or SIGINT."""
-    metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
+    metrics, lifecycle, tls = ServiceMetrics("inference"), Lifecycle(), settings.outgoing
+    triton_tls = TritonTls(tls, Addresses.parse(settings.triton_address).name) if tls else None
     async with (
-        connect(settings.training_address) as training,
-        connect(settings.tokenization_address) as tokenization,
-        _hosts(settings, metrics) as hosts,
+        connect(settings.training_address, tls) as training,
+        connect(settings.tokenization_address, tls) as tokenization,
+        _hosts(settings, metrics, triton_tls) as hosts,
     ):
-        services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts)
+        services, background = assemble(settings, metrics, lifecycle, training, tokenization, hosts, triton_tls)
         await run_server(settings, metrics, lifecycle, services, background, tracing)
 
 
 @asynccontextmanager
-async def _hosts(settings: InferenceSettings, metrics: ServiceMetrics) -> AsyncIterator[HostClient]:
+async def _hosts(
+    settings: InferenceSettings, metrics: ServiceMetrics, tls: TritonTls | None
+) -> AsyncIterator[HostClient]:
     addresses, told = Addresses.parse(settings.triton_address), _host_settings(settings)
     client: TritonHostClient | HostPool
     if addresses.single:
-        client = TritonHostClient(settings.triton_address, told)
+        client = TritonHostClient(settings.triton_address, told, tls)
     else:
         servers = ServerMetrics(metrics.registry)
-        pool = client = HostPool(addresses, told, settings.spread, settings.watching, servers.moved)
+        connected = partial(TritonHostClient, tls=tls)
+        pool = client = HostPool(addresses, told, settings.spread, settings.watching, servers.moved, connected)
         servers.watch(lambda: pool.known, lambda: pool.ready)
         await pool.start()
     try:

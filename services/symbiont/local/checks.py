@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 from symbiont.common.errors import SymbiontError
+from symbiont.common.security.files import Tls
+from symbiont.common.security.suite import client_tls
 from symbiont.local import ports
 from symbiont.local.home import Home, RunRecord
 from symbiont.local.services import DEFAULT_PORTS, NAMES, TRITON, grpc_ready, http_ready
@@ -61,7 +63,7 @@ def all_checks(home: Home, triton: Path | None = None) -> Iterator[Check]:
     yield disk(home.root)
     yield memory(psutil.virtual_memory().available)
     if running:
-        yield from health(running)
+        yield from health(running, client_tls(home.root))
     else:
         yield free_ports(DEFAULT_PORTS)
         yield Check("suite", Level.OK, f"nothing runs on {home.root}; start it with: symbiont up")
@@ -140,12 +142,12 @@ def free_ports(wanted: Mapping[str, int]) -> Check:
     return Check("ports", Level.WARN, f"busy: {', '.join(busy)}", "nothing to do: `up` takes free ones and says so")
 
 
-def health(record: RunRecord) -> Iterator[Check]:
+def health(record: RunRecord, tls: Tls | None = None) -> Iterator[Check]:
     """Checks each process of the running suite."""
     for name in NAMES:
         address = record.addresses[name]
         # Triton's gRPC port does not speak grpc.health.v1's protocol in every version; its metrics port always answers.
-        serving = http_ready(record.metrics_urls[name]) if name == TRITON else grpc_ready(address)
+        serving = http_ready(record.metrics_urls[name]) if name == TRITON else grpc_ready(address, tls)
         if serving:
             yield Check(name, Level.OK, f"serves on {address}")
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from symbiont.common.artifacts import is_url
+from symbiont.common.security.suite import FOLDER, SuiteCertificates
 from symbiont.local.processes import Identity, find, identify
 
 DEFAULT_HOME = ".symbiont"
@@ -67,6 +68,11 @@ class Home:
     def logs(self) -> Path:
         """One log file a process."""
         return self.root / "logs"
+
+    @property
+    def certificates(self) -> SuiteCertificates:
+        """The authority of this home, and the certificates that its processes and their callers show."""
+        return SuiteCertificates(self.root / FOLDER)
 
     @property
     def run_file(self) -> Path:

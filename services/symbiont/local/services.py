@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import grpc
 import httpx
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from symbiont.common.probe import check
+from symbiont.common.security.files import Tls
+from symbiont.common.security.suite import CLIENT, WORKER, SuiteCertificates
 from symbiont.local.child import ProcessSpec
 from symbiont.local.home import Home
 from symbiont.local.ports import HOST
@@ -72,11 +73,14 @@ class Ports:
         return {name: port for name, port in self.of.items() if port != _ALL_PORTS[name]}
 
 
-def process_specs(home: Home, ports: Ports, triton: Path | None = None) -> list[ProcessSpec]:
+def process_specs(
+    home: Home, ports: Ports, triton: Path | None = None, certificates: SuiteCertificates | None = None
+) -> list[ProcessSpec]:
     """Returns what to run, in the order in which it starts.
 
     Args:
         triton: a tritonserver, or a folder with the nvidia-pytriton wheel in it; by default it is searched for.
+        certificates: what the processes show each other; None for a suite that asks nobody.
 
     Raises:
         FailedPrecondition: there is no Triton that can run; the message says how to get one.
@@ -92,17 +96,29 @@ def process_specs(home: Home, ports: Ports, triton: Path | None = None) -> list[
         "SYMBIONT_TRAINING_ADDRESS": training,
         "SYMBIONT_TRITON_ADDRESS": ports.address(TRITON),
     }
+    if certificates:
+        worker = certificates.of(WORKER)
+        controller |= {
+            "SYMBIONT_WORKER_TLS_CERTIFICATE": str(worker.certificate),
+            "SYMBIONT_WORKER_TLS_KEY": str(worker.key),
+        }
     return [
-        _service(TOKENIZATION, home, ports, {}),
+        _service(TOKENIZATION, home, ports, {}, certificates),
         # Training workers outlive their controller: the next one adopts them.
-        _service(TRAINING, home, ports, controller, keep_children=True),
-        _triton(home, ports, triton),
-        _service(INFERENCE, home, ports, predictor),
+        _service(TRAINING, home, ports, controller, certificates, keep_children=True),
+        _triton(home, ports, triton, certificates),
+        _service(INFERENCE, home, ports, predictor, certificates),
     ]
 
 
 def _service(
-    name: str, home: Home, ports: Ports, more: Mapping[str, str], *, keep_children: bool = False
+    name: str,
+    home: Home,
+    ports: Ports,
+    more: Mapping[str, str],
+    certificates: SuiteCertificates | None,
+    *,
+    keep_children: bool = False,
 ) -> ProcessSpec:
     argv = [sys.executable, "-m", f"symbiont.{name}"]
     own = {
@@ -111,17 +127,18 @@ def _service(
         "SYMBIONT_ARTIFACT_ROOT": home.artifact_root,
         "PYTHONUNBUFFERED": "1",
     }
-    env = {**os.environ, **own, **more}
+    shown = certificates.variables(name) if certificates else {"SYMBIONT_INSECURE": "true"}
+    env = {**os.environ, **own, **more, **shown}
     return ProcessSpec(
         name=name,
         command=lambda: (argv, env),
         log=home.logs / f"{name}.log",
-        ready=partial(grpc_ready, ports.address(name)),
+        ready=partial(grpc_ready, ports.address(name), certificates.of(CLIENT) if certificates else None),
         keep_children=keep_children,
     )
 
 
-def _triton(home: Home, ports: Ports, where: Path | None) -> ProcessSpec:
+def _triton(home: Home, ports: Ports, where: Path | None, certificates: SuiteCertificates | None) -> ProcessSpec:
     command = partial(
         launcher.command,
         find_triton(where),
@@ -130,27 +147,23 @@ def _triton(home: Home, ports: Ports, where: Path | None) -> ProcessSpec:
         metrics_port=ports.of["triton-metrics"],
         work_dir=home.root / "triton",
         tracing_url=os.environ.get(TRITON_TRACING_URL, ""),
+        tls=certificates.of(TRITON) if certificates else None,
     )
+    health = f"http://{HOST}:{ports.of['triton-http']}/v2/health/ready"
     # Now, so that what is missing is said at once and not found out by restarts.
     command()
     return ProcessSpec(
         name=TRITON,
         command=command,
         log=home.logs / "triton.log",
-        ready=partial(http_ready, f"http://{HOST}:{ports.of['triton-http']}/v2/health/ready"),
+        # Without its HTTP, metrics are what it serves last.
+        ready=partial(http_ready, ports.metrics_url(TRITON) if certificates else health),
     )
 
 
-def grpc_ready(address: str) -> bool:
+def grpc_ready(address: str, tls: Tls | None = None) -> bool:
     """Whether a service reports SERVING."""
-    try:
-        with grpc.insecure_channel(address) as channel:
-            check: Callable[..., health_pb2.HealthCheckResponse] = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
-            return check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S).status == (
-                health_pb2.HealthCheckResponse.SERVING
-            )
-    except grpc.RpcError:
-        return False
+    return check(address, tls=tls, timeout=PROBE_TIMEOUT_S) == "SERVING"
 
 
 def http_ready(url: str) -> bool:

@@ -1,11 +1,13 @@
 """The running suite of one home: takes over from a killed supervisor, keeps `run.json` true, stops everything."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from symbiont.common.security.suite import SuiteCertificates
 from symbiont.common.settings import split_address
 from symbiont.local import ports, processes
 from symbiont.local.child import Status
@@ -15,6 +17,8 @@ from symbiont.local.services import DEFAULT_PORTS, NAMES, OBSERVER_PORTS, TRAINI
 from symbiont.local.supervisor import Supervisor
 
 READY_SECONDS = 180.0
+# Between two looks at what is left of the certificates, months before their end.
+RENEW_SECONDS = 3600.0
 # Workers stop at their next step; one that is still loading its libraries is not worth a longer wait.
 WORKER_STOP_SECONDS = 5.0
 
@@ -29,6 +33,7 @@ class Stack:
         triton: see `process_specs`.
         on_change: called with each new status of a process, from threads of the stack's own.
         observers: what of `OBSERVER_PORTS` runs beside the suite, in the order in which it starts.
+        insecure: without TLS and certificates, so that whoever is on this machine may call.
     """
 
     def __init__(
@@ -37,6 +42,8 @@ class Stack:
         triton: Path | None = None,
         on_change: Callable[[Status], None] = lambda status: None,
         observers: Sequence[str] = (),
+        *,
+        insecure: bool = False,
     ) -> None:
         self.home = home
         self.observers = tuple(observers)
@@ -44,6 +51,7 @@ class Stack:
         self.replaced: list[int] = []
         self._triton = triton
         self._on_change = on_change
+        self.insecure = insecure
         self._exit = ExitStack()
         self._record: RunRecord | None = None
 
@@ -56,7 +64,7 @@ class Stack:
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
             self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous, self.observers))))
-            specs = process_specs(self.home, self.ports, self._triton)
+            specs = process_specs(self.home, self.ports, self._triton, self._certificates(stack))
             specs += observer_specs(self.home, self.ports, self.observers)
             self._record = RunRecord(
                 supervisor=own_identity(),
@@ -92,6 +100,16 @@ class Stack:
         """Returns the status of every process."""
         return self._supervisor.snapshot()
 
+    def _certificates(self, stack: ExitStack) -> SuiteCertificates | None:
+        """Makes what is missing now, and later what is near its end, for as long as the suite runs."""
+        certificates = self.home.certificates
+        if self.insecure:
+            certificates.forget_client()
+            return None
+        certificates.prepare()
+        stack.enter_context(_kept_fresh(certificates))
+        return certificates
+
     def _changed(self, status: Status) -> None:
         known = {name: identity for name, identity in self.record.processes.items() if name != status.name}
         if status.process:
@@ -115,6 +133,23 @@ class Stack:
             self._supervisor.stop_one(name)
             processes.stop(workers, WORKER_STOP_SECONDS)
         self.home.clear_run()
+
+
+@contextmanager
+def _kept_fresh(certificates: SuiteCertificates) -> Iterator[None]:
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            certificates.prepare()
+
+    thread = threading.Thread(target=renew, name="certificates", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _stop_leftovers(previous: RunRecord) -> list[int]:

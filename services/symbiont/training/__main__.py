@@ -39,6 +39,7 @@ from symbiont.training.logs import Logs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.models import Models
 from symbiont.training.notifier import Notifier
+from symbiont.training.passes import Passes, read_key
 from symbiont.training.passport.passport import Passports
 from symbiont.training.planning.planning import Planning
 from symbiont.training.planning.planning import Terms as PlanTerms
@@ -84,6 +85,8 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 
+    passes = Passes(read_key(settings.worker_key, settings.state_root), required=not settings.insecure)
+
     def make_spec(job: Job) -> str:
         return worker_spec_to_json(
             job,
@@ -92,6 +95,8 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
             settings.tokenization_address,
             settings.tracing_endpoint,
             outgoing_if_kept().get(TRACEPARENT, ""),
+            # A plan is no attempt, and reports to nobody.
+            passes.sign(job.id, job.attempt) if job.attempt else "",
         )
 
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -120,7 +125,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         retention=settings.checkpoint_retention_seconds,
     )
 
-    tokenization = connect(settings.tokenization_address)
+    tokenization = connect(settings.tokenization_address, settings.outgoing)
     quantization = Quantization(
         store,
         artifacts,
@@ -193,7 +198,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         ),
         Registration(
             f"{PACKAGE}.WorkerService",
-            WorkerServicer(jobs, notifier, metrics, lifecycle.stopping),
+            WorkerServicer(jobs, notifier, metrics, lifecycle.stopping, passes),
             worker_pb2_grpc.add_WorkerServiceServicer_to_server,
         ),
     ]

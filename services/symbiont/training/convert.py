@@ -641,6 +641,7 @@ def worker_spec_to_json(
     tokenization_address: str,
     tracing_endpoint: str = "",
     traceparent: str = "",
+    worker_pass: str = "",
 ) -> str:
     """What the worker of a job's current attempt is told, as the JSON form of WorkerSpec."""
     trace = worker_pb2.WorkerTrace(endpoint=tracing_endpoint, traceparent=traceparent) if traceparent else None
@@ -668,5 +669,6 @@ def worker_spec_to_json(
         replay_dataset_digest=job.inputs.replay_digest,
         past=map(_past_to_proto, job.inputs.past),
         trace=trace,
+        worker_pass=worker_pass,
     )
     return json_format.MessageToJson(spec, preserving_proto_field_name=True)

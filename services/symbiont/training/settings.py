@@ -22,6 +22,15 @@ class TrainingSettings(ServiceSettings):
         "", description="host:port that workers dial, or several with commas between; empty: the address listened on"
     )
     tokenization_address: str = Field("127.0.0.1:50051", description="host:port of the tokenization service")
+    worker_key: Path | None = Field(
+        None,
+        description="file of at least 32 random bytes that signs what workers show, the same for all controllers of a "
+        "database; empty: made in state_root",
+    )
+    worker_tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate of local workers; empty: that of this service"
+    )
+    worker_tls_key: Path | None = Field(None, description="PEM file with the key of worker_tls_certificate")
     max_concurrent_jobs: int = Field(1, ge=1, description="jobs that may train at the same time")
     max_jobs_per_tenant: int = Field(0, ge=0, description="of these, jobs of one tenant; 0: no limit of their own")
     price_per_rank_hour: float = Field(
@@ -103,4 +112,9 @@ class TrainingSettings(ServiceSettings):
             raise ValueError("address takes a free port, so controller_address must say where workers reach it")
         if self.executor == "kubernetes" and not self.kubernetes_image:
             raise ValueError("executor is kubernetes, so kubernetes_image must name the image of the workers")
+        if not (self.insecure or self.worker_key or self.database_url.startswith("sqlite")):
+            raise ValueError(
+                "several controllers may share this database, so worker_key must name a file with the key that they "
+                "share, by which they know their workers"
+            )
         return self

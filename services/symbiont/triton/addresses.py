@@ -46,6 +46,11 @@ class Addresses:
         """Whether it is one server, for good."""
         return not self.resolved and len(self.listed) == 1
 
+    @property
+    def name(self) -> str:
+        """The name that certificates of the servers have, where those connected to are IP addresses; else empty."""
+        return split_address(self.listed[0])[0] if self.resolved else ""
+
     async def now(self) -> Collection[str]:
         """Returns the host:port of every server there is now.
 

@@ -17,22 +17,12 @@ from symbiont.common.tracing import outgoing_if_kept
 from symbiont.engine import wire
 from symbiont.engine.row import Floats, HostAnswer, Row
 from symbiont.engine.settings import HostSettings
+from symbiont.triton.connection import Connection, TritonTls
 from symbiont.triton.host_model import host_config_json, host_files, host_name
 from symbiont.triton.translate import HostNotLoaded, translate
 
 _T = TypeVar("_T")
 
-CHANNEL = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # gRPC's own pause grows to two minutes; a Triton that comes back should be found at once.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    # The time that one attempt to connect may take; a busy machine needs more than a moment.
-    ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    # A server that comes back may have another IP; gRPC's own pause between two looks at its name is half a minute.
-    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-]
 _LOAD_TIMEOUT_S = 300.0
 # Nobody waits that long; it only keeps a call to a Triton that hangs from living for ever.
 _ABANDONED_S = 600.0
@@ -45,16 +35,17 @@ class HostClient:
     A caller that gives up does not cancel its call: Triton finishes it, because cancelled requests have crashed it.
     """
 
-    def __init__(self, url: str, settings: HostSettings) -> None:
+    def __init__(self, url: str, settings: HostSettings, tls: TritonTls | None = None) -> None:
         """Connects lazily.
 
         Args:
             url: host:port of Triton's gRPC service.
             settings: for every host that this client loads; `base_digest` is set per host.
+            tls: None for a plain connection.
         """
         self._url = url
         self._settings = settings
-        self._client = triton.InferenceServerClient(url, channel_args=CHANNEL)
+        self._connection = Connection(url, tls)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # How often this client has loaded a host: tells a caller whether another one mended it meanwhile.
         self._loads: defaultdict[str, int] = defaultdict(int)
@@ -64,6 +55,10 @@ class HostClient:
     def url(self) -> str:
         """host:port of Triton's gRPC service."""
         return self._url
+
+    @property
+    def _client(self) -> triton.InferenceServerClient:
+        return self._connection.client
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,7 +72,7 @@ class HostClient:
         """Gives calls that still run `grace_s` to end, then closes the connection."""
         if self._running:
             await asyncio.wait(self._running, timeout=grace_s)
-        await self._client.close()
+        await self._connection.close()
 
     async def check(self) -> None:
         """Returns when Triton takes requests.
@@ -245,13 +240,13 @@ async def translated(call: Awaitable[_T], url: str) -> _T:
         raise Unavailable(f"the connection to Triton at {url} is closed") from exc
 
 
-async def is_server_ready(url: str) -> bool:
+async def is_server_ready(url: str, tls: TritonTls | None = None) -> bool:
     """Whether a Triton answers at host:port; never raises."""
-    client = triton.InferenceServerClient(url, channel_args=CHANNEL)
+    connection = Connection(url, tls)
     try:
-        return await is_true(client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
+        return await is_true(connection.client.is_server_ready(client_timeout=_READY_TIMEOUT_S))
     finally:
-        await client.close()
+        await connection.close()
 
 
 async def is_true(call: Awaitable[Any]) -> bool:

@@ -10,6 +10,7 @@ from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.engine.generation.types import Piece, Sampling
 from symbiont.engine.row import Ids
 from symbiont.triton.addresses import Addresses
+from symbiont.triton.connection import TritonTls
 from symbiont.triton.generators import TextGenerators, TextPiece, TokenGenerators
 from symbiont.triton.placement import Spread, rendezvous
 from symbiont.triton.servers import Servers, Watching
@@ -63,8 +64,15 @@ class _Pool(Generic[G]):
 class TokenPool(_Pool[TokenGenerators]):
     """Language models of Symbiont's own engine in several servers."""
 
-    def __init__(self, addresses: Addresses, settings: GeneratorSettings, spread: Spread, watching: Watching) -> None:
-        super().__init__(addresses, lambda address: TokenGenerators(address, settings), spread, watching)
+    def __init__(
+        self,
+        addresses: Addresses,
+        settings: GeneratorSettings,
+        spread: Spread,
+        watching: Watching,
+        tls: TritonTls | None = None,
+    ) -> None:
+        super().__init__(addresses, lambda address: TokenGenerators(address, settings, tls), spread, watching)
 
     def generate(
         self, base_digest: str, ids: Ids, max_tokens: int, sampling: Sampling, *, timeout_s: float, request_id: str
@@ -87,8 +95,11 @@ class TextPool(_Pool[TextGenerators]):
         engine_args: Mapping[str, Any],
         spread: Spread,
         watching: Watching,
+        tls: TritonTls | None = None,
     ) -> None:
-        super().__init__(addresses, lambda address: TextGenerators(address, settings, engine_args), spread, watching)
+        super().__init__(
+            addresses, lambda address: TextGenerators(address, settings, engine_args, tls), spread, watching
+        )
 
     def generate(
         self,

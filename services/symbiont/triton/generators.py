@@ -20,7 +20,8 @@ from symbiont.engine.generation.settings import GeneratorSettings
 from symbiont.engine.generation.types import Finish, Piece, Sampling
 from symbiont.engine.row import Ids
 from symbiont.triton import generator_model as model
-from symbiont.triton.client import CHANNEL, check_server, is_true
+from symbiont.triton.client import check_server, is_true
+from symbiont.triton.connection import Connection, TritonTls
 from symbiont.triton.streams import Control, Request, Streams
 from symbiont.triton.translate import HostNotLoaded, translate
 
@@ -41,20 +42,25 @@ class TextPiece:
 class _Models:
     """What both kinds share: the connection, and a model that is loaded when it is missing."""
 
-    def __init__(self, url: str, settings: GeneratorSettings) -> None:
+    def __init__(self, url: str, settings: GeneratorSettings, tls: TritonTls | None = None) -> None:
         """Connects lazily.
 
         Args:
             url: host:port of Triton's gRPC service.
             settings: for every model that this client loads; `base_digest` is set per model.
+            tls: None for a plain connection.
         """
         self._url = url
         self._settings = settings
-        self._client = triton.InferenceServerClient(url, channel_args=CHANNEL)
-        self._streams = Streams(self._client, url)
+        self._connection = Connection(url, tls)
+        self._streams = Streams(self._connection, url)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # How often this client has loaded a model: tells a caller whether another one mended it meanwhile.
         self._loads: defaultdict[str, int] = defaultdict(int)
+
+    @property
+    def _client(self) -> triton.InferenceServerClient:
+        return self._connection.client
 
     @property
     def open_streams(self) -> int:
@@ -64,7 +70,7 @@ class _Models:
     async def close(self, grace_s: float = 5.0) -> None:
         """Gives generations that still run `grace_s` to end, then closes the connection."""
         await self._streams.close(grace_s)
-        await self._client.close()
+        await self._connection.close()
 
     async def check(self) -> None:
         """Returns when Triton takes requests; raises as `HostClient.check` does."""
@@ -154,9 +160,11 @@ class TokenGenerators(_Models):
 class TextGenerators(_Models):
     """Language models of Triton's vLLM backend: text in, text out."""
 
-    def __init__(self, url: str, settings: GeneratorSettings, engine_args: Mapping[str, Any]) -> None:
+    def __init__(
+        self, url: str, settings: GeneratorSettings, engine_args: Mapping[str, Any], tls: TritonTls | None = None
+    ) -> None:
         """As for `TokenGenerators`; `engine_args` go to vLLM's engine."""
-        super().__init__(url, settings)
+        super().__init__(url, settings, tls)
         self._engine_args = engine_args
 
     async def generate(

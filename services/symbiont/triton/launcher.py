@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import symbiont
 from symbiont.common.errors import FailedPrecondition
+from symbiont.common.security.files import Tls
 from symbiont.common.threads import QUIET
 from symbiont.triton.installation import TritonInstallation
 
@@ -42,6 +43,7 @@ def command(
     work_dir: Path,
     exit_timeout_s: int = 5,
     tracing_url: str = "",
+    tls: Tls | None = None,
 ) -> Command:
     """Prepares `work_dir` and returns how to start Triton there, listening on loopback, with no model loaded.
 
@@ -51,6 +53,8 @@ def command(
     Args:
         tracing_url: where a collector takes spans by OTLP over HTTP, the only way in which Triton sends them
             (`http://host:4318/v1/traces`); empty for none.
+        tls: what its gRPC listens with, and whose clients it takes. Its HTTP, which knows no TLS, is off then; metrics
+            stay plain.
 
     Raises:
         FailedPrecondition: something that Triton needs is missing; the message says how to mend it.
@@ -77,6 +81,8 @@ def command(
         argv += [f"--{protocol}-address={_LOOPBACK}", f"--{protocol}-port={port}"]
     if tracing_url:
         argv += tracing_arguments(tracing_url)
+    if tls:
+        argv += tls_arguments(tls)
     env = (
         os.environ
         | QUIET
@@ -93,6 +99,18 @@ def tracing_arguments(url: str) -> list[str]:
     """Returns what makes Triton add its spans to the traces that its callers keep, and begin none itself."""
     settings = ("mode=opentelemetry", "level=TIMESTAMPS", "rate=0", f"opentelemetry,url={url}")
     return [f"--trace-config={setting}" for setting in (*settings, "opentelemetry,resource=service.name=triton")]
+
+
+def tls_arguments(tls: Tls) -> list[str]:
+    """Returns what makes Triton take only clients with a certificate of the authority; it reads the files once."""
+    return [
+        "--allow-http=false",
+        "--grpc-use-ssl=true",
+        "--grpc-use-ssl-mutual=true",
+        f"--grpc-server-cert={tls.certificate}",
+        f"--grpc-server-key={tls.key}",
+        f"--grpc-root-cert={tls.ca}",
+    ]
 
 
 def clear_shared_memory(grpc_port: int) -> None:

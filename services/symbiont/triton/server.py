@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from symbiont.common.errors import Unavailable
+from symbiont.common.security.files import Renewed, Tls
 from symbiont.triton.client import is_server_ready
+from symbiont.triton.connection import TritonTls
 from symbiont.triton.installation import TritonInstallation
 from symbiont.triton.launcher import clear_shared_memory, command
 
@@ -20,9 +22,13 @@ _POLL_S = 0.05
 class TritonServer:
     """A Triton that starts empty, on free loopback ports that it keeps over restarts."""
 
-    def __init__(self, installation: TritonInstallation, work_dir: Path, tracing_url: str = "") -> None:
+    def __init__(
+        self, installation: TritonInstallation, work_dir: Path, tracing_url: str = "", tls: Tls | None = None
+    ) -> None:
+        """`tls` is what it listens with, and by which it is asked whether it is ready; None for neither."""
         self._installation = installation
         self._tracing_url = tracing_url
+        self._tls = tls
         self._work_dir = work_dir
         self.grpc_port, self.http_port, self.metrics_port = free_ports(3)
         self.log_file = work_dir / "triton.log"
@@ -61,14 +67,16 @@ class TritonServer:
             metrics_port=self.metrics_port,
             work_dir=self._work_dir,
             tracing_url=self._tracing_url,
+            tls=self._tls,
         )
+        connection = TritonTls(Renewed(self._tls)) if self._tls else None
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *argv, env=env, stdout=log, stderr=log, start_new_session=True
             )
         try:
             async with asyncio.timeout(timeout_s):
-                while not await is_server_ready(self.url):
+                while not await is_server_ready(self.url, connection):
                     if self._process.returncode is not None:
                         raise Unavailable(f"Triton ended with status {self._process.returncode}; see {self.log_file}")
                     await asyncio.sleep(_POLL_S)

@@ -17,6 +17,7 @@ import tritonclient.grpc.aio as triton  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from symbiont.common.errors import SymbiontError, Unavailable
+from symbiont.triton.connection import Connection
 from symbiont.triton.translate import HostNotLoaded, translate
 
 Request = dict[str, Any]
@@ -38,8 +39,8 @@ class Control:
 class Streams:
     """The streams of one connection to Triton."""
 
-    def __init__(self, client: triton.InferenceServerClient, url: str) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, url: str) -> None:
+        self._connection = connection
         self._url = url
         self._running: set[asyncio.Task[None]] = set()
 
@@ -57,7 +58,7 @@ class Streams:
         Raises:
             Unavailable: Triton cannot be reached, or died; or what the model answered instead of a response.
         """
-        stream = _Stream(self._client, self._url, request, control)
+        stream = _Stream(self._connection.client, self._url, request, control)
         task = self._start(stream.run())
         patience_s = STOP_S if control else 0.0
         try:

@@ -49,7 +49,7 @@ def running_suite(home: Path | None, model: str, train: Callable[[Client, Path],
             raise SystemExit(f"no suite runs on {home}")
         yield _found(Home(home.absolute()), record, model)
         return
-    with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home")) as stack:
+    with tempfile.TemporaryDirectory() as temporary, Stack(Home(Path(temporary) / "home"), insecure=True) as stack:
         stack.wait_ready()
         with Client(endpoints_of(stack.record.addresses)) as client:
             train(client, Path(temporary))

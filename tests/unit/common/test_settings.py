@@ -21,10 +21,10 @@ def read(monkeypatch: pytest.MonkeyPatch, *flags: str) -> ServiceSettings:
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYMBIONT_ADDRESS", "0.0.0.0:1")
+    monkeypatch.setenv("SYMBIONT_ADDRESS", "127.0.0.2:1")
     monkeypatch.setenv("SYMBIONT_ARTIFACT_ROOT", "/data")
-    settings = read(monkeypatch, "--address", "0.0.0.0:2")
-    assert settings.address == "0.0.0.0:2"
+    settings = read(monkeypatch, "--address", "127.0.0.2:2")
+    assert settings.address == "127.0.0.2:2"
     assert settings.artifact_root == Path("/data")
     assert settings.drain_seconds == 10.0
 

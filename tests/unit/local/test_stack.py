@@ -34,7 +34,7 @@ with Home(Path({root!r})).locked():
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    def specs(home: Home, ports: Ports, triton: Path | None) -> list[ProcessSpec]:
+    def specs(home: Home, ports: Ports, triton: Path | None, certificates: object) -> list[ProcessSpec]:
         return [ProcessSpec(n, lambda: (SLEEP, os.environ), home.logs / f"{n}.log", lambda: True) for n in NAMES]
 
     monkeypatch.setattr(stack_module, "process_specs", specs)

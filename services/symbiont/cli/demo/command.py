@@ -17,7 +17,7 @@ from symbiont.cli.demo.load import serve_held_out
 from symbiont.cli.demo.quality import baseline_accuracy
 from symbiont.cli.target import DEFAULT_HOME_PATH, HomeOption, endpoints_of
 from symbiont.cli.up import TritonOption, announce, line_printer, stop_signals
-from symbiont.client import Client
+from symbiont.client import Client, Credentials
 from symbiont.local.home import Home, RunRecord
 from symbiont.local.stack import Stack
 
@@ -70,9 +70,9 @@ def _own_stack(console: Console, home: Home, triton: Path | None) -> Iterator[St
 
 def _show(console: Console, home: Home, record: RunRecord, *, stays_up: bool) -> bool:
     """Runs the steps; returns whether both models are above their baselines."""
-    endpoints = endpoints_of(record.addresses)
+    endpoints, credentials = endpoints_of(record.addresses), Credentials.find(home.root)
     sets = texts.labelled_sets()
-    with Client(endpoints) as client:
+    with Client(endpoints, credentials=credentials) as client:
         client.wait_ready()
         _heading(console, 1, "Register the base model")
         steps.register_base(client, console)
@@ -87,7 +87,7 @@ def _show(console: Console, home: Home, record: RunRecord, *, stays_up: bool) ->
         versions = [client.get_model_version(job.model_version) for job in jobs]
     _heading(console, 5, "Serve the held-out rows of both in mixed batches")
     with console.status("asking"):
-        served = asyncio.run(serve_held_out(endpoints, sets))
+        served = asyncio.run(serve_held_out(endpoints, sets, credentials))
     report.print_samples(console, sets, served)
     _heading(console, 6, "Results")
     with console.status("training the baselines"):

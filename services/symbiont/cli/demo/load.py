@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from symbiont.cli.demo.texts import LabelledSet
-from symbiont.client import AsyncClient, NotFoundError, Prediction
+from symbiont.client import AsyncClient, Credentials, NotFoundError, Prediction
 from symbiont.client.channels import Endpoints
 
 CONCURRENCY = 16
@@ -31,9 +31,11 @@ class Served:
         return 1e3 * latencies[min(int(share * len(latencies)), len(latencies) - 1)]
 
 
-async def serve_held_out(endpoints: Endpoints, sets: Sequence[LabelledSet]) -> Served:
+async def serve_held_out(
+    endpoints: Endpoints, sets: Sequence[LabelledSet], credentials: Credentials | None = None
+) -> Served:
     """Sends the held-out rows of all sets in mixed concurrent calls, then single texts one after another."""
-    async with AsyncClient(endpoints) as client:
+    async with AsyncClient(endpoints, credentials=credentials) as client:
         for labelled in sets:
             await _first_answer(client, labelled)
         started = time.perf_counter()

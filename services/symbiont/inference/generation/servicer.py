@@ -24,6 +24,7 @@ from symbiont.inference.generation.types import Limits
 from symbiont.inference.metrics import GenerationMetrics
 from symbiont.inference.settings import InferenceSettings
 from symbiont.triton.addresses import Addresses
+from symbiont.triton.connection import TritonTls
 from symbiont.triton.generator_pool import TextPool, TokenPool
 from symbiont.triton.generators import TextGenerators, TokenGenerators
 
@@ -53,6 +54,7 @@ def generation_service(
     stopping: Event,
     training: grpc.aio.Channel,
     tokenization: grpc.aio.Channel,
+    tls: TritonTls | None = None,
 ) -> tuple[Registration, AbstractAsyncContextManager[None]]:
     """Joins the parts; returns the gRPC service, and what closes its connection to Triton in the end."""
     root = settings.host_artifact_root or settings.artifact_root
@@ -71,16 +73,16 @@ def generation_service(
     spread, watching = settings.spread, settings.watching
     if settings.generation_backend == "vllm":
         generators = text = (
-            TextGenerators(settings.triton_address, own, vllm)
+            TextGenerators(settings.triton_address, own, vllm, tls)
             if addresses.single
-            else TextPool(addresses, own, vllm, spread, watching)
+            else TextPool(addresses, own, vllm, spread, watching, tls)
         )
         writer = TextWriter(text)
     else:
         generators = tokens = (
-            TokenGenerators(settings.triton_address, own)
+            TokenGenerators(settings.triton_address, own, tls)
             if addresses.single
-            else TokenPool(addresses, own, spread, watching)
+            else TokenPool(addresses, own, spread, watching, tls)
         )
         writer = IdWriter(TokenizerClient(tokenization), tokens)
     metrics.open_streams.set_function(lambda: generators.open_streams)

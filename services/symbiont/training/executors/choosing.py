@@ -3,6 +3,7 @@
 import shlex
 import sys
 
+from symbiont.common.security.files import CERTIFICATE_VARIABLE, KEY_VARIABLE
 from symbiont.training.executors import Executor
 from symbiont.training.executors.kubernetes import KubernetesExecutor
 from symbiont.training.executors.kubernetes_api import KubernetesApi
@@ -65,6 +66,13 @@ def make_executor(settings: TrainingSettings, fork_server: ForkServer | None = N
             GANGS[settings.kubernetes_ranks],
         )
     # A program of somebody else's is started as it is.
+    forking = None if program else fork_server
     return LocalExecutor(
-        settings.state_root, settings.worker_threads, program or WORKER, None if program else fork_server
+        settings.state_root, settings.worker_threads, program or WORKER, forking, _worker_files(settings)
     )
+
+
+def _worker_files(settings: TrainingSettings) -> dict[str, str]:
+    """Returns the variables that give local workers a certificate of their own."""
+    files = {CERTIFICATE_VARIABLE: settings.worker_tls_certificate, KEY_VARIABLE: settings.worker_tls_key}
+    return {name: str(path.absolute()) for name, path in files.items() if path}

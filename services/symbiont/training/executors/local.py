@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -31,16 +32,23 @@ class LocalExecutor:
     """Keeps each attempt's spec, and each rank's log and mark, in `{root}/{job}/attempt-{n}/`."""
 
     def __init__(
-        self, root: Path, threads: int, program: Sequence[str] = WORKER, fork_server: ForkServer | None = None
+        self,
+        root: Path,
+        threads: int,
+        program: Sequence[str] = WORKER,
+        fork_server: ForkServer | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`threads` are a worker's, shared by its ranks; `program` is what gets `--spec` and `--attempt`.
 
-        With a `fork_server` workers are its forks whenever it can fork, and else, the `program`.
+        With a `fork_server` workers are its forks whenever it can fork, and else, the `program`. `environment` goes
+        over that of this process.
         """
         self._root = root.absolute()
         self._threads = threads or os.cpu_count() or 1
         self._program = tuple(program)
         self._fork_server = fork_server
+        self._environment = environment
         # Those that this one has started itself.
         self._children: dict[WorkerName, list[subprocess.Popen[bytes]]] = {}
 
@@ -54,6 +62,8 @@ class LocalExecutor:
             return
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{SPEC}"
+        # The worker's pass is in it.
+        temporary.touch(0o600)
         temporary.write_text(launch.spec_json)
         temporary.rename(folder / SPEC)
         port = _free_port() if launch.ranks > 1 else 0
@@ -70,6 +80,7 @@ class LocalExecutor:
         environment = {
             **QUIET,
             **os.environ,
+            **self._environment,
             "OMP_NUM_THREADS": str(max(self._threads // launch.ranks, 1)),
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",

@@ -14,6 +14,7 @@ from typing import Any
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import SymbiontError, Unavailable
+from symbiont.common.security.files import Tls
 from symbiont.training.judging.work import Judged, Order
 from symbiont.training.worker.clients import TokenizationClient
 
@@ -50,7 +51,7 @@ def _judged(order: Order, say: Any) -> Judged:
     # This loads torch.
     from symbiont.training.judging.doing import do
 
-    client = TokenizationClient(order.tokenization_address)
+    client = TokenizationClient(order.tokenization_address, tls=Tls.from_environment())
     try:
         return do(order, ArtifactStore(order.artifact_root), client.tokenize, lambda stage: say(stage=stage))
     finally:

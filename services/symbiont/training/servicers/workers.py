@@ -1,7 +1,7 @@
 """WorkerService."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from typing_extensions import override
 
@@ -14,8 +14,10 @@ from symbiont.training.convert import report_from_proto
 from symbiont.training.jobs import Jobs
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.notifier import Notifier
+from symbiont.training.passes import METADATA_KEY, Passes
 
 GOODBYE_SECONDS = 3.0
+Metadata = Iterable[tuple[str, str | bytes]]
 Answer = pb.ControllerMessage | BaseException | None
 WORDS = {
     "cancel": pb.ControllerMessage(cancel=pb.Cancel()),
@@ -44,18 +46,22 @@ class WorkerServicer(rpc.WorkerServiceServicer):
         notifier: Notifier,
         metrics: TrainingMetrics,
         stopping: asyncio.Event,
+        passes: Passes,
     ) -> None:
         self._jobs = jobs
         self._notifier = notifier
         self._metrics = metrics
         self._stopping = stopping
+        self._passes = passes
 
     @override
     async def Report(
         self, request_iterator: AsyncIterator[pb.WorkerMessage], context: Context
     ) -> AsyncIterator[pb.ControllerMessage]:
         answers: asyncio.Queue[Answer] = asyncio.Queue()
-        reader = asyncio.create_task(self._read(request_iterator, answers))
+        metadata: Metadata = context.invocation_metadata() or ()
+        shown = next((value for key, value in metadata if key == METADATA_KEY), "")
+        reader = asyncio.create_task(self._read(request_iterator, answers, str(shown)))
         self._metrics.worker_streams.inc()
         try:
             while (answer := await answers.get()) is not None:
@@ -72,12 +78,14 @@ class WorkerServicer(rpc.WorkerServiceServicer):
         self,
         requests: AsyncIterator[pb.WorkerMessage],
         answers: "asyncio.Queue[Answer]",
+        shown: str,
     ) -> None:
         stop = asyncio.create_task(self._end_when_stopping(answers))
         telling: asyncio.Task[None] | None = None
         try:
             async for request in requests:
                 report = report_from_proto(request)
+                self._passes.check(shown, report)
                 await self._take(report)
                 if telling is None:
                     telling = asyncio.create_task(self._tell(report.job, report.attempt, answers))

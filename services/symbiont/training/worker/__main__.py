@@ -17,6 +17,7 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging, get_logger
+from symbiont.common.security.files import Tls
 from symbiont.common.tracing import Tracing
 from symbiont.training.convert import inputs_from_proto, spec_from_proto
 from symbiont.training.executors.local import MARK_VARIABLE, SPOOL, leave_mark
@@ -76,8 +77,9 @@ def spool_of(where: str) -> Path | None:
 
 def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.Event, tracing: Tracing) -> int:
     """Runs the attempt that a spec describes, as rank 0; returns the exit status."""
-    link = ControllerLink(spec.controller_address, spec.job.removeprefix("jobs/"), spec.attempt, spool)
-    tokenization = TokenizationClient(spec.tokenization_address)
+    tls, job = Tls.from_environment(), spec.job.removeprefix("jobs/")
+    link = ControllerLink(spec.controller_address, job, spec.attempt, spool, tls, spec.worker_pass)
+    tokenization = TokenizationClient(spec.tokenization_address, tls=tls)
     # An attempt that was replaced must not go on for a moment longer than it takes to notice.
     threading.Thread(target=_exit_when_fenced, args=(link,), daemon=True).start()
 
@@ -110,7 +112,7 @@ def all_heard(link: ControllerLink, terminated: threading.Event) -> bool:
 
 def follow(spec: worker_pb2.WorkerSpec, tracing: Tracing) -> int:
     """Does the same steps as rank 0, which speaks for all; returns the exit status."""
-    tokenization = TokenizationClient(spec.tokenization_address)
+    tokenization = TokenizationClient(spec.tokenization_address, tls=Tls.from_environment())
     try:
         _run(spec, tokenization, lambda report: None, lambda: Command.GO, tracing).end_together()
     except Exception as exc:  # noqa: BLE001, rank 0 reports what it sees of it

@@ -18,8 +18,11 @@ from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
 from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.channel import OPTIONS
 from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.common.security.channels import plain_channel
+from symbiont.common.security.files import Tls
 from symbiont.common.tracing import outgoing, span
 from symbiont.training.convert import report_to_proto
+from symbiont.training.passes import METADATA_KEY
 from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
 from symbiont.training.worker.commands import Command
@@ -37,6 +40,7 @@ REFUSALS = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.PERMISSION_DENIED,
 )
 COMMANDS = {"preempt": Command.STOP, "finish": Command.FINISH, "cancel": Command.DROP}
 # The service is away, or has more to do than it can: it passes.
@@ -49,11 +53,20 @@ class ControllerLink:
     Reports wait in a spool until they are acknowledged: while the link is down training goes on and they pile up there.
     """
 
-    def __init__(self, addresses: str, job: str, attempt: int, spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        addresses: str,
+        job: str,
+        attempt: int,
+        spool: Path | None = None,
+        tls: Tls | None = None,
+        worker_pass: str = "",
+    ) -> None:
         """`addresses` are those of the controllers, `host:port` with commas between; any of them will do."""
         self._job = job
         self._attempt = attempt
-        self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses.split(",")]
+        self._channels = [plain_channel(address, OPTIONS, tls) for address in addresses.split(",")]
+        self._shown = ((METADATA_KEY, worker_pass),) if worker_pass else ()
         self._spool = Spool(spool)
         self._seq = 0
         self._changed = threading.Condition()
@@ -101,7 +114,7 @@ class ControllerLink:
             if self._closing or self.fenced.is_set():
                 return
             try:
-                for answer in worker_pb2_grpc.WorkerServiceStub(channel).Report(self._messages()):
+                for answer in worker_pb2_grpc.WorkerServiceStub(channel).Report(self._messages(), metadata=self._shown):
                     self._take(answer)
             except grpc.RpcError as exc:
                 self._judge(exc)
@@ -180,10 +193,10 @@ _TOKENIZE = "symbiont.tokenization.v1.TokenizationService/Tokenize"
 class TokenizationClient:
     """Tokenizes for the worker; waits for the service while it is away."""
 
-    def __init__(self, address: str, patience_seconds: float = 300) -> None:
+    def __init__(self, address: str, patience_seconds: float = 300, tls: Tls | None = None) -> None:
         self._address = address
         self._patience_seconds = patience_seconds
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._channel = plain_channel(address, OPTIONS, tls)
         self._stub = tokenization_pb2_grpc.TokenizationServiceStub(self._channel)
 
     def tokenize(

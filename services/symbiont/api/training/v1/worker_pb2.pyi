@@ -50,6 +50,7 @@ class WorkerSpec(google.protobuf.message.Message):
     REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
     PAST_FIELD_NUMBER: builtins.int
     TRACE_FIELD_NUMBER: builtins.int
+    WORKER_PASS_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -90,6 +91,10 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. SHA-256 of the bundle to start from."""
     replay_dataset_digest: builtins.str
     """Optional. SHA-256 of the dataset of which rows are learnt again."""
+    worker_pass: builtins.str
+    """Optional. What the worker shows with its reports, as the metadata `symbiont-worker-pass`: signed by the controller
+    for this job and attempt. Secret: it must stand on no command line and in no log.
+    """
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -128,10 +133,11 @@ class WorkerSpec(google.protobuf.message.Message):
         replay_dataset_digest: builtins.str = ...,
         past: collections.abc.Iterable[Global___PastTraining] | None = ...,
         trace: Global___WorkerTrace | None = ...,
+        worker_pass: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec", "trace", b"trace"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest", "trace", b"trace"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest", "trace", b"trace", "worker_pass", b"worker_pass"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]

@@ -51,7 +51,7 @@ class WorkerServiceServicer:
 
         Every message has a sequence number and is sent again after a broken stream until it is acknowledged; the
         controller takes each number once. FAILED_PRECONDITION when the attempt is not the job's current one: the worker
-        must stop then.
+        must stop then, as on PERMISSION_DENIED, when its pass is another attempt's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

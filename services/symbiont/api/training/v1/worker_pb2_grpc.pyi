@@ -32,7 +32,7 @@ class WorkerServiceStub:
 
     Every message has a sequence number and is sent again after a broken stream until it is acknowledged; the
     controller takes each number once. FAILED_PRECONDITION when the attempt is not the job's current one: the worker
-    must stop then.
+    must stop then, as on PERMISSION_DENIED, when its pass is another attempt's.
     """
 
 @typing.type_check_only
@@ -45,7 +45,7 @@ class WorkerServiceAsyncStub(WorkerServiceStub):
 
     Every message has a sequence number and is sent again after a broken stream until it is acknowledged; the
     controller takes each number once. FAILED_PRECONDITION when the attempt is not the job's current one: the worker
-    must stop then.
+    must stop then, as on PERMISSION_DENIED, when its pass is another attempt's.
     """
 
 class WorkerServiceServicer(metaclass=abc.ABCMeta):
@@ -61,7 +61,7 @@ class WorkerServiceServicer(metaclass=abc.ABCMeta):
 
         Every message has a sequence number and is sent again after a broken stream until it is acknowledged; the
         controller takes each number once. FAILED_PRECONDITION when the attempt is not the job's current one: the worker
-        must stop then.
+        must stop then, as on PERMISSION_DENIED, when its pass is another attempt's.
         """
 
 def add_WorkerServiceServicer_to_server(servicer: WorkerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,0 +1,94 @@
+"""The certificates of a whole suite in one folder: its authority, each part's, and a client that may do all."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from symbiont.common.principal import Role
+from symbiont.common.security.authority import DAYS, LOOPBACK, Authority, files_in, write_own
+from symbiont.common.security.files import Tls
+from symbiont.common.security.identity import ALL, identity_of
+from symbiont.common.security.identity import WORKER as WORKER
+
+TRUST_DOMAIN = "symbiont"
+TRITON = "triton"
+PARTS = ("tokenization", "training", "inference", TRITON, WORKER)
+# Triton reads its certificate when it starts: it is to last for as long as a process may.
+TRITON_DAYS = 5 * DAYS
+FOLDER, CLIENT = "tls", "client"
+_HEADER = "# What each caller may be. Read again when it changes; `symbiont certificates issue` adds to it.\n"
+
+
+@dataclass(frozen=True)
+class SuiteCertificates:
+    """Where they lie: a folder for each part, with `ca.pem`, `certificate.pem` and `key.pem`."""
+
+    folder: Path
+
+    @property
+    def identities(self) -> Path:
+        """The file with the roles of callers."""
+        return self.folder / "identities.toml"
+
+    def of(self, name: str) -> Tls:
+        """Returns the files of a part, or of the client."""
+        return files_in(self.folder / name)
+
+    def prepare(self, hosts: Sequence[str] = (), now: datetime | None = None) -> list[str]:
+        """Makes what is missing, or near its end; returns the names of those.
+
+        Args:
+            hosts: names and addresses of the parts beside their own names and those of the loopback.
+        """
+        authority = Authority(self.folder / "authority", now)
+        made = []
+        for name in (*PARTS, CLIENT):
+            if authority.is_sound(self.folder / name):
+                continue
+            made.append(name)
+            if name == CLIENT:
+                authority.issue(self.folder / name, client_identity())
+            else:
+                days = TRITON_DAYS if name == TRITON else DAYS
+                identity = identity_of(TRUST_DOMAIN, "service", name)
+                authority.issue(self.folder / name, identity, [*LOOPBACK, name, *hosts], days)
+        if not self.identities.exists():
+            self.add_roles(client_identity(), [ALL])
+        return made
+
+    def add_roles(self, identity: str, roles: Sequence[Role | str]) -> None:
+        """Adds a line to the file of identities."""
+        before = self.identities.read_text() if self.identities.exists() else _HEADER
+        line = f"{json.dumps(identity)} = {json.dumps([str(role) for role in roles])}\n"
+        write_own(self.identities, (before + line).encode())
+
+    def variables(self, part: str) -> Mapping[str, str]:
+        """Returns the settings by which a part uses them, as variables of its environment."""
+        tls = self.of(part)
+        return {
+            "SYMBIONT_INSECURE": "false",
+            "SYMBIONT_TLS_CERTIFICATE": str(tls.certificate),
+            "SYMBIONT_TLS_KEY": str(tls.key),
+            "SYMBIONT_TLS_CLIENTS_CA": str(tls.ca),
+            "SYMBIONT_TLS_CA": str(tls.ca),
+            "SYMBIONT_IDENTITIES": str(self.identities),
+            "SYMBIONT_TRUST_DOMAIN": TRUST_DOMAIN,
+        }
+
+    def forget_client(self) -> None:
+        """Removes the client's files, by which callers know that the suite wants them."""
+        shutil.rmtree(self.folder / CLIENT, ignore_errors=True)
+
+
+def client_identity() -> str:
+    """Returns the identity of the client that may do all."""
+    return identity_of(TRUST_DOMAIN, "client", "local")
+
+
+def client_tls(home: Path) -> Tls | None:
+    """Returns how the suite on a home is called; None where it wants no certificate."""
+    tls = SuiteCertificates(home / FOLDER).of(CLIENT)
+    return tls if tls.ca.exists() else None
