@@ -12,15 +12,20 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from symbiont.common.access.access import Access
+from symbiont.common.access.audit import UNHEARD, Audit, audited
 from symbiont.common.calls import Around, WrappingServer
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.principal import Anybody, Guard
 from symbiont.common.settings import ServiceSettings
 from symbiont.common.tracing import UNTRACED, Tracing
+
+ANYBODY = Anybody()
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def build_server(
     lifecycle: Lifecycle,
     services: Sequence[Registration],
     tracing: Tracing = UNTRACED,
+    guard: Guard = ANYBODY,
+    audit: Audit = UNHEARD,
 ) -> grpc.aio.Server:
     """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
@@ -69,15 +76,14 @@ def build_server(
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
-    wrapping: Any = WrappingServer(server, Around(metrics, tracing))
+    wrapping: Any = WrappingServer(server, Around(metrics, tracing, guard, audit))
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
     names = [s.name for s in services]
-    # Told by the type of the server which of its servicers to add.
-    reflection.enable_server_reflection(
-        [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], server
-    )
+    names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+    reflecting: Any = reflection_pb2_grpc
+    reflecting.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), wrapping)
     return server
 
 
@@ -88,11 +94,13 @@ async def run_server(
     services: Sequence[Registration],
     background: Sequence[AbstractAsyncContextManager[Any]] = (),
     tracing: Tracing = UNTRACED,
+    guard: Guard = ANYBODY,
 ) -> None:
     """Runs a server until SIGTERM or SIGINT, then drains it.
 
     Args:
         background: entered before the server listens, left after it has stopped.
+        guard: says who calls; whether they may is a matter of the table of `common.access`.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,7 +108,8 @@ async def run_server(
     async with AsyncExitStack() as stack:
         for part in background:
             await stack.enter_async_context(part)
-        server = build_server(settings, metrics, lifecycle, services, tracing)
+        audit = stack.enter_context(audited(settings.audit_root, metrics.service, reads=settings.audit_reads))
+        server = build_server(settings, metrics, lifecycle, services, tracing, Access(guard), audit)
         await set_health(lifecycle, services, NOT_SERVING)
         port = server.add_insecure_port(settings.address)
         if settings.unix_socket:
