@@ -6,7 +6,7 @@ from itertools import product
 import grpc
 import pytest
 
-from support.guarded import guarded, said
+from support.guarded import GuardedProcess, said
 from support.service import ServiceProcess
 from symbiont.common.access.table import ROLES, rows
 from symbiont.common.principal import Role
@@ -25,8 +25,8 @@ OF_INSTALLATION = {Role.OPERATOR, Role.SERVICE}
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ServiceProcess]]:
     folder = tmp_path_factory.mktemp("access")
     common = {"artifact_root": folder / "artifacts"}
-    tokenization = guarded("tokenization", folder, **common)
-    training = guarded(
+    tokenization = GuardedProcess("tokenization", folder, **common)
+    training = GuardedProcess(
         "training",
         folder,
         database_url=f"sqlite:///{folder}/symbiont.db",
@@ -35,7 +35,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
         **common,
     )
     addresses = {"training_address": training.address, "tokenization_address": tokenization.address}
-    inference = guarded("inference", folder, **addresses, **common)
+    inference = GuardedProcess("inference", folder, **addresses, **common)
     started = [tokenization.start(), training.start(), inference.start()]
     yield {process.name: process for process in started}
     assert [process.stop() for process in started] == [0, 0, 0]

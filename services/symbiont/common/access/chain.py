@@ -119,11 +119,14 @@ def digest_of(line: dict[str, Any]) -> str:
 
 def _misplaced(found: int, expected: int) -> str:
     if found > expected:
-        missing = f"line {expected} was" if found == expected + 1 else f"lines {expected} to {found - 1} were"
-        return f"{missing} removed before line {found}"
+        return f"{_lines_were(expected, found - 1)} removed before line {found}"
     if found < expected:
         return f"line {found} stands where line {expected} should: it was moved, or added again"
     return f"line {found} does not follow the one before it, one of the two was exchanged"
+
+
+def _lines_were(first: int, last: int) -> str:
+    return f"line {first} was" if first == last else f"lines {first} to {last} were"
 
 
 def _recorded(line: dict[str, Any] | None, digest: str) -> str:
@@ -141,7 +144,7 @@ def _head_problem(folder: Path, number: int, digest: str, *, going_on: bool = Fa
     if said in (number, number - 1) and (said < number or text[1] == digest):
         return ""
     if said > number:
-        return f"lines {number + 1} to {said} were removed from the end"
+        return f"{_lines_were(number + 1, said)} removed from the end"
     return f"the head says that line {said} is the last, with another digest"
 
 
