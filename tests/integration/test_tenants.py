@@ -30,6 +30,8 @@ TRAINER = (Role.TRAINER, Role.APPROVER)
 BANK, SHOP = said("ana", "bank", *TRAINER), said("bob", "shop", *TRAINER)
 BANK_ADMIN, SHOP_ADMIN = said("mia", "bank", Role.ADMIN), said("max", "shop", Role.ADMIN)
 OPERATOR = said("ops", "", Role.OPERATOR)
+# Of a tenant that has nothing.
+NEW = said("new", "new", *TRAINER, Role.ADMIN)
 ROWS = "text,label,who\n" + "\n".join(
     f"a {word} day number {n},{label},p{n % 5}" for n in range(12) for word, label in (("glad", "good"), ("sad", "bad"))
 )
@@ -79,6 +81,10 @@ class World:
         self.promotion = promotion_pb2_grpc.PromotionServiceStub(suite.channel)
         self.passports = passport_pb2_grpc.PassportServiceStub(suite.channel)
         self.erasures = erasure_pb2_grpc.ErasureServiceStub(suite.channel)
+
+    def stub(self, name: str) -> Any:
+        """Returns the stub of a service, by the word that stands in CASES."""
+        return {"promotion": self.promotion, "passports": self.passports}.get(name) or getattr(self.suite, name)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +156,7 @@ def test_lists_have_ones_own(world: World) -> None:
 
     assert listed(BANK) == [[world.jobs[0].name], ["models/mood"], ["datasets/rows"]]
     assert listed(SHOP) == [[world.jobs[1].name], ["models/mood"], ["datasets/rows"]]
-    assert listed(said("new", "new", Role.VIEWER)) == [[], [], []]
+    assert listed(NEW) == [[], [], []]
     assert listed(said("eve", "", Role.VIEWER)) == [[], [], []]
     jobs, models, datasets = listed(OPERATOR)
     assert (models, datasets) == (
@@ -162,83 +168,78 @@ def test_lists_have_ones_own(world: World) -> None:
     assert len(suite.jobs.ListTrainingJobs(of_model, metadata=SHOP).training_jobs) == 1
 
 
-def test_what_another_has_is_refused_as_what_nobody_has(world: World) -> None:
-    """Every RPC that names something of a tenant, in a tenant that has nothing."""
-    suite, metadata = world.suite, said("new", "new", *TRAINER, Role.ADMIN)
-    job, nothing = world.jobs[0].name, "jobs/job-000000000000"
-    alias = "models/{}/aliases/production"
-    upload(suite, "own", metadata)
-    calls: dict[str, tuple[Callable[[str], Any], str, str]] = {}
+CASES = [
+    *(
+        ("jobs", job_pb2, f"{verb}TrainingJob", "name", "{job}")
+        for verb in ("Get", "Cancel", "Pause", "Resume", "Watch")
+    ),
+    *(("jobs", job_pb2, method, "name", "{job}") for method in ("ListTrainingEvents", "ReadTrainingLog")),
+    ("jobs", job_pb2, "ReproduceModelVersion", "name", "models/{model}/versions/1"),
+    *(("datasets", dataset_pb2, f"{verb}Dataset", "name", "datasets/{rows}") for verb in ("Get", "Delete", "Validate")),
+    ("datasets", dataset_pb2, "SuggestRows", "name", "datasets/{rows}"),
+    ("datasets", dataset_pb2, "ExportRows", "name", "datasets/{rows}"),
+    ("models", model_pb2, "GetModel", "name", "models/{model}"),
+    ("models", model_pb2, "ListModelVersions", "parent", "models/{model}"),
+    ("models", model_pb2, "ListReleases", "parent", "models/{model}/aliases/-"),
+    ("models", model_pb2, "GetModelVersion", "name", "models/{model}/versions/1"),
+    ("models", model_pb2, "PromoteModelVersion", "name", "models/{model}/versions/1"),
+    ("promotion", promotion_pb2, "JudgeModelVersion", "name", "models/{model}/versions/1"),
+    ("promotion", promotion_pb2, "ApproveModelVersion", "name", "models/{model}/versions/1"),
+    ("passports", passport_pb2, "GetModelPassport", "name", "models/{model}/versions/1"),
+    ("passports", passport_pb2, "GetEvaluationReport", "name", "models/{model}/versions/1"),
+]
 
-    def case(stub: Any, method: str, request: Any, form: str = "models/{}", field: str = "name") -> None:
-        calls[method] = (
-            lambda name: getattr(stub, method)(request(**{field: form.format(name)}), metadata=metadata),
-            "mood",
-            "none",
-        )
 
-    for method in (
-        "GetTrainingJob",
-        "CancelTrainingJob",
-        "PauseTrainingJob",
-        "ResumeTrainingJob",
-        "ListTrainingEvents",
-        "WatchTrainingJob",
-        "ReadTrainingLog",
-    ):
-        kind = getattr(job_pb2, f"{method}Request")
-        calls[method] = (
-            lambda name, method=method, kind=kind: getattr(suite.jobs, method)(kind(name=name), metadata=metadata),  # type: ignore[misc]
-            job,
-            nothing,
-        )
-    for method in ("GetDataset", "DeleteDataset", "ValidateDataset", "SuggestRows", "ExportRows"):
-        kind = getattr(dataset_pb2, f"{method}Request")
-        calls[method] = (
-            lambda name, method=method, kind=kind: getattr(suite.datasets, method)(  # type: ignore[misc]
-                kind(name=f"datasets/{name}"), metadata=metadata
-            ),
-            "rows",
-            "none",
-        )
-    case(suite.models, "GetModel", model_pb2.GetModelRequest)
-    case(suite.models, "ListModelVersions", model_pb2.ListModelVersionsRequest, field="parent")
-    for method in ("GetModelVersion", "PromoteModelVersion"):
-        case(suite.models, method, getattr(model_pb2, f"{method}Request"), "models/{}/versions/1")
-    case(suite.models, "ListReleases", model_pb2.ListReleasesRequest, alias, "parent")
-    case(suite.jobs, "ReproduceModelVersion", job_pb2.ReproduceModelVersionRequest, "models/{}/versions/1")
-    case(world.promotion, "JudgeModelVersion", promotion_pb2.JudgeModelVersionRequest, "models/{}/versions/1")
-    case(world.promotion, "ApproveModelVersion", promotion_pb2.ApproveModelVersionRequest, "models/{}/versions/1")
-    case(world.passports, "GetModelPassport", passport_pb2.GetModelPassportRequest, "models/{}/versions/1")
-    case(world.passports, "GetEvaluationReport", passport_pb2.GetEvaluationReportRequest, "models/{}/versions/1")
-    for method, (call, theirs, nobodys) in calls.items():
-        if method == "ListReleases":
-            # It says of no model whether it is there.
-            assert not call(theirs).releases
-            assert not call(nobodys).releases
-            continue
-        with_theirs = refusal(lambda: call(theirs), theirs)  # noqa: B023 - called at once
-        assert with_theirs == refusal(lambda: call(nobodys), nobodys), method  # noqa: B023
-        assert with_theirs[0] is grpc.StatusCode.NOT_FOUND, method
-    for field in ("dataset", "evaluation_dataset", "start_from"):
-        told = []
-        for name in ("rows", "none"):
-            value = "models/mood/versions/1".replace("mood", name) if field == "start_from" else f"datasets/{name}"
-            spec = suite.spec(**{"dataset": "datasets/own", "hyperparameters": HYPER, field: value})
-            if field == "start_from":
-                spec.start_from = f"models/{'mood' if name == 'rows' else 'none'}/versions/1"
-                spec.ClearField("head_only")
-            request = job_pb2.CreateTrainingJobRequest(training_job=job_pb2.TrainingJob(spec=spec))
-            told.append(
-                refusal(lambda: suite.jobs.CreateTrainingJob(request, metadata=metadata), "mood", "rows", "none")  # noqa: B023
-            )
-        assert told[0] == told[1], field
-    prepare = dataset_pb2.PrepareDatasetRequest(name="datasets/own", dataset_id="made")
-    for name in ("datasets/rows", "datasets/none"):
-        prepare.ClearField("transforms")
-        prepare.transforms.add(deduplicate=dataset_pb2.DeduplicateTransform(against=name))
-        told.append(refusal(lambda: suite.datasets.PrepareDataset(prepare, metadata=metadata), name))
-    assert told[-1] == told[-2]
+@pytest.mark.parametrize(("stub", "messages", "method", "field", "form"), CASES, ids=[case[2] for case in CASES])
+def test_what_another_has_is_refused_as_what_nobody_has(
+    world: World, stub: str, messages: Any, method: str, field: str, form: str
+) -> None:
+    there = {"job": world.jobs[0].name, "model": "mood", "rows": "rows"}
+    nowhere = {"job": "jobs/job-000000000000", "model": "none", "rows": "none"}
+
+    def told(names: dict[str, str]) -> tuple[grpc.StatusCode, str]:
+        request = getattr(messages, f"{method}Request")(**{field: form.format(**names)})
+        if method == "ExportRows":
+            request.format = dataset_pb2.ANNOTATION_FORMAT_CSV
+        call = getattr(world.stub(stub), method)
+        return refusal(lambda: call(request, metadata=NEW), *names.values())
+
+    assert told(there) == told(nowhere)
+    assert told(there)[0] is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("field", "theirs", "nobodys"),
+    [
+        ("dataset", "datasets/rows", "datasets/none"),
+        ("evaluation_dataset", "datasets/rows", "datasets/none"),
+        ("start_from", "models/mood/versions/1", "models/none/versions/1"),
+    ],
+)
+def test_a_job_on_what_another_has(world: World, field: str, theirs: str, nobodys: str) -> None:
+    def told(name: str) -> tuple[grpc.StatusCode, str]:
+        spec = world.suite.spec(**{"dataset": "datasets/own", field: name})
+        request = job_pb2.CreateTrainingJobRequest(training_job=job_pb2.TrainingJob(spec=spec))
+        return refusal(lambda: world.suite.jobs.CreateTrainingJob(request, metadata=NEW), name)
+
+    upload(world.suite, "own", NEW)
+    assert told(theirs) == told(nobodys)
+
+
+def test_rows_held_against_those_of_another(world: World) -> None:
+    def told(name: str) -> tuple[grpc.StatusCode, str]:
+        request = dataset_pb2.PrepareDatasetRequest(name="datasets/own", dataset_id="made")
+        request.transforms.add(deduplicate=dataset_pb2.DeduplicateTransform(against=name))
+        return refusal(lambda: world.suite.datasets.PrepareDataset(request, metadata=NEW), name)
+
+    upload(world.suite, "own", NEW)
+    assert told("datasets/rows") == told("datasets/none")
+
+
+def test_the_decisions_of_another(world: World) -> None:
+    """Of a model without decisions nothing is said of whether it is there."""
+    request = promotion_pb2.ListPromotionDecisionsRequest(parent="models/mood/aliases/-")
+    assert not world.promotion.ListPromotionDecisions(request, metadata=NEW).decisions
 
 
 def test_a_tenant_is_whom_it_belongs_to(world: World) -> None:
