@@ -33,7 +33,7 @@ class Access:
                 return NOBODY
             raise
         principal = _acting(_of_its_tenant(principal), context.invocation_metadata() or ())
-        if row is None or not row.roles & principal.roles:
+        if row is None or not (row.anybody or row.roles & principal.roles):
             make_current(principal)
             raise PermissionDenied(_refusal(method, principal, row.roles if row else frozenset()))
         return principal

@@ -121,40 +121,29 @@ def _leads_to_names(descriptor: Descriptor, seen: set[str]) -> bool:
 
 
 def _change(message: Any, plan: Plan, change: Change) -> None:
-    for name, repeated, holds in plan.fields:
-        with _under(name):
+    name, index = "", -1
+    try:
+        for name, repeated, holds in plan.fields:
+            value = getattr(message, name)
             if repeated:
-                values = getattr(message, name)
-                values[:] = [_changed(value, holds, change) for value in values]
-            elif value := getattr(message, name):
+                value[:] = [_changed(each, holds, change) for each in value]
+            elif value:
                 setattr(message, name, _changed(value, holds, change))
-    for name, repeated, part in plan.parts:
-        if repeated:
-            for index, each in enumerate(getattr(message, name)):
-                with _under(name, index):
+        for name, repeated, part in plan.parts:
+            if repeated:
+                for index, each in enumerate(getattr(message, name)):  # noqa: B007 - as above
                     _change(each, part, change)
-        elif message.HasField(name):
-            with _under(name):
+                index = -1
+            elif message.HasField(name):
                 _change(getattr(message, name), part, change)
+    except InvalidArgument as exc:
+        raise _placed(exc, name if index < 0 else f"{name}[{index}]") from exc
 
 
-class _under:
-    """Puts the place in a message before the field that an error names."""
-
-    __slots__ = ("_index", "_name")
-
-    def __init__(self, name: str, index: int | None = None) -> None:
-        self._name = name
-        self._index = index
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, InvalidArgument):
-            place = self._name if self._index is None else f"{self._name}[{self._index}]"
-            problem = str(error).removeprefix(f"{error.field}: ")
-            raise InvalidArgument(f"{place}.{error.field}" if error.field else place, problem) from error
+def _placed(error: InvalidArgument, place: str) -> InvalidArgument:
+    """Returns an error with a place in a message before the field that it names."""
+    problem = str(error).removeprefix(f"{error.field}: ")
+    return InvalidArgument(f"{place}.{error.field}" if error.field else place, problem)
 
 
 def _changed(value: Any, holds: int, change: Change) -> Any:
