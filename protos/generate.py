@@ -17,8 +17,8 @@ from pathlib import Path
 PROTOS = Path(__file__).resolve().parent
 API = PROTOS.parent / "services" / "symbiont" / "api"
 STUBS = ("mypy", "mypy_grpc")
-IMPORT = re.compile(r"^((?:from|import) )symbiont\.(tokenization|training|inference)\.v1\b", re.MULTILINE)
-USE = re.compile(r"\bsymbiont\.(tokenization|training|inference)\.v1\.(\w+_pb2)\b")
+IMPORT = re.compile(r"^((?:from|import) )symbiont\.(access|tokenization|training|inference)\.v1\b", re.MULTILINE)
+USE = re.compile(r"\bsymbiont\.(access|tokenization|training|inference)\.v1\.(\w+_pb2)\b")
 
 
 def generate(target: Path) -> None:

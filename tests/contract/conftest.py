@@ -22,7 +22,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.server import SERVING, Lifecycle, Registration, build_server, set_health
+from symbiont.common.principal import Guard
+from symbiont.common.server import ANYBODY, SERVING, Lifecycle, Registration, build_server, set_health
 from symbiont.common.settings import ServiceSettings
 
 SENTENCES = [
@@ -79,8 +80,9 @@ async def serve() -> AsyncIterator[Serve]:
             metrics: ServiceMetrics,
             lifecycle: Lifecycle,
             address: str = "127.0.0.1:0",
+            guard: Guard = ANYBODY,
         ) -> Running:
-            server = build_server(ServiceSettings(), metrics, lifecycle, services)
+            server = build_server(ServiceSettings(), metrics, lifecycle, services, guard=guard)
             address = f"127.0.0.1:{server.add_insecure_port(address)}"
             await server.start()
             stack.push_async_callback(server.stop, 0)

@@ -15,6 +15,9 @@ from prometheus_client import Histogram
 from typing_extensions import override
 
 from symbiont.common import errors
+from symbiont.common.access.audit import UNHEARD, Audit
+from symbiont.common.access.naming import entered, left, named_in
+from symbiont.common.access.views import INSIDE, TEXT, current_view
 from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.exemplars import exemplar_of
 from symbiont.common.log import get_logger
@@ -51,6 +54,7 @@ class Around(NamedTuple):
     metrics: ServiceMetrics
     tracing: Tracing = UNTRACED
     guard: Guard = Anybody()
+    audit: Audit = UNHEARD
 
 
 class WrappingServer:
@@ -93,11 +97,12 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
 
 
 class _Begun(NamedTuple):
-    """A call that is being served: since when, its span, and the exemplar that its time is counted with."""
+    """A call that is being served: since when, its span, the exemplar of its time, and what it is about."""
 
     at: float
     span: Span
     exemplar: Mapping[str, str] | None
+    about: list[str]
 
 
 class _Calls:
@@ -108,6 +113,7 @@ class _Calls:
         self._method = method
         self._tracing = around.tracing
         self._guard = around.guard
+        self._audit = around.audit
         self._labels = metrics.service, method.rpartition("/")[2]
         self._seconds = metrics.rpc_seconds
         self._started = metrics.rpc_started.labels(*self._labels)
@@ -124,11 +130,24 @@ class _Calls:
         self._started.inc()
         self._in_flight += 1
         span = self._tracing.served(self._method, metadata)
-        return _Begun(time.perf_counter(), span, exemplar_of(metadata, span))
+        return _Begun(time.perf_counter(), span, exemplar_of(metadata, span), [])
 
     def admit(self, context: Context) -> None:
         """Lets a call on, or raises why not."""
         admit(self._guard, self._method, context)
+
+    def enter(self, begun: _Begun, request: Any) -> Any:
+        """Returns a request with the names that resources have inside."""
+        request = entered(current_view(), request)
+        if not begun.about and self._audit.hears(self._method):
+            begun.about.extend(named_in(request))
+        return request
+
+    def enter_each(self, begun: _Begun, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Returns the requests of a stream as `enter` returns them."""
+        if current_view() is INSIDE and not self._audit.hears(self._method):
+            return requests
+        return (self.enter(begun, request) async for request in requests)
 
     def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
         """Counts the end of a call, and ends its span."""
@@ -137,6 +156,7 @@ class _Calls:
         if ended is None:
             ended = self._ended[code] = self._seconds.labels(*self._labels, code.name)
         ended.observe(time.perf_counter() - begun.at, begun.exemplar)  # type: ignore[arg-type]  # it only reads
+        self._audit.ended(self._method, begun.about, code.name)
         note_status(begun.span, code.value[0], code.name, current_request_id())
         begun.span.end()
 
@@ -161,12 +181,13 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     streams = handler.response_streaming
     shape = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if streams else 'unary'}"
     inner = getattr(handler, shape)
+    enter = calls.enter_each if handler.request_streaming else calls.enter
 
     async def respond(request: Any, context: Context) -> Any:
         begun = calls.begin(context)
         try:
             calls.admit(context)
-            response = await inner(request, context)
+            response = left(current_view(), await inner(enter(begun, request), context))
         except BaseException as exc:  # noqa: BLE001, it raises
             await calls.fail(begun, context, exc)
         else:
@@ -177,9 +198,10 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
         begun = calls.begin(context)
         try:
             calls.admit(context)
-            async with aclosing(inner(request, context)) as responses:
+            view = current_view()
+            async with aclosing(inner(enter(begun, request), context)) as responses:
                 async for response in responses:
-                    yield response
+                    yield left(view, response)
         except BaseException as exc:  # noqa: BLE001, it raises
             await calls.fail(begun, context, exc)
         else:
@@ -209,7 +231,7 @@ async def _abort(context: Context, error: BaseException) -> None:
     if isinstance(error, errors.SymbiontError) and type(error) is not errors.SymbiontError:
         # Not the text: it may repeat what the caller sent.
         get_logger().info("refused", reason=error.reason, field=error.field)
-        code, text = status_code(error), _bounded(str(error))
+        code, text = status_code(error), _bounded(current_view().leave(TEXT, str(error)))
         details = _details(error, text)
         if isinstance(error, errors.ResourceExhausted) and error.retry_after_s is not None:
             pushback = ((PUSHBACK_KEY, str(round(1000 * error.retry_after_s))),)

@@ -76,9 +76,14 @@ class Anybody:
         return Principal(principal_of(context.invocation_metadata() or ()))
 
 
+def make_current(principal: Principal) -> None:
+    """Makes a principal the current one for the rest of the task that serves the call."""
+    _current.set(principal)
+
+
 def admit(guard: Guard, method: str, context: Any) -> None:
     """Makes whoever calls the current principal for the rest of the task that serves the call; errors as of `Guard`."""
-    _current.set(guard.admit(method, context))
+    make_current(guard.admit(method, context))
 
 
 def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:

@@ -4,7 +4,14 @@ import re
 
 from symbiont.common.errors import InvalidArgument
 
-_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_PLAIN = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+_ID = re.compile(_PLAIN)
+# Collections of which each tenant has its own.
+OWNED = ("models", "datasets", "jobs", "catalogues")
+# Inside, it stands between the tenant that owns a resource and the id: `bank~mood`. No caller can say it.
+MARK = "~"
+OWNED_ID = rf"([a-z]([a-z0-9-]{{0,38}}[a-z0-9])?{MARK})?{_PLAIN}"
+_OWNED_ID = re.compile(OWNED_ID)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # Of a name in an error: more than any has, and not so much that what was wrong with it is lost.
 _TOLD = 200
@@ -13,8 +20,14 @@ _TOLD = 200
 def check_id(field: str, value: str) -> str:
     """Returns a resource id that is well-formed: 1 to 63 of `a-z0-9-`, beginning with a letter, not ending with `-`."""
     if not _ID.fullmatch(value):
-        problem = f"{value[:_TOLD]!r} is not an id: 1 to 63 of a-z, 0-9 and '-', beginning with a letter"
-        raise InvalidArgument(field, problem)
+        raise _no_id(field, value)
+    return value
+
+
+def check_owned_id(field: str, value: str) -> str:
+    """Returns the id of a resource of a tenant, which stands before it, or of the installation."""
+    if not _OWNED_ID.fullmatch(value):
+        raise _no_id(field, value)
     return value
 
 
@@ -23,7 +36,7 @@ def parse_name(field: str, collection: str, name: str) -> str:
     prefix, slash, identifier = name.partition("/")
     if prefix != collection or not slash:
         raise _malformed(field, name, f"{collection}/{{id}}")
-    return check_id(field, identifier)
+    return check_owned_id(field, identifier) if collection in OWNED else check_id(field, identifier)
 
 
 def parse_digest_name(field: str, collection: str, name: str) -> str:
@@ -47,7 +60,12 @@ def parse_version_name(field: str, name: str) -> tuple[str, int]:
     parts = name.split("/")
     if len(parts) != 4 or parts[0] != "models" or parts[2] != "versions" or not re.fullmatch(r"[1-9]\d{0,9}", parts[3]):
         raise _malformed(field, name, "models/{model}/versions/{number}")
-    return check_id(field, parts[1]), int(parts[3])
+    return check_owned_id(field, parts[1]), int(parts[3])
+
+
+def _no_id(field: str, value: str) -> InvalidArgument:
+    problem = f"{value[:_TOLD]!r} is not an id: 1 to 63 of a-z, 0-9 and '-', beginning with a letter"
+    return InvalidArgument(field, problem)
 
 
 def _malformed(field: str, name: str, form: str) -> InvalidArgument:

@@ -12,8 +12,10 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from symbiont.common.access.access import Access
+from symbiont.common.access.audit import UNHEARD, Audit, audited
 from symbiont.common.calls import Around, WrappingServer
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.health import LIVE, NOT_SERVING, SERVING, HealthServicer
@@ -56,6 +58,7 @@ def build_server(
     services: Sequence[Registration],
     tracing: Tracing = UNTRACED,
     guard: Guard = ANYBODY,
+    audit: Audit = UNHEARD,
 ) -> grpc.aio.Server:
     """Builds a server with limits, health and reflection; it is not started and reports NOT_SERVING."""
     server = grpc.aio.server(
@@ -75,15 +78,14 @@ def build_server(
             *_connection_age(settings.max_connection_age_seconds),
         ],
     )
-    wrapping: Any = WrappingServer(server, Around(metrics, tracing, guard))
+    wrapping: Any = WrappingServer(server, Around(metrics, tracing, guard, audit))
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
     names = [s.name for s in services]
-    # Told by the type of the server which of its servicers to add.
-    reflection.enable_server_reflection(
-        [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME], server
-    )
+    names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+    reflecting: Any = reflection_pb2_grpc
+    reflecting.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), wrapping)
     return server
 
 
@@ -99,11 +101,14 @@ async def run_server(
     services: Sequence[Registration],
     background: Sequence[AbstractAsyncContextManager[Any]] = (),
     tracing: Tracing = UNTRACED,
+    guard: Guard | None = None,
 ) -> None:
     """Runs a server until SIGTERM or SIGINT, then drains it.
 
     Args:
         background: entered before the server listens, left after it has stopped.
+        guard: says who calls, by default as the settings say; whether they may is a matter of the table of
+            `common.access`.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,7 +118,9 @@ async def run_server(
             await stack.enter_async_context(part)
         listening = Listening(settings)
         await stack.enter_async_context(listening.beside())
-        server = build_server(settings, metrics, lifecycle, services, tracing, listening.guard)
+        audit = stack.enter_context(audited(settings.audit_root, metrics.service, reads=settings.audit_reads))
+        access = Access(guard or listening.guard)
+        server = build_server(settings, metrics, lifecycle, services, tracing, access, audit)
         await set_health(lifecycle, services, NOT_SERVING)
         port = listening.listen(server, settings.address)
         listening.show_end(metrics.certificate_not_after, metrics.service)

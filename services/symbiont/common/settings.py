@@ -47,6 +47,11 @@ class ServiceSettings(SecuritySettings):
     tracing_sample_ratio: float = Field(
         0.01, ge=0, le=1, description="part of the traces that begin here which are kept; callers decide of theirs"
     )
+    audit_root: Path | None = Field(
+        None,
+        description="folder of the audit log: who did what, in lines that show each change of them; by default none",
+    )
+    audit_reads: bool = Field(False, description="whether the audit log has calls that only read, too")
     drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
     max_connection_age_seconds: float = Field(
         0.0,

@@ -53,6 +53,7 @@ from symbiont.inference.scheduling.coalescing import CoalescingLimits, TokenCoal
 from symbiont.inference.scheduling.lane import LaneLimits
 from symbiont.inference.scheduling.pace import Sizes
 from symbiont.inference.scheduling.queue import Weights, class_weights
+from symbiont.inference.scheduling.rates import Rate, Rates
 from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.servicer import health_report, registration
 from symbiont.inference.settings import InferenceSettings
@@ -78,7 +79,8 @@ def assemble(
     registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
     scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights, settings.metrics_tenants)
-    scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling)
+    rates = Rates({tenant: Rate(rate.calls, rate.tokens) for tenant, rate in settings.tenant_rates.items()})
+    scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling, rates=rates)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
     store = ArtifactStore(settings.artifact_root)

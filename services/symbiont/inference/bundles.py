@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from symbiont.bundle import read_manifest
+from symbiont.common.access.views import current_view, owner_of
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.common.lru import Lru
@@ -29,13 +30,12 @@ class BundleShelf:
         """Returns what a bundle that is asked for by its digest stands for.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or none of the caller's tenant.
             IntegrityError: what is stored does not match its digest.
         """
-        bundle = self._known.get(digest)
-        if not bundle:
-            bundle = await asyncio.to_thread(self._read, digest)
-            self._known.put(digest, bundle)
+        bundle = await self._facts(digest)
+        if not bundle or not current_view().sees(bundle.owner):
+            raise NotFound(f"bundles/{digest} is not in the artifact store", field="model")
         return ModelVersion("", 0, digest, bundle.base_digest, bundle.tokenizer_digest)
 
     async def of(self, version: ModelVersion) -> BundleInfo:
@@ -47,17 +47,23 @@ class BundleShelf:
                 registry says.
         """
         digest = version.bundle_digest
-        bundle = self._known.get(digest)
+        bundle = await self._facts(digest)
         if not bundle:
-            try:
-                bundle = await asyncio.to_thread(self._read, digest)
-            except NotFound as exc:
-                raise FailedPrecondition(f"{version.name}: its bundle {digest} is not in the artifact store") from exc
-            self._known.put(digest, bundle)
+            raise FailedPrecondition(f"{version.name}: its bundle {digest} is not in the artifact store")
         if (bundle.base_digest, bundle.tokenizer_digest) != (version.base_digest, version.tokenizer_digest):
             raise FailedPrecondition(
                 f"{version.name}: the registry and the bundle name different bases or tokenizers", reason="SKEW"
             )
+        return bundle
+
+    async def _facts(self, digest: str) -> BundleInfo | None:
+        bundle = self._known.get(digest)
+        if not bundle:
+            try:
+                bundle = await asyncio.to_thread(self._read, digest)
+            except NotFound:
+                return None
+            self._known.put(digest, bundle)
         return bundle
 
 
@@ -77,6 +83,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             fields=manifest.fields,
             windows=manifest.windows,
             profile=manifest.profile,
+            owner=owner_of(manifest.lineage.job),
         )
 
     return read

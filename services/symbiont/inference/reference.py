@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id, parse_version_name
+from symbiont.common.resources import check_id, check_owned_id, parse_version_name
 
 DEFAULT_ALIAS = "production"
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
@@ -36,7 +36,7 @@ def parse_reference(field: str, text: str) -> ModelReference:
     if not match:
         forms = "models/{model}, models/{model}@{alias}, models/{model}/versions/{version} or bundles/{digest}"
         raise InvalidArgument(field, f"{text[:200]!r} is not of the form {forms}")
-    return ModelReference(check_id(field, match[1]), check_id(field, match[2] or DEFAULT_ALIAS))
+    return ModelReference(check_owned_id(field, match[1]), check_id(field, match[2] or DEFAULT_ALIAS))
 
 
 def open_name(model: str, alias: str) -> str:
@@ -59,7 +59,7 @@ def parse_open_name(name: str, version: str) -> ModelReference:
     if not match:
         forms = "{model}, {model}@{alias} or bundles/{digest}"
         raise InvalidArgument("model_name", f"{name[:200]!r} is not of the form {forms}")
-    model = check_id("model_name", match[1])
+    model = check_owned_id("model_name", match[1])
     if not version:
         return ModelReference(model, check_id("model_name", match[2] or DEFAULT_ALIAS))
     if match[2]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from symbiont.common.artifacts import is_url
 from symbiont.common.settings import ArtifactRoot, ServiceSettings
@@ -10,6 +10,15 @@ from symbiont.engine.settings import Precision, RuntimeName
 from symbiont.triton.addresses import Addresses
 from symbiont.triton.placement import Spread
 from symbiont.triton.servers import Watching
+
+
+class TenantRate(BaseModel):
+    """What a tenant may ask for in a second."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: float | None = Field(None, gt=0)
+    tokens: float | None = Field(None, gt=0)
 
 
 class InferenceSettings(ServiceSettings):
@@ -82,6 +91,11 @@ class InferenceSettings(ServiceSettings):
     )
     tenant_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="shares of tenants, as JSON by name; those that are not named have 1"
+    )
+    tenant_rates: dict[str, TenantRate] = Field(
+        {},
+        description='what tenants may ask of this process in a second, as JSON by name: {"bank": {"calls": 50, '
+        '"tokens": 20000}}; those that are not named have no limit',
     )
     metrics_tenants: int = Field(
         50, ge=0, description="tenants with a label of their own in metrics beside those with a weight: who use most"

@@ -91,7 +91,8 @@ class BundleInfo:
     """What must be known of a bundle beside its weights.
 
     `temperature` divides the logits before softmax or sigmoid. `max_tokens` is where training cut a text, or with
-    `windows` began another window. `takes` says whether it is asked with one text or with a pair.
+    `windows` began another window. `takes` says whether it is asked with one text or with a pair. `owner` is the tenant
+    that it belongs to, empty for the installation.
     """
 
     head: Head
@@ -104,6 +105,7 @@ class BundleInfo:
     fields: tuple[BusinessField, ...] = ()
     windows: bool = False
     profile: Profile | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,32 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 
+from symbiont.common.access.views import owner_of
 from symbiont.common.artifacts import ArtifactStore, canonical_json
-from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound, PermissionDenied
 from symbiont.common.resources import check_id
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Failure, FailureKind, Inputs, Job, Terms
 
 LONGEST_REQUEST_ID = 128
+
+
+def check_owner(spec: TrainingSpec) -> None:
+    """Checks that all that a job works on, and makes, is of one tenant, or of the installation.
+
+    Raises:
+        InvalidArgument: it is not.
+        PermissionDenied: a tenant would make a base of its rows, and bases are everybody's.
+    """
+    owner = owner_of(spec.dataset)
+    named = {field: getattr(spec, field) for field in ("model", "evaluation_dataset", "start_from")}
+    named["replay.dataset"] = spec.replay.dataset if spec.replay else None
+    for field, name in named.items():
+        if name and owner_of(name) != owner:
+            raise InvalidArgument(f"training_job.spec.{field}", f"{name} and {spec.dataset} are not of the same tenant")
+    if spec.derived_base and owner:
+        problem = f"{spec.derived_base} would be made of {spec.dataset}, and all tenants may use a base"
+        raise PermissionDenied(f"{problem}: let an operator make it of rows of the installation")
 
 
 def check_request_id(request_id: str) -> None:

@@ -12,7 +12,7 @@ from symbiont.bundle.store import KIND as BUNDLES
 from symbiont.common.artifacts import ArtifactStore, canonical_json
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.common.resources import parse_version_name
-from symbiont.training.checking import check_request_id, check_terms, missing, plan_key, whole
+from symbiont.training.checking import check_owner, check_request_id, check_terms, missing, plan_key, whole
 from symbiont.training.evaluations import KIND as EVALUATIONS
 from symbiont.training.feed import Feed
 from symbiont.training.notifier import Notifier
@@ -73,10 +73,17 @@ class Jobs:
         self._price = price_per_rank_hour
         self.feed = Feed(self._events, notifier)
 
-    async def create(self, spec: TrainingSpec, request_id: str, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
-        """Checks a spec and its terms against the registry, and adds the job."""
+    async def create(
+        self,
+        spec: TrainingSpec,
+        request_id: str,
+        terms: Terms = Terms(),  # noqa: B008, frozen
+        principal: str = "",
+    ) -> Job:
+        """Checks a spec and its terms against the registry, and adds the job, which `principal` asks for."""
         check_request_id(request_id)
         check_terms(terms, self._price)
+        check_owner(spec)
         asked = {"spec": spec.model_dump(mode="json"), "terms": asdict(terms)}
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
@@ -84,14 +91,21 @@ class Jobs:
             resolved, inputs = self._resolve(spec, terms)
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
-                resolved, inputs, request_id, digest, terms, price=self._price, estimated_seconds=planned
+                resolved,
+                inputs,
+                request_id,
+                digest,
+                terms,
+                price=self._price,
+                estimated_seconds=planned,
+                principal=principal,
             )
 
         job, _ = await asyncio.to_thread(add)
         self._notifier.notify(Notifier.QUEUE)
         return job
 
-    async def reproduce(self, model: str, number: int, request_id: str) -> Job:
+    async def reproduce(self, model: str, number: int, request_id: str, principal: str = "") -> Job:
         """Adds a job that does again what made a version, from the same bytes.
 
         Raises:
@@ -109,7 +123,14 @@ class Jobs:
             digest = hashlib.sha256(canonical_json({"reproduces": version.name})).hexdigest()
             terms = Terms(tenant=made.terms.tenant)
             job, _ = self._store.add_job(
-                made.spec, made.inputs, request_id, digest, terms, price=self._price, reproduces=version
+                made.spec,
+                made.inputs,
+                request_id,
+                digest,
+                terms,
+                price=self._price,
+                reproduces=version,
+                principal=principal,
             )
             return job
 
@@ -120,6 +141,7 @@ class Jobs:
     async def check(self, spec: TrainingSpec, terms: Terms = Terms()) -> Job:  # noqa: B008, frozen
         """Checks what `create` would, and returns the job that it would add, without an id."""
         check_terms(terms, self._price)
+        check_owner(spec)
         resolved, inputs = await asyncio.to_thread(self._resolve, spec, terms)
         return Job("", resolved, inputs, JobState.VALIDATING, terms=terms)
 

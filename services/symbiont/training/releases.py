@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id, parse_version_name
+from symbiont.common.resources import check_id, check_owned_id, parse_version_name
 from symbiont.training.models import check_bundle
 from symbiont.training.notifier import Notifier
 from symbiont.training.store import Store
@@ -31,9 +31,9 @@ def parse_alias_name(field: str, name: str, *, wildcard: bool = False) -> Releas
     """Reads `models/{model}/aliases/{alias}`; with `wildcard` an alias `-` reads as the empty one."""
     match name.split("/"):
         case ["models", model, "aliases", "-"] if wildcard:
-            return ReleaseName(check_id(field, model), "")
+            return ReleaseName(check_owned_id(field, model), "")
         case ["models", model, "aliases", alias]:
-            return ReleaseName(check_id(field, model), check_id(field, alias))
+            return ReleaseName(check_owned_id(field, model), check_id(field, alias))
     raise InvalidArgument(field, f"{name[:200]!r} is not of the form models/{{model}}/aliases/{{alias}}")
 
 
@@ -41,7 +41,7 @@ def parse_release_name(field: str, name: str) -> ReleaseName:
     """Reads `models/{model}/aliases/{alias}/releases/{release}`."""
     match name.split("/"):
         case ["models", model, "aliases", alias, "releases", identifier]:
-            return ReleaseName(check_id(field, model), check_id(field, alias), check_id(field, identifier))
+            return ReleaseName(check_owned_id(field, model), check_id(field, alias), check_id(field, identifier))
     form = "models/{model}/aliases/{alias}/releases/{release}"
     raise InvalidArgument(field, f"{name[:200]!r} is not of the form {form}")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.resources import OWNED_ID
 from symbiont.training.costs import BinaryCosts, CostMatrix, Matrix, matrix_of
 from symbiont.training.part import Finite, Message
 
@@ -18,8 +19,8 @@ LEARNING_RATE, FULL_LEARNING_RATE = 1e-3, 5e-5
 # Share of an earlier dataset that is learnt again.
 REPLAYED = 0.2
 _ID = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
-_NAME = rf"/{_ID}$"
-_VERSION = rf"^models/{_ID}/(versions/[1-9][0-9]{{0,9}}|aliases/{_ID})$"
+_NAME = rf"/{OWNED_ID}$"
+_VERSION = rf"^models/{OWNED_ID}/(versions/[1-9][0-9]{{0,9}}|aliases/{_ID})$"
 # Methods that leave a whole base behind, or an update that can be added to its weights.
 MAKE_BASES = ("full", "lora")
 
@@ -243,7 +244,7 @@ HEADS = ("classification", "multi_label", "score", "entities", "spans", "embeddi
 class TrainingSpec(Message):
     """What to train, on what, and how. Exactly one method and one evaluation are set; one head, once it is resolved."""
 
-    base_model: str = Field(pattern="^bases" + _NAME)
+    base_model: str = Field(pattern=rf"^bases/{_ID}$")
     dataset: str = Field(pattern="^datasets" + _NAME)
     holdout_fraction: Finite | None = Field(None, gt=0, le=0.5)
     evaluation_dataset: str | None = Field(None, pattern="^datasets" + _NAME)
@@ -272,7 +273,7 @@ class TrainingSpec(Message):
     replay: Replay | None = None
     allow_new_labels: bool = False
     accept_changed_labels: bool = False
-    derived_base: str | None = Field(None, pattern="^bases" + _NAME)
+    derived_base: str | None = Field(None, pattern=rf"^bases/{_ID}$")
 
     @property
     def method(self) -> str:

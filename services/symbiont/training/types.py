@@ -396,6 +396,8 @@ class Job:
     # The job that it does again; empty for all others.
     reproduced_job: str = ""
     request_id: str = ""
+    # Who asked for it; empty where nobody said.
+    principal: str = ""
 
     def training_seconds(self, time: datetime) -> float:
         """Returns the time with a worker up to `time`, in seconds."""
@@ -411,6 +413,8 @@ class JobQuery:
     # Its id.
     model: str = ""
     oldest_first: bool = False
+    # Whose; empty for the installation, None for all.
+    owner: str | None = None
 
 
 @dataclass(frozen=True)

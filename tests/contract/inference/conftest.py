@@ -40,8 +40,9 @@ from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.channel import connect
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound, SymbiontError
 from symbiont.common.metrics import ServiceMetrics
+from symbiont.common.principal import Guard
 from symbiont.common.request_id import current_request_id
-from symbiont.common.server import Lifecycle, Registration, build_server
+from symbiont.common.server import ANYBODY, Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
 from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.__main__ import assemble
@@ -300,8 +301,14 @@ def changes() -> dict[str, Any]:
 
 
 @pytest.fixture
+def guard() -> Guard:
+    """Says who calls, and whether they may; a file of tests may have another."""
+    return ANYBODY
+
+
+@pytest.fixture
 async def suite(
-    serve: Any, store: ArtifactStore, tokenizer_digest: str, changes: dict[str, Any]
+    serve: Any, store: ArtifactStore, tokenizer_digest: str, changes: dict[str, Any], guard: Guard
 ) -> AsyncIterator[Suite]:
     async with AsyncExitStack() as stack:
         training, triton = FakeTraining(), FakeTriton()
@@ -324,7 +331,7 @@ async def suite(
         services, background = assemble(settings, metrics, lifecycle, channels[0], channels[1], triton)
         for work in background:
             await stack.enter_async_context(work)
-        inference = await serve(services, metrics, lifecycle)
+        inference = await serve(services, metrics, lifecycle, guard=guard)
         await until(lambda: lifecycle.ready)
 
         made = Suite(inference, training, tokenization, triton, store, tokenizer_digest, listening, service)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from symbiont.common.errors import IntegrityError
+from symbiont.common.resources import MARK
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 20
@@ -35,8 +36,9 @@ def is_digest(text: str) -> bool:
 
 
 def is_identifier(text: str) -> bool:
-    """Whether a text can be the id of an artifact."""
-    return bool(_NAME.fullmatch(text)) and "/" not in text
+    """Whether a text can be the id of an artifact; a tenant may stand before it."""
+    tenant, mark, rest = text.rpartition(MARK)
+    return all(bool(_NAME.fullmatch(part)) and "/" not in part for part in ((tenant, rest) if mark else (rest,)))
 
 
 def is_file_name(text: str) -> bool:

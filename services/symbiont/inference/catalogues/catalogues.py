@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
+from symbiont.common.access.views import sees
 from symbiont.common.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from symbiont.common.pages import page_of
-from symbiont.common.resources import check_id
+from symbiont.common.resources import check_owned_id
 from symbiont.common.texts import check_text
 from symbiont.inference.catalogues.change import Change, SizeLimits, commit
 from symbiont.inference.catalogues.collecting import Collector, check_entry_id
@@ -76,7 +77,7 @@ class Catalogues:
             InvalidArgument: the model's task is not embedding.
             AlreadyExists: the id is taken by a catalogue of another bundle; one of the same is returned.
         """
-        check_id("catalogue_id", identifier)
+        check_owned_id("catalogue_id", identifier)
         pin = await self._pinning.pin("model", model, deadline)
         return await asyncio.to_thread(self._create, identifier, pin)
 
@@ -89,7 +90,9 @@ class Catalogues:
         """Returns one page of catalogues, ordered by name, with the token of the next page."""
 
         def read() -> tuple[Sequence[CatalogueVersion], str]:
-            names, token = page_of([(name, name) for name in self._versions.names()], page_size, page_token)
+            names, token = page_of(
+                [(name, name) for name in self._versions.names() if sees(name)], page_size, page_token
+            )
             found = []
             for name in names:
                 try:

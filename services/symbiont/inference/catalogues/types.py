@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id
+from symbiont.common.resources import check_owned_id
 from symbiont.inference.types import ModelVersion
 
 COLLECTION = "catalogues"
@@ -108,4 +108,4 @@ def parse_catalogue(field: str, name: str) -> tuple[str, int]:
     if collection != COLLECTION or (marker and not known):
         forms = "catalogues/{catalogue} or catalogues/{catalogue}/versions/{version}"
         raise InvalidArgument(field, f"{name[:200]!r} is not of the form {forms}")
-    return check_id(field, catalogue), int(number or 0)
+    return check_owned_id(field, catalogue), int(number or 0)

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from typing_extensions import override
 
+from symbiont.common.access.views import INSIDE, OPEN, current_view, sees
 from symbiont.common.calls import status_code
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unimplemented
 from symbiont.common.log import get_logger
@@ -134,6 +135,9 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         Calls of Predict are not among them: Prometheus has the sums of both.
         """
         records = self._inference.records()
+        if not request.name and current_view() is not INSIDE:
+            # Of a bundle by its digest it is not known whose it is.
+            records = [record for record in records if "/" not in record.model and sees(record.model)]
         if request.name:
             reference = parse_open_name(request.name, request.version)
             found = await self._inference.find(reference, self._deadline(context))
@@ -154,7 +158,11 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         if request.repository_name:
             raise InvalidArgument("repository_name", "there is one repository, which has no name")
         missing = "" if self._lifecycle.ready else "the server is not ready"
-        models = [(alias, missing or self._keeper.problem(alias.version)) for alias in self._table.aliases()]
+        models = [
+            (alias, missing or self._keeper.problem(alias.version))
+            for alias in self._table.aliases()
+            if sees(alias.model)
+        ]
         return convert.index_to_proto(models, request.ready)
 
     @override
@@ -165,7 +173,8 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         convert.check_parameters("parameters", request.parameters, {})
         name = convert.loaded_name(request)
         await self._inference.warm(parse_open_name(name, ""), self._deadline(context))
-        return convert.loaded_to_proto(name)
+        # Its name stands where no proto has a field.
+        return convert.loaded_to_proto(current_view().leave(OPEN, name))
 
     @override
     async def RepositoryModelUnload(

@@ -11,6 +11,7 @@ from symbiont.inference.metrics import SchedulingMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.scheduling.call import Call, Turn
 from symbiont.inference.scheduling.lane import Lane, LaneLimits
+from symbiont.inference.scheduling.rates import UNLIMITED, Rates
 from symbiont.inference.types import Priority
 
 # By so much the caller's timer may be before ours: gRPC then tells us that the caller is gone.
@@ -26,11 +27,13 @@ class Scheduler:
         limits: LaneLimits,
         metrics: SchedulingMetrics,
         clock: Callable[[], float] = time.monotonic,
+        rates: Rates = UNLIMITED,
     ) -> None:
         self._hosts = hosts
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
+        self._rates = rates
         self._lanes: dict[str, Lane] = {}
         metrics.watch(lambda: [lane.figures() for lane in self._lanes.values()])
 
@@ -73,7 +76,7 @@ class Scheduler:
         The times of the answer are those of the call's last rows: waiting here and in the host, and the computation.
 
         Raises:
-            ResourceExhausted: it would wait for too long, or the queue is full.
+            ResourceExhausted: it would wait for too long, the queue is full, or its tenant asks for more than it may.
             DeadlineExceeded: its time ran out.
             Unavailable: Triton cannot be reached.
         """
@@ -81,6 +84,7 @@ class Scheduler:
             return HostAnswer([], Times())
         lane, now = self._lane(base_digest), self._clock()
         call = Call(rows, Turn(tenant, priority, now + timeout_s), request_id, now)
+        self._rates.take(tenant, call.tokens)
         lane.admission.check(call.turn, len(rows), call.tokens)
         lane.submit(call)
         try:

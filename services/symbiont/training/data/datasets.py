@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from symbiont.common.access.views import owner_of
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from symbiont.training.data.cells import row_of
@@ -82,6 +83,9 @@ class Upload:
         fields: dict[str, Any] = {"kind": "dataset", "format_version": 1, "rows": found.rows}
         if header.label_kind != LabelKind.CLASS:
             fields["label_kind"] = header.label_kind
+        if owner := owner_of(header.id):
+            # The same rows are another artifact for each tenant: nobody's deletion or erasure is felt by others.
+            fields["owner"] = owner
         digest = artifacts.put(KIND, {ROWS: self._rows}, fields)
         return Dataset(
             id=header.id,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id
+from symbiont.common.resources import check_owned_id
 from symbiont.training.data.readers import READERS, Columns
 from symbiont.training.data.rows import LabelKind
 
@@ -32,7 +32,7 @@ class Header:
 
     def checked(self) -> "Header":
         """Returns the header with its defaults filled in, or raises InvalidArgument."""
-        check_id("header.dataset_id", self.id)
+        check_owned_id("header.dataset_id", self.id)
         if self.format not in READERS:
             raise InvalidArgument("header.dataset.format", f"it must be one of {', '.join(READERS)}")
         if self.label_kind not in list(LabelKind):

@@ -7,6 +7,7 @@ then on the record says what is still to be removed, and the next call, or start
 import asyncio
 from collections.abc import Sequence
 
+from symbiont.common.access.views import sees
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
@@ -117,9 +118,11 @@ class Forgetting:
         )
 
     def _worth_it(self, erasure: Erasure) -> list[ModelVersion]:
-        """Returns the versions of an erasure that an alias points at, or that are the newest of their model."""
+        """Returns versions of an erasure, the caller's, that serve under an alias or are the newest of their model."""
         chosen = []
         for model, number in erasure.versions:
+            if not sees(model):
+                continue
             known = self._store.model(model)
             if number == known.latest_version or number in {alias.version.number for alias in known.aliases}:
                 chosen.append(self._store.version(model, number))

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from graphlib import TopologicalSorter
 
+from symbiont.common.access.views import current_view
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.data.rows import KIND, read_rows
 from symbiont.training.erasure.types import Learnt, Rows, Touched
@@ -32,15 +33,17 @@ def find(store: Store, artifacts: ArtifactStore, subject: str) -> Touched:
 
 
 def find_rows(store: Store, artifacts: ArtifactStore, subject: str) -> list[Rows]:
-    """Returns the rows of a subject in all stored datasets, what others were made of first.
+    """Returns the rows of a subject in all stored datasets that are the caller's, what others were made of first.
 
     A dataset is looked through also when no name is left of it: a call that broke off may have left it behind.
     """
     names: dict[str, list[str]] = {}
     for dataset in store.datasets():
         names.setdefault(dataset.digest, []).append(dataset.id)
-    found = {}
+    found, view = {}, current_view()
     for digest in artifacts.list(KIND):
+        if not view.sees(artifacts.manifest(KIND, digest).get("owner", "")):
+            continue
         numbers = [number for number, row in enumerate(read_rows(artifacts, digest)) if row.subject == subject]
         if numbers:
             found[digest] = Rows(digest, tuple(names.get(digest, ())), tuple(numbers))

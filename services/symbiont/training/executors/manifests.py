@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.resources import MARK
 from symbiont.training.executors import Launch, WorkerName
 from symbiont.training.executors.kubernetes_kinds import JOBSET, PYTORCH_JOB, Kind, Object
 from symbiont.training.executors.kubernetes_pod import CONTAINER, SPEC, PodSettings, pod_template
@@ -39,20 +40,25 @@ def object_name(suite: str, name: WorkerName) -> str:
 
 def labels_of(suite: str, name: WorkerName) -> dict[str, str]:
     """Returns the labels of all objects and pods of a worker."""
-    return {**_suite_labels(suite), JOB_LABEL: name.job, ATTEMPT_LABEL: str(name.attempt)}
+    return {**_suite_labels(suite), JOB_LABEL: _label(name.job), ATTEMPT_LABEL: str(name.attempt)}
 
 
 def worker_of(workload: Object) -> WorkerName:
     """Returns the worker whose labels an object has."""
     labels = workload["metadata"]["labels"]
-    return WorkerName(labels[JOB_LABEL], int(labels[ATTEMPT_LABEL]))
+    return WorkerName(labels[JOB_LABEL].replace(".", MARK), int(labels[ATTEMPT_LABEL]))
 
 
 def selector(suite: str, name: WorkerName | None = None) -> str:
     """Returns the label selector of one worker, or of all workers of a suite."""
     if name is None:
         return f"app.kubernetes.io/name={CONTAINER},{INSTANCE_LABEL}={suite}"
-    return f"{INSTANCE_LABEL}={suite},{JOB_LABEL}={name.job},{ATTEMPT_LABEL}={name.attempt}"
+    return f"{INSTANCE_LABEL}={suite},{JOB_LABEL}={_label(name.job)},{ATTEMPT_LABEL}={name.attempt}"
+
+
+def _label(job: str) -> str:
+    """Returns an id as a label may have it: the mark between tenant and id is none of its characters."""
+    return job.replace(MARK, ".")
 
 
 def _suite_labels(suite: str) -> dict[str, str]:

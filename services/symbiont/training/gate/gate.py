@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from symbiont.common.log import get_logger
-from symbiont.common.resources import check_id, parse_name
+from symbiont.common.resources import check_owned_id, parse_name
 from symbiont.common.sealing import open_sealer
 from symbiont.common.threads import QUIET
 from symbiont.training.data.rows import KIND, LabelKind, read_rows
@@ -74,7 +74,7 @@ class DataGate:
             AlreadyExists: the id is taken by other content.
             FailedPrecondition: it cannot be done; the message says why.
         """
-        check_id("dataset_id", identifier)
+        check_owned_id("dataset_id", identifier)
         source, order = await asyncio.to_thread(self._order, name, "prepare", asked)
         steps = [(t.kind, t.settings.model_dump(mode="json", exclude_none=True)) for t in asked.transforms]
         key_ids = [self._key_id(order, t.settings) for t in asked.transforms]
@@ -91,7 +91,7 @@ class DataGate:
     ) -> AsyncGenerator[Progress | tuple[Dataset, Dataset]]:
         """Yields how far it is, and at last what to train on and what to test on; errors as of `prepare`."""
         for field, identifier in zip(("train_dataset_id", "test_dataset_id"), identifiers, strict=True):
-            check_id(field, identifier)
+            check_owned_id(field, identifier)
         if identifiers[0] == identifiers[1]:
             raise InvalidArgument("test_dataset_id", f"{identifiers[1]!r} is the id of the other part, too")
         source, order = await asyncio.to_thread(self._order, name, "split", asked)
@@ -139,7 +139,7 @@ class DataGate:
     def check_import(self, name: str, identifier: str) -> None:
         """Raises what `import_labels` would, as far as that is known before the file; blocks."""
         self._dataset("name", name, "header.")
-        check_id("header.dataset_id", identifier)
+        check_owned_id("header.dataset_id", identifier)
 
     async def import_labels(
         self, name: str, identifier: str, format: AnnotationFormat, content: bytes, *, only_labelled: bool

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.resources import OWNED_ID
 from symbiont.training.gate.pii.kinds import DEFAULT_KINDS, Kind
 from symbiont.training.part import Finite
 from symbiont.training.spec import explain
 
-_DATASET = r"^datasets/[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+_DATASET = rf"^datasets/{OWNED_ID}$"
 
 
 def _near_or_not(threshold: float) -> float:

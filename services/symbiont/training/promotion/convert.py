@@ -6,7 +6,7 @@ from google.protobuf import json_format
 
 from symbiont.api.training.v1 import promotion_pb2 as pb
 from symbiont.common.errors import InvalidArgument
-from symbiont.common.resources import check_id, parse_name
+from symbiont.common.resources import check_id, check_owned_id, parse_name
 from symbiont.training.convert import timestamp_to_proto
 from symbiont.training.promotion.types import Decision, Finding, JudgementStage, Policy
 
@@ -93,6 +93,6 @@ def parse_decision_name(field: str, name: str) -> tuple[str, str, int]:
     """Reads `models/{model}/aliases/{alias}/decisions/{number}`."""
     match name.split("/"):
         case ["models", model, "aliases", alias, "decisions", number] if number.isascii() and number.isdecimal():
-            return check_id(field, model), check_id(field, alias), int(number[:10])
+            return check_owned_id(field, model), check_id(field, alias), int(number[:10])
     form = "models/{model}/aliases/{alias}/decisions/{number}"
     raise InvalidArgument(field, f"{name[:200]!r} is not of the form {form}")

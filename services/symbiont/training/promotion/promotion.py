@@ -82,7 +82,7 @@ class Promotion:
 
         Raises:
             NotFound: no such version.
-            FailedPrecondition: nobody says who approves, or the version has not passed.
+            FailedPrecondition: nobody says who approves, the version has not passed, or who approves has trained it.
         """
         if not principal:
             problem = "say who approves, by the metadata symbiont-principal: an approval is a person's"

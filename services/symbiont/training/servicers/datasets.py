@@ -7,6 +7,7 @@ from google.protobuf.empty_pb2 import Empty
 from typing_extensions import override
 
 from symbiont.api.training.v1 import dataset_pb2 as pb
+from symbiont.common.access.views import sees
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
@@ -60,7 +61,8 @@ class DatasetServicer(GateServicer):
 
     @override
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
-        items = [(dataset.id, dataset) for dataset in await asyncio.to_thread(self._store.datasets)]
+        found = await asyncio.to_thread(self._store.datasets)
+        items = [(dataset.id, dataset) for dataset in found if sees(dataset.id)]
         page, token = page_of(items, request.page_size, request.page_token)
         return pb.ListDatasetsResponse(datasets=[dataset_to_proto(d) for d in page], next_page_token=token)
 

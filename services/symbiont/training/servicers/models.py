@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from symbiont.api.training.v1 import model_pb2 as pb
 from symbiont.api.training.v1 import model_pb2_grpc as rpc
+from symbiont.common.access.views import sees
 from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
 from symbiont.common.principal import current_principal
@@ -41,7 +42,7 @@ class ModelServicer(rpc.ModelServiceServicer):
 
     @override
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        items = [(model.id, model) for model in await asyncio.to_thread(self._store.models)]
+        items = [(model.id, model) for model in await asyncio.to_thread(self._store.models) if sees(model.id)]
         page, token = page_of(items, request.page_size, request.page_token)
         return pb.ListModelsResponse(models=[model_to_proto(m) for m in page], next_page_token=token)
 

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 from typing_extensions import override
 
 from symbiont.api.training.v1 import training_job_pb2 as pb
 from symbiont.api.training.v1 import training_job_pb2_grpc as rpc
+from symbiont.common.access.tenancy import listed_owner, own_tenant
 from symbiont.common.calls import Context
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.pages import decode_token, encode_token, page_size
+from symbiont.common.principal import current_principal
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training.convert import (
     event_to_proto,
@@ -37,14 +40,16 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
     @override
     async def CreateTrainingJob(self, request: pb.CreateTrainingJobRequest, context: Context) -> pb.TrainingJob:
         spec, terms = spec_from_proto(request.training_job.spec), terms_from_proto(request.training_job)
+        terms = replace(terms, tenant=own_tenant("training_job.tenant", request.training_job.tenant) or terms.tenant)
         if request.validate_only:
             return job_to_proto(await self._jobs.check(spec, terms))
-        return job_to_proto(await self._jobs.create(spec, request.request_id, terms))
+        return job_to_proto(await self._jobs.create(spec, request.request_id, terms, current_principal().name))
 
     @override
     async def ReproduceModelVersion(self, request: pb.ReproduceModelVersionRequest, context: Context) -> pb.TrainingJob:
         model, number = parse_version_name("name", request.name)
-        return job_to_proto(await self._jobs.reproduce(model, number, request.request_id))
+        principal = current_principal().name
+        return job_to_proto(await self._jobs.reproduce(model, number, request.request_id, principal))
 
     @override
     async def GetTrainingJob(self, request: pb.GetTrainingJobRequest, context: Context) -> pb.TrainingJob:
@@ -58,7 +63,8 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         size, after = page_size(request.page_size), decode_token(request.page_token)
         if after and not (after.isascii() and after.isdecimal()):
             raise InvalidArgument("page_token", "it was not made by this service")
-        found = await self._jobs.list(job_query_from_proto(request), int(after) if after else None, size + 1)
+        query = replace(job_query_from_proto(request), owner=listed_owner())
+        found = await self._jobs.list(query, int(after) if after else None, size + 1)
         token = encode_token(str(found[size - 1][0])) if len(found) > size else ""
         return pb.ListTrainingJobsResponse(
             training_jobs=[job_to_proto(job, whole=False) for _, job in found[:size]], next_page_token=token

@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from symbiont.common.access.views import beside
 from symbiont.common.errors import AlreadyExists, NotFound
+from symbiont.common.resources import MARK
 from symbiont.training import types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import records, tables
@@ -33,10 +35,11 @@ class JobTable(Registry):
         price: float = 0.0,
         estimated_seconds: float | None = None,
         reproduces: types.ModelVersion | None = None,
+        principal: str = "",
     ) -> tuple[types.Job, bool]:
         """Adds a job, or returns the one that the same request made before; the flag says whether it is new.
 
-        `reproduces` is the version that it makes again.
+        `reproduces` is the version that it makes again, `principal` who asks for it.
         """
         with self._write() as db:
             made = self._made_before(db, request_id, request_digest)
@@ -44,7 +47,7 @@ class JobTable(Registry):
                 return made, False
             if spec.derived_base:
                 self._check_free(db, spec.derived_base)
-            identifier = f"job-{uuid.uuid4().hex[:12]}"
+            identifier = beside(spec.dataset, f"job-{uuid.uuid4().hex[:12]}")
             values = {
                 "id": identifier,
                 "request_id": request_id or None,
@@ -60,6 +63,7 @@ class JobTable(Registry):
                 "model_version": "",
                 "micro_batches": spec.hyperparameters.accumulation_steps,
                 "price": price,
+                "principal": principal,
                 "create_time": now(),
                 "estimated_seconds": estimated_seconds,
                 "reproduction": reproduces and {"model_version": reproduces.name, "job": reproduces.job},
@@ -106,6 +110,9 @@ class JobTable(Registry):
             select_jobs = select_jobs.where(c.number > after if query.oldest_first else c.number < after)
         if query.states:
             select_jobs = select_jobs.where(c.state.in_([state.value for state in query.states]))
+        if query.owner is not None:
+            owned = c.id.like(f"{query.owner}{MARK}%")
+            select_jobs = select_jobs.where(owned if query.owner else c.id.not_like(f"%{MARK}%"))
         if query.model:
             select_jobs = select_jobs.where(c.spec["model"].as_string() == f"models/{query.model}")
         return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]

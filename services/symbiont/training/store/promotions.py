@@ -51,7 +51,7 @@ class Promotions(Database):
         """Records that somebody approves a version for an alias.
 
         Raises:
-            FailedPrecondition: the version has not passed the rules of the alias.
+            FailedPrecondition: the version has not passed the rules of the alias, or is this principal's own.
         """
         with self._write() as db:
             policy, incumbent = _policy(db, model, alias), _pointed_at(db, model, alias)
@@ -60,6 +60,9 @@ class Promotions(Database):
             found = missing(rules_alone, self._of_version(db, model, alias, number), number, incumbent, principal)
             if found:
                 raise refusal(model, alias, number, found)
+            if principal == _trained_by(db, model, number):
+                problem = f"{principal} has trained models/{model}/versions/{number}: let a second person approve it"
+                raise FailedPrecondition(problem, reason="SAME_PERSON")
             decision = Decision(model, alias, DecisionKind.APPROVED, number, incumbent, principal, comment=comment)
             return self._decision(db, model, alias, record_decision(db, decision, policy_revision=policy.revision))
 
@@ -122,6 +125,13 @@ def _policy(db: Connection, model: str, alias: str) -> Policy:
         row["principal"],
         row["update_time"],
     )
+
+
+def _trained_by(db: Connection, model: str, number: int) -> str | None:
+    """Returns who asked for the job that made a version; empty where nobody said."""
+    v, j = tables.versions.c, tables.jobs.c
+    made = select(j.principal).join(tables.versions, v.job == j.id).where(v.model == model, v.number == number)
+    return db.execute(made).scalar()
 
 
 def _pointed_at(db: Connection, model: str, alias: str) -> int:

@@ -35,7 +35,8 @@ class Utc(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
-_ID = String(63)
+# With the tenant before it; SQLite keeps to no length.
+_ID = String(63).with_variant(String(128), "postgresql")
 _DIGEST = String(64)
 
 
@@ -111,6 +112,8 @@ jobs = _table(
     C("worker", String(64), nullable=False, server_default=""),
     # The base that it made.
     C("derived_base", String(80), nullable=False, server_default=""),
+    # Who asked for it; they do not approve what it makes.
+    C("principal", String(128), nullable=False, server_default=""),
     # With all that a look asks of jobs that wait, so that it reads no rows.
     Index("jobs_in_queue", "state", "priority", "number", "tenant", "retry_time"),
     Index("jobs_by_deadline", "state", "finishing", "deadline"),

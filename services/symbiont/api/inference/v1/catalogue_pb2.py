@@ -23,58 +23,83 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 from symbiont.api.inference.v1 import inference_pb2 as symbiont_dot_inference_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%symbiont/inference/v1/catalogue.proto\x12\x15symbiont.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%symbiont/inference/v1/inference.proto\"\xa5\x02\n\tCatalogue\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x38\n\x0cserved_model\x18\x05 \x01(\x0b\x32\".symbiont.inference.v1.ServedModel\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x03\x12\x12\n\ndimensions\x18\x07 \x01(\x05\x12\x36\n\x0bsearch_kind\x18\x08 \x01(\x0e\x32!.symbiont.inference.v1.SearchKind\x12\x0e\n\x06recall\x18\t \x01(\x01\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x0e\x43\x61talogueEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"=\n\x16\x43reateCatalogueRequest\x12\x14\n\x0c\x63\x61talogue_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"#\n\x13GetCatalogueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x15ListCataloguesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x16ListCataloguesResponse\x12\x34\n\ncatalogues\x18\x01 \x03(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x1cListCatalogueVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"S\n\x1dListCatalogueVersionsResponse\x12\x32\n\x08versions\x18\x01 \x03(\x0b\x32 .symbiont.inference.v1.Catalogue\"&\n\x16\x44\x65leteCatalogueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteCatalogueResponse\"e\n\x1dUpdateCatalogueEntriesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x36\n\x07\x65ntries\x18\x02 \x03(\x0b\x32%.symbiont.inference.v1.CatalogueEntry\"\xb6\x01\n\x1eUpdateCatalogueEntriesResponse\x12\x33\n\tcatalogue\x18\x01 \x01(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x16\n\x0e\x65mbedded_count\x18\x02 \x01(\x03\x12\x17\n\x0funchanged_count\x18\x03 \x01(\x03\x12\x17\n\x0ftruncated_count\x18\x04 \x01(\x03\x12\x15\n\rdeleted_count\x18\x05 \x01(\x03\"<\n\x0cImportHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07replace\x18\x02 \x01(\x08\x12\r\n\x05model\x18\x03 \x01(\t\"J\n\x10\x43\x61talogueEntries\x12\x36\n\x07\x65ntries\x18\x01 \x03(\x0b\x32%.symbiont.inference.v1.CatalogueEntry\" \n\tImportEnd\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\"\xcc\x01\n\x1dImportCatalogueEntriesRequest\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.symbiont.inference.v1.ImportHeaderH\x00\x12\x38\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\'.symbiont.inference.v1.CatalogueEntriesH\x00\x12/\n\x03\x65nd\x18\x03 \x01(\x0b\x32 .symbiont.inference.v1.ImportEndH\x00\x42\t\n\x07message\"@\n\x1d\x44\x65leteCatalogueEntriesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tentry_ids\x18\x02 \x03(\t\"l\n\x1e\x44\x65leteCatalogueEntriesResponse\x12\x33\n\tcatalogue\x18\x01 \x01(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x15\n\rdeleted_count\x18\x02 \x01(\x03\"\x9d\x01\n\x16SearchCatalogueRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\x08priority\x18\x05 \x01(\x0e\x32\x1f.symbiont.inference.v1.PriorityB\x0c\n\n_threshold\"\xbd\x01\n\x17SearchCatalogueResponse\x12\x30\n\x08rankings\x18\x01 \x03(\x0b\x32\x1e.symbiont.inference.v1.Ranking\x12\x38\n\x0cserved_model\x18\x02 \x01(\x0b\x32\".symbiont.inference.v1.ServedModel\x12\x36\n\x0bstage_times\x18\x03 \x01(\x0b\x32!.symbiont.inference.v1.StageTimes*]\n\nSearchKind\x12\x1b\n\x17SEARCH_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_KIND_EXACT\x10\x01\x12\x1b\n\x17SEARCH_KIND_APPROXIMATE\x10\x02\x32\xc6\x08\n\x10\x43\x61talogueService\x12\x62\n\x0f\x43reateCatalogue\x12-.symbiont.inference.v1.CreateCatalogueRequest\x1a .symbiont.inference.v1.Catalogue\x12\\\n\x0cGetCatalogue\x12*.symbiont.inference.v1.GetCatalogueRequest\x1a .symbiont.inference.v1.Catalogue\x12m\n\x0eListCatalogues\x12,.symbiont.inference.v1.ListCataloguesRequest\x1a-.symbiont.inference.v1.ListCataloguesResponse\x12\x82\x01\n\x15ListCatalogueVersions\x12\x33.symbiont.inference.v1.ListCatalogueVersionsRequest\x1a\x34.symbiont.inference.v1.ListCatalogueVersionsResponse\x12p\n\x0f\x44\x65leteCatalogue\x12-.symbiont.inference.v1.DeleteCatalogueRequest\x1a..symbiont.inference.v1.DeleteCatalogueResponse\x12\x85\x01\n\x16UpdateCatalogueEntries\x12\x34.symbiont.inference.v1.UpdateCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.UpdateCatalogueEntriesResponse\x12\x87\x01\n\x16ImportCatalogueEntries\x12\x34.symbiont.inference.v1.ImportCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.UpdateCatalogueEntriesResponse(\x01\x12\x85\x01\n\x16\x44\x65leteCatalogueEntries\x12\x34.symbiont.inference.v1.DeleteCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.DeleteCatalogueEntriesResponse\x12p\n\x0fSearchCatalogue\x12-.symbiont.inference.v1.SearchCatalogueRequest\x1a..symbiont.inference.v1.SearchCatalogueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%symbiont/inference/v1/catalogue.proto\x12\x15symbiont.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\x1a%symbiont/inference/v1/inference.proto\"\xb1\x02\n\tCatalogue\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x13\n\x05model\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x38\n\x0cserved_model\x18\x05 \x01(\x0b\x32\".symbiont.inference.v1.ServedModel\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x03\x12\x12\n\ndimensions\x18\x07 \x01(\x05\x12\x36\n\x0bsearch_kind\x18\x08 \x01(\x0e\x32!.symbiont.inference.v1.SearchKind\x12\x0e\n\x06recall\x18\t \x01(\x01\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x0e\x43\x61talogueEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"I\n\x16\x43reateCatalogueRequest\x12\x1a\n\x0c\x63\x61talogue_id\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x02\x12\x13\n\x05model\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x01\")\n\x13GetCatalogueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\">\n\x15ListCataloguesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x16ListCataloguesResponse\x12\x34\n\ncatalogues\x18\x01 \x03(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x1cListCatalogueVersionsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\"S\n\x1dListCatalogueVersionsResponse\x12\x32\n\x08versions\x18\x01 \x03(\x0b\x32 .symbiont.inference.v1.Catalogue\",\n\x16\x44\x65leteCatalogueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\"\x19\n\x17\x44\x65leteCatalogueResponse\"k\n\x1dUpdateCatalogueEntriesRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x36\n\x07\x65ntries\x18\x02 \x03(\x0b\x32%.symbiont.inference.v1.CatalogueEntry\"\xb6\x01\n\x1eUpdateCatalogueEntriesResponse\x12\x33\n\tcatalogue\x18\x01 \x01(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x16\n\x0e\x65mbedded_count\x18\x02 \x01(\x03\x12\x17\n\x0funchanged_count\x18\x03 \x01(\x03\x12\x17\n\x0ftruncated_count\x18\x04 \x01(\x03\x12\x15\n\rdeleted_count\x18\x05 \x01(\x03\"H\n\x0cImportHeader\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07replace\x18\x02 \x01(\x08\x12\x13\n\x05model\x18\x03 \x01(\tB\x04\xa8\xbb\x18\x01\"J\n\x10\x43\x61talogueEntries\x12\x36\n\x07\x65ntries\x18\x01 \x03(\x0b\x32%.symbiont.inference.v1.CatalogueEntry\" \n\tImportEnd\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\"\xcc\x01\n\x1dImportCatalogueEntriesRequest\x12\x35\n\x06header\x18\x01 \x01(\x0b\x32#.symbiont.inference.v1.ImportHeaderH\x00\x12\x38\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\'.symbiont.inference.v1.CatalogueEntriesH\x00\x12/\n\x03\x65nd\x18\x03 \x01(\x0b\x32 .symbiont.inference.v1.ImportEndH\x00\x42\t\n\x07message\"F\n\x1d\x44\x65leteCatalogueEntriesRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\tentry_ids\x18\x02 \x03(\t\"l\n\x1e\x44\x65leteCatalogueEntriesResponse\x12\x33\n\tcatalogue\x18\x01 \x01(\x0b\x32 .symbiont.inference.v1.Catalogue\x12\x15\n\rdeleted_count\x18\x02 \x01(\x03\"\xa3\x01\n\x16SearchCatalogueRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05texts\x18\x02 \x03(\t\x12\r\n\x05top_k\x18\x03 \x01(\x05\x12\x16\n\tthreshold\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x31\n\x08priority\x18\x05 \x01(\x0e\x32\x1f.symbiont.inference.v1.PriorityB\x0c\n\n_threshold\"\xbd\x01\n\x17SearchCatalogueResponse\x12\x30\n\x08rankings\x18\x01 \x03(\x0b\x32\x1e.symbiont.inference.v1.Ranking\x12\x38\n\x0cserved_model\x18\x02 \x01(\x0b\x32\".symbiont.inference.v1.ServedModel\x12\x36\n\x0bstage_times\x18\x03 \x01(\x0b\x32!.symbiont.inference.v1.StageTimes*]\n\nSearchKind\x12\x1b\n\x17SEARCH_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_KIND_EXACT\x10\x01\x12\x1b\n\x17SEARCH_KIND_APPROXIMATE\x10\x02\x32\xc6\x08\n\x10\x43\x61talogueService\x12\x62\n\x0f\x43reateCatalogue\x12-.symbiont.inference.v1.CreateCatalogueRequest\x1a .symbiont.inference.v1.Catalogue\x12\\\n\x0cGetCatalogue\x12*.symbiont.inference.v1.GetCatalogueRequest\x1a .symbiont.inference.v1.Catalogue\x12m\n\x0eListCatalogues\x12,.symbiont.inference.v1.ListCataloguesRequest\x1a-.symbiont.inference.v1.ListCataloguesResponse\x12\x82\x01\n\x15ListCatalogueVersions\x12\x33.symbiont.inference.v1.ListCatalogueVersionsRequest\x1a\x34.symbiont.inference.v1.ListCatalogueVersionsResponse\x12p\n\x0f\x44\x65leteCatalogue\x12-.symbiont.inference.v1.DeleteCatalogueRequest\x1a..symbiont.inference.v1.DeleteCatalogueResponse\x12\x85\x01\n\x16UpdateCatalogueEntries\x12\x34.symbiont.inference.v1.UpdateCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.UpdateCatalogueEntriesResponse\x12\x87\x01\n\x16ImportCatalogueEntries\x12\x34.symbiont.inference.v1.ImportCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.UpdateCatalogueEntriesResponse(\x01\x12\x85\x01\n\x16\x44\x65leteCatalogueEntries\x12\x34.symbiont.inference.v1.DeleteCatalogueEntriesRequest\x1a\x35.symbiont.inference.v1.DeleteCatalogueEntriesResponse\x12p\n\x0fSearchCatalogue\x12-.symbiont.inference.v1.SearchCatalogueRequest\x1a..symbiont.inference.v1.SearchCatalogueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.inference.v1.catalogue_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEARCHKIND']._serialized_start=2140
-  _globals['_SEARCHKIND']._serialized_end=2233
-  _globals['_CATALOGUE']._serialized_start=137
-  _globals['_CATALOGUE']._serialized_end=430
-  _globals['_CATALOGUEENTRY']._serialized_start=432
-  _globals['_CATALOGUEENTRY']._serialized_end=474
-  _globals['_CREATECATALOGUEREQUEST']._serialized_start=476
-  _globals['_CREATECATALOGUEREQUEST']._serialized_end=537
-  _globals['_GETCATALOGUEREQUEST']._serialized_start=539
-  _globals['_GETCATALOGUEREQUEST']._serialized_end=574
-  _globals['_LISTCATALOGUESREQUEST']._serialized_start=576
-  _globals['_LISTCATALOGUESREQUEST']._serialized_end=638
-  _globals['_LISTCATALOGUESRESPONSE']._serialized_start=640
-  _globals['_LISTCATALOGUESRESPONSE']._serialized_end=743
-  _globals['_LISTCATALOGUEVERSIONSREQUEST']._serialized_start=745
-  _globals['_LISTCATALOGUEVERSIONSREQUEST']._serialized_end=791
-  _globals['_LISTCATALOGUEVERSIONSRESPONSE']._serialized_start=793
-  _globals['_LISTCATALOGUEVERSIONSRESPONSE']._serialized_end=876
-  _globals['_DELETECATALOGUEREQUEST']._serialized_start=878
-  _globals['_DELETECATALOGUEREQUEST']._serialized_end=916
-  _globals['_DELETECATALOGUERESPONSE']._serialized_start=918
-  _globals['_DELETECATALOGUERESPONSE']._serialized_end=943
-  _globals['_UPDATECATALOGUEENTRIESREQUEST']._serialized_start=945
-  _globals['_UPDATECATALOGUEENTRIESREQUEST']._serialized_end=1046
-  _globals['_UPDATECATALOGUEENTRIESRESPONSE']._serialized_start=1049
-  _globals['_UPDATECATALOGUEENTRIESRESPONSE']._serialized_end=1231
-  _globals['_IMPORTHEADER']._serialized_start=1233
-  _globals['_IMPORTHEADER']._serialized_end=1293
-  _globals['_CATALOGUEENTRIES']._serialized_start=1295
-  _globals['_CATALOGUEENTRIES']._serialized_end=1369
-  _globals['_IMPORTEND']._serialized_start=1371
-  _globals['_IMPORTEND']._serialized_end=1403
-  _globals['_IMPORTCATALOGUEENTRIESREQUEST']._serialized_start=1406
-  _globals['_IMPORTCATALOGUEENTRIESREQUEST']._serialized_end=1610
-  _globals['_DELETECATALOGUEENTRIESREQUEST']._serialized_start=1612
-  _globals['_DELETECATALOGUEENTRIESREQUEST']._serialized_end=1676
-  _globals['_DELETECATALOGUEENTRIESRESPONSE']._serialized_start=1678
-  _globals['_DELETECATALOGUEENTRIESRESPONSE']._serialized_end=1786
-  _globals['_SEARCHCATALOGUEREQUEST']._serialized_start=1789
-  _globals['_SEARCHCATALOGUEREQUEST']._serialized_end=1946
-  _globals['_SEARCHCATALOGUERESPONSE']._serialized_start=1949
-  _globals['_SEARCHCATALOGUERESPONSE']._serialized_end=2138
-  _globals['_CATALOGUESERVICE']._serialized_start=2236
-  _globals['_CATALOGUESERVICE']._serialized_end=3330
+  _globals['_CATALOGUE'].fields_by_name['name']._loaded_options = None
+  _globals['_CATALOGUE'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_CATALOGUE'].fields_by_name['model']._loaded_options = None
+  _globals['_CATALOGUE'].fields_by_name['model']._serialized_options = b'\250\273\030\001'
+  _globals['_CREATECATALOGUEREQUEST'].fields_by_name['catalogue_id']._loaded_options = None
+  _globals['_CREATECATALOGUEREQUEST'].fields_by_name['catalogue_id']._serialized_options = b'\250\273\030\002'
+  _globals['_CREATECATALOGUEREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_CREATECATALOGUEREQUEST'].fields_by_name['model']._serialized_options = b'\250\273\030\001'
+  _globals['_GETCATALOGUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETCATALOGUEREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_LISTCATALOGUEVERSIONSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTCATALOGUEVERSIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\250\273\030\001'
+  _globals['_DELETECATALOGUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETECATALOGUEREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_UPDATECATALOGUEENTRIESREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UPDATECATALOGUEENTRIESREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_IMPORTHEADER'].fields_by_name['name']._loaded_options = None
+  _globals['_IMPORTHEADER'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_IMPORTHEADER'].fields_by_name['model']._loaded_options = None
+  _globals['_IMPORTHEADER'].fields_by_name['model']._serialized_options = b'\250\273\030\001'
+  _globals['_DELETECATALOGUEENTRIESREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETECATALOGUEENTRIESREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_SEARCHCATALOGUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_SEARCHCATALOGUEREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_SEARCHKIND']._serialized_start=2245
+  _globals['_SEARCHKIND']._serialized_end=2338
+  _globals['_CATALOGUE']._serialized_start=170
+  _globals['_CATALOGUE']._serialized_end=475
+  _globals['_CATALOGUEENTRY']._serialized_start=477
+  _globals['_CATALOGUEENTRY']._serialized_end=519
+  _globals['_CREATECATALOGUEREQUEST']._serialized_start=521
+  _globals['_CREATECATALOGUEREQUEST']._serialized_end=594
+  _globals['_GETCATALOGUEREQUEST']._serialized_start=596
+  _globals['_GETCATALOGUEREQUEST']._serialized_end=637
+  _globals['_LISTCATALOGUESREQUEST']._serialized_start=639
+  _globals['_LISTCATALOGUESREQUEST']._serialized_end=701
+  _globals['_LISTCATALOGUESRESPONSE']._serialized_start=703
+  _globals['_LISTCATALOGUESRESPONSE']._serialized_end=806
+  _globals['_LISTCATALOGUEVERSIONSREQUEST']._serialized_start=808
+  _globals['_LISTCATALOGUEVERSIONSREQUEST']._serialized_end=860
+  _globals['_LISTCATALOGUEVERSIONSRESPONSE']._serialized_start=862
+  _globals['_LISTCATALOGUEVERSIONSRESPONSE']._serialized_end=945
+  _globals['_DELETECATALOGUEREQUEST']._serialized_start=947
+  _globals['_DELETECATALOGUEREQUEST']._serialized_end=991
+  _globals['_DELETECATALOGUERESPONSE']._serialized_start=993
+  _globals['_DELETECATALOGUERESPONSE']._serialized_end=1018
+  _globals['_UPDATECATALOGUEENTRIESREQUEST']._serialized_start=1020
+  _globals['_UPDATECATALOGUEENTRIESREQUEST']._serialized_end=1127
+  _globals['_UPDATECATALOGUEENTRIESRESPONSE']._serialized_start=1130
+  _globals['_UPDATECATALOGUEENTRIESRESPONSE']._serialized_end=1312
+  _globals['_IMPORTHEADER']._serialized_start=1314
+  _globals['_IMPORTHEADER']._serialized_end=1386
+  _globals['_CATALOGUEENTRIES']._serialized_start=1388
+  _globals['_CATALOGUEENTRIES']._serialized_end=1462
+  _globals['_IMPORTEND']._serialized_start=1464
+  _globals['_IMPORTEND']._serialized_end=1496
+  _globals['_IMPORTCATALOGUEENTRIESREQUEST']._serialized_start=1499
+  _globals['_IMPORTCATALOGUEENTRIESREQUEST']._serialized_end=1703
+  _globals['_DELETECATALOGUEENTRIESREQUEST']._serialized_start=1705
+  _globals['_DELETECATALOGUEENTRIESREQUEST']._serialized_end=1775
+  _globals['_DELETECATALOGUEENTRIESRESPONSE']._serialized_start=1777
+  _globals['_DELETECATALOGUEENTRIESRESPONSE']._serialized_end=1885
+  _globals['_SEARCHCATALOGUEREQUEST']._serialized_start=1888
+  _globals['_SEARCHCATALOGUEREQUEST']._serialized_end=2051
+  _globals['_SEARCHCATALOGUERESPONSE']._serialized_start=2054
+  _globals['_SEARCHCATALOGUERESPONSE']._serialized_end=2243
+  _globals['_CATALOGUESERVICE']._serialized_start=2341
+  _globals['_CATALOGUESERVICE']._serialized_end=3435
 # @@protoc_insertion_point(module_scope)

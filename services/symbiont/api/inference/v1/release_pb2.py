@@ -23,33 +23,44 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#symbiont/inference/v1/release.proto\x12\x15symbiont.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf4\x01\n\x12ReleaseObservation\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61ndidate_in_use\x18\x02 \x01(\x08\x12;\n\x08\x62\x61seline\x18\x03 \x01(\x0b\x32).symbiont.inference.v1.VersionObservation\x12<\n\tcandidate\x18\x04 \x01(\x0b\x32).symbiont.inference.v1.VersionObservation\x12\x38\n\x06shadow\x18\x05 \x01(\x0b\x32(.symbiont.inference.v1.ShadowObservation\"\xa2\x01\n\x12VersionObservation\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x12\n\ncall_count\x18\x02 \x01(\x03\x12\x19\n\x11\x66\x61iled_call_count\x18\x03 \x01(\x03\x12\x13\n\x0bp99_seconds\x18\x04 \x01(\x01\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.symbiont.inference.v1.LabelCount\".\n\nLabelCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\"v\n\x11ShadowObservation\x12\x11\n\trow_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x64isagreement_count\x18\x02 \x01(\x03\x12\x18\n\x10mean_score_shift\x18\x03 \x01(\x01\x12\x18\n\x10missed_row_count\x18\x04 \x01(\x03\"/\n\x1cGetReleaseObservationRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"Q\n\x18ListDisagreementsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x19ListDisagreementsResponse\x12:\n\rdisagreements\x18\x01 \x03(\x0b\x32#.symbiont.inference.v1.Disagreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x0c\x44isagreement\x12\x14\n\x0cinput_sha256\x18\x01 \x01(\t\x12\x34\n\x08\x62\x61seline\x18\x02 \x01(\x0b\x32\".symbiont.inference.v1.ScoredLabel\x12\x35\n\tcandidate\x18\x03 \x01(\x0b\x32\".symbiont.inference.v1.ScoredLabel\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0bScoredLabel\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x32\x81\x02\n\x0eReleaseService\x12w\n\x15GetReleaseObservation\x12\x33.symbiont.inference.v1.GetReleaseObservationRequest\x1a).symbiont.inference.v1.ReleaseObservation\x12v\n\x11ListDisagreements\x12/.symbiont.inference.v1.ListDisagreementsRequest\x1a\x30.symbiont.inference.v1.ListDisagreementsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#symbiont/inference/v1/release.proto\x12\x15symbiont.inference.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\"\xfa\x01\n\x12ReleaseObservation\x12\x15\n\x07release\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x18\n\x10\x63\x61ndidate_in_use\x18\x02 \x01(\x08\x12;\n\x08\x62\x61seline\x18\x03 \x01(\x0b\x32).symbiont.inference.v1.VersionObservation\x12<\n\tcandidate\x18\x04 \x01(\x0b\x32).symbiont.inference.v1.VersionObservation\x12\x38\n\x06shadow\x18\x05 \x01(\x0b\x32(.symbiont.inference.v1.ShadowObservation\"\xa8\x01\n\x12VersionObservation\x12\x1b\n\rmodel_version\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x12\n\ncall_count\x18\x02 \x01(\x03\x12\x19\n\x11\x66\x61iled_call_count\x18\x03 \x01(\x03\x12\x13\n\x0bp99_seconds\x18\x04 \x01(\x01\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.symbiont.inference.v1.LabelCount\".\n\nLabelCount\x12\r\n\x05label\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\"v\n\x11ShadowObservation\x12\x11\n\trow_count\x18\x01 \x01(\x03\x12\x1a\n\x12\x64isagreement_count\x18\x02 \x01(\x03\x12\x18\n\x10mean_score_shift\x18\x03 \x01(\x01\x12\x18\n\x10missed_row_count\x18\x04 \x01(\x03\"5\n\x1cGetReleaseObservationRequest\x12\x15\n\x07release\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\"W\n\x18ListDisagreementsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x19ListDisagreementsResponse\x12:\n\rdisagreements\x18\x01 \x03(\x0b\x32#.symbiont.inference.v1.Disagreement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x0c\x44isagreement\x12\x14\n\x0cinput_sha256\x18\x01 \x01(\t\x12\x34\n\x08\x62\x61seline\x18\x02 \x01(\x0b\x32\".symbiont.inference.v1.ScoredLabel\x12\x35\n\tcandidate\x18\x03 \x01(\x0b\x32\".symbiont.inference.v1.ScoredLabel\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bScoredLabel\x12\x1b\n\rmodel_version\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x32\x81\x02\n\x0eReleaseService\x12w\n\x15GetReleaseObservation\x12\x33.symbiont.inference.v1.GetReleaseObservationRequest\x1a).symbiont.inference.v1.ReleaseObservation\x12v\n\x11ListDisagreements\x12/.symbiont.inference.v1.ListDisagreementsRequest\x1a\x30.symbiont.inference.v1.ListDisagreementsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.inference.v1.release_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELEASEOBSERVATION']._serialized_start=96
-  _globals['_RELEASEOBSERVATION']._serialized_end=340
-  _globals['_VERSIONOBSERVATION']._serialized_start=343
-  _globals['_VERSIONOBSERVATION']._serialized_end=505
-  _globals['_LABELCOUNT']._serialized_start=507
-  _globals['_LABELCOUNT']._serialized_end=553
-  _globals['_SHADOWOBSERVATION']._serialized_start=555
-  _globals['_SHADOWOBSERVATION']._serialized_end=673
-  _globals['_GETRELEASEOBSERVATIONREQUEST']._serialized_start=675
-  _globals['_GETRELEASEOBSERVATIONREQUEST']._serialized_end=722
-  _globals['_LISTDISAGREEMENTSREQUEST']._serialized_start=724
-  _globals['_LISTDISAGREEMENTSREQUEST']._serialized_end=805
-  _globals['_LISTDISAGREEMENTSRESPONSE']._serialized_start=807
-  _globals['_LISTDISAGREEMENTSRESPONSE']._serialized_end=919
-  _globals['_DISAGREEMENT']._serialized_start=922
-  _globals['_DISAGREEMENT']._serialized_end=1109
-  _globals['_SCOREDLABEL']._serialized_start=1111
-  _globals['_SCOREDLABEL']._serialized_end=1183
-  _globals['_RELEASESERVICE']._serialized_start=1186
-  _globals['_RELEASESERVICE']._serialized_end=1443
+  _globals['_RELEASEOBSERVATION'].fields_by_name['release']._loaded_options = None
+  _globals['_RELEASEOBSERVATION'].fields_by_name['release']._serialized_options = b'\250\273\030\001'
+  _globals['_VERSIONOBSERVATION'].fields_by_name['model_version']._loaded_options = None
+  _globals['_VERSIONOBSERVATION'].fields_by_name['model_version']._serialized_options = b'\250\273\030\001'
+  _globals['_GETRELEASEOBSERVATIONREQUEST'].fields_by_name['release']._loaded_options = None
+  _globals['_GETRELEASEOBSERVATIONREQUEST'].fields_by_name['release']._serialized_options = b'\250\273\030\001'
+  _globals['_LISTDISAGREEMENTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTDISAGREEMENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\250\273\030\001'
+  _globals['_SCOREDLABEL'].fields_by_name['model_version']._loaded_options = None
+  _globals['_SCOREDLABEL'].fields_by_name['model_version']._serialized_options = b'\250\273\030\001'
+  _globals['_RELEASEOBSERVATION']._serialized_start=129
+  _globals['_RELEASEOBSERVATION']._serialized_end=379
+  _globals['_VERSIONOBSERVATION']._serialized_start=382
+  _globals['_VERSIONOBSERVATION']._serialized_end=550
+  _globals['_LABELCOUNT']._serialized_start=552
+  _globals['_LABELCOUNT']._serialized_end=598
+  _globals['_SHADOWOBSERVATION']._serialized_start=600
+  _globals['_SHADOWOBSERVATION']._serialized_end=718
+  _globals['_GETRELEASEOBSERVATIONREQUEST']._serialized_start=720
+  _globals['_GETRELEASEOBSERVATIONREQUEST']._serialized_end=773
+  _globals['_LISTDISAGREEMENTSREQUEST']._serialized_start=775
+  _globals['_LISTDISAGREEMENTSREQUEST']._serialized_end=862
+  _globals['_LISTDISAGREEMENTSRESPONSE']._serialized_start=864
+  _globals['_LISTDISAGREEMENTSRESPONSE']._serialized_end=976
+  _globals['_DISAGREEMENT']._serialized_start=979
+  _globals['_DISAGREEMENT']._serialized_end=1166
+  _globals['_SCOREDLABEL']._serialized_start=1168
+  _globals['_SCOREDLABEL']._serialized_end=1246
+  _globals['_RELEASESERVICE']._serialized_start=1249
+  _globals['_RELEASESERVICE']._serialized_end=1506
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 from symbiont.api.training.v1 import model_pb2 as symbiont_dot_training_dot_v1_dot_model__pb2
 from symbiont.api.training.v1 import promotion_pb2 as symbiont_dot_training_dot_v1_dot_promotion__pb2
 from symbiont.api.training.v1 import training_job_pb2 as symbiont_dot_training_dot_v1_dot_training__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#symbiont/training/v1/passport.proto\x12\x14symbiont.training.v1\x1a symbiont/training/v1/model.proto\x1a$symbiont/training/v1/promotion.proto\x1a\'symbiont/training/v1/training_job.proto\"\x8c\x04\n\rModelPassport\x12\x39\n\rmodel_version\x18\x01 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".symbiont.training.v1.TrainingSpec\x12=\n\x05\x66iles\x18\x03 \x03(\x0b\x32..symbiont.training.v1.ModelPassport.FilesEntry\x12\x31\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\".symbiont.training.v1.PassportBase\x12\x37\n\x08\x64\x61tasets\x18\x05 \x03(\x0b\x32%.symbiont.training.v1.PassportDataset\x12>\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32).symbiont.training.v1.TrainingEnvironment\x12:\n\tdecisions\x18\x07 \x03(\x0b\x32\'.symbiont.training.v1.PromotionDecision\x12\x39\n\rreproductions\x18\x08 \x03(\x0b\x32\".symbiont.training.v1.Reproduction\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x0cPassportBase\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12@\n\x07\x65ntries\x18\x03 \x03(\x0b\x32/.symbiont.training.v1.PassportBase.EntriesEntry\x1a.\n\x0c\x45ntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\x0fPassportDataset\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12/\n\x04role\x18\x03 \x01(\x0e\x32!.symbiont.training.v1.DatasetRole\x12\x11\n\trow_count\x18\x04 \x01(\x03\x12\x0f\n\x07parents\x18\x05 \x03(\t\x12\x12\n\ntransforms\x18\x06 \x03(\t\"\xbc\x02\n\x13TrainingEnvironment\x12\x14\n\x0c\x63ode_version\x18\x01 \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\x02 \x01(\t\x12\x13\n\x0block_digest\x18\x03 \x01(\t\x12I\n\x08packages\x18\x04 \x03(\x0b\x32\x37.symbiont.training.v1.TrainingEnvironment.PackagesEntry\x12\x0e\n\x06python\x18\x05 \x01(\t\x12\x10\n\x08platform\x18\x06 \x01(\t\x12\x11\n\tprocessor\x18\x07 \x01(\t\x12\r\n\x05\x63ores\x18\x08 \x01(\x05\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x03\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\'\n\x17GetModelPassportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x84\x01\n\x1aGetEvaluationReportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".symbiont.training.v1.ReportFormat\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nwith_texts\x18\x04 \x01(\x08\"7\n\x10\x45valuationReport\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t*~\n\x0b\x44\x61tasetRole\x12\x1c\n\x18\x44\x41TASET_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TASET_ROLE_TRAINING\x10\x01\x12\x1b\n\x17\x44\x41TASET_ROLE_EVALUATION\x10\x02\x12\x19\n\x15\x44\x41TASET_ROLE_ANCESTOR\x10\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x01\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x02\x32\xea\x01\n\x0fPassportService\x12\x66\n\x10GetModelPassport\x12-.symbiont.training.v1.GetModelPassportRequest\x1a#.symbiont.training.v1.ModelPassport\x12o\n\x13GetEvaluationReport\x12\x30.symbiont.training.v1.GetEvaluationReportRequest\x1a&.symbiont.training.v1.EvaluationReportb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#symbiont/training/v1/passport.proto\x12\x14symbiont.training.v1\x1a\x1fsymbiont/access/v1/access.proto\x1a symbiont/training/v1/model.proto\x1a$symbiont/training/v1/promotion.proto\x1a\'symbiont/training/v1/training_job.proto\"\x8c\x04\n\rModelPassport\x12\x39\n\rmodel_version\x18\x01 \x01(\x0b\x32\".symbiont.training.v1.ModelVersion\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".symbiont.training.v1.TrainingSpec\x12=\n\x05\x66iles\x18\x03 \x03(\x0b\x32..symbiont.training.v1.ModelPassport.FilesEntry\x12\x31\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\".symbiont.training.v1.PassportBase\x12\x37\n\x08\x64\x61tasets\x18\x05 \x03(\x0b\x32%.symbiont.training.v1.PassportDataset\x12>\n\x0b\x65nvironment\x18\x06 \x01(\x0b\x32).symbiont.training.v1.TrainingEnvironment\x12:\n\tdecisions\x18\x07 \x03(\x0b\x32\'.symbiont.training.v1.PromotionDecision\x12\x39\n\rreproductions\x18\x08 \x03(\x0b\x32\".symbiont.training.v1.Reproduction\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x0cPassportBase\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12@\n\x07\x65ntries\x18\x03 \x03(\x0b\x32/.symbiont.training.v1.PassportBase.EntriesEntry\x1a.\n\x0c\x45ntriesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa5\x01\n\x0fPassportDataset\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x13\n\x05names\x18\x02 \x03(\tB\x04\xa8\xbb\x18\x01\x12/\n\x04role\x18\x03 \x01(\x0e\x32!.symbiont.training.v1.DatasetRole\x12\x11\n\trow_count\x18\x04 \x01(\x03\x12\x0f\n\x07parents\x18\x05 \x03(\t\x12\x18\n\ntransforms\x18\x06 \x03(\tB\x04\xa8\xbb\x18\x03\"\xbc\x02\n\x13TrainingEnvironment\x12\x14\n\x0c\x63ode_version\x18\x01 \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\x02 \x01(\t\x12\x13\n\x0block_digest\x18\x03 \x01(\t\x12I\n\x08packages\x18\x04 \x03(\x0b\x32\x37.symbiont.training.v1.TrainingEnvironment.PackagesEntry\x12\x0e\n\x06python\x18\x05 \x01(\t\x12\x10\n\x08platform\x18\x06 \x01(\t\x12\x11\n\tprocessor\x18\x07 \x01(\t\x12\r\n\x05\x63ores\x18\x08 \x01(\x05\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x03\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x17GetModelPassportRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\"\x8a\x01\n\x1aGetEvaluationReportRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".symbiont.training.v1.ReportFormat\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nwith_texts\x18\x04 \x01(\x08\"=\n\x10\x45valuationReport\x12\x15\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x04\xa8\xbb\x18\x03\x12\x12\n\nmedia_type\x18\x02 \x01(\t*~\n\x0b\x44\x61tasetRole\x12\x1c\n\x18\x44\x41TASET_ROLE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41TASET_ROLE_TRAINING\x10\x01\x12\x1b\n\x17\x44\x41TASET_ROLE_EVALUATION\x10\x02\x12\x19\n\x15\x44\x41TASET_ROLE_ANCESTOR\x10\x03*]\n\x0cReportFormat\x12\x1d\n\x19REPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_FORMAT_HTML\x10\x01\x12\x16\n\x12REPORT_FORMAT_JSON\x10\x02\x32\xea\x01\n\x0fPassportService\x12\x66\n\x10GetModelPassport\x12-.symbiont.training.v1.GetModelPassportRequest\x1a#.symbiont.training.v1.ModelPassport\x12o\n\x13GetEvaluationReport\x12\x30.symbiont.training.v1.GetEvaluationReportRequest\x1a&.symbiont.training.v1.EvaluationReportb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +39,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELPASSPORT_FILESENTRY']._serialized_options = b'8\001'
   _globals['_PASSPORTBASE_ENTRIESENTRY']._loaded_options = None
   _globals['_PASSPORTBASE_ENTRIESENTRY']._serialized_options = b'8\001'
+  _globals['_PASSPORTDATASET'].fields_by_name['names']._loaded_options = None
+  _globals['_PASSPORTDATASET'].fields_by_name['names']._serialized_options = b'\250\273\030\001'
+  _globals['_PASSPORTDATASET'].fields_by_name['transforms']._loaded_options = None
+  _globals['_PASSPORTDATASET'].fields_by_name['transforms']._serialized_options = b'\250\273\030\003'
   _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._loaded_options = None
   _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._serialized_options = b'8\001'
-  _globals['_DATASETROLE']._serialized_start=1570
-  _globals['_DATASETROLE']._serialized_end=1696
-  _globals['_REPORTFORMAT']._serialized_start=1698
-  _globals['_REPORTFORMAT']._serialized_end=1791
-  _globals['_MODELPASSPORT']._serialized_start=175
-  _globals['_MODELPASSPORT']._serialized_end=699
-  _globals['_MODELPASSPORT_FILESENTRY']._serialized_start=655
-  _globals['_MODELPASSPORT_FILESENTRY']._serialized_end=699
-  _globals['_PASSPORTBASE']._serialized_start=702
-  _globals['_PASSPORTBASE']._serialized_end=860
-  _globals['_PASSPORTBASE_ENTRIESENTRY']._serialized_start=814
-  _globals['_PASSPORTBASE_ENTRIESENTRY']._serialized_end=860
-  _globals['_PASSPORTDATASET']._serialized_start=863
-  _globals['_PASSPORTDATASET']._serialized_end=1016
-  _globals['_TRAININGENVIRONMENT']._serialized_start=1019
-  _globals['_TRAININGENVIRONMENT']._serialized_end=1335
-  _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._serialized_start=1288
-  _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._serialized_end=1335
-  _globals['_GETMODELPASSPORTREQUEST']._serialized_start=1337
-  _globals['_GETMODELPASSPORTREQUEST']._serialized_end=1376
-  _globals['_GETEVALUATIONREPORTREQUEST']._serialized_start=1379
-  _globals['_GETEVALUATIONREPORTREQUEST']._serialized_end=1511
-  _globals['_EVALUATIONREPORT']._serialized_start=1513
-  _globals['_EVALUATIONREPORT']._serialized_end=1568
-  _globals['_PASSPORTSERVICE']._serialized_start=1794
-  _globals['_PASSPORTSERVICE']._serialized_end=2028
+  _globals['_GETMODELPASSPORTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETMODELPASSPORTREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_GETEVALUATIONREPORTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETEVALUATIONREPORTREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_EVALUATIONREPORT'].fields_by_name['content']._loaded_options = None
+  _globals['_EVALUATIONREPORT'].fields_by_name['content']._serialized_options = b'\250\273\030\003'
+  _globals['_DATASETROLE']._serialized_start=1633
+  _globals['_DATASETROLE']._serialized_end=1759
+  _globals['_REPORTFORMAT']._serialized_start=1761
+  _globals['_REPORTFORMAT']._serialized_end=1854
+  _globals['_MODELPASSPORT']._serialized_start=208
+  _globals['_MODELPASSPORT']._serialized_end=732
+  _globals['_MODELPASSPORT_FILESENTRY']._serialized_start=688
+  _globals['_MODELPASSPORT_FILESENTRY']._serialized_end=732
+  _globals['_PASSPORTBASE']._serialized_start=735
+  _globals['_PASSPORTBASE']._serialized_end=893
+  _globals['_PASSPORTBASE_ENTRIESENTRY']._serialized_start=847
+  _globals['_PASSPORTBASE_ENTRIESENTRY']._serialized_end=893
+  _globals['_PASSPORTDATASET']._serialized_start=896
+  _globals['_PASSPORTDATASET']._serialized_end=1061
+  _globals['_TRAININGENVIRONMENT']._serialized_start=1064
+  _globals['_TRAININGENVIRONMENT']._serialized_end=1380
+  _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._serialized_start=1333
+  _globals['_TRAININGENVIRONMENT_PACKAGESENTRY']._serialized_end=1380
+  _globals['_GETMODELPASSPORTREQUEST']._serialized_start=1382
+  _globals['_GETMODELPASSPORTREQUEST']._serialized_end=1427
+  _globals['_GETEVALUATIONREPORTREQUEST']._serialized_start=1430
+  _globals['_GETEVALUATIONREPORTREQUEST']._serialized_end=1568
+  _globals['_EVALUATIONREPORT']._serialized_start=1570
+  _globals['_EVALUATIONREPORT']._serialized_end=1631
+  _globals['_PASSPORTSERVICE']._serialized_start=1857
+  _globals['_PASSPORTSERVICE']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

@@ -23,57 +23,80 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$symbiont/training/v1/promotion.proto\x12\x14symbiont.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x01\n\x0fPromotionPolicy\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x32\n\x05rules\x18\x02 \x03(\x0b\x32#.symbiont.training.v1.PromotionRule\x12\x11\n\tapprovals\x18\x03 \x01(\x05\x12\x1a\n\x12\x65valuation_dataset\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x04\n\rPromotionRule\x12=\n\x0cminimum_gain\x18\x01 \x01(\x0b\x32%.symbiont.training.v1.MinimumGainRuleH\x00\x12\x37\n\tnot_worse\x18\x02 \x01(\x0b\x32\".symbiont.training.v1.NotWorseRuleH\x00\x12\x30\n\x05\x66loor\x18\x03 \x01(\x0b\x32\x1f.symbiont.training.v1.FloorRuleH\x00\x12;\n\x0bslice_floor\x18\x04 \x01(\x0b\x32$.symbiont.training.v1.SliceFloorRuleH\x00\x12@\n\x0eno_slice_worse\x18\x05 \x01(\x0b\x32&.symbiont.training.v1.NoSliceWorseRuleH\x00\x12@\n\x0eno_class_worse\x18\x06 \x01(\x0b\x32&.symbiont.training.v1.NoClassWorseRuleH\x00\x12G\n\x11\x63\x61libration_limit\x18\x07 \x01(\x0b\x32*.symbiont.training.v1.CalibrationLimitRuleH\x00\x12?\n\rlatency_limit\x18\x08 \x01(\x0b\x32&.symbiont.training.v1.LatencyLimitRuleH\x00\x42\x06\n\x04rule\"e\n\x0fMinimumGainRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x11\n\x04gain\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_gainB\r\n\x0b_confidence\"V\n\x0cNotWorseRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0e\n\x06margin\x18\x02 \x01(\x01\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_confidence\"8\n\tFloorRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04sure\x18\x03 \x01(\x08\"a\n\x0eSliceFloorRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x14\n\x07support\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06slices\x18\x04 \x03(\tB\n\n\x08_support\"n\n\x10NoSliceWorseRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\x01\x12\x14\n\x07support\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06slices\x18\x04 \x03(\t\x12\x0c\n\x04sure\x18\x05 \x01(\x08\x42\n\n\x08_support\"N\n\x10NoClassWorseRule\x12\n\n\x02\x62y\x18\x01 \x01(\x01\x12\x14\n\x07support\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04sure\x18\x03 \x01(\x08\x42\n\n\x08_support\"%\n\x14\x43\x61librationLimitRule\x12\r\n\x05value\x18\x01 \x01(\x01\"\"\n\x10LatencyLimitRule\x12\x0e\n\x06p99_ms\x18\x01 \x01(\x01\"\xf2\x02\n\x11PromotionDecision\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".symbiont.training.v1.DecisionKind\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x11\n\tincumbent\x18\x04 \x01(\t\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fpolicy_revision\x18\x07 \x01(\x03\x12\x0e\n\x06passed\x18\x08 \x01(\x08\x12\x33\n\x08\x66indings\x18\t \x03(\x0b\x32!.symbiont.training.v1.RuleFinding\x12\x19\n\x11\x65valuation_digest\x18\n \x01(\t\x12\x11\n\trow_count\x18\x0b \x01(\x03\x12\x19\n\x11seen_by_incumbent\x18\x0c \x01(\x03\x12\x0f\n\x07\x63omment\x18\r \x01(\t\"J\n\x0bRuleFinding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07text_zh\x18\x04 \x01(\t\"R\n\x19SetPromotionPolicyRequest\x12\x35\n\x06policy\x18\x01 \x01(\x0b\x32%.symbiont.training.v1.PromotionPolicy\")\n\x19GetPromotionPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x18JudgeModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"\x9b\x01\n\x19JudgeModelVersionResponse\x12\x35\n\x05stage\x18\x01 \x01(\x0e\x32$.symbiont.training.v1.JudgementStageH\x00\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\'.symbiont.training.v1.PromotionDecisionH\x00\x42\n\n\x08response\"J\n\x1a\x41pproveModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"V\n\x1dListPromotionDecisionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"u\n\x1eListPromotionDecisionsResponse\x12:\n\tdecisions\x18\x01 \x03(\x0b\x32\'.symbiont.training.v1.PromotionDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xd7\x01\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45\x43ISION_KIND_POLICY_SET\x10\x01\x12\x18\n\x14\x44\x45\x43ISION_KIND_JUDGED\x10\x02\x12\x1a\n\x16\x44\x45\x43ISION_KIND_APPROVED\x10\x03\x12\x1a\n\x16\x44\x45\x43ISION_KIND_PROMOTED\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_KIND_REFUSED\x10\x05\x12\x1d\n\x19\x44\x45\x43ISION_KIND_ROLLED_BACK\x10\x06*\xc8\x01\n\x0eJudgementStage\x12\x1f\n\x1bJUDGEMENT_STAGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17JUDGEMENT_STAGE_WAITING\x10\x01\x12\x1b\n\x17JUDGEMENT_STAGE_READING\x10\x02\x12\x1d\n\x19JUDGEMENT_STAGE_CANDIDATE\x10\x03\x12\x1d\n\x19JUDGEMENT_STAGE_INCUMBENT\x10\x04\x12\x1d\n\x19JUDGEMENT_STAGE_COMPARING\x10\x05\x32\xde\x04\n\x10PromotionService\x12l\n\x12SetPromotionPolicy\x12/.symbiont.training.v1.SetPromotionPolicyRequest\x1a%.symbiont.training.v1.PromotionPolicy\x12l\n\x12GetPromotionPolicy\x12/.symbiont.training.v1.GetPromotionPolicyRequest\x1a%.symbiont.training.v1.PromotionPolicy\x12v\n\x11JudgeModelVersion\x12..symbiont.training.v1.JudgeModelVersionRequest\x1a/.symbiont.training.v1.JudgeModelVersionResponse0\x01\x12p\n\x13\x41pproveModelVersion\x12\x30.symbiont.training.v1.ApproveModelVersionRequest\x1a\'.symbiont.training.v1.PromotionDecision\x12\x83\x01\n\x16ListPromotionDecisions\x12\x33.symbiont.training.v1.ListPromotionDecisionsRequest\x1a\x34.symbiont.training.v1.ListPromotionDecisionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$symbiont/training/v1/promotion.proto\x12\x14symbiont.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\"\xe5\x01\n\x0fPromotionPolicy\x12\x13\n\x05\x61lias\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x32\n\x05rules\x18\x02 \x03(\x0b\x32#.symbiont.training.v1.PromotionRule\x12\x11\n\tapprovals\x18\x03 \x01(\x05\x12 \n\x12\x65valuation_dataset\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x04\n\rPromotionRule\x12=\n\x0cminimum_gain\x18\x01 \x01(\x0b\x32%.symbiont.training.v1.MinimumGainRuleH\x00\x12\x37\n\tnot_worse\x18\x02 \x01(\x0b\x32\".symbiont.training.v1.NotWorseRuleH\x00\x12\x30\n\x05\x66loor\x18\x03 \x01(\x0b\x32\x1f.symbiont.training.v1.FloorRuleH\x00\x12;\n\x0bslice_floor\x18\x04 \x01(\x0b\x32$.symbiont.training.v1.SliceFloorRuleH\x00\x12@\n\x0eno_slice_worse\x18\x05 \x01(\x0b\x32&.symbiont.training.v1.NoSliceWorseRuleH\x00\x12@\n\x0eno_class_worse\x18\x06 \x01(\x0b\x32&.symbiont.training.v1.NoClassWorseRuleH\x00\x12G\n\x11\x63\x61libration_limit\x18\x07 \x01(\x0b\x32*.symbiont.training.v1.CalibrationLimitRuleH\x00\x12?\n\rlatency_limit\x18\x08 \x01(\x0b\x32&.symbiont.training.v1.LatencyLimitRuleH\x00\x42\x06\n\x04rule\"e\n\x0fMinimumGainRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x11\n\x04gain\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_gainB\r\n\x0b_confidence\"V\n\x0cNotWorseRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0e\n\x06margin\x18\x02 \x01(\x01\x12\x17\n\nconfidence\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_confidence\"8\n\tFloorRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x0c\n\x04sure\x18\x03 \x01(\x08\"a\n\x0eSliceFloorRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x14\n\x07support\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06slices\x18\x04 \x03(\tB\n\n\x08_support\"n\n\x10NoSliceWorseRule\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\n\n\x02\x62y\x18\x02 \x01(\x01\x12\x14\n\x07support\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06slices\x18\x04 \x03(\t\x12\x0c\n\x04sure\x18\x05 \x01(\x08\x42\n\n\x08_support\"N\n\x10NoClassWorseRule\x12\n\n\x02\x62y\x18\x01 \x01(\x01\x12\x14\n\x07support\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x0c\n\x04sure\x18\x03 \x01(\x08\x42\n\n\x08_support\"%\n\x14\x43\x61librationLimitRule\x12\r\n\x05value\x18\x01 \x01(\x01\"\"\n\x10LatencyLimitRule\x12\x0e\n\x06p99_ms\x18\x01 \x01(\x01\"\x84\x03\n\x11PromotionDecision\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".symbiont.training.v1.DecisionKind\x12\x1b\n\rmodel_version\x18\x03 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x17\n\tincumbent\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fpolicy_revision\x18\x07 \x01(\x03\x12\x0e\n\x06passed\x18\x08 \x01(\x08\x12\x33\n\x08\x66indings\x18\t \x03(\x0b\x32!.symbiont.training.v1.RuleFinding\x12\x19\n\x11\x65valuation_digest\x18\n \x01(\t\x12\x11\n\trow_count\x18\x0b \x01(\x03\x12\x19\n\x11seen_by_incumbent\x18\x0c \x01(\x03\x12\x0f\n\x07\x63omment\x18\r \x01(\t\"V\n\x0bRuleFinding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x12\n\x04text\x18\x03 \x01(\tB\x04\xa8\xbb\x18\x03\x12\x15\n\x07text_zh\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x03\"R\n\x19SetPromotionPolicyRequest\x12\x35\n\x06policy\x18\x01 \x01(\x0b\x32%.symbiont.training.v1.PromotionPolicy\"/\n\x19GetPromotionPolicyRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\"=\n\x18JudgeModelVersionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"\x9b\x01\n\x19JudgeModelVersionResponse\x12\x35\n\x05stage\x18\x01 \x01(\x0e\x32$.symbiont.training.v1.JudgementStageH\x00\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\'.symbiont.training.v1.PromotionDecisionH\x00\x42\n\n\x08response\"P\n\x1a\x41pproveModelVersionRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"\\\n\x1dListPromotionDecisionsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"u\n\x1eListPromotionDecisionsResponse\x12:\n\tdecisions\x18\x01 \x03(\x0b\x32\'.symbiont.training.v1.PromotionDecision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xd7\x01\n\x0c\x44\x65\x63isionKind\x12\x1d\n\x19\x44\x45\x43ISION_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x45\x43ISION_KIND_POLICY_SET\x10\x01\x12\x18\n\x14\x44\x45\x43ISION_KIND_JUDGED\x10\x02\x12\x1a\n\x16\x44\x45\x43ISION_KIND_APPROVED\x10\x03\x12\x1a\n\x16\x44\x45\x43ISION_KIND_PROMOTED\x10\x04\x12\x19\n\x15\x44\x45\x43ISION_KIND_REFUSED\x10\x05\x12\x1d\n\x19\x44\x45\x43ISION_KIND_ROLLED_BACK\x10\x06*\xc8\x01\n\x0eJudgementStage\x12\x1f\n\x1bJUDGEMENT_STAGE_UNSPECIFIED\x10\x00\x12\x1b\n\x17JUDGEMENT_STAGE_WAITING\x10\x01\x12\x1b\n\x17JUDGEMENT_STAGE_READING\x10\x02\x12\x1d\n\x19JUDGEMENT_STAGE_CANDIDATE\x10\x03\x12\x1d\n\x19JUDGEMENT_STAGE_INCUMBENT\x10\x04\x12\x1d\n\x19JUDGEMENT_STAGE_COMPARING\x10\x05\x32\xde\x04\n\x10PromotionService\x12l\n\x12SetPromotionPolicy\x12/.symbiont.training.v1.SetPromotionPolicyRequest\x1a%.symbiont.training.v1.PromotionPolicy\x12l\n\x12GetPromotionPolicy\x12/.symbiont.training.v1.GetPromotionPolicyRequest\x1a%.symbiont.training.v1.PromotionPolicy\x12v\n\x11JudgeModelVersion\x12..symbiont.training.v1.JudgeModelVersionRequest\x1a/.symbiont.training.v1.JudgeModelVersionResponse0\x01\x12p\n\x13\x41pproveModelVersion\x12\x30.symbiont.training.v1.ApproveModelVersionRequest\x1a\'.symbiont.training.v1.PromotionDecision\x12\x83\x01\n\x16ListPromotionDecisions\x12\x33.symbiont.training.v1.ListPromotionDecisionsRequest\x1a\x34.symbiont.training.v1.ListPromotionDecisionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.training.v1.promotion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DECISIONKIND']._serialized_start=2532
-  _globals['_DECISIONKIND']._serialized_end=2747
-  _globals['_JUDGEMENTSTAGE']._serialized_start=2750
-  _globals['_JUDGEMENTSTAGE']._serialized_end=2950
-  _globals['_PROMOTIONPOLICY']._serialized_start=96
-  _globals['_PROMOTIONPOLICY']._serialized_end=313
-  _globals['_PROMOTIONRULE']._serialized_start=316
-  _globals['_PROMOTIONRULE']._serialized_end=840
-  _globals['_MINIMUMGAINRULE']._serialized_start=842
-  _globals['_MINIMUMGAINRULE']._serialized_end=943
-  _globals['_NOTWORSERULE']._serialized_start=945
-  _globals['_NOTWORSERULE']._serialized_end=1031
-  _globals['_FLOORRULE']._serialized_start=1033
-  _globals['_FLOORRULE']._serialized_end=1089
-  _globals['_SLICEFLOORRULE']._serialized_start=1091
-  _globals['_SLICEFLOORRULE']._serialized_end=1188
-  _globals['_NOSLICEWORSERULE']._serialized_start=1190
-  _globals['_NOSLICEWORSERULE']._serialized_end=1300
-  _globals['_NOCLASSWORSERULE']._serialized_start=1302
-  _globals['_NOCLASSWORSERULE']._serialized_end=1380
-  _globals['_CALIBRATIONLIMITRULE']._serialized_start=1382
-  _globals['_CALIBRATIONLIMITRULE']._serialized_end=1419
-  _globals['_LATENCYLIMITRULE']._serialized_start=1421
-  _globals['_LATENCYLIMITRULE']._serialized_end=1455
-  _globals['_PROMOTIONDECISION']._serialized_start=1458
-  _globals['_PROMOTIONDECISION']._serialized_end=1828
-  _globals['_RULEFINDING']._serialized_start=1830
-  _globals['_RULEFINDING']._serialized_end=1904
-  _globals['_SETPROMOTIONPOLICYREQUEST']._serialized_start=1906
-  _globals['_SETPROMOTIONPOLICYREQUEST']._serialized_end=1988
-  _globals['_GETPROMOTIONPOLICYREQUEST']._serialized_start=1990
-  _globals['_GETPROMOTIONPOLICYREQUEST']._serialized_end=2031
-  _globals['_JUDGEMODELVERSIONREQUEST']._serialized_start=2033
-  _globals['_JUDGEMODELVERSIONREQUEST']._serialized_end=2088
-  _globals['_JUDGEMODELVERSIONRESPONSE']._serialized_start=2091
-  _globals['_JUDGEMODELVERSIONRESPONSE']._serialized_end=2246
-  _globals['_APPROVEMODELVERSIONREQUEST']._serialized_start=2248
-  _globals['_APPROVEMODELVERSIONREQUEST']._serialized_end=2322
-  _globals['_LISTPROMOTIONDECISIONSREQUEST']._serialized_start=2324
-  _globals['_LISTPROMOTIONDECISIONSREQUEST']._serialized_end=2410
-  _globals['_LISTPROMOTIONDECISIONSRESPONSE']._serialized_start=2412
-  _globals['_LISTPROMOTIONDECISIONSRESPONSE']._serialized_end=2529
-  _globals['_PROMOTIONSERVICE']._serialized_start=2953
-  _globals['_PROMOTIONSERVICE']._serialized_end=3559
+  _globals['_PROMOTIONPOLICY'].fields_by_name['alias']._loaded_options = None
+  _globals['_PROMOTIONPOLICY'].fields_by_name['alias']._serialized_options = b'\250\273\030\001'
+  _globals['_PROMOTIONPOLICY'].fields_by_name['evaluation_dataset']._loaded_options = None
+  _globals['_PROMOTIONPOLICY'].fields_by_name['evaluation_dataset']._serialized_options = b'\250\273\030\001'
+  _globals['_PROMOTIONDECISION'].fields_by_name['name']._loaded_options = None
+  _globals['_PROMOTIONDECISION'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_PROMOTIONDECISION'].fields_by_name['model_version']._loaded_options = None
+  _globals['_PROMOTIONDECISION'].fields_by_name['model_version']._serialized_options = b'\250\273\030\001'
+  _globals['_PROMOTIONDECISION'].fields_by_name['incumbent']._loaded_options = None
+  _globals['_PROMOTIONDECISION'].fields_by_name['incumbent']._serialized_options = b'\250\273\030\001'
+  _globals['_RULEFINDING'].fields_by_name['text']._loaded_options = None
+  _globals['_RULEFINDING'].fields_by_name['text']._serialized_options = b'\250\273\030\003'
+  _globals['_RULEFINDING'].fields_by_name['text_zh']._loaded_options = None
+  _globals['_RULEFINDING'].fields_by_name['text_zh']._serialized_options = b'\250\273\030\003'
+  _globals['_GETPROMOTIONPOLICYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETPROMOTIONPOLICYREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_JUDGEMODELVERSIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_JUDGEMODELVERSIONREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_APPROVEMODELVERSIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_APPROVEMODELVERSIONREQUEST'].fields_by_name['name']._serialized_options = b'\250\273\030\001'
+  _globals['_LISTPROMOTIONDECISIONSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTPROMOTIONDECISIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\250\273\030\001'
+  _globals['_DECISIONKIND']._serialized_start=2631
+  _globals['_DECISIONKIND']._serialized_end=2846
+  _globals['_JUDGEMENTSTAGE']._serialized_start=2849
+  _globals['_JUDGEMENTSTAGE']._serialized_end=3049
+  _globals['_PROMOTIONPOLICY']._serialized_start=129
+  _globals['_PROMOTIONPOLICY']._serialized_end=358
+  _globals['_PROMOTIONRULE']._serialized_start=361
+  _globals['_PROMOTIONRULE']._serialized_end=885
+  _globals['_MINIMUMGAINRULE']._serialized_start=887
+  _globals['_MINIMUMGAINRULE']._serialized_end=988
+  _globals['_NOTWORSERULE']._serialized_start=990
+  _globals['_NOTWORSERULE']._serialized_end=1076
+  _globals['_FLOORRULE']._serialized_start=1078
+  _globals['_FLOORRULE']._serialized_end=1134
+  _globals['_SLICEFLOORRULE']._serialized_start=1136
+  _globals['_SLICEFLOORRULE']._serialized_end=1233
+  _globals['_NOSLICEWORSERULE']._serialized_start=1235
+  _globals['_NOSLICEWORSERULE']._serialized_end=1345
+  _globals['_NOCLASSWORSERULE']._serialized_start=1347
+  _globals['_NOCLASSWORSERULE']._serialized_end=1425
+  _globals['_CALIBRATIONLIMITRULE']._serialized_start=1427
+  _globals['_CALIBRATIONLIMITRULE']._serialized_end=1464
+  _globals['_LATENCYLIMITRULE']._serialized_start=1466
+  _globals['_LATENCYLIMITRULE']._serialized_end=1500
+  _globals['_PROMOTIONDECISION']._serialized_start=1503
+  _globals['_PROMOTIONDECISION']._serialized_end=1891
+  _globals['_RULEFINDING']._serialized_start=1893
+  _globals['_RULEFINDING']._serialized_end=1979
+  _globals['_SETPROMOTIONPOLICYREQUEST']._serialized_start=1981
+  _globals['_SETPROMOTIONPOLICYREQUEST']._serialized_end=2063
+  _globals['_GETPROMOTIONPOLICYREQUEST']._serialized_start=2065
+  _globals['_GETPROMOTIONPOLICYREQUEST']._serialized_end=2112
+  _globals['_JUDGEMODELVERSIONREQUEST']._serialized_start=2114
+  _globals['_JUDGEMODELVERSIONREQUEST']._serialized_end=2175
+  _globals['_JUDGEMODELVERSIONRESPONSE']._serialized_start=2178
+  _globals['_JUDGEMODELVERSIONRESPONSE']._serialized_end=2333
+  _globals['_APPROVEMODELVERSIONREQUEST']._serialized_start=2335
+  _globals['_APPROVEMODELVERSIONREQUEST']._serialized_end=2415
+  _globals['_LISTPROMOTIONDECISIONSREQUEST']._serialized_start=2417
+  _globals['_LISTPROMOTIONDECISIONSREQUEST']._serialized_end=2509
+  _globals['_LISTPROMOTIONDECISIONSRESPONSE']._serialized_start=2511
+  _globals['_LISTPROMOTIONDECISIONSRESPONSE']._serialized_end=2628
+  _globals['_PROMOTIONSERVICE']._serialized_start=3052
+  _globals['_PROMOTIONSERVICE']._serialized_end=3658
 # @@protoc_insertion_point(module_scope)

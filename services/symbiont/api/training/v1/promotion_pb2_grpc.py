@@ -101,7 +101,8 @@ class PromotionServiceServicer:
 
     def ApproveModelVersion(self, request, context):
         """Approves a version for an alias. It counts for the judgement that was the latest then, and not if whoever promotes
-        is the same person. FAILED_PRECONDITION when the version has not passed, or nobody says who approves.
+        is the same person. FAILED_PRECONDITION when the version has not passed, when nobody says who approves, and, reason
+        SAME_PERSON, when whoever approves asked for the job that made it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

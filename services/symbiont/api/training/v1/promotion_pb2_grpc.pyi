@@ -46,7 +46,8 @@ class PromotionServiceStub:
     """
     ApproveModelVersion: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.promotion_pb2.ApproveModelVersionRequest, symbiont.api.training.v1.promotion_pb2.PromotionDecision]
     """Approves a version for an alias. It counts for the judgement that was the latest then, and not if whoever promotes
-    is the same person. FAILED_PRECONDITION when the version has not passed, or nobody says who approves.
+    is the same person. FAILED_PRECONDITION when the version has not passed, when nobody says who approves, and, reason
+    SAME_PERSON, when whoever approves asked for the job that made it.
     """
     ListPromotionDecisions: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.promotion_pb2.ListPromotionDecisionsRequest, symbiont.api.training.v1.promotion_pb2.ListPromotionDecisionsResponse]
     """Lists what was decided on an alias, newest first."""
@@ -75,7 +76,8 @@ class PromotionServiceAsyncStub(PromotionServiceStub):
     """
     ApproveModelVersion: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.promotion_pb2.ApproveModelVersionRequest, symbiont.api.training.v1.promotion_pb2.PromotionDecision]  # type: ignore[assignment]
     """Approves a version for an alias. It counts for the judgement that was the latest then, and not if whoever promotes
-    is the same person. FAILED_PRECONDITION when the version has not passed, or nobody says who approves.
+    is the same person. FAILED_PRECONDITION when the version has not passed, when nobody says who approves, and, reason
+    SAME_PERSON, when whoever approves asked for the job that made it.
     """
     ListPromotionDecisions: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.promotion_pb2.ListPromotionDecisionsRequest, symbiont.api.training.v1.promotion_pb2.ListPromotionDecisionsResponse]  # type: ignore[assignment]
     """Lists what was decided on an alias, newest first."""
@@ -125,7 +127,8 @@ class PromotionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.training.v1.promotion_pb2.PromotionDecision, collections.abc.Awaitable[symbiont.api.training.v1.promotion_pb2.PromotionDecision]]:
         """Approves a version for an alias. It counts for the judgement that was the latest then, and not if whoever promotes
-        is the same person. FAILED_PRECONDITION when the version has not passed, or nobody says who approves.
+        is the same person. FAILED_PRECONDITION when the version has not passed, when nobody says who approves, and, reason
+        SAME_PERSON, when whoever approves asked for the job that made it.
         """
 
     @abc.abstractmethod

@@ -306,7 +306,8 @@ class TrainingJob(google.protobuf.message.Message):
     """Output only. What the job made: `models/{model}/versions/{version}`, once SUCCEEDED."""
     tenant: builtins.str
     """Optional. Whose job it is, `a-z0-9-`, beginning with a letter. Each tenant may train so many jobs at a time, as the
-    service is set. Default `default`.
+    service is set. Default: the tenant that the caller belongs to, which nobody but operators can say otherwise; where
+    callers have none, `default`.
     """
     priority: builtins.int
     """Optional. Of jobs that wait the one with the higher priority goes first, -100 to 100. Default 0."""

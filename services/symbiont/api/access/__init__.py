@@ -1,0 +1,1 @@
+"""Generated from the protos; do not edit."""

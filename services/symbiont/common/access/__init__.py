@@ -1,0 +1,1 @@
+"""Who may call what, whose resources are whose, and the record of it."""
