@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import bases, catalogues, datasets, forget, gate, jobs, models, tokenizers
+from symbiont.cli import bases, catalogues, datasets, forget, gate, jobs, keys, models, tokenizers
 from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
@@ -66,6 +66,7 @@ app.command()(predict)
 app.command()(generate)
 app.command()(explain)
 app.add_typer(catalogues.app, name="catalogues")
+app.add_typer(keys.app, name="keys")
 app.command()(doctor)
 app.command()(capacity)
 

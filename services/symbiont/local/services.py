@@ -12,6 +12,7 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.local.child import ProcessSpec
+from symbiont.local.encryption import encryption_variables
 from symbiont.local.home import Home
 from symbiont.local.ports import HOST
 from symbiont.triton import launcher
@@ -98,7 +99,7 @@ def _service(
         "SYMBIONT_ARTIFACT_ROOT": home.artifact_root,
         "PYTHONUNBUFFERED": "1",
     }
-    env = {**os.environ, **own, **more}
+    env = {**os.environ, **own, **encryption_variables(home), **more}
     return ProcessSpec(
         name=name,
         command=lambda: (argv, env),
@@ -120,9 +121,15 @@ def _triton(home: Home, ports: Ports, where: Path | None) -> ProcessSpec:
     )
     # Now, so that what is missing is said at once and not found out by restarts.
     command()
+    variables = encryption_variables(home)
+
+    def sealed_command() -> launcher.Command:
+        made = command()
+        return made._replace(env={**made.env, **variables})
+
     return ProcessSpec(
         name=TRITON,
-        command=command,
+        command=sealed_command,
         log=home.logs / "triton.log",
         ready=partial(http_ready, f"http://{HOST}:{ports.of['triton-http']}/v2/health/ready"),
     )

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -49,12 +48,12 @@ class ControllerLink:
     Reports wait in a spool until they are acknowledged: while the link is down training goes on and they pile up there.
     """
 
-    def __init__(self, addresses: str, job: str, attempt: int, spool: Path | None = None) -> None:
+    def __init__(self, addresses: str, job: str, attempt: int, spool: Spool | None = None) -> None:
         """`addresses` are those of the controllers, `host:port` with commas between; any of them will do."""
         self._job = job
         self._attempt = attempt
         self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses.split(",")]
-        self._spool = Spool(spool)
+        self._spool = spool or Spool()
         self._seq = 0
         self._changed = threading.Condition()
         self._closing = False
