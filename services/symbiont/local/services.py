@@ -124,8 +124,8 @@ def _triton(home: Home, ports: Ports, where: Path | None) -> ProcessSpec:
     variables = encryption_variables(home)
 
     def sealed_command() -> launcher.Command:
-        made = command()
-        return made._replace(env={**made.env, **variables})
+        argv, env = command()
+        return launcher.Command(argv, {**env, **variables})
 
     return ProcessSpec(
         name=TRITON,

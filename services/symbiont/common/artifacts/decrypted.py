@@ -50,7 +50,7 @@ class Decrypted:
                     raise FailedPrecondition(problem, reason="NO_MEMORY") from exc
                 found.with_name(f".{digest}").rename(found)
             # Readers of keys that are gone by now must not go on.
-            open_file(source, kind, digest, min(files), files, seals).close()
+            open_file(source, kind, digest, min(files), files, seals, plain=False).close()
             return found
 
     def _own_root(self) -> Path:
@@ -78,7 +78,7 @@ def _fill(folder: Path, source: Path, kind: str, digest: str, files: Mapping[str
     for name in files:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open_file(source, kind, digest, name, files, seals) as stream, target.open("wb") as out:
+        with open_file(source, kind, digest, name, files, seals, plain=False) as stream, target.open("wb") as out:
             shutil.copyfileobj(stream, out, _PIECE)
 
 

@@ -41,8 +41,13 @@ def place_of(kind: str, name: str, digest: str) -> str:
     return f"{kind}/{name}/{digest}"
 
 
-def open_file(folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any], seals: Seals) -> BinaryIO:
-    """Opens a file of an artifact, decrypted; IntegrityError where it is not listed or cannot be read."""
+def open_file(
+    folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any], seals: Seals, *, plain: bool = True
+) -> BinaryIO:
+    """Opens a file of an artifact, decrypted; IntegrityError where it is not listed, or cannot be read.
+
+    A file that is plain is not checked; without `plain` it is refused.
+    """
     if name not in files:
         raise IntegrityError(f"{kind}/{digest}: the manifest lists no file {name}")
     try:
@@ -50,7 +55,9 @@ def open_file(folder: Path, kind: str, digest: str, name: str, files: Mapping[st
     except OSError as exc:
         raise IntegrityError(f"{kind}/{digest}: file {name} cannot be read") from exc
     try:
-        return seals.open(stream, place_of(kind, name, files[name]["sha256"]), f"{kind}/{digest}: file {name}")
+        return seals.open(
+            stream, place_of(kind, name, files[name]["sha256"]), f"{kind}/{digest}: file {name}", plain=plain
+        )
     except SymbiontError:
         stream.close()
         raise

@@ -44,7 +44,7 @@ class LocalStore:
         self._verified: set[Path] = set()
         self._lock = threading.Lock()
 
-    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None) -> str:
+    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None = None) -> str:
         """Stores files and the manifest fields that describe them; returns the digest."""
         with self.scratch(kind) as temporary:
             digest = stage(temporary, files, fields, Sealing(self.seals, tenant, kind))

@@ -44,7 +44,7 @@ class RemoteStore:
         """The URL."""
         return self._objects.url
 
-    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None) -> str:
+    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None = None) -> str:
         """Stores files and the manifest fields that describe them; returns the digest.
 
         They are written even where they are said to be: that mends what was damaged since.

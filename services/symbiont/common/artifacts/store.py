@@ -175,9 +175,10 @@ class ArtifactStore:
         """
         files = self._manifest(kind, digest)["files"]
         folder = self._backend.folder(kind, digest)
-        if self._tenant_of(kind, digest) is None:
+        plain = self._tenant_of(kind, digest) is None
+        if plain:
             folder = self._backend.path(kind, digest)
-        return open_file(folder, kind, digest, name, files, self.seals)
+        return open_file(folder, kind, digest, name, files, self.seals, plain=plain)
 
     def read(self, kind: str, digest: str, name: str) -> bytes:
         """Returns the bytes of one file, these very bytes checked: the check of `path` may be old.

@@ -43,11 +43,16 @@ class Seals:
         """Returns what encrypts a file of a tenant for its place."""
         return SealedWriter(stream, tenant, *self.keyring.newest(tenant), place)
 
-    def open(self, stream: BinaryIO, place: str, what: str) -> BinaryIO:
-        """Returns the content of a stream, at whose beginning this looks: decrypted, or as it is where it is plain."""
+    def open(self, stream: BinaryIO, place: str, what: str, *, plain: bool = True) -> BinaryIO:
+        """Returns the content of a stream, at whose beginning this looks: decrypted, or as it is where it is plain.
+
+        Raises IntegrityError where it is plain and may not be: nothing would tell what had been put in its place.
+        """
         beginning = stream.read(16)
         stream.seek(0)
         if not is_sealed(beginning):
+            if not plain:
+                raise IntegrityError(f"{what} is plain, and stands in the place of an encrypted one")
             return stream
         return cast("BinaryIO", io.BufferedReader(SealedReader(stream, self.keyring.key, place, what)))
 
