@@ -1,4 +1,4 @@
-"""`python tenant_service.py SERVICE`: a service whose callers say their tenant with their name, as in `acme/ana`."""
+"""`python -m support.tenant_service SERVICE`: callers say their tenant with their name, as in `acme/ana`."""
 
 import runpy
 import sys
