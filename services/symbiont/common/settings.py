@@ -82,7 +82,8 @@ class ServiceSettings(BaseSettings):
 
     def _pass_on(self) -> None:
         """Puts flags of cache and encryption into the environment, where stores of this process and of workers look."""
-        os.environ[ENCRYPTION_VARIABLE] = self.encryption
+        if "encryption" in self.model_fields_set:
+            os.environ[ENCRYPTION_VARIABLE] = self.encryption
         if self.master_key:
             os.environ[MASTER_KEY_VARIABLE] = self.master_key
         if self.artifact_cache is not None:
