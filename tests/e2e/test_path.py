@@ -25,7 +25,7 @@ from support.waiting import until_sync
 from symbiont.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from symbiont.bundle import export_peft, read_manifest
 from symbiont.client import AsyncClient, InvalidArgumentError, NotFoundError, Prediction, RequestError
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.local.encryption import open_artifacts
 from symbiont.triton.host_model import host_name
 
 from .conftest import Suite
@@ -38,7 +38,7 @@ IN_FLIGHT = 60
 
 def in_process(suite: Suite, model: str, texts: list[str], folder: Path) -> np.ndarray:
     """Returns probabilities [texts, labels] by plain transformers, PEFT and tokenizers, one text at a time."""
-    store = ArtifactStore(suite.home.artifacts)
+    store = open_artifacts(suite.home)
     version = suite.client.get_model(model).aliases[0].model_version
     manifest = read_manifest(store, version.bundle_digest)
     tokenizer = Tokenizer.from_file(str(store.path("tokenizers", version.tokenizer_digest) / "tokenizer.json"))
@@ -134,7 +134,7 @@ def test_all_bundles_live_on_one_host(suite: Suite) -> None:
 
 def test_tritonclient_reaches_the_host_directly(suite: Suite) -> None:
     version = suite.client.get_model("sentiment").aliases[0].model_version
-    store = ArtifactStore(suite.home.artifacts)
+    store = open_artifacts(suite.home)
     path = store.path("tokenizers", version.tokenizer_digest) / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()

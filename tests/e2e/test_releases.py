@@ -17,7 +17,7 @@ from support.waiting import until_sync
 from symbiont.api.training.v1.model_pb2 import RELEASE_STATE_ACTIVE, RELEASE_STATE_ROLLED_BACK, ReleaseRules
 from symbiont.bundle import load_bundle, write_bundle
 from symbiont.client import AsyncClient, Client, NotFoundError, Predictions
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.local.encryption import open_artifacts
 
 from .conftest import Suite, train
 
@@ -188,7 +188,7 @@ def test_a_shadow_is_compared_and_answers_nobody(suite: Suite, versions: dict[st
 
 
 def test_a_bundle_that_fails_when_loaded_never_serves(suite: Suite, alias: str) -> None:
-    store, right = ArtifactStore(suite.home.artifacts), suite.client.get_model_version("sentiment/versions/1")
+    store, right = open_artifacts(suite.home), suite.client.get_model_version("sentiment/versions/1")
     bundle = load_bundle(store, right.bundle_digest, expected_base=right.base_digest)
     # Every digest is right, so that the registry sees nothing wrong; only its own rows show that it is another's head.
     head = {name: values + 1 for name, values in bundle.head.items()}

@@ -115,7 +115,8 @@ def copy_base(source: ArtifactStore, base: str, target: ArtifactStore) -> str:
     folder, manifest = source.path(KIND, base), source.manifest(KIND, base)
     files: dict[str, Path | bytes] = {name: folder / name for name in manifest["files"] if name != MANIFEST}
     fields = {name: value for name, value in manifest.items() if name != "files"}
-    return target.put(KIND, files, {**fields, "capacity_run": uuid.uuid4().hex})
+    kept = target.public() if source.is_public(KIND, base) else target
+    return kept.put(KIND, files, {**fields, "capacity_run": uuid.uuid4().hex})
 
 
 def write(store: ArtifactStore, base: str, shapes: Shapes, kind: Kind, seed: int) -> str:

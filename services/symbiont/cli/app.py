@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import audit, bases, catalogues, certificates, datasets, forget, gate, jobs, models, tokenizers
+from symbiont.cli import audit, bases, catalogues, certificates, datasets, forget, gate, jobs, keys, models, tokenizers
 from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
@@ -67,6 +67,7 @@ app.command()(generate)
 app.command()(explain)
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(certificates.app, name="certificates")
+app.add_typer(keys.app, name="keys")
 app.command()(doctor)
 app.add_typer(audit.app, name="audit")
 app.command()(capacity)

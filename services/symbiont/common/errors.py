@@ -62,6 +62,12 @@ class FailedPrecondition(SymbiontError):
     default_reason = "FAILED_PRECONDITION"
 
 
+class TenantShredded(FailedPrecondition):
+    """The keys of whose this is were destroyed: nobody can read it, or write for that tenant, any more."""
+
+    default_reason = "TENANT_SHREDDED"
+
+
 class ResourceExhausted(SymbiontError):
     """A limit or a queue is full; the caller may try later: after `retry_after_s` seconds, where that is known."""
 

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+from symbiont.common.encryption import ENCRYPTION_VARIABLE, MASTER_KEY_VARIABLE
+from symbiont.common.encryption.master import FORMS
 from symbiont.common.exporting import can_export
 from symbiont.common.security.files import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE
 from symbiont.common.security.settings import SecuritySettings
@@ -37,6 +39,12 @@ class ServiceSettings(SecuritySettings):
         None, description="folder that keeps near what is read from s3://; by default in the system's cache folder"
     )
     artifact_cache_bytes: int = Field(DEFAULT_BYTES, gt=0, description="about the most that artifact_cache holds")
+    encryption: Literal["off", "on"] = Field(
+        "off", description="whether what is stored of texts, and learnt from them, is encrypted; needs master_key"
+    )
+    master_key: str = Field(
+        "", description="key that wraps the keys of tenants: file:PATH, or vault:MOUNT/KEY of Vault's transit engine"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
@@ -69,6 +77,12 @@ class ServiceSettings(SecuritySettings):
             raise ValueError("traces need packages that are not installed: pip install 'symbiont[tracing]'")
         return endpoint
 
+    @model_validator(mode="after")
+    def _has_a_master_key(self) -> Self:
+        if self.encryption == "on" and not self.master_key:
+            raise ValueError(f"encryption needs master_key: {FORMS}")
+        return self
+
     @classmethod
     def from_command_line(cls, program: str, description: str) -> Self:
         """Reads flags and environment; prints every problem at once and exits with status 2 if there are any."""
@@ -90,6 +104,10 @@ class ServiceSettings(SecuritySettings):
             os.environ.update({name: str(path.absolute()) for name, path in names if path})
         else:
             os.environ.pop(CA_VARIABLE, None)
+        if "encryption" in self.model_fields_set:
+            os.environ[ENCRYPTION_VARIABLE] = self.encryption
+        if self.master_key:
+            os.environ[MASTER_KEY_VARIABLE] = self.master_key
         if self.artifact_cache is not None:
             os.environ[FOLDER_VARIABLE] = str(self.artifact_cache.absolute())
         if "artifact_cache_bytes" in self.model_fields_set:

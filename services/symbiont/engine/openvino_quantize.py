@@ -47,7 +47,7 @@ def quantize_base(
         rows=len(rows),
         versions={package: version(package) for package in ("nncf", "openvino")},
     )
-    return put_graph(store, KIND, model, fields)
+    return put_graph(store.like("bases", base_digest), KIND, model, fields)
 
 
 def _inputs(base: GraphEncoder, rows: Sequence[Ids]) -> Iterator[list[Any]]:

@@ -144,7 +144,7 @@ def _put(store: ArtifactStore, encoder: GraphEncoder) -> None:
         for index, probe in enumerate(encoder.probes)
         for name in ("ids", "hidden")
     }
-    digest = put_graph(store, KIND, encoder.model, fields, {PROBES: save(arrays)})
+    digest = put_graph(store.like("bases", encoder.facts.digest), KIND, encoder.model, fields, {PROBES: save(arrays)})
     try:
         store.tag(KIND, graph_id(encoder.facts.digest), digest)
     except AlreadyExists:

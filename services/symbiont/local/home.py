@@ -55,6 +55,11 @@ class Home:
         return named if is_url(named) else str(self.artifacts)
 
     @property
+    def master_key(self) -> Path:
+        """The key that wraps all others, where the environment names none."""
+        return self.root / "master.key"
+
+    @property
     def database(self) -> Path:
         """The registry."""
         return self.root / "symbiont.db"

@@ -13,6 +13,7 @@ from symbiont.common.probe import check
 from symbiont.common.security.files import Tls
 from symbiont.common.security.suite import CLIENT, WORKER, SuiteCertificates
 from symbiont.local.child import ProcessSpec
+from symbiont.local.encryption import encryption_variables
 from symbiont.local.home import Home
 from symbiont.local.ports import HOST
 from symbiont.triton import launcher
@@ -128,7 +129,7 @@ def _service(
         "PYTHONUNBUFFERED": "1",
     }
     shown = certificates.variables(name) if certificates else {"SYMBIONT_INSECURE": "true"}
-    env = {**os.environ, **own, **more, **shown}
+    env = {**os.environ, **own, **encryption_variables(home), **more, **shown}
     return ProcessSpec(
         name=name,
         command=lambda: (argv, env),
@@ -152,9 +153,15 @@ def _triton(home: Home, ports: Ports, where: Path | None, certificates: SuiteCer
     health = f"http://{HOST}:{ports.of['triton-http']}/v2/health/ready"
     # Now, so that what is missing is said at once and not found out by restarts.
     command()
+    variables = encryption_variables(home)
+
+    def sealed_command() -> launcher.Command:
+        argv, env = command()
+        return launcher.Command(argv, {**env, **variables})
+
     return ProcessSpec(
         name=TRITON,
-        command=command,
+        command=sealed_command,
         log=home.logs / "triton.log",
         # Without its HTTP, metrics are what it serves last.
         ready=partial(http_ready, ports.metrics_url(TRITON) if certificates else health),

@@ -104,7 +104,7 @@ class TokenizerLibrary:
         """Returns the bytes of a tokenizer's tokenizer.json; a slow one has none."""
         if tokenizer.info.slow:
             return b""
-        return (self._store.path(KIND, tokenizer.info.digest) / DEFINITION).read_bytes()
+        return self._store.read(KIND, tokenizer.info.digest, DEFINITION)
 
     def fields(self, tokenizer: Tokenizer) -> dict[str, Any]:
         """Returns what the manifest of a tokenizer says beside its files."""
@@ -136,12 +136,12 @@ class TokenizerLibrary:
             raise IntegrityError(f"tokenizers/{digest}: not a tokenizer of format version {FORMAT_VERSION}")
         if not isinstance(max_tokens, int) or max_tokens < 1:
             raise IntegrityError(f"tokenizers/{digest}: the manifest lacks max_tokens")
-        folder = self._store.path(KIND, digest)
         loaded: Tokenizer
         if manifest.get("backend") == SLOW_BACKEND:
+            folder = self._store.path(KIND, digest)
             loaded = SlowTokenizer(digest, folder, str(manifest.get("class")), max_tokens, parent=parent)
         elif DEFINITION in manifest["files"]:
-            loaded = FastTokenizer(digest, (folder / DEFINITION).read_bytes(), max_tokens, parent=parent)
+            loaded = FastTokenizer(digest, self._store.read(KIND, digest, DEFINITION), max_tokens, parent=parent)
         else:
             raise IntegrityError(f"tokenizers/{digest}: the manifest lacks {DEFINITION}")
         get_logger().info("tokenizer loaded", digest=digest, family=loaded.info.family, slow=loaded.info.slow)

@@ -17,9 +17,10 @@ from symbiont.api.training.v1 import (
     training_job_pb2_grpc,
     worker_pb2_grpc,
 )
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, hand_over
 from symbiont.common.background import running
 from symbiont.common.channel import connect
+from symbiont.common.encryption import tenant_of
 from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging
 from symbiont.common.server import Lifecycle, Registration, run_server
@@ -71,7 +72,8 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     """Runs the service until SIGTERM."""
     lifecycle, notifier = Lifecycle(), Notifier()
     lock = ControllerLock(settings.database_url)
-    store, artifacts = Store(settings.database_url, settings.max_attempts), ArtifactStore(settings.artifact_root)
+    artifacts = ArtifactStore(settings.artifact_root)
+    store = Store(settings.database_url, settings.max_attempts, artifacts.seals)
     metrics = TrainingMetrics(store)
     jobs = Jobs(
         store,
@@ -88,7 +90,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     passes = Passes(read_key(settings.worker_key, settings.state_root), required=not settings.insecure)
 
     def make_spec(job: Job) -> str:
-        return worker_spec_to_json(
+        spec = worker_spec_to_json(
             job,
             str(artifacts.root),
             settings.controller_address or settings.address,
@@ -98,6 +100,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
             # A plan is no attempt, and reports to nobody.
             passes.sign(job.id, job.attempt) if job.attempt else "",
         )
+        return hand_over(artifacts, spec, tenant_of(job.id))
 
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     rules = Rules(
@@ -114,7 +117,9 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
 
     def left_behind(name: WorkerName) -> Sequence[WorkerReport]:
         # Elsewhere, what a worker has left is out of sight.
-        return reports_from_records(read_records(executor.spool(name))) if isinstance(executor, LocalExecutor) else ()
+        if not isinstance(executor, LocalExecutor):
+            return ()
+        return reports_from_records(read_records(executor.spool(name), artifacts.seals))
 
     controller = Controller(store, jobs, notifier, executor, make_spec, rules, left_behind, tracing)
     collector = Collector(

@@ -56,9 +56,11 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     else:
         fields |= language_models.fields(kind, folder)
         files |= language_models.files(folder)
-    digest = artifacts.put(KIND, files, fields)
+    # What was published is no secret, and hosts map it.
+    public = artifacts.public()
+    digest = public.put(KIND, files, fields)
     tokenizer_fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": max_tokens}
-    tokenizer = artifacts.put(TOKENIZERS, {"tokenizer.json": tokenizer_file}, tokenizer_fields)
+    tokenizer = public.put(TOKENIZERS, {"tokenizer.json": tokenizer_file}, tokenizer_fields)
     try:
         artifacts.tag(TOKENIZERS, identifier, tokenizer)
     except AlreadyExists:

@@ -69,7 +69,7 @@ def whole(artifacts: ArtifactStore, job: Job) -> Failure | None:
 
     def problem(kind: str, digest: str) -> str | None:
         try:
-            artifacts.path(kind, digest)
+            artifacts.check(kind, digest)
         except (NotFound, IntegrityError) as exc:
             return str(exc)
         return None

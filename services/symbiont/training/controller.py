@@ -7,12 +7,12 @@ one on the same database goes on in its place once its leases have run out.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from symbiont.common.errors import FailedPrecondition, SymbiontError, Unavailable
+from symbiont.common.errors import FailedPrecondition, SymbiontError, TenantShredded, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.tracing import UNTRACED, Tracing
 from symbiont.training.executors import Executor, Launch, WorkerName, WorkerSignal, WorkerStatus
@@ -91,12 +91,12 @@ class Controller:
         """Looks once: at what others left, at what is new, at those that have workers, at those that wait for one."""
         await self._adopt()
         for identifier in await asyncio.to_thread(self._store.in_state, JobState.VALIDATING):
-            await self._jobs.validate(identifier)
+            await self._do(identifier, self._jobs.validate(identifier))
         for job in await asyncio.to_thread(self._store.active):
             if job.owner == self._rules.owner:
-                await self._look_after(job)
+                await self._do(job.id, self._look_after(job))
         for identifier in await asyncio.to_thread(self._store.past_deadline):
-            await self._jobs.use_up(identifier, FailureKind.TIMEOUT)
+            await self._do(identifier, self._jobs.use_up(identifier, FailureKind.TIMEOUT))
         while job_to_launch := await self._jobs.claim(self._rules.owner, self._rules.lease_seconds, self._rules.places):
             await self._launch(job_to_launch)
         if time.monotonic() - self._reaped > REAP_SECONDS:
@@ -113,7 +113,15 @@ class Controller:
             status = await self._ask(self._executor.adopt, WorkerName(job, attempt))
             get_logger().info("adopted", job=job, attempt=attempt, status=status)
             if status is WorkerStatus.EXITED:
-                await self._lost(job, attempt, "its process is gone")
+                await self._do(job, self._lost(job, attempt, "its process is gone"))
+
+    async def _do(self, identifier: str, work: Awaitable[object]) -> None:
+        """Does what a job needs; one that nobody can read any more is given up, and holds up no other."""
+        try:
+            await work
+        except TenantShredded as exc:
+            get_logger().warning("given up", job=identifier, why=str(exc))
+            await self._jobs.give_up(identifier)
 
     async def _look_after(self, job: ActiveJob) -> None:
         name = WorkerName(job.id, job.attempt)

@@ -33,14 +33,14 @@ def read_report(artifacts: ArtifactStore, digest: str) -> Report:
         NotFound: no such evaluation.
         IntegrityError: it is damaged.
     """
-    return Report.from_json((artifacts.path(KIND, digest) / REPORT).read_bytes())
+    return Report.from_json(artifacts.read(KIND, digest, REPORT))
 
 
 def read_outcome(artifacts: ArtifactStore, digest: str) -> Outcome:
     """Returns what the version said; errors as of `read_report`."""
-    return outcome_from_bytes((artifacts.path(KIND, digest) / OUTCOME).read_bytes())
+    return outcome_from_bytes(artifacts.read(KIND, digest, OUTCOME))
 
 
 def read_environment(artifacts: ArtifactStore, digest: str) -> Environment:
     """Returns where the evaluation was made; errors as of `read_report`."""
-    return Environment.model_validate_json((artifacts.path(KIND, digest) / ENVIRONMENT).read_bytes())
+    return Environment.model_validate_json(artifacts.read(KIND, digest, ENVIRONMENT))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from symbiont.bundle.store import KIND as BUNDLES
 from symbiont.common.artifacts import ArtifactStore, canonical_json
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, TenantShredded
 from symbiont.common.resources import parse_version_name
 from symbiont.training.checking import check_owner, check_request_id, check_terms, missing, plan_key, whole
 from symbiont.training.evaluations import KIND as EVALUATIONS
@@ -20,7 +20,7 @@ from symbiont.training.resolving import SPEC, resolve
 from symbiont.training.resolving_bases import with_tokenizer
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.starting import find_start
-from symbiont.training.store import Places, Store
+from symbiont.training.store import Places, ShreddedJob, Store
 from symbiont.training.types import (
     Budget,
     Checkpoint,
@@ -220,7 +220,7 @@ class Jobs:
 
         A job whose data has gone since it was queued ends here.
         """
-        while job := await asyncio.to_thread(self._store.claim, owner, lease_seconds, places):
+        while job := await self._claimed(owner, lease_seconds, places):
             failure = await asyncio.to_thread(missing, self._artifacts, job)
             self._notifier.notify(job.id)
             if failure is None:
@@ -228,6 +228,17 @@ class Jobs:
             report = WorkerReport(job.id, job.attempt, 1, failure)
             await self._change_job(job.id, partial(self._store.take, report))
         return None
+
+    async def _claimed(self, owner: str, lease_seconds: float, places: Places) -> Job | None:
+        while True:
+            try:
+                return await asyncio.to_thread(self._store.claim, owner, lease_seconds, places)
+            except ShreddedJob as exc:
+                await self.give_up(*exc.args)
+
+    async def give_up(self, identifier: str) -> None:
+        """Ends a job of a tenant whose keys were destroyed."""
+        await self._change_job(identifier, partial(self._store.give_up, identifier))
 
     async def lose_attempt(self, identifier: str, attempt: int, reason: str) -> Job | None:
         """Records that a worker is gone; None when its last report came first."""
@@ -240,7 +251,7 @@ class Jobs:
         """Whether a worker is of an older attempt, or of a job that ended so long ago that it should be gone."""
         try:
             job = await self.get(identifier)
-        except NotFound:
+        except (NotFound, TenantShredded):
             return True
         gone = job.end_time is not None and now() - job.end_time > LAST_MOMENTS
         return job.attempt > attempt or gone

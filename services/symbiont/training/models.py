@@ -81,7 +81,7 @@ class Models:
 def check_bundle(artifacts: ArtifactStore, version: ModelVersion) -> None:
     """Raises FailedPrecondition when the bundle of a version is missing or damaged."""
     try:
-        artifacts.path("bundles", version.bundle_digest)
+        artifacts.check("bundles", version.bundle_digest)
         read_manifest(artifacts, version.bundle_digest)
     except (IntegrityError, NotFound) as exc:
         raise FailedPrecondition(f"{version.name} cannot serve: {exc}", reason="BUNDLE_DAMAGED") from exc

@@ -10,14 +10,18 @@ import tempfile
 from collections import deque
 from pathlib import Path
 
+from symbiont.common.encryption import PLAIN, Seals
+from symbiont.common.encryption.seals import TEXT_MARK
+
 HEADER = struct.Struct("<I")
 
 
 class Spool:
     """First in, first out; a record stays until it is dropped."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """`path` is a new file; without one it is a file without a name."""
+    def __init__(self, path: Path | None = None, seals: Seals = PLAIN, tenant: str = "") -> None:
+        """`path` is a new file; without one it is a file without a name. Records are encrypted where `seals` are on."""
+        self._seals, self._tenant = seals, tenant
         self._file = path.open("w+b", buffering=0) if path else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, closed by close()
         self._end = 0
         # The highest number so far.
@@ -31,6 +35,7 @@ class Spool:
     def append(self, number: int, record: bytes) -> None:
         """Adds a record under a number that is higher than those before."""
         self.last = number
+        record = self._seals.seal(record, self._tenant).encode() if self._seals.on else record
         try:
             os.pwrite(self._file.fileno(), HEADER.pack(len(record)) + record, self._end)
         except OSError:
@@ -44,7 +49,8 @@ class Spool:
         """Returns the first record with a higher number, and its number."""
         for found, offset, length, record in self._waiting:
             if found > number:
-                return found, record if record is not None else os.pread(self._file.fileno(), length, offset)
+                record = record if record is not None else os.pread(self._file.fileno(), length, offset)
+                return found, _opened(record, self._seals)
         return None
 
     def drop(self, number: int) -> None:
@@ -60,7 +66,7 @@ class Spool:
         self._file.close()
 
 
-def read_records(path: Path) -> list[bytes]:
+def read_records(path: Path, seals: Seals = PLAIN) -> list[bytes]:
     """Returns the records that a worker has left; one that was cut short is left out."""
     try:
         content = path.read_bytes()
@@ -72,6 +78,11 @@ def read_records(path: Path) -> list[bytes]:
         start += HEADER.size
         if length == 0 or start + length > len(content):
             break
-        records.append(content[start : start + length])
+        records.append(_opened(content[start : start + length], seals))
         start += length
     return records
+
+
+def _opened(record: bytes, seals: Seals) -> bytes:
+    # No message begins so: it would be a group, which there are none of.
+    return seals.unseal(record.decode()) if record.startswith(TEXT_MARK.encode()) else record

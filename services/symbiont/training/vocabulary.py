@@ -48,7 +48,7 @@ class Vocabulary:
 
 def read_vocabulary(artifacts: ArtifactStore, digest: str) -> Vocabulary:
     """Returns the vocabulary of a stored tokenizer."""
-    facts = json.loads((artifacts.path(KIND, digest) / DEFINITION).read_bytes())
+    facts = json.loads(artifacts.read(KIND, digest, DEFINITION))
     model, added = facts["model"], facts["added_tokens"]
     ids = {**_ids_of(model["vocab"]), **{token["content"]: token["id"] for token in added}}
     unknown = model.get("unk_token")

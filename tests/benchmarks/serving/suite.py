@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from symbiont.api.training.v1.model_pb2 import ModelVersion
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, Endpoints
+from symbiont.local.encryption import encryption_variables
 from symbiont.local.home import Home, RunRecord
 from symbiont.local.stack import Stack
 
@@ -57,6 +59,8 @@ def running_suite(home: Path | None, model: str, train: Callable[[Client, Path],
 
 
 def _found(home: Home, record: RunRecord, model: str) -> RunningSuite:
+    # What the suite stores is read here, too, by parts that are measured alone.
+    os.environ.update(encryption_variables(home))
     with Client(endpoints_of(record.addresses)) as client:
         (alias,) = client.get_model(model).aliases
     return RunningSuite(home, record, model, alias.model_version)

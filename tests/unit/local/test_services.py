@@ -57,7 +57,9 @@ def test_processes_know_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert inference["SYMBIONT_METRICS_ADDRESS"] == "127.0.0.1:9103"
     assert training["SYMBIONT_DATABASE_URL"] == f"sqlite:////{str(tmp_path)[1:]}/symbiont.db"
     assert training["SYMBIONT_STATE_ROOT"] == str(tmp_path / "jobs")
-    assert triton == (["tritonserver", "8001"], {"LD_LIBRARY_PATH": "x"})
+    keys = {"SYMBIONT_ENCRYPTION": "on", "SYMBIONT_MASTER_KEY": f"file:{tmp_path / 'master.key'}"}
+    assert triton == (["tritonserver", "8001"], {"LD_LIBRARY_PATH": "x", **keys})
+    assert all(c[1].items() >= keys.items() for c in commands.values())
     assert {c[1]["SYMBIONT_ARTIFACT_ROOT"] for n, c in commands.items() if n != "triton"} == {
         str(tmp_path / "artifacts")
     }

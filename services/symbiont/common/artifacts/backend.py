@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from symbiont.common.artifacts.local import Content
+from symbiont.common.encryption import Seals
+
 
 class Backend(Protocol):
     """A folder or an object store. Digests and ids that come here are well formed: `ArtifactStore` has looked.
@@ -20,11 +23,16 @@ class Backend(Protocol):
     def remote(self) -> bool:
         """Whether a look costs a request to another machine."""
 
-    def put(self, kind: str, files: Mapping[str, Path | bytes], fields: Mapping[str, Any]) -> str:
-        """Stores an artifact whole or not at all; returns its digest."""
+    seals: Seals
+
+    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None) -> str:
+        """Stores an artifact whole or not at all; plain where there is no tenant. Returns its digest."""
 
     def manifest_bytes(self, kind: str, digest: str) -> bytes:
-        """Returns the bytes of a manifest, unchecked; NotFound where there is none."""
+        """Returns the bytes of a manifest, decrypted and unchecked; NotFound where there is none."""
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """Returns the folder of an artifact on this machine; its files need not have been checked."""
 
     def path(self, kind: str, digest: str) -> Path:
         """Returns a folder of this machine whose files have been checked; see ArtifactStore.path."""

@@ -17,6 +17,7 @@ from symbiont.common.artifacts.layout import MANIFEST, is_digest
 from symbiont.common.artifacts.local import LocalStore
 from symbiont.common.artifacts.roots import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE
 from symbiont.common.artifacts.uses import uses_of
+from symbiont.common.encryption import PLAIN, Seals
 from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, NotFound
 
 _DAY = 86_400
@@ -36,8 +37,8 @@ class Held:
 class Cache:
     """Keeps about `most_bytes`: what was used longest ago goes first, and nothing goes that a living process uses."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
-        self.local = LocalStore(folder)
+    def __init__(self, folder: Path, most_bytes: int, seals: Seals = PLAIN) -> None:
+        self.local = LocalStore(folder, seals)
         self._most = most_bytes
         self._guard = threading.Lock()
         self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -158,14 +159,15 @@ class Cache:
             raise FailedPrecondition(f"{problem} of its own, with room for {BYTES_VARIABLE}") from exc
 
 
-def open_cache(folder: Path | None = None, most_bytes: int | None = None) -> Cache:
+def open_cache(folder: Path | None = None, most_bytes: int | None = None, seals: Seals = PLAIN) -> Cache:
     """Returns the cache that is asked for, else the one that the environment names, else that of this user.
 
     Raises:
         InvalidArgument: the environment gives no number of bytes.
     """
     named = os.environ.get(FOLDER_VARIABLE, "")
-    return Cache(folder or (Path(named) if named else default_folder()), most_bytes or _bytes_of_environment())
+    place = folder or (Path(named) if named else default_folder())
+    return Cache(place, most_bytes or _bytes_of_environment(), seals)
 
 
 def default_folder() -> Path:

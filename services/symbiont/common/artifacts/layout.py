@@ -1,16 +1,22 @@
 """What an artifact is, wherever it lies: its names, its manifest, and the checks that its bytes must pass."""
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from symbiont.common.errors import IntegrityError
+from symbiont.common.encryption import Seals
+from symbiont.common.errors import IntegrityError, SymbiontError
 from symbiont.common.resources import MARK
 
 MANIFEST = "manifest.json"
+# The drawer of the keyring.
+KEYS = "keys"
+# Field of a manifest that makes digests of equal content differ between tenants.
+OWNER = "owner"
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -18,11 +24,51 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 def file_digest(path: Path) -> str:
     """Returns the SHA-256 of a file, in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return measure(stream)[0]
+
+
+def measure(stream: BinaryIO) -> tuple[str, int]:
+    """Returns the SHA-256 of what is left of a stream, in hex, and how many bytes that are."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size
+
+
+def place_of(kind: str, name: str, digest: str) -> str:
+    """Returns what an encrypted file is bound to: its drawer, its name, and the SHA-256 of its content."""
+    return f"{kind}/{name}/{digest}"
+
+
+def open_file(
+    folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any], seals: Seals, *, plain: bool = True
+) -> BinaryIO:
+    """Opens a file of an artifact, decrypted; IntegrityError where it is not listed, or cannot be read.
+
+    A file that is plain is not checked; without `plain` it is refused.
+    """
+    if name not in files:
+        raise IntegrityError(f"{kind}/{digest}: the manifest lists no file {name}")
+    try:
+        stream = (folder / name).open("rb")
+    except OSError as exc:
+        raise IntegrityError(f"{kind}/{digest}: file {name} cannot be read") from exc
+    try:
+        return seals.open(
+            stream, place_of(kind, name, files[name]["sha256"]), f"{kind}/{digest}: file {name}", plain=plain
+        )
+    except SymbiontError:
+        stream.close()
+        raise
+
+
+def open_manifest(raw: bytes, kind: str, digest: str, seals: Seals) -> bytes:
+    """Returns the bytes of a manifest, decrypted, from those of its file."""
+    what = f"{kind}/{digest}: the manifest"
+    with seals.open(io.BytesIO(raw), place_of(kind, MANIFEST, digest), what) as stream:
+        return stream.read()
 
 
 def canonical_json(value: object) -> bytes:
@@ -63,22 +109,22 @@ def parse_manifest(kind: str, digest: str, raw: bytes) -> dict[str, Any]:
     return value
 
 
-def check_files(folder: Path, kind: str, digest: str, files: Mapping[str, Any]) -> None:
+def check_files(folder: Path, kind: str, digest: str, files: Mapping[str, Any], seals: Seals) -> None:
     """Raises IntegrityError where a file of a folder is missing, or is not what the manifest says."""
     for name, entry in files.items():
         file = folder / name
         if not file.is_file() or file.is_symlink():
             raise IntegrityError(f"{kind}/{digest}: file {name} is missing")
-        if file.stat().st_size != entry["size"] or file_digest(file) != entry["sha256"]:
-            raise IntegrityError(f"{kind}/{digest}: file {name} differs from its digest")
+        with open_file(folder, kind, digest, name, files, seals) as stream:
+            if measure(stream) != (entry["sha256"], entry["size"]):
+                raise IntegrityError(f"{kind}/{digest}: file {name} differs from its digest")
 
 
-def read_checked(folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any]) -> bytes:
+def read_checked(folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any], seals: Seals) -> bytes:
     """Returns the bytes of a file; IntegrityError where these are not what the manifest says."""
-    if name not in files:
-        raise IntegrityError(f"{kind}/{digest}: the manifest lists no file {name}")
     try:
-        content = (folder / name).read_bytes()
+        with open_file(folder, kind, digest, name, files, seals) as stream:
+            content = stream.read()
     except OSError as exc:
         raise IntegrityError(f"{kind}/{digest}: file {name} cannot be read") from exc
     if hashlib.sha256(content).hexdigest() != files[name]["sha256"]:

@@ -1,6 +1,7 @@
 """Artifacts in a folder of this machine."""
 
 import hashlib
+import io
 import os
 import shutil
 import threading
@@ -8,20 +9,28 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from symbiont.common.artifacts.layout import (
     MANIFEST,
     canonical_json,
     check_files,
-    file_digest,
     is_digest,
     is_file_name,
+    measure,
+    open_manifest,
     parse_manifest,
+    place_of,
     read_checked,
 )
+from symbiont.common.encryption import PLAIN, Seals, Spool
+from symbiont.common.encryption.seals import tenant_of_file
 from symbiont.common.errors import IntegrityError, NotFound
+
+Content = Path | bytes | Spool
+_PIECE = 1 << 20
 
 
 class LocalStore:
@@ -29,15 +38,16 @@ class LocalStore:
 
     remote = False
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, seals: Seals) -> None:
         self.root = root.absolute()
+        self.seals = seals
         self._verified: set[Path] = set()
         self._lock = threading.Lock()
 
-    def put(self, kind: str, files: Mapping[str, Path | bytes], fields: Mapping[str, Any]) -> str:
+    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None = None) -> str:
         """Stores files and the manifest fields that describe them; returns the digest."""
         with self.scratch(kind) as temporary:
-            digest = stage(temporary, files, fields)
+            digest = stage(temporary, files, fields, Sealing(self.seals, tenant, kind))
             self.commit(temporary, kind, digest)
         return digest
 
@@ -58,10 +68,11 @@ class LocalStore:
         try:
             temporary.rename(final)
         except OSError:
-            # The same content is there already, or was; what was damaged since is replaced by what is whole.
+            # The same content is there already, or was; what was damaged since is replaced by what is whole, and plain
+            # files by encrypted ones.
             if not final.is_dir():
                 raise
-            if not self._is_whole(kind, digest):
+            if not self._is_whole(kind, digest) or _is_plain(final) > _is_plain(temporary):
                 damaged = temporary.with_name(f"{temporary.name}.damaged")
                 final.rename(damaged)
                 temporary.rename(final)
@@ -71,9 +82,14 @@ class LocalStore:
     def manifest_bytes(self, kind: str, digest: str) -> bytes:
         """Returns the bytes of a manifest, unchecked."""
         try:
-            return (self.root / kind / digest / MANIFEST).read_bytes()
+            raw = (self.root / kind / digest / MANIFEST).read_bytes()
         except FileNotFoundError as exc:
             raise NotFound(f"{kind}/{digest}: not in the artifact store {self.root}") from exc
+        return open_manifest(raw, kind, digest, self.seals)
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """Returns the folder of an artifact, whose files were not checked."""
+        return self.root / kind / digest
 
     def path(self, kind: str, digest: str) -> Path:
         """Returns the folder of an artifact after checking every file in it, once per process."""
@@ -82,7 +98,7 @@ class LocalStore:
             if folder in self._verified and folder.exists():
                 return folder
         manifest = parse_manifest(kind, digest, self.manifest_bytes(kind, digest))
-        check_files(folder, kind, digest, manifest["files"])
+        check_files(folder, kind, digest, manifest["files"], self.seals)
         self.trust(kind, digest)
         return folder
 
@@ -98,7 +114,7 @@ class LocalStore:
 
     def read(self, kind: str, digest: str, name: str, files: Mapping[str, Any]) -> bytes:
         """Returns the bytes of a file, checked each time."""
-        return read_checked(self.root / kind / digest, kind, digest, name, files)
+        return read_checked(self.root / kind / digest, kind, digest, name, files, self.seals)
 
     def exists(self, kind: str, digest: str) -> bool:
         """Whether an artifact is stored here."""
@@ -187,30 +203,64 @@ class LocalStore:
         return True
 
 
-def stage(folder: Path, files: Mapping[str, Path | bytes], fields: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Sealing:
+    """How the files of an artifact are written: encrypted for a tenant, or plain where that is None."""
+
+    seals: Seals
+    tenant: str | None
+    kind: str
+
+    def write(self, path: Path, name: str, digest: str, content: BinaryIO) -> None:
+        """Writes a file of the artifact, whose content has that SHA-256, and syncs it."""
+        with path.open("wb") as stream:
+            if self.tenant is None:
+                shutil.copyfileobj(content, stream, _PIECE)
+            else:
+                out = self.seals.writer(stream, self.tenant, place_of(self.kind, name, digest))
+                while piece := content.read(_PIECE):
+                    out.write(piece)
+                out.finish()
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+AS_IT_IS = Sealing(PLAIN, None, "")
+
+
+def stage(folder: Path, files: Mapping[str, Content], fields: Mapping[str, Any], sealing: Sealing = AS_IT_IS) -> str:
     """Writes the files of an artifact and their manifest into an empty folder; returns the digest.
 
     Raises:
         ValueError: a name is not allowed in an artifact.
     """
-    listing = {name: _store(folder, name, content) for name, content in sorted(files.items())}
+    listing = {name: _store(folder, name, content, sealing) for name, content in sorted(files.items())}
     manifest = canonical_json({**fields, "files": listing})
-    _write(folder / MANIFEST, manifest)
-    return hashlib.sha256(manifest).hexdigest()
+    digest = hashlib.sha256(manifest).hexdigest()
+    sealing.write(folder / MANIFEST, MANIFEST, digest, io.BytesIO(manifest))
+    return digest
 
 
-def _store(folder: Path, name: str, content: Path | bytes) -> dict[str, Any]:
+def _store(folder: Path, name: str, content: Content, sealing: Sealing) -> dict[str, Any]:
     if not is_file_name(name) or name == MANIFEST:
         raise ValueError(f"file name {name!r} is not allowed in an artifact")
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(content) as stream:
+        digest, size = (content.sha256, content.size) if isinstance(content, Spool) else measure(stream)
+        stream.seek(0)
+        sealing.write(target, name, digest, stream)
+    return {"sha256": digest, "size": size}
+
+
+def _opened(content: Content) -> BinaryIO:
     if isinstance(content, bytes):
-        _write(target, content)
-    else:
-        shutil.copyfile(content, target)
-        with target.open("rb") as stream:
-            os.fsync(stream.fileno())
-    return {"sha256": file_digest(target), "size": target.stat().st_size}
+        return io.BytesIO(content)
+    return content.open() if isinstance(content, Spool) else content.open("rb")
+
+
+def _is_plain(folder: Path) -> bool:
+    return tenant_of_file(folder / MANIFEST) is None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -154,6 +154,37 @@ class Objects:
         return isinstance(error, FileExistsError)
 
 
+class ObjectNotes:
+    """The keyring, as small objects below one key; see `encryption.Notes`."""
+
+    def __init__(self, objects: Objects, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = prefix
+
+    def names(self) -> list[str]:
+        """Returns the names of all notes, in any order."""
+        return [*self._objects.entries(self._prefix)]
+
+    def read(self, name: str) -> bytes | None:
+        """Returns a note; None where there is none of that name."""
+        try:
+            return self._objects.read(f"{self._prefix}/{name}")
+        except NotFound:
+            return None
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Writes a note where there is none of that name, in one atomic step; returns whether it did."""
+        return self._objects.create(f"{self._prefix}/{name}", content)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Writes a note, in the place of the one that has its name."""
+        self._objects.write(f"{self._prefix}/{name}", content)
+
+    def remove(self, name: str) -> None:
+        """Removes a note; one that is not there is no error."""
+        self._objects.remove(f"{self._prefix}/{name}")
+
+
 def _is_of_this_machine(error: Exception) -> bool:
     """Whether a file or a disk here failed while objects were moved."""
     return isinstance(error, OSError) and (error.filename is not None or error.errno in (ENOSPC, EDQUOT, EROFS))

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from symbiont.common.artifacts.cache import Cache, open_cache
-from symbiont.common.artifacts.layout import MANIFEST, check_files, is_digest, parse_manifest, read_checked
-from symbiont.common.artifacts.local import stage
-from symbiont.common.artifacts.objects import Entry, Objects
+from symbiont.common.artifacts.layout import (
+    KEYS,
+    MANIFEST,
+    check_files,
+    is_digest,
+    open_manifest,
+    parse_manifest,
+    read_checked,
+)
+from symbiont.common.artifacts.local import Content, Sealing, stage
+from symbiont.common.artifacts.objects import Entry, ObjectNotes, Objects
+from symbiont.common.encryption import PLAIN, Seals, open_seals
 from symbiont.common.errors import FailedPrecondition, IntegrityError, NotFound, Unavailable
 
 _TRIES = 3
@@ -25,22 +34,23 @@ class RemoteStore:
 
     remote = True
 
-    def __init__(self, objects: Objects, cache: Cache) -> None:
+    def __init__(self, objects: Objects, cache: Cache, seals: Seals = PLAIN) -> None:
         self._objects = objects
         self._cache = cache
+        self.seals = seals
 
     @property
     def root(self) -> str:
         """The URL."""
         return self._objects.url
 
-    def put(self, kind: str, files: Mapping[str, Path | bytes], fields: Mapping[str, Any]) -> str:
+    def put(self, kind: str, files: Mapping[str, Content], fields: Mapping[str, Any], tenant: str | None = None) -> str:
         """Stores files and the manifest fields that describe them; returns the digest.
 
         They are written even where they are said to be: that mends what was damaged since.
         """
         with self._cache.scratch(kind) as folder:
-            digest = stage(folder, files, fields)
+            digest = stage(folder, files, fields, Sealing(self.seals, tenant, kind))
             self._upload(folder, kind, digest, [*files])
             # Whoever made it is, as a rule, the first to use it. The store has it, whatever happens here.
             with suppress(OSError):
@@ -50,7 +60,12 @@ class RemoteStore:
 
     def manifest_bytes(self, kind: str, digest: str) -> bytes:
         """Returns the bytes of a manifest."""
-        return self._cache.manifest_bytes(kind, digest) or self._read_manifest(kind, digest)
+        near = self._cache.manifest_bytes(kind, digest)
+        return near or open_manifest(self._read_manifest(kind, digest), kind, digest, self.seals)
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """As `path`: what was fetched has been checked."""
+        return self.path(kind, digest)
 
     def path(self, kind: str, digest: str) -> Path:
         """Returns the folder of an artifact in the cache, fetched if it is not there yet."""
@@ -59,10 +74,10 @@ class RemoteStore:
     def read(self, kind: str, digest: str, name: str, files: Mapping[str, Any]) -> bytes:
         """Returns the bytes of a file; one that was damaged in the cache is fetched again."""
         try:
-            return read_checked(self.path(kind, digest), kind, digest, name, files)
+            return read_checked(self.path(kind, digest), kind, digest, name, files, self.seals)
         except IntegrityError:
             self._cache.local.doubt(kind, digest)
-            return read_checked(self.path(kind, digest), kind, digest, name, files)
+            return read_checked(self.path(kind, digest), kind, digest, name, files, self.seals)
 
     def exists(self, kind: str, digest: str) -> bool:
         """Whether an artifact is stored; the cache is not asked."""
@@ -163,12 +178,12 @@ class RemoteStore:
 
     def _fetch(self, folder: Path, kind: str, digest: str) -> None:
         raw = self._read_manifest(kind, digest)
-        files = parse_manifest(kind, digest, raw)["files"]
+        files = parse_manifest(kind, digest, open_manifest(raw, kind, digest, self.seals))["files"]
         for name in files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             self._download(target, kind, digest, name)
-        check_files(folder, kind, digest, files)
+        check_files(folder, kind, digest, files, self.seals)
         (folder / MANIFEST).write_bytes(raw)
 
     def _download(self, target: Path, kind: str, digest: str, name: str) -> None:
@@ -180,19 +195,28 @@ class RemoteStore:
             raise IntegrityError(f"{kind}/{digest}: file {name} is missing") from exc
 
 
-def open_remote(url: str, cache: Path | None = None, cache_bytes: int | None = None) -> RemoteStore:
-    """Returns the store at a URL; asks nothing yet.
+def open_remote(
+    url: str, cache: Path | None = None, cache_bytes: int | None = None, seals: Seals | None = None
+) -> RemoteStore:
+    """Returns the store at a URL; asks nothing yet. Without `seals` they are those of the environment.
 
     Raises:
         FailedPrecondition: what talks to it is not installed.
         InvalidArgument: the environment gives no size of the cache.
     """
+    objects = open_objects(url)
+    seals = seals or open_seals(ObjectNotes(objects, KEYS))
+    return RemoteStore(objects, open_cache(cache, cache_bytes, seals), seals)
+
+
+def open_objects(url: str) -> Objects:
+    """Returns the objects at a URL; asks nothing yet. Raises FailedPrecondition where what talks to it is missing."""
     scheme, _, place = url.partition("://")
     if scheme == "memory":
-        return RemoteStore(_in_memory(place, url), open_cache(cache, cache_bytes))
+        return _in_memory(place, url)
     from symbiont.common.artifacts.s3 import open_s3
 
-    return RemoteStore(open_s3(place), open_cache(cache, cache_bytes))
+    return open_s3(place)
 
 
 def _in_memory(place: str, url: str) -> Objects:

@@ -19,6 +19,7 @@ from symbiont.inference.catalogues.change import Change, SizeLimits, commit
 from symbiont.inference.catalogues.collecting import Collector, check_entry_id
 from symbiont.inference.catalogues.embedding import Embedder
 from symbiont.inference.catalogues.matching import MAX_MATCHES
+from symbiont.inference.catalogues.matrix import VECTORS
 from symbiont.inference.catalogues.pinning import Pinning
 from symbiont.inference.catalogues.staging import Staging
 from symbiont.inference.catalogues.types import (
@@ -33,7 +34,7 @@ from symbiont.inference.catalogues.types import (
     Stored,
     parse_catalogue,
 )
-from symbiont.inference.catalogues.versions import DIGESTS, IDS, VECTORS, Versions
+from symbiont.inference.catalogues.versions import DIGESTS, IDS, Versions
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.metrics import CatalogueMetrics
 

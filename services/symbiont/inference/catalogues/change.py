@@ -7,18 +7,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from symbiont.common.artifacts import Content
 from symbiont.common.errors import FailedPrecondition, NotFound, Unavailable
 from symbiont.inference.catalogues import approximate
 from symbiont.inference.catalogues.approximate import Index
-from symbiont.inference.catalogues.matrix import map_matrix, write_matrix
+from symbiont.inference.catalogues.matrix import VECTORS, read_matrix, write_matrix
 from symbiont.inference.catalogues.types import COLLECTION, CatalogueVersion, Digests, Pin, Stored, Vectors
-from symbiont.inference.catalogues.versions import DIGESTS, IDS, INDEX, VECTORS, Versions
+from symbiont.inference.catalogues.versions import DIGESTS, IDS, INDEX, Versions
 
 # How often a change begins anew because others were first.
 _TRIES, _PAUSE_S = 60, 0.02
@@ -172,19 +172,20 @@ def _lost(before: Stored, ids: Sequence[str]) -> int:
 
 def _write(versions: Versions, before: Stored, layout: Layout, pin: Pin, limits: SizeLimits) -> CatalogueVersion | None:
     # Not in /tmp, which may be small.
-    with versions.store.scratch(COLLECTION) as folder:
+    with versions.store.spool(COLLECTION) as vectors:
         entries = len(layout.ids)
-        write_matrix(folder / VECTORS, layout.blocks(), entries, pin.dimensions)
-        files: dict[str, Path | bytes] = {
-            VECTORS: folder / VECTORS,
+        write_matrix(vectors, layout.blocks(), entries, pin.dimensions)
+        files: dict[str, Content] = {
+            VECTORS: vectors,
             DIGESTS: save({"digests": layout.digests}),
             IDS: json.dumps(layout.ids, ensure_ascii=False).encode(),
         }
         index = None
         if entries > limits.exact_entries:
-            index = _index(versions, before, layout, pin, map_matrix(folder / VECTORS, entries, pin.dimensions))
-            index.to_bytes().tofile(folder / INDEX)
-            files[INDEX] = folder / INDEX
+            with vectors.open() as stream:
+                matrix = read_matrix(stream, entries, pin.dimensions)
+            index = _index(versions, before, layout, pin, matrix)
+            files[INDEX] = index.to_bytes().tobytes()
         made = replace(
             before.version,
             number=before.version.number + 1,
@@ -200,7 +201,7 @@ def _write(versions: Versions, before: Stored, layout: Layout, pin: Pin, limits:
 def _index(versions: Versions, before: Stored, layout: Layout, pin: Pin, vectors: Vectors) -> Index:
     version = before.version
     if version.index and version.pin.version.bundle_digest == pin.version.bundle_digest:
-        packed = np.fromfile(versions.index_file(version), np.uint8)
+        packed = np.frombuffer(versions.index(version), np.uint8)
         previous = approximate.load(packed, version.index, version.entries, version.pin.dimensions)
         origins = np.where(layout.sources == 0, layout.rows, -1)
         if made := approximate.rebuild(previous, vectors, origins):

@@ -48,7 +48,7 @@ def load(versions: Versions, version: CatalogueVersion) -> Loaded:
     stored = versions.open(version)
     if version.index is None:
         return Loaded(version, stored.ids, np.array(stored.vectors), None)
-    packed = np.fromfile(versions.index_file(version), np.uint8)
+    packed = np.frombuffer(versions.index(version), np.uint8)
     index = approximate.load(packed, version.index, version.entries, version.pin.dimensions)
     return Loaded(version, stored.ids, stored.vectors, index)
 

@@ -4,15 +4,15 @@ import time
 from dataclasses import dataclass
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import IntegrityError, NotFound
-from symbiont.inference.catalogues.matrix import map_matrix
+from symbiont.common.errors import IntegrityError, NotFound, TenantShredded
+from symbiont.inference.catalogues.matrix import VECTORS, read_matrix
 from symbiont.inference.catalogues.types import Digests, Pin, Vectors
 
 KIND = "catalogue-parts"
-_VECTORS, _DIGESTS = "vectors.safetensors", "digests.safetensors"
+_DIGESTS = "digests.safetensors"
 _DAY = 86_400
 
 
@@ -32,7 +32,7 @@ class Staging:
 
     def save(self, catalogue: str, pin: Pin, part: Part) -> Part:
         """Stores a part; returns it with its vectors mapped from the disk."""
-        files = {_VECTORS: save({"vectors": part.vectors}), _DIGESTS: save({"digests": part.digests})}
+        files = {VECTORS: save({"vectors": part.vectors}), _DIGESTS: save({"digests": part.digests})}
         fields = {"kind": "catalogue-part", "catalogue": catalogue, "bundle_digest": pin.version.bundle_digest}
         return self._read(self._store.put(KIND, files, {**fields, "created": time.time()}), pin)
 
@@ -43,7 +43,7 @@ class Staging:
             try:
                 if self._store.manifest(KIND, digest)["bundle_digest"] == pin.version.bundle_digest:
                     parts.append(self._read(digest, pin))
-            except (NotFound, IntegrityError):
+            except (NotFound, IntegrityError, TenantShredded):
                 # It was cleared by another import, or is damaged: its texts are embedded again.
                 continue
         return parts
@@ -60,7 +60,7 @@ class Staging:
                 old = time.time() - self._store.manifest(KIND, digest)["created"] > _DAY
             except NotFound:
                 continue
-            except (IntegrityError, KeyError):
+            except (IntegrityError, TenantShredded, KeyError):
                 old = True
             if old:
                 self._store.delete(KIND, digest)
@@ -71,14 +71,14 @@ class Staging:
             try:
                 if self._store.manifest(KIND, digest).get("catalogue") == catalogue:
                     found.append(digest)
-            except (NotFound, IntegrityError):
+            except (NotFound, IntegrityError, TenantShredded):
                 continue
         return found
 
     def _read(self, digest: str, pin: Pin) -> Part:
-        folder = self._store.path(KIND, digest)
         try:
-            digests = load_file(folder / _DIGESTS)["digests"]
+            digests = load(self._store.read(KIND, digest, _DIGESTS))["digests"]
         except (KeyError, SafetensorError) as exc:
             raise IntegrityError(f"{KIND}/{digest} holds no digests") from exc
-        return Part(digests, map_matrix(folder / _VECTORS, len(digests), pin.dimensions))
+        with self._store.open(KIND, digest, VECTORS) as stream:
+            return Part(digests, read_matrix(stream, len(digests), pin.dimensions))

@@ -11,19 +11,18 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, Content
 from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
 from symbiont.common.lru import Lru
 from symbiont.inference.catalogues.manifest import fields_of, version_of
-from symbiont.inference.catalogues.matrix import map_matrix
+from symbiont.inference.catalogues.matrix import VECTORS, read_matrix
 from symbiont.inference.catalogues.types import COLLECTION, CatalogueVersion, Stored
 
-VECTORS, DIGESTS, IDS, INDEX = "vectors.safetensors", "digests.safetensors", "ids.json", "index.faiss"
+DIGESTS, IDS, INDEX = "digests.safetensors", "ids.json", "index.faiss"
 _TRIES, _HELD, _DAY = 5, 1024, 86_400
 # How long it is believed which version is current, where each look is a request to an object store.
 _BELIEVED_S = 1.0
@@ -105,22 +104,22 @@ class Versions:
             IntegrityError: it differs from its digest.
             NotFound: it was removed in the meantime.
         """
-        folder = self.store.path(COLLECTION, version.digest)
         try:
-            ids = json.loads((folder / IDS).read_bytes())
-            digests = load_file(folder / DIGESTS)["digests"]
+            ids = json.loads(self.store.read(COLLECTION, version.digest, IDS))
+            digests = load(self.store.read(COLLECTION, version.digest, DIGESTS))["digests"]
         except (ValueError, KeyError, SafetensorError) as exc:
             raise IntegrityError(f"{version.name}: its files are not those of a catalogue") from exc
         if not isinstance(ids, list) or (len(ids), digests.shape) != (version.entries, (version.entries, 32)):
             raise IntegrityError(f"{version.name}: its files are not of {version.entries} entries")
-        vectors = map_matrix(folder / VECTORS, version.entries, version.pin.dimensions)
+        with self.store.open(COLLECTION, version.digest, VECTORS) as stream:
+            vectors = read_matrix(stream, version.entries, version.pin.dimensions)
         return Stored(version, ids, digests, vectors)
 
-    def index_file(self, version: CatalogueVersion) -> Path:
-        """Returns the file of a version's index."""
-        return self.store.path(COLLECTION, version.digest) / INDEX
+    def index(self, version: CatalogueVersion) -> bytes:
+        """Returns the index of a version, as it was stored."""
+        return self.store.read(COLLECTION, version.digest, INDEX)
 
-    def commit(self, files: Mapping[str, Path | bytes], version: CatalogueVersion) -> CatalogueVersion | None:
+    def commit(self, files: Mapping[str, Content], version: CatalogueVersion) -> CatalogueVersion | None:
         """Stores a version and makes it the current one; its digest is filled in.
 
         Returns:

@@ -10,10 +10,11 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from symbiont.common.access.views import owner_of
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.encryption import PLAIN, Seals
 from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from symbiont.training.data.cells import row_of
 from symbiont.training.data.header import Header
@@ -42,16 +43,15 @@ class _Found:
 
 
 class Upload:
-    """The bytes of one upload, kept in a temporary file until they are checked."""
+    """The bytes of one upload, kept in a temporary file until they are checked; encrypted, where `seals` are on."""
 
-    def __init__(self, header: Header, max_bytes: int) -> None:
+    def __init__(self, header: Header, max_bytes: int, seals: Seals = PLAIN) -> None:
         self.header = header.checked()
         self._max_bytes = max_bytes
         self._check_size(self.header.byte_count)
         self._folder = tempfile.TemporaryDirectory(prefix="symbiont-upload-")
-        self._path = Path(self._folder.name) / "upload"
-        self._stream: IO[bytes] = self._path.open("wb")
-        self._rows = Path(self._folder.name) / ROWS
+        self._file = seals.spool(Path(self._folder.name) / "upload")
+        self._rows = seals.spool(Path(self._folder.name) / ROWS)
         self._found = _Found()
         self.byte_count = 0
 
@@ -59,21 +59,19 @@ class Upload:
         """Adds the next bytes."""
         self.byte_count += len(chunk)
         self._check_size(self.byte_count)
-        self._stream.write(chunk)
+        self._file.write(chunk)
 
     def check(self) -> None:
         """Checks every row; nothing is stored."""
-        self._stream.close()
         header, found = self.header, self._found
         if header.byte_count and header.byte_count != self.byte_count:
             problem = f"it says {header.byte_count}, {self.byte_count} came: the upload broke, or the file changed"
             raise InvalidArgument("header.byte_count", problem, reason="UPLOAD_INCOMPLETE")
         # Closed here: a reader that a bad row stops would keep the upload open until it is collected.
-        reading = closing(READERS[header.format](self._path, header.columns))
-        with self._rows.open("wb") as out, reading as rows:
+        with self._file.open() as stream, closing(READERS[header.format](stream, header.columns)) as rows:
             for number, cells in rows:
                 row = row_of(number, cells, header)
-                out.write(row_to_line(row))
+                self._rows.write(row_to_line(row))
                 found.note(row)
         _check_found(LabelKind(header.label_kind), found)
 
@@ -113,7 +111,8 @@ class Upload:
 
     def close(self) -> None:
         """Removes the temporary files."""
-        self._stream.close()
+        self._file.close()
+        self._rows.close()
         self._folder.cleanup()
 
 

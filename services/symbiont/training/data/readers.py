@@ -1,7 +1,7 @@
 """Reads rows out of the file formats that callers upload.
 
-A reader yields (row number as a person counts, values by column) and raises InvalidArgument for what is wrong with the
-file. To add a format: one function and one line in `READERS`.
+A reader takes a binary stream, yields (row number as a person counts, values by column) and raises InvalidArgument for
+what is wrong with the file. To add a format: one function and one line in `READERS`.
 """
 
 import csv
@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from symbiont.common.errors import InvalidArgument
 
@@ -20,22 +19,22 @@ MAX_LINE_BYTES = 1 << 22
 # The columns that are read, as (field of the header that names it, its name).
 Columns = Sequence[tuple[str, str]]
 Cells = tuple[int, Mapping[str, Any]]
-Reader = Callable[[Path, Columns], Generator[Cells]]
+Reader = Callable[[BinaryIO, Columns], Generator[Cells]]
 
 
-def read_csv(path: Path, columns: Columns) -> Generator[Cells]:
+def read_csv(file: BinaryIO, columns: Columns) -> Generator[Cells]:
     """Reads comma-separated values with a header line (RFC 4180)."""
-    return _read_delimited(path, columns, ",")
+    return _read_delimited(file, columns, ",")
 
 
-def read_tsv(path: Path, columns: Columns) -> Generator[Cells]:
+def read_tsv(file: BinaryIO, columns: Columns) -> Generator[Cells]:
     """Reads tab-separated values with a header line."""
-    return _read_delimited(path, columns, "\t")
+    return _read_delimited(file, columns, "\t")
 
 
-def read_jsonl(path: Path, columns: Columns) -> Generator[Cells]:
+def read_jsonl(file: BinaryIO, columns: Columns) -> Generator[Cells]:
     """Reads one JSON object a line."""
-    with closing(_lines(path)) as lines:
+    with closing(_lines(file)) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -51,17 +50,17 @@ def read_jsonl(path: Path, columns: Columns) -> Generator[Cells]:
             yield number, row
 
 
-def read_parquet(path: Path, columns: Columns) -> Generator[Cells]:
+def read_parquet(file: BinaryIO, columns: Columns) -> Generator[Cells]:
     """Reads Apache Parquet, a batch of rows at a time."""
     # A quarter of a second that only those spend who send Parquet.
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        with pq.ParquetFile(path) as file:
-            _require_columns(file.schema_arrow.names, columns, "the file")
+        with pq.ParquetFile(file) as parquet:
+            _require_columns(parquet.schema_arrow.names, columns, "the file")
             number = 0
-            for batch in file.iter_batches(batch_size=4096, columns=[name for _, name in columns]):
+            for batch in parquet.iter_batches(batch_size=4096, columns=[name for _, name in columns]):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
@@ -72,11 +71,11 @@ def read_parquet(path: Path, columns: Columns) -> Generator[Cells]:
 READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_jsonl, "PARQUET": read_parquet}
 
 
-def _read_delimited(path: Path, columns: Columns, delimiter: str) -> Generator[Cells]:
+def _read_delimited(file: BinaryIO, columns: Columns, delimiter: str) -> Generator[Cells]:
     # csv's own limit for a field is 128 KiB, less than a text may have.
     csv.field_size_limit(MAX_LINE_BYTES)
     # Closed here: what a bad row raises keeps it, and its file, until it is collected.
-    with closing(_lines(path)) as lines:
+    with closing(_lines(file)) as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = next(reader, [])
@@ -92,18 +91,17 @@ def _read_delimited(path: Path, columns: Columns, delimiter: str) -> Generator[C
             raise InvalidArgument(FILE, f"line {reader.line_num} cannot be read: {exc}") from exc
 
 
-def _lines(path: Path) -> Generator[str]:
-    with path.open("rb") as stream:
-        # Bounded: a file without line ends must not come into memory whole.
-        for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""), start=1):
-            if len(line) > MAX_LINE_BYTES:
-                raise InvalidArgument(FILE, f"line {number} is over {MAX_LINE_BYTES} bytes")
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as exc:
-                raise InvalidArgument(
-                    FILE, f"line {number} is not UTF-8: byte 0x{line[exc.start]:02x} at position {exc.start + 1}"
-                ) from exc
+def _lines(file: BinaryIO) -> Generator[str]:
+    # Bounded: a file without line ends must not come into memory whole.
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""), start=1):
+        if len(line) > MAX_LINE_BYTES:
+            raise InvalidArgument(FILE, f"line {number} is over {MAX_LINE_BYTES} bytes")
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidArgument(
+                FILE, f"line {number} is not UTF-8: byte 0x{line[exc.start]:02x} at position {exc.start + 1}"
+            ) from exc
 
 
 def _require_columns(present: list[str], columns: Columns, where: str) -> None:

@@ -1,5 +1,6 @@
 """The rows of a stored dataset, one JSON object a line. All that a worker needs to know of datasets."""
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Row:
 
 def read_rows(artifacts: ArtifactStore, digest: str) -> Iterator[Row]:
     """Yields the rows of a stored dataset, in order."""
-    with (artifacts.path(KIND, digest) / ROWS).open(encoding="utf-8") as stream:
+    with io.TextIOWrapper(artifacts.open(KIND, digest, ROWS), encoding="utf-8") as stream:
         for number, line in enumerate(stream):
             yield row_from_json(json.loads(line), (digest, number))
 

@@ -75,11 +75,10 @@ def _store(
         "transforms": [asdict(step) for step in steps],
         "gate": manifest.get("gate", VERSION),
     }
-    with artifacts.scratch(KIND) as folder:
-        file = folder / ROWS
-        with file.open("wb") as out:
-            out.writelines(map(row_to_line, rows))
-        return artifacts.put(KIND, {ROWS: file}, json.loads(json.dumps(fields))), file.stat().st_size
+    with artifacts.spool(KIND) as spool:
+        for row in rows:
+            spool.write(row_to_line(row))
+        return artifacts.put(KIND, {ROWS: spool}, json.loads(json.dumps(fields))), spool.size
 
 
 def _now(parent: Parent, before: Mapping[str, tuple[Rows, str]]) -> str:

@@ -3,6 +3,7 @@
 import shlex
 import sys
 
+from symbiont.common.encryption import ENCRYPTION_VARIABLE, MASTER_KEY_VARIABLE
 from symbiont.common.security.files import CERTIFICATE_VARIABLE, KEY_VARIABLE
 from symbiont.training.executors import Executor
 from symbiont.training.executors.kubernetes import KubernetesExecutor
@@ -31,12 +32,19 @@ def pod_settings(settings: TrainingSettings, program: list[str]) -> PodSettings:
         # Of a store elsewhere a pod has a cache where others have the volume.
         artifacts=PodSettings.artifacts if remote else str(settings.artifact_root),
         claim="" if remote else PodSettings.claim,
-        environment={"SYMBIONT_ARTIFACT_CACHE": PodSettings.artifacts} if remote else {},
+        environment=({"SYMBIONT_ARTIFACT_CACHE": PodSettings.artifacts} if remote else {}) | _encryption(settings),
         secrets=settings.kubernetes_secrets,
         grace_seconds=settings.kubernetes_grace_seconds,
         keep_seconds=settings.kubernetes_keep_seconds,
         template=read_template(template) if template else {},
     )
+
+
+def _encryption(settings: TrainingSettings) -> dict[str, str]:
+    """Returns what a worker elsewhere is told of keys; how it logs in to Vault is for its machine to know."""
+    if not settings.master_key:
+        return {}
+    return {ENCRYPTION_VARIABLE: settings.encryption, MASTER_KEY_VARIABLE: settings.master_key}
 
 
 def make_fork_server(settings: TrainingSettings) -> ForkServer | None:
@@ -58,6 +66,7 @@ def make_executor(settings: TrainingSettings, fork_server: ForkServer | None = N
             python=settings.ray_python,
             cpus=settings.cpus_per_rank,
             program=program or None,
+            environment=_encryption(settings),
         )
     if settings.executor == "kubernetes":
         return KubernetesExecutor(

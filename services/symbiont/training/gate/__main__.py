@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, take_over
 from symbiont.common.errors import SymbiontError
 from symbiont.training.gate.results import Report, Suggestion
 from symbiont.training.gate.work import Made, Order, Progress
@@ -46,7 +46,7 @@ def main() -> None:
     """Does the work; the exit status is 0 when there is a result."""
     parser = argparse.ArgumentParser(prog="symbiont-gate", description=__doc__)
     parser.add_argument("--order", type=Path, required=True, help="file with the JSON form of Order")
-    order = Order.model_validate_json(parser.parse_args().order.read_bytes())
+    order = Order.model_validate_json(take_over(parser.parse_args().order.read_text()))
     os.nice(BESIDE)
     # Whatever a library prints goes where the log does.
     answers = os.fdopen(os.dup(1), "w")
@@ -72,7 +72,7 @@ def _done(order: Order, tell: Teller) -> dict[str, Any]:
     # This loads scikit-learn.
     from symbiont.training.gate.doing import do
 
-    result = do(order, ArtifactStore(order.artifacts), tell)
+    result = do(order, ArtifactStore(order.artifacts, tenant=order.tenant), tell)
     if isinstance(result, Report):
         return {"report": TypeAdapter(Report).dump_python(result, mode="json")}
     name = "suggestions" if order.word == "suggest" else "made"

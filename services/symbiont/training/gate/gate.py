@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, hand_over
 from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from symbiont.common.log import get_logger
+from symbiont.common.principal import current_principal
 from symbiont.common.resources import check_owned_id, parse_name
 from symbiont.common.sealing import open_sealer
 from symbiont.common.threads import QUIET
@@ -199,6 +200,7 @@ class DataGate:
                     keys[settings.key] = self._key(f"{path}.{mode}.key", settings.key)
         order = Order(
             artifacts=str(self._artifacts.root),
+            tenant=current_principal().tenant,
             source=source.digest,
             kind=kind_of(source),
             word=word,
@@ -279,7 +281,8 @@ class DataGate:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = uuid.uuid4().hex[:12]
             file, log = self._folder / f"{name}.json", self._folder / f"{name}.log"
-            file.write_text(order.model_dump_json(exclude_none=True))
+            left = hand_over(self._artifacts, order.model_dump_json(exclude_none=True), order.tenant)
+            file.write_text(left)
             failed = True
             try:
                 async with aclosing(self._process(file, log)) as said:

@@ -75,11 +75,10 @@ def store(
         "transforms": [asdict(step) for step in steps],
         "gate": VERSION,
     }
-    with artifacts.scratch(KIND) as folder:
-        file = folder / ROWS
-        with file.open("wb") as out:
-            out.writelines(map(row_to_line, rows))
-        return artifacts.put(KIND, {ROWS: file}, json.loads(json.dumps(fields)))
+    with artifacts.spool(KIND) as spool:
+        for row in rows:
+            spool.write(row_to_line(row))
+        return artifacts.put(KIND, {ROWS: spool}, json.loads(json.dumps(fields)))
 
 
 def lineage(artifacts: ArtifactStore, digest: str) -> Lineage:

@@ -37,6 +37,7 @@ class Order(BaseModel):
 
     Attributes:
         artifacts: root of the artifact store.
+        tenant: whose is what is made.
         source: digest of the dataset.
         kind: what its labels are.
         work: what to do; one of the four settings, which the word beside it names.
@@ -47,6 +48,7 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     artifacts: str
+    tenant: str = ""
     source: str
     kind: LabelKind
     word: Literal["prepare", "split", "validate", "suggest"]

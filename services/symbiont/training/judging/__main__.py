@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, take_over
 from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.common.security.files import Tls
 from symbiont.training.judging.work import Judged, Order
@@ -27,7 +27,7 @@ def main() -> None:
     """Judges; the exit status is 0 when there is a result."""
     parser = argparse.ArgumentParser(prog="symbiont-judging", description=__doc__)
     parser.add_argument("--order", type=Path, required=True, help="file with the JSON form of Order")
-    order = Order.model_validate_json(parser.parse_args().order.read_bytes())
+    order = Order.model_validate_json(take_over(parser.parse_args().order.read_text()))
     os.nice(BESIDE)
     # Whatever a library prints goes where the log does.
     answers = os.fdopen(os.dup(1), "w")
@@ -53,7 +53,12 @@ def _judged(order: Order, say: Any) -> Judged:
 
     client = TokenizationClient(order.tokenization_address, tls=Tls.from_environment())
     try:
-        return do(order, ArtifactStore(order.artifact_root), client.tokenize, lambda stage: say(stage=stage))
+        return do(
+            order,
+            ArtifactStore(order.artifact_root, tenant=order.tenant),
+            client.tokenize,
+            lambda stage: say(stage=stage),
+        )
     finally:
         client.close()
 

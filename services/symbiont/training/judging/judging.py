@@ -9,6 +9,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from symbiont.common.artifacts import ArtifactStore, hand_over
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, Unavailable
 from symbiont.common.threads import QUIET
 from symbiont.training.fork_server import ForkServer
@@ -41,7 +42,8 @@ class Judging:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = uuid.uuid4().hex[:12]
             file, log = self._folder / f"{name}.json", self._folder / f"{name}.log"
-            file.write_text(order.model_dump_json())
+            artifacts = ArtifactStore(order.artifact_root)
+            file.write_text(hand_over(artifacts, order.model_dump_json(), order.tenant))
             died = False
             try:
                 async with aclosing(self._process(file, log)) as process:

@@ -23,6 +23,7 @@ class Order(BaseModel):
 
     Attributes:
         artifact_root: of the artifact store.
+        tenant: whose is what is made.
         tokenization_address: `host:port`.
         candidate: that is to take over.
         incumbent: that serves; None for none.
@@ -33,6 +34,7 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     artifact_root: str
+    tenant: str = ""
     tokenization_address: str
     candidate: Contender
     incumbent: Contender | None = None

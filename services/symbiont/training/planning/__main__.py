@@ -18,12 +18,12 @@ from google.protobuf import json_format
 from pydantic import TypeAdapter
 
 from symbiont.api.training.v1 import worker_pb2
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import take_over
 from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.types import TrainingPlan
 from symbiont.training.types import Failure, PlanStage
-from symbiont.training.worker.__main__ import attempt_from_proto, last_word
+from symbiont.training.worker.__main__ import artifacts_of, attempt_from_proto, last_word
 
 # Of the scheduler's weights for a process of normal priority about a third: a job that runs keeps its cores.
 BESIDE = 5
@@ -49,7 +49,7 @@ def main() -> None:
     def say(**values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
-    spec = json_format.Parse(asked.spec.read_text(), worker_pb2.WorkerSpec())
+    spec = json_format.Parse(take_over(asked.spec.read_text()), worker_pb2.WorkerSpec())
     try:
         plan = _plan(spec, asked.seconds, asked.company, lambda stage: say(stage=stage))
     except Unavailable as exc:
@@ -71,7 +71,7 @@ def _plan(spec: worker_pb2.WorkerSpec, seconds: float, company: int, say: Any) -
     limits = Limits(train_seconds=seconds, judge_seconds=0.3 * seconds, threads=threads, company=company)
     client = SampleClient(spec.tokenization_address, PATIENCE_SECONDS)
     try:
-        artifacts = ArtifactStore(spec.artifact_root)
+        artifacts = artifacts_of(spec)
         return probe(attempt_from_proto(spec), artifacts, client, limits, say, psutil.Process().create_time())
     finally:
         client.close()

@@ -33,7 +33,7 @@ class Storing:
         self._real = real
         self._scratch = scratch
         # What travels to another machine is to travel when it is timed, too.
-        self._writes = ArtifactStore(f"{real.root}/plans") if real.remote else scratch
+        self._writes = real.beside(f"{real.root}/plans") if real.remote else scratch
 
     def checkpoint(self, save: Callable[[ArtifactStore], str]) -> float:
         """Returns the time of a checkpoint: the mean of two, since a disk takes one time this long, one time that."""
@@ -93,7 +93,7 @@ def scratch_store(artifacts: ArtifactStore, base_digest: str, quantized_digest: 
         _lend(artifacts, folder, BASES, base_digest)
         if quantized_digest:
             _lend(artifacts, folder, "quantized", quantized_digest)
-        scratch = ArtifactStore(folder)
+        scratch = artifacts.beside(folder)
         for identifier in artifacts.identifiers(GRAPHS):
             # A graph's id begins with the digest of its base; which one fits is for whoever loads it to say.
             if identifier.startswith(base_digest):
@@ -106,7 +106,7 @@ def scratch_store(artifacts: ArtifactStore, base_digest: str, quantized_digest: 
 
 def _lend(artifacts: ArtifactStore, folder: Path, kind: str, digest: str) -> None:
     (folder / kind).mkdir(exist_ok=True)
-    (folder / kind / digest).symlink_to(artifacts.path(kind, digest), target_is_directory=True)
+    (folder / kind / digest).symlink_to(artifacts.stored(kind, digest), target_is_directory=True)
 
 
 def _unheard(_: Report) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pydantic import ValidationError
 
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.common.log import get_logger
 from symbiont.evaluation import Gate
@@ -111,6 +112,7 @@ class Promotion:
         digest = self._store.dataset(policy.evaluation_dataset).digest if policy.evaluation_dataset else ""
         order = Order(
             artifact_root=str(self._artifacts.root),
+            tenant=tenant_of(candidate.name),
             tokenization_address=self._tokenization,
             candidate=self._contender(candidate),
             incumbent=self._contender(incumbent) if incumbent else None,

@@ -39,7 +39,8 @@ class DatasetServicer(GateServicer):
         first = await anext(aiter(request_iterator), pb.CreateDatasetRequest())
         if first.WhichOneof("message") != "header":
             raise InvalidArgument("header", "the first message must be the header")
-        upload = await asyncio.to_thread(Upload, header_from_proto(first.header), self._max_bytes)
+        header = header_from_proto(first.header)
+        upload = await asyncio.to_thread(Upload, header, self._max_bytes, self._artifacts.seals)
         try:
             async for request in request_iterator:
                 if request.WhichOneof("message") != "chunk":

@@ -137,7 +137,7 @@ class Aliases(Promotions):
         with self._write() as db:
             row = self._release_row(db, model, alias, identifier)
             if row["state"] == ReleaseState.ACTIVE:
-                self._write_release(db, row, state=state.value, end_reason=reason, end_time=now())
+                self._write_release(db, row, state=state.value, ended={"reason": reason}, end_time=now())
         return self.release(model, alias, identifier)
 
     def promote_release(self, model: str, alias: str, identifier: str, principal: str = "") -> types.Release:
@@ -171,7 +171,7 @@ class Aliases(Promotions):
             promoted = running["candidate"] == number
             state = ReleaseState.PROMOTED if promoted else ReleaseState.ENDED
             reason = "the alias points at the candidate" if promoted else reason
-            self._write_release(db, running, state=state.value, end_reason=reason, end_time=now())
+            self._write_release(db, running, state=state.value, ended={"reason": reason}, end_time=now())
 
     def _write_release(self, db: Connection, row: records.Row, **values: Any) -> None:
         db.execute(update(tables.releases).where(_R.id == row["id"]).values(update_time=now(), **values))

@@ -15,8 +15,10 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, make_ur
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
+from symbiont.common.encryption import PLAIN, Seals
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.training.store.migrations import migrate
+from symbiont.training.store.sealed import SealedJson, Shredded
 
 POSTGRESQL = "postgresql"
 # Names of advisory locks, of NOTIFY's channel.
@@ -29,14 +31,14 @@ ALIASES = "aliases"
 class Database:
     """Transactions and plain reads. Methods block: the service calls them from threads."""
 
-    def __init__(self, url: str) -> None:
-        """Opens a database and brings its tables up to date.
+    def __init__(self, url: str, seals: Seals = PLAIN) -> None:
+        """Opens a database and brings its tables up to date; `seals` encrypt its columns of JSON.
 
         Raises:
             FailedPrecondition: it is of a kind that is not supported, newer than this release, or too old.
         """
         self.url = _with_driver(url)
-        self._engine = _engine(self.url)
+        self._engine = _engine(self.url, seals)
         # SQLite lets a writer try again and again, later each time: of many threads the unlucky wait for a second.
         self._turn: AbstractContextManager[object] = nullcontext() if self.shared else Lock()
         with self._engine.begin() as db:
@@ -81,14 +83,17 @@ class Database:
             yield connection
 
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """Returns rows; those of a tenant whose keys were destroyed are left out, so that they hide no others."""
         with self._read() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
+            rows = [dict(row) for row in db.execute(query).mappings()]
+        return [row for row in rows if not any(isinstance(value, Shredded) for value in row.values())]
 
     def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
-        rows = self._all(select(table).where(table.c.id == identifier))
-        if not rows:
+        with self._read() as db:
+            row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
+        if row is None:
             raise NotFound(f"{collection}/{identifier} does not exist", field="name")
-        return rows[0]
+        return dict(row)
 
 
 def _with_driver(url: str) -> URL:
@@ -101,17 +106,19 @@ def _with_driver(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, seals: Seals) -> Engine:
+    json = SealedJson(seals)
+    forms = {"json_serializer": json.dumps, "json_deserializer": json.loads}
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url)
+        engine = create_engine(url, **forms)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
     try:
         # A server that was restarted is noticed before a statement fails on it.
-        return create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=16)
+        return create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=16, **forms)
     except (ModuleNotFoundError, NoSuchModuleError) as exc:
         message = "PostgreSQL needs its driver: pip install 'symbiont[postgresql]'"
         raise FailedPrecondition(message, reason="DRIVER_MISSING") from exc

@@ -15,6 +15,7 @@ from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import records, tables
 from symbiont.training.store.change import Change
 from symbiont.training.store.registry import Registry
+from symbiont.training.store.sealed import Shredded
 from symbiont.training.types import JobState, now
 
 _J = tables.jobs.c
@@ -66,6 +67,9 @@ class JobTable(Registry):
                 "principal": principal,
                 "create_time": now(),
                 "estimated_seconds": estimated_seconds,
+                "model": spec.model or "",
+                "makes_base": spec.derived_base or "",
+                "reproduces": reproduces.name if reproduces else "",
                 "reproduction": reproduces and {"model_version": reproduces.name, "job": reproduces.job},
                 **records.terms_columns(terms, spec.ranks, price),
             }
@@ -74,7 +78,7 @@ class JobTable(Registry):
 
     def _check_free(self, db: Connection, name: str) -> None:
         """Sees to it that nobody has the name of a base, nor is about to make one of that name."""
-        making = select(_J.id).where(_J.state.not_in(_ENDED), _J.spec["derived_base"].as_string() == name)
+        making = select(_J.id).where(_J.state.not_in(_ENDED), _J.makes_base == name)
         if db.execute(select(tables.bases).where(tables.bases.c.id == name.removeprefix("bases/"))).first():
             problem = f"{name} exists"
         elif maker := db.execute(making).first():
@@ -114,12 +118,12 @@ class JobTable(Registry):
             owned = c.id.like(f"{query.owner}{MARK}%")
             select_jobs = select_jobs.where(owned if query.owner else c.id.not_like(f"%{MARK}%"))
         if query.model:
-            select_jobs = select_jobs.where(c.spec["model"].as_string() == f"models/{query.model}")
+            select_jobs = select_jobs.where(c.model == f"models/{query.model}")
         return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]
 
     def reproductions(self, model_version: str) -> list[types.Job]:
         """Returns the jobs that have made a version again, or tried to, oldest first."""
-        query = select(tables.jobs).where(_J.reproduction["model_version"].as_string() == model_version)
+        query = select(tables.jobs).where(_J.reproduces == model_version)
         return [records.job_of(row) for row in self._all(query.order_by(_J.number))]
 
     def count_by_state(self) -> dict[JobState, int]:
@@ -134,6 +138,12 @@ class JobTable(Registry):
         query = select(tables.events).where(c.job == job, c.id > after).order_by(c.id).limit(limit)
         return [records.event_of(row) for row in self._all(query)]
 
+    def give_up(self, identifier: str) -> None:
+        """Ends a job of a tenant whose keys were destroyed; one that has ended stays as it is."""
+        with self._change(identifier) as change:
+            if not change.state.ended:
+                change.fail(types.FailureKind.DATA, "the keys of its tenant were destroyed")
+
     def delete_dataset(self, identifier: str) -> types.Dataset:
         """Removes a dataset from the registry.
 
@@ -145,7 +155,8 @@ class JobTable(Registry):
             dataset = self.dataset(identifier)
             query = select(_J.id, _J.inputs).where(_J.state.not_in(_ENDED))
             rows = db.execute(query).mappings()
-            users = [row["id"] for row in rows if dataset.digest in records.inputs_of(row["inputs"]).datasets]
+            mine = (row for row in rows if not isinstance(row["inputs"], Shredded))
+            users = [row["id"] for row in mine if dataset.digest in records.inputs_of(row["inputs"]).datasets]
             self._remove_dataset(db, dataset, users)
             return dataset
 

@@ -11,6 +11,7 @@ from symbiont.training import types
 from symbiont.training.states import ACTIVE, WAITING
 from symbiont.training.store import tables
 from symbiont.training.store.change import Change
+from symbiont.training.store.sealed import Shredded
 from symbiont.training.store.steering import Steering
 from symbiont.training.types import JobState, now
 
@@ -25,6 +26,10 @@ class Places:
 
     total: int = 1
     per_tenant: int = 0
+
+
+class ShreddedJob(Exception):
+    """The next job that waits is of a tenant whose keys were destroyed; `args` has its id."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Queue(Steering):
     def claim(self, owner: str, lease_seconds: float, places: Places) -> types.Job | None:
         """Gives the next job that waits the place that is free, or returns None where there is none of either.
 
+        Raises ShreddedJob where it is one that nobody can read: it is to be given up.
+
         STARTING with a new attempt number is the intent to launch, and is committed before the launch. Jobs that lost
         their worker go first, then those of higher priority, then the older ones.
         """
@@ -58,6 +65,8 @@ class Queue(Steering):
                 return None
             full = [t for t, count in busy.items() if places.per_tenant and count >= places.per_tenant]
             row = self._first_waiting(db, full)
+            if row and isinstance(row["spec"], Shredded):
+                raise ShreddedJob(row["id"])
             return self._begin(db, row, owner, lease_seconds) if row else None
 
     def begin_attempt(self, identifier: str, owner: str = "", lease_seconds: float = 0) -> types.Job:

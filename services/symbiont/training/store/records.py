@@ -134,4 +134,5 @@ def version_of(row: Row) -> types.ModelVersion:
 def release_of(row: Row, candidate: types.ModelVersion) -> types.Release:
     """Builds a release from its row and its candidate."""
     rules, state = _build(types.ReleaseRules, row["rules"]), types.ReleaseState(row["state"])
-    return _build(types.Release, row, candidate=candidate, rules=rules, state=state)
+    reason = (row["ended"] or {}).get("reason") or row["end_reason"]
+    return _build(types.Release, row, candidate=candidate, rules=rules, state=state, end_reason=reason)

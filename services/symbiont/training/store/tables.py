@@ -114,6 +114,10 @@ jobs = _table(
     C("derived_base", String(80), nullable=False, server_default=""),
     # Who asked for it; they do not approve what it makes.
     C("principal", String(128), nullable=False, server_default=""),
+    # What is asked of jobs by the database itself, which cannot look into columns of JSON where these are encrypted.
+    C("model", String(128), nullable=False, server_default=""),
+    C("makes_base", String(80), nullable=False, server_default=""),
+    C("reproduces", String(160), nullable=False, server_default=""),
     # With all that a look asks of jobs that wait, so that it reads no rows.
     Index("jobs_in_queue", "state", "priority", "number", "tenant", "retry_time"),
     Index("jobs_by_deadline", "state", "finishing", "deadline"),
@@ -247,7 +251,10 @@ releases = _table(
     C("shadow", Boolean, nullable=False),
     C("rules", JSON, nullable=False),
     C("state", String(16), nullable=False),
+    # Of releases that ended before there was `ended`.
     C("end_reason", String(1000), nullable=False),
+    # Why, in the words of whoever ended it.
+    C("ended", JSON),
     C("create_time", Utc, nullable=False),
     C("update_time", Utc, nullable=False),
     C("end_time", Utc),

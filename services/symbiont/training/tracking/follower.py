@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from symbiont.common.errors import TenantShredded
 from symbiont.common.log import get_logger
 from symbiont.training.notifier import first_of
 from symbiont.training.store import News, Store
@@ -113,6 +114,11 @@ class Follower:
     async def _try(self, news: News) -> bool:
         try:
             more = await self._tell(news)
+        except TenantShredded:
+            # There is nothing left to tell.
+            await self._close(news.job)
+            await asyncio.to_thread(self._store.told_all, self.name, news.job, self._telling.owner)
+            return False
         except _TrackerFailed as exc:
             await self._fail(news.job, exc)
             return False

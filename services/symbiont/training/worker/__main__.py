@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 
 from symbiont.api.training.v1 import worker_pb2
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, take_over
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging, get_logger
@@ -22,6 +23,7 @@ from symbiont.common.tracing import Tracing
 from symbiont.training.convert import inputs_from_proto, spec_from_proto
 from symbiont.training.executors.local import MARK_VARIABLE, SPOOL, leave_mark
 from symbiont.training.executors.packing import unpack_spec
+from symbiont.training.spooling import Spool
 from symbiont.training.types import Failure, FailureKind, Report, Stopped
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
 from symbiont.training.worker.commands import Command
@@ -66,8 +68,8 @@ def main() -> None:
 def read_spec(where: str) -> str:
     """Returns the JSON form of the spec, from a file or a variable."""
     if where.startswith("env:"):
-        return unpack_spec(os.environ[where.removeprefix("env:")])
-    return Path(where).read_text()
+        return take_over(unpack_spec(os.environ[where.removeprefix("env:")]))
+    return take_over(Path(where).read_text())
 
 
 def spool_of(where: str) -> Path | None:
@@ -78,7 +80,8 @@ def spool_of(where: str) -> Path | None:
 def work(spec: worker_pb2.WorkerSpec, spool: Path | None, terminated: threading.Event, tracing: Tracing) -> int:
     """Runs the attempt that a spec describes, as rank 0; returns the exit status."""
     tls, job = Tls.from_environment(), spec.job.removeprefix("jobs/")
-    link = ControllerLink(spec.controller_address, job, spec.attempt, spool, tls, spec.worker_pass)
+    reports = Spool(spool, artifacts_of(spec).seals, tenant_of(spec.job))
+    link = ControllerLink(spec.controller_address, job, spec.attempt, reports, tls, spec.worker_pass)
     tokenization = TokenizationClient(spec.tokenization_address, tls=tls)
     # An attempt that was replaced must not go on for a moment longer than it takes to notice.
     threading.Thread(target=_exit_when_fenced, args=(link,), daemon=True).start()
@@ -136,9 +139,14 @@ def _run(
         from symbiont.training.worker.ranks import join
 
         ranks = join()
-        artifacts = ArtifactStore(spec.artifact_root)
+        artifacts = artifacts_of(spec)
         run_attempt(attempt_from_proto(spec), artifacts, tokenization.tokenize, send, command, ranks)
         return ranks
+
+
+def artifacts_of(spec: worker_pb2.WorkerSpec) -> ArtifactStore:
+    """Returns where a job reads, and stores for its tenant."""
+    return ArtifactStore(spec.artifact_root, tenant=tenant_of(spec.job))
 
 
 def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:

@@ -7,7 +7,7 @@ trained weights, the optimizer's moments, what the tuning method keeps beside th
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError
@@ -39,8 +39,7 @@ def load_checkpoint(artifacts: ArtifactStore, digest: str, network: Network, opt
     Raises:
         NotFound, IntegrityError: it is gone, damaged, or belongs to another network.
     """
-    folder = artifacts.path(KIND, digest)
-    tensors = load_file(folder / STATE)
+    tensors = load(artifacts.read(KIND, digest, STATE))
     parameters = network.trainable()
     expected = {f"weight:{name}" for name in parameters}
     if {name for name in tensors if name.startswith("weight:")} != expected:

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -58,7 +57,7 @@ class ControllerLink:
         addresses: str,
         job: str,
         attempt: int,
-        spool: Path | None = None,
+        spool: Spool | None = None,
         tls: Tls | None = None,
         worker_pass: str = "",
     ) -> None:
@@ -67,7 +66,7 @@ class ControllerLink:
         self._attempt = attempt
         self._channels = [plain_channel(address, OPTIONS, tls) for address in addresses.split(",")]
         self._shown = ((METADATA_KEY, worker_pass),) if worker_pass else ()
-        self._spool = Spool(spool)
+        self._spool = spool or Spool()
         self._seq = 0
         self._changed = threading.Condition()
         self._closing = False

@@ -83,7 +83,7 @@ def store_base(artifacts: ArtifactStore, parent: str, network: Network, *, to: A
     known = artifacts.manifest(BASES, parent)
     fields = {name: value for name, value in known.items() if name != "files"}
     weights = {name: tensor.detach().contiguous() for name, tensor in base.state_dict().items()}
-    config = (artifacts.path(BASES, parent) / "config.json").read_bytes()
+    config = artifacts.read(BASES, parent, "config.json")
     if (facts := json.loads(config))["vocab_size"] != base.config.vocab_size:
         config = json.dumps({**facts, "vocab_size": base.config.vocab_size}, indent=2).encode()
     files = {"config.json": config, "model.safetensors": save(weights, metadata={"format": "pt"})}

@@ -8,24 +8,46 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from symbiont.common.encryption import Spool
 from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
 from symbiont.inference.catalogues.known import KnownTexts
-from symbiont.inference.catalogues.matrix import map_matrix, write_matrix
+from symbiont.inference.catalogues.matrix import read_matrix, write_matrix
 from symbiont.inference.catalogues.shelf import Loaded, Shelf, size_of
-from symbiont.inference.catalogues.types import CatalogueVersion, parse_catalogue
+from symbiont.inference.catalogues.types import CatalogueVersion, Vectors, parse_catalogue
 from symbiont.inference.metrics import CatalogueMetrics
 
 from .conftest import make_version, real_like
 
 
+def written(path: Path, *blocks: Vectors, rows: int = 10, sealed: bool = False) -> Spool:
+    spool = Spool(path, sealed=sealed)
+    try:
+        write_matrix(spool, blocks, rows, 4)
+    finally:
+        spool.close()
+    return spool
+
+
+def read(spool: Spool, rows: int = 10, columns: int = 4) -> Vectors:
+    with spool.open() as stream:
+        return read_matrix(stream, rows, columns)
+
+
 def test_a_matrix_is_a_file_of_safetensors(tmp_path: Path) -> None:
     vectors, path = real_like(10, 4, 1), tmp_path / "m"
-    write_matrix(path, [vectors[:3], vectors[3:]], 10, 4)
-    np.testing.assert_array_equal(map_matrix(path, 10, 4), vectors)
+    spool = written(path, vectors[:3], vectors[3:])
     np.testing.assert_array_equal(load_file(path)["vectors"], vectors)
-    mapped = map_matrix(path, 10, 4)
+    mapped = read(spool)
     path.unlink()
+    assert isinstance(mapped, np.memmap)
     np.testing.assert_array_equal(mapped, vectors)
+
+
+def test_an_encrypted_matrix_is_read_into_memory(tmp_path: Path) -> None:
+    vectors = real_like(10, 4, 1)
+    found = read(written(tmp_path / "m", vectors, sealed=True))
+    np.testing.assert_array_equal(found, vectors)
+    assert not found.flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -33,17 +55,17 @@ def test_a_matrix_is_a_file_of_safetensors(tmp_path: Path) -> None:
 )
 def test_what_is_no_matrix_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m").write_bytes(content)
-    with pytest.raises(IntegrityError):
-        map_matrix(tmp_path / "m", 10, 4)
+    with (tmp_path / "m").open("rb") as stream, pytest.raises(IntegrityError):
+        read_matrix(stream, 10, 4)
 
 
 def test_a_matrix_of_another_shape_is_refused(tmp_path: Path) -> None:
-    write_matrix(tmp_path / "m", [real_like(10, 4, 1)], 10, 4)
+    spool = written(tmp_path / "m", real_like(10, 4, 1))
     for shape in ((9, 4), (4, 10), (0, 4)):
         with pytest.raises(IntegrityError):
-            map_matrix(tmp_path / "m", *shape)
+            read(spool, *shape)
     with pytest.raises(ValueError, match="are due"):
-        write_matrix(tmp_path / "m", [real_like(9, 4, 1)], 10, 4)
+        written(tmp_path / "n", real_like(9, 4, 1))
 
 
 def test_texts_are_found_by_their_digests() -> None:
