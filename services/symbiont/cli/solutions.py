@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from symbiont.cli import early_warning
 from symbiont.cli.console import make_console
 from symbiont.cli.render import facts, table
 from symbiont.cli.target import with_client
@@ -15,7 +16,8 @@ from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Measured
 from symbiont.solutions.loading import find_recipe, load_recipe, shipped
 from symbiont.solutions.page import estimated, render
-from symbiont.solutions.running import REPORT, RUN, Run
+from symbiont.solutions.reporting import REPORT, RUN
+from symbiont.solutions.running import Run
 from symbiont.solutions.running import check as check_files
 from symbiont.solutions.running import run as run_solution
 from symbiont.solutions.scaffold import scaffold
@@ -25,10 +27,11 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Industry solutions: a recipe says all from raw files to a served, monitored model and its report.",
 )
+early_warning.add_to(app)
 _HELD = {True: Text("held", "green"), False: Text("missed", "red"), None: Text("not judged", "dim")}
 
 NameArgument = Annotated[str, typer.Argument(metavar="SOLUTION", help="Id, or a folder or file of your own recipe.")]
-DataOption = Annotated[Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of its raw files.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of its raw files.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to write to (default: solutions/ID here).")]
 RowsOption = Annotated[
     int | None, typer.Option("--rows", min=1, help="Only so many rows of each side, for a quick look (default: all).")

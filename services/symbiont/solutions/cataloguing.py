@@ -9,6 +9,7 @@ from symbiont.client import Client, NotFoundError
 from symbiont.client.catalogues import Entry
 from symbiont.solutions.asking import ROWS_A_CALL, SINGLE_CALLS
 from symbiont.solutions.loading import Located, RecipeError
+from symbiont.solutions.outcomes import SEVERAL
 from symbiont.solutions.reading import UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe import CatalogueSource
 
@@ -17,7 +18,7 @@ TOP_K = 50
 
 
 def entries_of(located: Located, source: CatalogueSource, folder: Path) -> list[Entry]:
-    """Returns the entries of a catalogue's file, each text once; a key's second text has the id `key/2`.
+    """Returns the entries of a catalogue's file, each text once; a key's second text has the id `key#2`.
 
     Raises:
         RecipeError: the file or a column is missing.
@@ -41,7 +42,7 @@ def _numbered(pairs: "dict[tuple[str, str], None]") -> Iterator[Entry]:
     seen: Counter[str] = Counter()
     for key, text in pairs:
         seen[key] += 1
-        yield (key if seen[key] == 1 else f"{key}/{seen[key]}"), text
+        yield (key if seen[key] == 1 else f"{key}{SEVERAL}{seen[key]}"), text
 
 
 def fill_catalogue(client: Client, catalogue: str, model: str, entries: Sequence[Entry]) -> None:

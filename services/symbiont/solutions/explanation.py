@@ -48,7 +48,10 @@ def _data(data: Data) -> Iterator[tuple[str, str]]:
 def _recommendation(rows: Recommendation) -> Iterator[tuple[str, str]]:
     yield "learns from", f"{rows.ratings.file}, {rows.items.file}"
     yield "rows", f"the last {rows.history} that a user gave {rows.liked:g} or more -> the next one"
-    yield "judged by", f"the latest {rows.test_fraction:.0%} of the ratings"
+    yield (
+        "judged by",
+        f"the latest {rows.test_fraction:.0%} of the ratings{' of each user' if rows.cut == 'user' else ''}",
+    )
 
 
 def _gate(recipe: Recipe) -> Iterator[str]:

@@ -67,8 +67,8 @@ def learn(client: Client, recipe: Recipe, spec: TrainingSpec, say: Say) -> Train
     """
     race = recipe.method.advise
     if race is None:
-        return follow(client, submit(client, spec, recipe.solution), say)
-    settings = RaceSettings(f"{recipe.solution}-advice", methods_of(race.rungs), race.tolerance)
+        return follow(client, submit(client, spec, recipe.model), say)
+    settings = RaceSettings(f"{recipe.model}-advice", methods_of(race.rungs), race.tolerance)
     advice = advise(client, spec, settings, _Listener(say))
     for reason in advice.reasons():
         say(reason)

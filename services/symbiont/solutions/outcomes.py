@@ -21,6 +21,8 @@ from symbiont.evaluation import (
 from symbiont.solutions.recipe import Recipe, Reject
 from symbiont.solutions.rows import SolutionRow
 
+# Between the key of a catalogue's entry and the number of one of its texts.
+SEVERAL = "#"
 # Of what a model gives no probability at all.
 _LEAST = 1e-9
 
@@ -128,9 +130,9 @@ def found_in_catalogue(rows: Sequence[SolutionRow], found: Sequence[Sequence[str
     """Returns the outcome of searches: how far in front the entry of a row's label stands, each answer counted once.
 
     Args:
-        found: ids of entries, best first; `label/2` is another text of the entry `label`.
+        found: ids of entries, best first; `label#2` is another text of the entry `label`.
     """
-    keys = [list(dict.fromkeys(one.partition("/")[0] for one in line)) for line in found]
+    keys = [list(dict.fromkeys(one.rpartition(SEVERAL)[0] or one for one in line)) for line in found]
     missing = max(map(len, keys), default=0) + 1
     ranks = [
         [[line.index(str(row.label)) + 1 if str(row.label) in line else missing]]

@@ -83,7 +83,7 @@ def upload(
 ) -> Datasets:
     """Uploads both sides and has the data gate prepare the rows to learn from; finds what is there already."""
     train, test = (
-        _uploaded(client, f"{recipe.solution}-{name}", rows, columns, folder)
+        _uploaded(client, f"{recipe.model}-{name}", rows, columns, folder)
         for name, rows in zip(("raw", "test"), sides, strict=True)
     )
     say(f"{train.row_count} rows to learn from, {test.row_count} to judge by, {len(train.label_counts)} labels")
@@ -93,7 +93,7 @@ def upload(
     digest = short_digest(
         train.digest, test.digest, [one.SerializeToString(deterministic=True).hex() for one in transforms]
     )
-    prepared = client.prepare_dataset(train.name, f"{recipe.solution}-train-{digest}", transforms)
+    prepared = client.prepare_dataset(train.name, f"{recipe.model}-train-{digest}", transforms)
     say(f"the gate left {prepared.row_count} of {train.row_count} rows")
     return Datasets(prepared, test, train.row_count)
 

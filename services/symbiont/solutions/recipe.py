@@ -8,7 +8,7 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FieldKind = Literal["number", "flag", "category", "date"]
 LabelKind = Literal["class", "classes", "number", "answers", "none"]
-BaselineName = Literal["majority", "tfidf", "trees", "vader", "snownlp", "popularity", "als", "overlap", "untrained"]
+BaselineName = Literal["majority", "tfidf", "trees", "vader", "snownlp", "popularity", "als", "overlap"]
 
 
 class Section(BaseModel):
@@ -252,7 +252,7 @@ class Bar(Section):
 class Evaluation(Section):
     """How it is judged by what was served, and what it must keep to be promoted."""
 
-    baselines: tuple[BaselineName, ...] = ("majority",)
+    baselines: tuple[BaselineName, ...] = ()
     """What else is judged on the same rows."""
     gate: Gate = Gate()
     """What a version must keep to be promoted."""
@@ -379,7 +379,9 @@ class Recommendation(Section):
     history: Annotated[int, Field(ge=1)] = 5
     """How many liked items make a query, the latest first."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the ratings, the latest of all, to judge by."""
+    """Share of the ratings to judge by, the latest."""
+    cut: Literal["time", "user"] = "time"
+    """`time`: the latest ratings of all; `user`: the latest of each user, where few users stay for long."""
     popularity: Annotated[float, Field(ge=0)] = 0.0
     """Weight of an item's popularity, as the logarithm of its count, beside the cosine of the texts."""
 

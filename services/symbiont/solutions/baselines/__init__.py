@@ -3,7 +3,6 @@
 import importlib.util
 from collections.abc import Callable, Sequence
 
-from symbiont.common.errors import FailedPrecondition
 from symbiont.evaluation import Outcome
 from symbiont.solutions.baselines import classifying, lexicons, overlapping, searching
 from symbiont.solutions.recipe import BaselineName, Recipe
@@ -23,19 +22,28 @@ _BASELINES: dict[BaselineName, Baseline] = {
 _NEEDS = {"tfidf": "sklearn", "trees": "sklearn", "vader": "vaderSentiment", "snownlp": "snownlp", "als": "implicit"}
 
 
-def missing_packages(names: Sequence[BaselineName]) -> list[str]:
-    """Returns the packages that baselines need and that are not installed."""
-    return sorted({_NEEDS[name] for name in names if name in _NEEDS and not importlib.util.find_spec(_NEEDS[name])})
+def problems(recipe: Recipe) -> list[str]:
+    """Returns what is wrong with the baselines of a recipe: not of its task, or not installed."""
+    names = recipe.evaluation.baselines
+    fitting = _fitting(recipe)
+    found = [f"{name} is none of this task's: say {', '.join(fitting)}" for name in names if name not in fitting]
+    packages = {_NEEDS[name] for name in names if name in _NEEDS and not importlib.util.find_spec(_NEEDS[name])}
+    return found + [f"{package} is not installed: pip install 'symbiont[solutions]'" for package in sorted(packages)]
 
 
 def baseline(name: BaselineName, recipe: Recipe, train: Sequence[SolutionRow], test: Sequence[SolutionRow]) -> Outcome:
-    """Returns what a baseline says of the rows to judge by.
+    """Returns what a baseline that fits the task says of the rows to judge by."""
+    found = searching.tfidf if recipe.task.head == "embedding" else _BASELINES[name]
+    return found(recipe, train, test)
 
-    Raises:
-        FailedPrecondition: the recipe's task has no such baseline.
-    """
-    if name == "tfidf" and recipe.task.head == "embedding":
-        return searching.tfidf(recipe, train, test)
-    if name not in _BASELINES:
-        raise FailedPrecondition(f"the baseline {name} is none of a {recipe.task.head} model")
-    return _BASELINES[name](recipe, train, test)
+
+def _fitting(recipe: Recipe) -> list[str]:
+    if recipe.recommendation:
+        return ["popularity", "als"]
+    fields = ["trees"] if recipe.data and recipe.data.fields else []
+    of_heads = {
+        "classification": ["majority", "tfidf", "vader", "snownlp", *fields],
+        "spans": ["overlap"],
+        "embedding": ["tfidf"],
+    }
+    return of_heads.get(recipe.task.head, [])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from symbiont.bundle.part import Part
-from symbiont.solutions.recipe import Chart
+from symbiont.solutions.reading import Record
+from symbiont.solutions.recipe import Chart, Replay
 from symbiont.solutions.warning.chart import ControlChart
 
 # An alarm so many windows after a surge begins, at most, is its.
@@ -73,6 +74,24 @@ def daily_counts(rows: Iterable[tuple[str, str, str]], label: str) -> dict[str, 
     first, span = min(days), (max(days) - min(days)).days + 1
     every = [first + timedelta(offset) for offset in range(span)]
     return {topic: [float(found[day]) for day in every] for topic, found in sorted(counted.items())}
+
+
+def dated_rows(replay: Replay, records: Iterable[Record]) -> list[tuple[str, str, str]]:
+    """Returns topic, day and text of each row; a cell with several texts gives a row for each.
+
+    Raises:
+        ValueError: a day is none, or a column is missing; says where.
+    """
+    rows = []
+    for one in records:
+        try:
+            topic, day, cell = (str(one.columns[name]) for name in (replay.topic, replay.time, replay.text))
+            date.fromisoformat(day[:10])
+        except (KeyError, ValueError) as exc:
+            raise ValueError(f"{one.place}: topic, time (ISO 8601) or text is not there: {exc}") from exc
+        texts = cell.split(replay.separator) if replay.separator else [cell]
+        rows += [(topic, day, text.strip()) for text in texts if text.strip()]
+    return rows
 
 
 def plan_surges(counts: Counts, chart: Chart, each: int, seed: int = 0, *, times: float = 3.0) -> list[Surge]:
