@@ -3,6 +3,7 @@ import pytest
 from symbiont.solutions.checking import read_sides
 from symbiont.solutions.loading import RecipeError
 from symbiont.solutions.running import Run, check
+
 from .conftest import ROWS, Solution
 
 

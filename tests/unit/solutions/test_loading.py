@@ -6,6 +6,7 @@ import pytest
 from symbiont.solutions import loading
 from symbiont.solutions.loading import RecipeError, find_recipe, load_recipe, shipped
 from symbiont.solutions.recipe import json_schema
+
 from .conftest import Solution
 
 
@@ -68,7 +69,7 @@ def test_a_place_that_has_no_line_of_its_own_gets_that_of_its_section(solution: 
 def test_a_recipe_is_found_by_id_folder_and_file(solution: Solution) -> None:
     assert find_recipe(str(solution.folder)).recipe == find_recipe(str(solution.path)).recipe
     assert find_recipe("financial-sentiment").recipe.solution == "financial-sentiment"
-    with pytest.raises(RecipeError, match="there are .*financial-sentiment"):
+    with pytest.raises(RecipeError, match=r"there are .*financial-sentiment"):
         find_recipe("nothing-of-the-kind")
 
 
