@@ -81,7 +81,8 @@ def run(
     """Runs a solution: rows, data gate, training, gate, promotion, answers, baselines, report.
 
     Everything that can be checked is checked before anything starts. After Ctrl-C or a crash the same command goes on;
-    what is done already is found. The exit status is 1 when a bar of the recipe is missed, and not with --rows.
+    what is done already is found. The exit status is 1 when a bar of the recipe is missed. With --rows no gate is
+    asked, and what is made serves under the alias quick-look.
 
     Example: symbiont solutions run financial-sentiment --data data/sentfin
     """

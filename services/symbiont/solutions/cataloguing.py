@@ -9,9 +9,10 @@ from symbiont.client import Client, NotFoundError
 from symbiont.client.catalogues import Entry
 from symbiont.solutions.asking import ROWS_A_CALL, SINGLE_CALLS
 from symbiont.solutions.loading import Located, RecipeError
-from symbiont.solutions.outcomes import SEVERAL
+from symbiont.solutions.outcomes import SEVERAL, key_of
 from symbiont.solutions.reading import UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe import CatalogueSource
+from symbiont.solutions.rows import SolutionRow
 
 # Of each query; what stands behind is not found.
 TOP_K = 50
@@ -43,6 +44,11 @@ def _numbered(pairs: "dict[tuple[str, str], None]") -> Iterator[Entry]:
     for key, text in pairs:
         seen[key] += 1
         yield (key if seen[key] == 1 else f"{key}{SEVERAL}{seen[key]}"), text
+
+
+def rows_of(entries: Sequence[Entry]) -> list[SolutionRow]:
+    """Returns entries as rows whose label is the key."""
+    return [SolutionRow(text, label=key_of(entry)) for entry, text in entries]
 
 
 def fill_catalogue(client: Client, catalogue: str, model: str, entries: Sequence[Entry]) -> None:

@@ -55,7 +55,8 @@ def outcome_of(recipe: Recipe, rows: Sequence[SolutionRow], predictions: Sequenc
         case "spans":
             return _answered(rows, predictions)
         case _:
-            return _embedded(recipe, rows, predictions)
+            said = np.array([one.similarity for one in predictions])
+            return Compared(judged_rows(rows), said, np.array([float(row.label or 0) for row in rows]))
 
 
 def classified(
@@ -119,23 +120,21 @@ def _answered(rows: Sequence[SolutionRow], predictions: Sequence[Prediction]) ->
     return answered(judged_rows(rows), said, [[one["text"] for one in row.label] for row in rows])
 
 
-def _embedded(recipe: Recipe, rows: Sequence[SolutionRow], predictions: Sequence[Prediction]) -> Outcome:
-    if recipe.serving.catalogue is None:
-        said = np.array([one.similarity for one in predictions])
-        return Compared(judged_rows(rows), said, np.array([float(row.label or 0) for row in rows]))
-    return found_in_catalogue(rows, [[match.id for match in one.matches] for one in predictions])
-
-
-def found_in_catalogue(rows: Sequence[SolutionRow], found: Sequence[Sequence[str]]) -> Retrieved:
+def found_in_catalogue(rows: Sequence[SolutionRow], found: Sequence[Sequence[str]], keys: int) -> Retrieved:
     """Returns the outcome of searches: how far in front the entry of a row's label stands, each answer counted once.
 
     Args:
         found: ids of entries, best first; `label#2` is another text of the entry `label`.
+        keys: how many answers there are; what was not found is the last of them.
     """
-    keys = [list(dict.fromkeys(one.rpartition(SEVERAL)[0] or one for one in line)) for line in found]
-    missing = max(map(len, keys), default=0) + 1
+    answers = [list(dict.fromkeys(key_of(one) for one in line)) for line in found]
     ranks = [
-        [[line.index(str(row.label)) + 1 if str(row.label) in line else missing]]
-        for row, line in zip(rows, keys, strict=True)
+        [[line.index(str(row.label)) + 1 if str(row.label) in line else keys]]
+        for row, line in zip(rows, answers, strict=True)
     ]
-    return Retrieved(judged_rows(rows), ragged(ranks, 1), missing)
+    return Retrieved(judged_rows(rows), ragged(ranks, 1), keys)
+
+
+def key_of(entry: str) -> str:
+    """Returns the key of an entry's id: `label` of `label#2`."""
+    return entry.rpartition(SEVERAL)[0] or entry

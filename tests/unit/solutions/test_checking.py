@@ -1,8 +1,9 @@
 import pytest
 
 from symbiont.solutions.checking import read_sides
-from symbiont.solutions.loading import RecipeError
-from symbiont.solutions.running import Run, check
+from symbiont.solutions.loading import RecipeError, find_recipe
+from symbiont.solutions.promoting import rules_of
+from symbiont.solutions.running import QUICK_LOOK, Run, check, quick_look
 
 from .conftest import ROWS, Solution
 
@@ -97,3 +98,15 @@ def test_a_file_that_is_no_table_is_said(solution: Solution) -> None:
     assert "row 2: it has not as many cells as the header" in said(solution)
     (solution.folder / "train.csv").write_bytes(b"text,label,language\n\xff\xfe,good,en\n")
     assert "train.csv is no table in UTF-8" in said(solution)
+
+
+def test_a_quick_look_serves_apart_and_asks_no_gate() -> None:
+    for name in ("credit-risk", "customer-answers"):
+        located = find_recipe(name)
+        looked = quick_look(located).recipe
+        assert looked.serving.alias == QUICK_LOOK
+        assert looked.serving.release is None
+        assert rules_of(looked.evaluation.gate) == []
+        assert looked.data == located.recipe.data
+    assert looked.serving.catalogue
+    assert looked.serving.catalogue.id == f"customer-answers-{QUICK_LOOK}"

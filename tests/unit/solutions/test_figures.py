@@ -62,7 +62,7 @@ def test_what_no_label_reaches_is_rejected(solution: Solution) -> None:
 
 def test_an_answer_of_a_catalogue_counts_once_however_many_texts_it_has() -> None:
     rows = [SolutionRow("q", label="a"), SolutionRow("r", label="b"), SolutionRow("s", label="c")]
-    outcome = found_in_catalogue(rows, [["a#2", "b"], ["a", "a#2", "a#3", "b"], ["a", "b"]])
+    outcome = found_in_catalogue(rows, [["a#2", "b"], ["a", "a#2", "a#3", "b"], ["a", "b"]], 3)
     assert [outcome.ranks.of(place)[0, 0] for place in range(3)] == [1, 2, 3]
 
 

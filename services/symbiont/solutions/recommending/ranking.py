@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from symbiont.evaluation import Retrieved, ragged, rows_of
 from symbiont.solutions.recommending.pairs import Histories
@@ -50,10 +51,11 @@ def als(histories: Histories) -> Scores:
     cells = [(row, places[item]) for row, user in enumerate(everybody) for item in histories.before[user]]
     rows, columns = np.array(cells).T
     liked = csr_matrix((np.ones(len(cells), np.float32), (rows, columns)), (len(everybody), len(items)))
-    model = AlternatingLeastSquares(
-        factors=min(ALS_FACTORS, len(items) - 1), iterations=ALS_ITERATIONS, random_state=ALS_SEED, num_threads=1
-    )
-    model.fit(liked, show_progress=False)
+    factors = min(ALS_FACTORS, len(items) - 1)
+    # Threads of BLAS within those of the package, of which it warns, are slow.
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(factors, iterations=ALS_ITERATIONS, random_state=ALS_SEED, num_threads=1)
+        model.fit(liked, show_progress=False)
     judged = [everybody.index(user) for user in sorted(histories.after)]
     return np.asarray(model.user_factors[judged] @ model.item_factors.T, np.float64)
 

@@ -82,6 +82,6 @@ def _alert(chart: Chart, named: str) -> dict[str, Any]:
         "labels": {"severity": "warning"},
         "annotations": {
             "summary": f"{{{{ $labels.topic }}}} has more rows that are {chart.label} than is usual of it.",
-            "runbook_url": f"deploy/runbooks/{ALERT}.md",
+            "runbook_url": f"services/symbiont/solutions/README.md#{ALERT.lower()}",
         },
     }
