@@ -21,6 +21,7 @@ _LOOP = (
     "seed",
     "patience",
     "checkpoint_interval",
+    "holdout_fraction",
     "selection_metric",
     "keep_best",
     "bf16",
@@ -43,17 +44,15 @@ def options_of(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def spec_of(located: Located, base: str, train: str, test: str) -> TrainingSpec:
-    """Returns the spec of a recipe.
+def spec_of(located: Located, base: str, train: str) -> TrainingSpec:
+    """Returns the spec of a recipe. It knows nothing of the rows to judge by, for by those nothing may be chosen.
 
     Raises:
         RecipeError: options contradict each other.
     """
     recipe = located.recipe
     try:
-        return training_spec(
-            base_model=base, dataset=train, evaluation_dataset=test, model=recipe.model, **options_of(recipe)
-        )
+        return training_spec(base_model=base, dataset=train, model=recipe.model, **options_of(recipe))
     except ValueError as exc:
         place = "development" if "field" in str(exc) or "fusion" in str(exc) else "method"
         raise RecipeError([f"{located.at(place)}: {exc}"]) from exc

@@ -1,6 +1,7 @@
 """What a served model answered, as an outcome that `evaluation` judges."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,15 +10,18 @@ from symbiont.evaluation import (
     Answered,
     Classified,
     Compared,
+    Costs,
     MultiLabelled,
     Outcome,
     Retrieved,
     Rows,
     Scored,
     answered,
+    decide,
     ragged,
     rows_of,
 )
+from symbiont.evaluation.metrics.classification import probabilities
 from symbiont.solutions.recipe import Recipe, Reject
 from symbiont.solutions.rows import SolutionRow
 
@@ -96,6 +100,14 @@ def _said(prediction: Prediction, reject: Reject | None) -> str:
     if reject and prediction.classes[0].probability < reject.below:
         return reject.label
     return prediction.label
+
+
+def decided_by_costs(recipe: Recipe, outcome: Outcome) -> Outcome:
+    """Returns an outcome as it would be decided by the recipe's costs; where errors cost alike, as it is."""
+    if not isinstance(outcome, Classified) or not (matrix := _costs(recipe, outcome.labels)):
+        return outcome
+    given = probabilities(outcome)
+    return replace(outcome, answered=decide(given, Costs(matrix, outcome.labels)), costs=matrix)
 
 
 def _costs(recipe: Recipe, labels: Sequence[str]) -> "tuple[tuple[float, ...], ...]":

@@ -15,10 +15,13 @@ class NotPromotedError(Exception):
     """The gate keeps a version from its alias; the message has every rule that is broken."""
 
 
-def promote(client: Client, recipe: Recipe, version: str, say: Say) -> PromotionDecision | None:
+def promote(client: Client, recipe: Recipe, version: str, rows: str, say: Say) -> PromotionDecision | None:
     """Sets the gate of the recipe, has the version judged by it, and points the alias at it, or begins a release.
 
     Without rules nothing is judged, and None is returned.
+
+    Args:
+        rows: the dataset to judge by.
 
     Raises:
         NotPromotedError: it has not passed.
@@ -26,8 +29,9 @@ def promote(client: Client, recipe: Recipe, version: str, say: Say) -> Promotion
     alias, gate = f"{recipe.model}@{recipe.serving.alias}", recipe.evaluation.gate
     rules = rules_of(gate)
     before = client.get_promotion_policy(alias)
-    if list(before.rules) != rules or before.approvals != gate.approvals:
-        client.set_promotion_policy(alias, rules, approvals=gate.approvals)
+    named = rows if rules or gate.approvals else ""
+    if (list(before.rules), before.approvals, before.evaluation_dataset) != (rules, gate.approvals, named):
+        client.set_promotion_policy(alias, rules, approvals=gate.approvals, evaluation_dataset=named)
     serves = _serving(client, recipe)
     if serves == version:
         say(f"{version} serves already")

@@ -153,6 +153,8 @@ class Method(Section):
     """What is trained beside the head."""
     advise: Advise | None = None
     """Race methods in place of `name`."""
+    holdout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the rows to learn from by which checkpoints are chosen and probabilities calibrated."""
     rank: int | None = None
     target_modules: tuple[str, ...] | None = None
     size: int | None = None

@@ -58,7 +58,7 @@ def check(asked: Run) -> Sides:
         histories = recommendation.check(located, asked.data, asked.most)
         return Sides(*map(tuple, recommendation.sides_of(histories, recipe.recommendation)))
     sides = read_sides(located, asked.data, asked.most)
-    spec_of(located, recipe.base.id, "train", "test")
+    spec_of(located, recipe.base.id, "train")
     _entries(asked)
     return sides
 
@@ -83,8 +83,8 @@ def run(client: Client, asked: Run, say: Say) -> Figures:
     out.mkdir(parents=True, exist_ok=True)
     datasets = upload(client, recipe, columns_of_dataset(recipe.data), (sides.train, sides.test), out / "rows", say)
     trained_on = with_terms(client, recipe, base, datasets.train.name, say)
-    job = learn(client, recipe, spec_of(located, trained_on, datasets.train.name, datasets.test.name), say)
-    promote(client, recipe, job.model_version, say)
+    job = learn(client, recipe, spec_of(located, trained_on, datasets.train.name), say)
+    promote(client, recipe, job.model_version, datasets.test.name, say)
     write_rules(recipe, out)
     served, outcome = _serve(client, asked, sides.test, job.model_version, say)
     beside = _beside(asked, sides, outcome, say)

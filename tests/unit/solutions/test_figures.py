@@ -109,6 +109,17 @@ def test_trees_learn_from_fields_alone(solution: Solution) -> None:
     assert figures.measure(recipe, found)[0].estimate.value >= 10 / 11
 
 
+def test_baselines_decide_by_costs_too() -> None:
+    recipe = find_recipe("credit-risk").recipe
+    rows = [SolutionRow(f"text {i}", label="bad" if i % 4 == 0 else "good") for i in range(40)]
+    measured = {
+        m.metric: m.estimate.value for m in figures.measure(recipe, baselines.baseline("majority", recipe, rows, rows))
+    }
+    # A quarter is bad, and missing one costs five times what a good one refused does: all are refused.
+    assert measured["accuracy"] == 0.25
+    assert measured["mean_cost"] == 0.75
+
+
 @pytest.mark.parametrize(
     ("name", "texts"),
     [

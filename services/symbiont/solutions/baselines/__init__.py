@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from symbiont.evaluation import Outcome
 from symbiont.solutions.baselines import classifying, lexicons, overlapping, searching
+from symbiont.solutions.outcomes import decided_by_costs
 from symbiont.solutions.recipe import BaselineName, Recipe
 from symbiont.solutions.rows import SolutionRow
 
@@ -32,9 +33,9 @@ def problems(recipe: Recipe) -> list[str]:
 
 
 def baseline(name: BaselineName, recipe: Recipe, train: Sequence[SolutionRow], test: Sequence[SolutionRow]) -> Outcome:
-    """Returns what a baseline that fits the task says of the rows to judge by."""
+    """Returns what a baseline that fits the task says of the rows to judge by; where errors cost, it heeds that."""
     found = searching.tfidf if recipe.task.head == "embedding" else _BASELINES[name]
-    return found(recipe, train, test)
+    return decided_by_costs(recipe, found(recipe, train, test))
 
 
 def _fitting(recipe: Recipe) -> list[str]:

@@ -29,7 +29,7 @@ def check(located: Located, data: Path, most: int | None) -> Histories:
     Raises:
         RecipeError: something is wrong; says where, and what to do.
     """
-    spec_of(located, located.recipe.base.id, "train", "test")
+    spec_of(located, located.recipe.base.id, "train")
     return read_histories(located, data, most)
 
 
@@ -47,9 +47,9 @@ def run(client: Client, located: Located, data: Path, out: Path, most: int | Non
     ensure_base(client, recipe, say)
     out.mkdir(parents=True, exist_ok=True)
     datasets = upload(client, recipe, COLUMNS, sides_of(histories, rated), out / "rows", say)
-    spec = spec_of(located, recipe.base.id, datasets.train.name, datasets.test.name)
+    spec = spec_of(located, recipe.base.id, datasets.train.name)
     job = learn(client, recipe, spec, say)
-    promote(client, recipe, job.model_version, say)
+    promote(client, recipe, job.model_version, datasets.test.name, say)
     write_rules(recipe, out)
     model = f"{recipe.model}@{recipe.serving.alias}"
     say(f"embedding {len(histories.items)} items and {len(histories.after)} histories with {model}")
