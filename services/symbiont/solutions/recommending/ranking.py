@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from symbiont.evaluation import Retrieved, ragged, rows_of
 from symbiont.solutions.recommending.pairs import Histories
@@ -62,7 +62,8 @@ def als(histories: Histories) -> Scores:
 
 def by_texts(histories: Histories, cosines: Scores, weight: float) -> Scores:
     """Returns cosines [users, items] of histories and items, with popularity as a weight."""
-    return cosines + weight * np.log1p(_counts(histories))
+    found: Scores = cosines + weight * np.log1p(_counts(histories))
+    return found
 
 
 def cosine(queries: Sequence[npt.NDArray[np.float32]], items: Sequence[npt.NDArray[np.float32]]) -> Scores:
