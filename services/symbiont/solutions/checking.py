@@ -6,7 +6,7 @@ from pathlib import Path
 
 from symbiont.solutions.loading import Located, RecipeError
 from symbiont.solutions.reading import Record, UnreadableError, columns_of, read
-from symbiont.solutions.recipe import Data, Source, Split
+from symbiont.solutions.recipe_rows import Data, Source, Split
 from symbiont.solutions.rows import SolutionRow, label_of, rows_of, value_of
 from symbiont.solutions.splitting import SplitError, split
 

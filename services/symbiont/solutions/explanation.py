@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from symbiont.solutions.recipe import Data, Recipe, Recommendation
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_rows import Data, Recommendation
 
 
 def explanation(recipe: Recipe) -> Iterator[tuple[str, str]]:

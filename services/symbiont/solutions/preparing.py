@@ -14,7 +14,8 @@ from symbiont.client import Client, NotFoundError, training_spec
 from symbiont.client.names import full_name
 from symbiont.client.requests import DatasetColumns
 from symbiont.client.watching import has_ended
-from symbiont.solutions.recipe import DataGate, Recipe
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_rows import DataGate
 from symbiont.solutions.rows import SolutionRow, write
 
 # Told what is being done.

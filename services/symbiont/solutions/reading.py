@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from symbiont.solutions.recipe import Source
+from symbiont.solutions.recipe_rows import Source
 
 Columns = Mapping[str, Any]
 # Of the layout `squad`.

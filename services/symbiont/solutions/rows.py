@@ -10,7 +10,7 @@ from symbiont.client import Input, Pair, QuestionContext, Text
 from symbiont.client.inputs import FieldValue
 from symbiont.client.requests import DatasetColumns
 from symbiont.solutions.reading import Columns, Record, fill
-from symbiont.solutions.recipe import Data, FieldKind
+from symbiont.solutions.recipe_rows import Data, FieldKind
 
 LABEL = "label"
 _TRUE = ("1", "true", "yes")

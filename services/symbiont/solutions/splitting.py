@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from symbiont.solutions.recipe import Split
+from symbiont.solutions.recipe_rows import Split
 from symbiont.solutions.rows import SolutionRow
 
 

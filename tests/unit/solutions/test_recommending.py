@@ -5,7 +5,7 @@ import pytest
 
 from symbiont.evaluation import estimates
 from symbiont.solutions.loading import RecipeError, load_recipe
-from symbiont.solutions.recipe import Recommendation
+from symbiont.solutions.recipe_rows import Recommendation
 from symbiont.solutions.recommending import ranking
 from symbiont.solutions.recommending.pairs import Rating, held_pairs, histories_of, read_histories, training_pairs
 

@@ -5,7 +5,7 @@ import pytest
 
 from symbiont.client import Pair, QuestionContext, Text
 from symbiont.solutions.reading import Record, columns_of, fill, read
-from symbiont.solutions.recipe import Data, Label, Source, Split
+from symbiont.solutions.recipe_rows import Data, Label, Source, Split
 from symbiont.solutions.rows import SolutionRow, columns_of_dataset, rows_of, write
 from symbiont.solutions.splitting import SplitError, split
 

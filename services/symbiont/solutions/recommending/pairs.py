@@ -7,7 +7,7 @@ from pathlib import Path
 
 from symbiont.solutions.loading import Located, RecipeError
 from symbiont.solutions.reading import Record, UnreadableError, columns_of, fill, read
-from symbiont.solutions.recipe import Recommendation, Source
+from symbiont.solutions.recipe_rows import Recommendation, Source
 from symbiont.solutions.rows import SolutionRow
 
 

@@ -74,4 +74,4 @@ def cosine(queries: Sequence[npt.NDArray[np.float32]], items: Sequence[npt.NDArr
 def _counts(histories: Histories) -> npt.NDArray[np.float64]:
     items = histories.items
     # A tiny part by place breaks ties between equal counts, which are most of them.
-    return np.array([histories.counts[item] for item in items]) - np.arange(len(items)) * 1e-9
+    return np.array([histories.counts[item] for item in items], np.float64) - np.arange(len(items)) * 1e-9
