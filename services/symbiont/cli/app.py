@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import audit, bases, catalogues, certificates, datasets, forget, gate, jobs, keys, models, tokenizers
+from symbiont.cli import (
+    audit,
+    bases,
+    catalogues,
+    certificates,
+    datasets,
+    forget,
+    gate,
+    jobs,
+    keys,
+    models,
+    solutions,
+    tokenizers,
+)
 from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
@@ -27,6 +40,8 @@ from symbiont.client import RequestError
 from symbiont.common.errors import SymbiontError
 from symbiont.local.home import HomeBusyError
 from symbiont.local.supervisor import NotReadyError
+from symbiont.solutions.preparing import JobFailedError
+from symbiont.solutions.promoting import NotPromotedError
 
 HELP = """Fine-tunes shared base models for many customers, and serves them from one host.
 
@@ -40,6 +55,17 @@ With your own data, beside a terminal where [bold]symbiont up[/] runs:
   $ symbiont models promote intents\n
   $ symbiont predict intents "Where is my card?"
 """
+
+# Failures that are said in one line; those that have a hint are below.
+EXPECTED = (
+    SymbiontError,
+    DataMissingError,
+    TrainingFailedError,
+    JobFailedError,
+    NotPromotedError,
+    ValueError,
+    OSError,
+)
 
 app = typer.Typer(
     name="symbiont",
@@ -68,6 +94,7 @@ app.command()(explain)
 app.add_typer(catalogues.app, name="catalogues")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(keys.app, name="keys")
+app.add_typer(solutions.app, name="solutions")
 app.command()(doctor)
 app.add_typer(audit.app, name="audit")
 app.command()(capacity)
@@ -100,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_error(str(exc), "[dim]it is up already; stop that one first, or take another --home[/]")
     except NotReadyError as exc:
         print_error(str(exc), "[dim]see the logs in the home's logs folder, and[/] symbiont doctor")
-    except (SymbiontError, DataMissingError, TrainingFailedError, ValueError, OSError) as exc:
+    except EXPECTED as exc:
         print_error(str(exc))
     sys.exit(1)
 

@@ -1,0 +1,86 @@
+"""Baselines that learn classes: the most frequent one, TF-IDF with logistic regression, and trees on fields alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from symbiont.evaluation import Classified
+from symbiont.solutions.outcomes import classified
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.rows import SolutionRow
+
+Rows = Sequence[SolutionRow]
+
+
+def majority(recipe: Recipe, train: Rows, test: Rows) -> Classified:
+    """Returns the shares of the classes for every row."""
+    counts = Counter(str(row.label) for row in train)
+    labels = sorted(counts)
+    shares = [counts[label] / len(train) for label in labels]
+    often = counts.most_common(1)[0][0]
+    return classified(test, labels, [shares] * len(test), [often] * len(test))
+
+
+def tfidf(recipe: Recipe, train: Rows, test: Rows) -> Classified:
+    """Returns TF-IDF with logistic regression: of words and pairs of words, in Chinese of letters."""
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+
+    # C = 10 serves short texts better than scikit-learn's default.
+    model = make_pipeline(vectorizer(recipe), LogisticRegression(C=10, max_iter=1000))
+    model.fit(texts_of(train), [str(row.label) for row in train])
+    return _predicted(model, texts_of(test), test)
+
+
+def trees(recipe: Recipe, train: Rows, test: Rows) -> Classified:
+    """Returns boosted trees on the business fields, without the text."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+
+    names = sorted(recipe.data.fields) if recipe.data else []
+    numbers = {name for name in names if recipe.data and recipe.data.fields[name] == "number"}
+    codes = {name: sorted({str(row.fields.get(name)) for row in train}) for name in names}
+
+    def table(rows: Rows) -> Any:
+        return np.array([[_cell(row, name, numbers, codes) for name in names] for row in rows], np.float64)
+
+    model = HistGradientBoostingClassifier(
+        categorical_features=[name not in numbers for name in names],
+        # Of a few hundred rows and more: deep trees learn them by heart.
+        max_iter=100,
+        learning_rate=0.05,
+        max_leaf_nodes=7,
+        random_state=0,
+    )
+    model.fit(table(train), [str(row.label) for row in train])
+    return _predicted(model, table(test), test)
+
+
+def vectorizer(recipe: Recipe) -> Any:
+    """Returns TF-IDF for the language of a recipe."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+
+    if recipe.language == "en":
+        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 3), sublinear_tf=True)
+
+
+def texts_of(rows: Rows) -> list[str]:
+    """Returns the whole of what a row says."""
+    return [f"{row.text} {row.pair}".strip() for row in rows]
+
+
+def _predicted(model: Any, given: Any, test: Rows) -> Classified:
+    found = model.predict_proba(given)
+    labels = [str(label) for label in model.classes_]
+    said = [labels[place] for place in found.argmax(axis=1)]
+    return classified(test, labels, found.tolist(), said)
+
+
+def _cell(row: SolutionRow, name: str, numbers: "set[str]", codes: "dict[str, list[str]]") -> float:
+    value = row.fields.get(name)
+    if name in numbers:
+        return float(value) if value is not None else float("nan")
+    known = codes[name]
+    return float(known.index(str(value))) if str(value) in known else float("nan")

@@ -1,0 +1,140 @@
+"""Everything that can be wrong with a recipe and its files, found before anything starts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from symbiont.solutions.loading import Located, RecipeError
+from symbiont.solutions.reading import Record, UnreadableError, columns_of, read
+from symbiont.solutions.recipe_rows import Data, Source, Split
+from symbiont.solutions.rows import SolutionRow, label_of, rows_of, value_of
+from symbiont.solutions.splitting import SplitError, split
+
+# Of one kind of problem so many are said: the rest are most often the same.
+MOST_PROBLEMS = 5
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Rows to learn from and rows to judge by."""
+
+    train: tuple[SolutionRow, ...]
+    test: tuple[SolutionRow, ...]
+
+
+def read_sides(located: Located, folder: Path, most: int | None = None) -> Sides:
+    """Reads, checks and divides the rows of a recipe with `data`.
+
+    Args:
+        folder: of the raw files.
+        most: so many rows of each side, chosen by their text, for a quick look.
+
+    Raises:
+        RecipeError: a file is missing or is none, a column, a label or a number is wrong, or rows cannot be divided so.
+    """
+    data = located.recipe.data
+    if data is None:
+        raise RecipeError([f"{located.path}: it has no section `data`"])
+    train, test = _records(located, folder, data, "train"), _records(located, folder, data, "test")
+    problems = [*_wrong(located, data, [*train, *test])]
+    if problems:
+        raise RecipeError(problems)
+    learnt, judged = tuple(rows_of(data, train)), tuple(rows_of(data, test))
+    if not data.test:
+        try:
+            one, other = split(learnt, data.split or Split())
+        except SplitError as exc:
+            raise RecipeError([f"{located.at('data', 'split')}: {exc}"]) from exc
+        learnt, judged = tuple(one), tuple(other)
+    if problems := [*_unlearnt(located, learnt, judged)]:
+        raise RecipeError(problems)
+    return Sides(_some(learnt, most), _some(judged, most))
+
+
+def _records(located: Located, folder: Path, data: Data, side: str) -> list[Record]:
+    sources: Sequence[Source] = getattr(data, side)
+    found: list[Record] = []
+    for number, source in enumerate(sources):
+        place = ("data", side, number, "file")
+        if not (folder / source.file).is_file():
+            path = folder / source.file
+            raise RecipeError([f"{located.at(*place)}: {path} does not exist: name its folder with --data"])
+        try:
+            records = list(read(folder, source))
+        except UnreadableError as exc:
+            raise RecipeError([f"{located.at(*place)}: {exc}"]) from exc
+        if not records:
+            raise RecipeError([f"{located.at(*place)}: no row is left: look at `where`"])
+        if problems := [*_missing(located, data, records[0])]:
+            raise RecipeError(problems)
+        found += records
+    return found
+
+
+def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
+    """Yields what the recipe names and a file's first row does not have."""
+    named: list[tuple[tuple[str | int, ...], str]] = [(("data", "text"), data.text), (("data", "pair"), data.pair)]
+    named += [(("data", name), getattr(data, name)) for name in ("group", "time", "subject")]
+    named += [(("data", "fields", name), name) for name in data.fields]
+    named += [(("data", "slices", place), name) for place, name in enumerate(data.slices)]
+    if data.label.kind != "none":
+        named.append((("data", "label", "column"), data.label.column))
+    for place, template in named:
+        for column in columns_of(template) if template else ():
+            if column not in first.columns:
+                there = ", ".join(map(str, first.columns))
+                yield f"{located.at(*place)}: {first.file} has no column {column!r}: it has {there}"
+
+
+def _wrong(located: Located, data: Data, records: Sequence[Record]) -> Iterator[str]:
+    """Yields labels that are not in the map and cells that are no numbers, the first few of them."""
+    said = 0
+    unknown: set[str] = set()
+    for record in records:
+        for problem in (*_wrong_label(located, data, record, unknown), *_wrong_cells(located, data, record)):
+            yield problem
+            said += 1
+            if said == MOST_PROBLEMS:
+                return
+
+
+def _wrong_label(located: Located, data: Data, record: Record, unknown: set[str]) -> Iterator[str]:
+    try:
+        label_of(data, record.columns)
+    except KeyError as exc:
+        name = str(exc.args[0])
+        if name not in unknown:
+            unknown.add(name)
+            yield (
+                f"{located.at('data', 'label', 'map')}: the label {name!r} ({record.place}) is not in the map: "
+                "add a line for it, or name it in `drop`"
+            )
+    except ValueError:
+        where = located.at("data", "label")
+        yield f"{where}: {record.place}: the label is no number: mend the file, or say another kind"
+
+
+def _wrong_cells(located: Located, data: Data, record: Record) -> Iterator[str]:
+    for name, kind in data.fields.items():
+        if (raw := record.columns[name]) not in ("", None):
+            try:
+                value_of(kind, raw)
+            except ValueError:
+                yield f"{located.at('data', 'fields', name)}: {record.place}: {raw!r} is no {kind}: say category"
+
+
+def _unlearnt(located: Located, train: Sequence[SolutionRow], test: Sequence[SolutionRow]) -> Iterator[str]:
+    """Yields classes that are asked for and were never learnt; what is rejected need not be."""
+    reject = located.recipe.serving.reject
+    learnt = {row.label for row in train if isinstance(row.label, str)} | ({reject.label} if reject else set())
+    asked = {row.label for row in test if isinstance(row.label, str)}
+    if located.recipe.task.head == "classification":
+        for name in sorted(asked - learnt)[:MOST_PROBLEMS]:
+            yield f"{located.at('data', 'test')}: {name!r} is judged and never learnt: add rows of it to `train`"
+
+
+def _some(rows: tuple[SolutionRow, ...], most: int | None) -> tuple[SolutionRow, ...]:
+    """Returns rows evenly taken, so that files sorted by label keep their classes."""
+    if most is None or most >= len(rows):
+        return rows
+    return tuple(rows[place * len(rows) // most] for place in range(most))

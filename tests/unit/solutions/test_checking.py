@@ -1,0 +1,112 @@
+import pytest
+
+from symbiont.solutions.checking import read_sides
+from symbiont.solutions.loading import RecipeError, find_recipe
+from symbiont.solutions.promoting import rules_of
+from symbiont.solutions.running import QUICK_LOOK, Run, check, quick_look
+
+from .conftest import ROWS, Solution
+
+
+def said(solution: Solution) -> str:
+    with pytest.raises(RecipeError) as caught:
+        check(Run(solution.load(), solution.folder, solution.folder / "out"))
+    assert not (solution.folder / "out").exists()
+    return str(caught.value)
+
+
+def test_rows_are_read_and_kept_apart(solution: Solution) -> None:
+    sides = read_sides(solution.load(), solution.folder)
+    assert [(row.text, row.label) for row in sides.train] == [(text, label) for text, label, _ in ROWS]
+    assert [row.slices for row in sides.test] == [{"language": language} for _, _, language in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("train.csv", "gone.csv", ["solution.yaml:6: data.train.0.file:", "gone.csv does not exist", "--data"]),
+        (
+            "column: label",
+            "column: verdict",
+            ["solution.yaml:9: data.label.column:", "no column 'verdict'", "it has text"],
+        ),
+        (
+            "map: {good: good, bad: bad}",
+            "map: {good: good}",
+            ["solution.yaml:10: data.label.map: the label 'bad' (train.csv, row 3)", "add a line"],
+        ),
+        ("slices: [language]", "slices: [language, age]", ["solution.yaml:11: data.slices.1:", "no column 'age'"]),
+        (
+            "slices: [language]",
+            "fields: {language: number}",
+            ["data.fields.language: train.csv, row 2: 'en' is no number: say category"],
+        ),
+        (
+            "{file: train.csv}",
+            "{file: train.csv, where: {language: [fr]}}",
+            ["data.train.0.file: no row is left: look at `where`"],
+        ),
+        ("slices: [language]", "text: '{title} {text}'", ["data.text: train.csv has no column 'title'"]),
+        (
+            "slices: [language]",
+            "fields: {language: category}\nevaluation: {baselines: [overlap]}",
+            ["evaluation.baselines: overlap is none of this task's: say majority"],
+        ),
+        (
+            "slices: [language]",
+            "slices: []\ntask: {head: spans, balanced: true}",
+            ["balanced does not belong to the head spans"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_starts(solution: Solution, old: str, new: str, words: list[str]) -> None:
+    solution.change(old, new)
+    found = said(solution)
+    for word in words:
+        assert word in found, found
+
+
+def test_a_class_that_is_judged_must_have_been_learnt(solution: Solution) -> None:
+    solution.table("train", [row for row in ROWS if row[1] == "good"])
+    assert "'bad' is judged and never learnt: add rows of it to `train`" in said(solution)
+
+
+def test_what_is_rejected_need_not_have_been_learnt(solution: Solution) -> None:
+    solution.table("train", [row for row in ROWS if row[1] == "good"])
+    solution.change("  slices: [language]", "serving: {reject: {label: bad, below: 0.5}}")
+    assert len(read_sides(solution.load(), solution.folder).test) == 4
+
+
+def test_rows_that_cannot_be_divided_are_refused(solution: Solution) -> None:
+    solution.change("  test: [{file: test.csv}]", "  split: {test_fraction: 0.01}")
+    assert "data.split: 4 rows leave one side empty: give more rows" in said(solution)
+
+
+def test_a_label_may_be_dropped(solution: Solution) -> None:
+    solution.change("map: {good: good, bad: bad}", "map: {good: fine}\n    drop: [bad]")
+    sides = read_sides(solution.load(), solution.folder)
+    assert {row.label for row in sides.train} == {"fine"}
+
+
+def test_a_quick_look_keeps_both_ends_of_a_file(solution: Solution) -> None:
+    sides = read_sides(solution.load(), solution.folder, 2)
+    assert [row.text for row in sides.train] == [ROWS[0][0], ROWS[2][0]]
+
+
+def test_a_file_that_is_no_table_is_said(solution: Solution) -> None:
+    (solution.folder / "train.csv").write_text("text,label,language\nonly one cell\n", encoding="utf-8")
+    assert "row 2: it has not as many cells as the header" in said(solution)
+    (solution.folder / "train.csv").write_bytes(b"text,label,language\n\xff\xfe,good,en\n")
+    assert "train.csv is no table in UTF-8" in said(solution)
+
+
+def test_a_quick_look_serves_apart_and_asks_no_gate() -> None:
+    for name in ("credit-risk", "customer-answers"):
+        located = find_recipe(name)
+        looked = quick_look(located).recipe
+        assert looked.serving.alias == QUICK_LOOK
+        assert looked.serving.release is None
+        assert rules_of(looked.evaluation.gate) == []
+        assert looked.data == located.recipe.data
+    assert looked.serving.catalogue
+    assert looked.serving.catalogue.id == f"customer-answers-{QUICK_LOOK}"

@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from symbiont.solutions import loading
+from symbiont.solutions.loading import RecipeError, find_recipe, load_recipe, shipped
+from symbiont.solutions.recipe import json_schema
+
+from .conftest import Solution
+
+
+def said(solution: Solution) -> str:
+    with pytest.raises(RecipeError) as caught:
+        solution.load()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("title: Reviews", "titel: Reviews", ["solution.yaml:2: titel: there is no such key: did you mean title?"]),
+        ("title: Reviews\n", "", ["title: it is missing: add it"]),
+        ("language: mixed", "language: latin", ["solution.yaml:4: language:", "'en', 'zh' or 'mixed'", "not 'latin'"]),
+        ("slices: [language]", "slices: 3", ["solution.yaml:11: data.slices:", "not 3"]),
+        ("{file: train.csv}", "{fil: train.csv}", ["solution.yaml:6: data.train.0.fil: there is no such key"]),
+        ("solution: reviews", "solution: My Reviews", ["solution.yaml:1: solution:", "not 'My Reviews'"]),
+        ("summary: Says", "summary: a: b: Says", ["solution.yaml:3: this is not YAML", "quote texts"]),
+        ("title: Reviews", "title: Reviews\ntitle: Again", ["solution.yaml:3: title stands here twice"]),
+        (
+            "  slices:",
+            "  split: {by: group}\n  slices:",
+            ["solution.yaml:5: data: `test` and `split` exclude each other"],
+        ),
+        (
+            "  test: [{file: test.csv}]\n",
+            "  split: {by: time}\n",
+            ["a split by time needs the column: add `time: COLUMN`"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line_and_a_remedy(
+    solution: Solution, old: str, new: str, words: list[str]
+) -> None:
+    solution.change(old, new)
+    found = said(solution)
+    for word in words:
+        assert word in found, found
+
+
+def test_all_problems_are_said_at_once(solution: Solution) -> None:
+    solution.change("title: Reviews", "titel: Reviews")
+    solution.change("column: label", "colum: label")
+    assert len(said(solution).splitlines()) == 4
+    assert "data.label.colum: there is no such key: did you mean column?" in said(solution)
+
+
+def test_rows_come_from_one_section(solution: Solution) -> None:
+    solution.recipe("solution: x\ntitle: x\nsummary: x\n")
+    assert "say where rows come from" in said(solution)
+
+
+def test_a_place_that_has_no_line_of_its_own_gets_that_of_its_section(solution: Solution) -> None:
+    located = solution.load()
+    assert located.at("data", "label", "map") == f"{solution.path}:10: data.label.map"
+    assert located.at("gate", "clean").startswith(f"{solution.path}:1:")
+
+
+def test_a_recipe_is_found_by_id_folder_and_file(solution: Solution) -> None:
+    assert find_recipe(str(solution.folder)).recipe == find_recipe(str(solution.path)).recipe
+    assert find_recipe("financial-sentiment").recipe.solution == "financial-sentiment"
+    with pytest.raises(RecipeError, match=r"there are .*financial-sentiment"):
+        find_recipe("nothing-of-the-kind")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_ships_is_right_and_is_called_what_its_folder_is(name: str) -> None:
+    path = shipped()[name]
+    recipe = load_recipe(path).recipe
+    assert recipe.solution == name
+    assert (path.parent / "README.md").is_file()
+    schema = path.read_text(encoding="utf-8").splitlines()[0].rpartition("=")[2]
+    assert (path.parent / schema).resolve() == (Path(loading.__file__).parent / "schema.json").resolve()
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    published = json.loads((Path(loading.__file__).parent / "schema.json").read_text(encoding="utf-8"))
+    assert published == json_schema()

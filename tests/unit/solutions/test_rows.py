@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from symbiont.client import Pair, QuestionContext, Text
+from symbiont.solutions.reading import Record, columns_of, fill, read
+from symbiont.solutions.recipe_rows import Data, Label, Source, Split
+from symbiont.solutions.rows import SolutionRow, columns_of_dataset, rows_of, write
+from symbiont.solutions.splitting import SplitError, split
+
+
+def row_of(columns: dict[str, object], **data: object) -> SolutionRow:
+    (row,) = rows_of(Data(train=(Source(file="x.csv"),), **data), [Record(columns, "x.csv", 2)])  # type: ignore[arg-type]
+    return row
+
+
+def test_templates_put_columns_together() -> None:
+    columns = {"title": "Heat", "genres": "Crime"}
+    assert fill("{title}. {genres}", columns) == "Heat. Crime"
+    assert columns_of("{title}. {genres}") == ["title", "genres"]
+    assert fill("title", columns) == "Heat"
+
+
+def test_fields_are_of_their_kind_and_missing_ones_are_left_out() -> None:
+    columns = {"text": "a", "label": "x", "amount": "12.5", "new": "Yes", "kind": "car", "age": ""}
+    kinds = {"amount": "number", "new": "flag", "kind": "category", "age": "number"}
+    assert row_of(columns, fields=kinds).fields == {"amount": 12.5, "new": True, "kind": "car"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "label"),
+    [("class", "a", "a"), ("classes", "a|b", ["a", "b"]), ("number", "2.5", 2.5), ("none", "a", None)],
+)
+def test_labels_are_of_their_kind(kind: str, raw: str, label: object) -> None:
+    assert row_of({"text": "t", "label": raw}, label=Label(kind=kind)).label == label  # type: ignore[arg-type]
+
+
+def test_a_row_is_asked_as_its_head_takes_it() -> None:
+    row = SolutionRow("q", "c", fields={"a": 1.0})
+    assert row.asked("spans") == QuestionContext("q", "c")
+    assert row.asked("classification") == Pair("q", "c", {"a": 1.0})
+    assert SolutionRow("t").asked("score") == Text("t")
+
+
+def test_squad_is_read_with_its_answers(tmp_path: Path) -> None:
+    asked = {"id": "1", "question": "谁?", "answers": [{"answer_start": 2, "text": "王"}]}
+    article = {"title": "T", "paragraphs": [{"context": "他是王", "qas": [asked]}]}
+    (tmp_path / "q.json").write_text(json.dumps({"data": [article]}), encoding="utf-8")
+    source = Source(file="q.json", layout="squad", set={"language": "zh"})
+    (record,) = read(tmp_path, source)
+    assert record.columns["answers"] == [{"start": 2, "text": "王"}]
+    assert record.columns["language"] == "zh"
+
+
+def test_what_is_written_is_what_the_service_is_told(tmp_path: Path) -> None:
+    data = Data(train=(Source(file="x"),), pair="p", fields={"n": "number"}, group="g", label=Label(kind="class"))
+    path = write([SolutionRow("文", "p", "a", {"n": 2.0}, {"secret": "x"}, "g1")], tmp_path / "rows.jsonl")
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "text": "文", "pair": "p", "label": "a", "n": 2.0, "group_": "g1",
+    }  # fmt: skip
+    columns = columns_of_dataset(data)
+    assert columns == {
+        "label_kind": "class", "fields": {"n": "number"}, "label_column": "label", "pair_column": "pair",
+        "group_column": "group_",
+    }  # fmt: skip
+
+
+ROWS = [SolutionRow(f"text {i}", label="ab"[i % 2], group=f"g{i // 4}", time=f"2024-01-{i + 1:02}") for i in range(20)]
+
+
+def test_each_class_has_its_share_on_both_sides() -> None:
+    train, test = split(ROWS, Split(test_fraction=0.2))
+    assert sorted(row.label for row in test) == ["a", "a", "b", "b"]
+    assert len(train) == 16
+    assert split(ROWS, Split(test_fraction=0.2))[1] == test
+    assert split(ROWS, Split(test_fraction=0.2, seed=1))[1] != test
+
+
+def test_groups_stay_together() -> None:
+    train, test = split(ROWS, Split(test_fraction=0.4, by="group"))
+    assert {row.group for row in train}.isdisjoint({row.group for row in test})
+    assert len(test) == 8
+
+
+def test_the_latest_rows_judge() -> None:
+    train, test = split(ROWS[::-1], Split(test_fraction=0.25, by="time"))
+    assert min(row.time for row in test) > max(row.time for row in train)
+    assert len(test) == 5
+
+
+def test_a_class_that_only_judges_is_refused() -> None:
+    rows = [
+        *(SolutionRow(f"{i}", label="a", time=f"2024-01-0{i}") for i in range(1, 5)),
+        SolutionRow("x", label="b", time="2025-01-01"),
+    ]
+    with pytest.raises(SplitError, match="no row of 'b' is left to learn from"):
+        split(rows, Split(test_fraction=0.2, by="time"))
