@@ -17,6 +17,7 @@ from support.waiting import until_sync
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, RequestError, training_spec
+from symbiont.client.credentials import Credentials
 from symbiont.local import stack as stack_module
 from symbiont.local.child import ProcessSpec
 from symbiont.local.home import Home
@@ -80,6 +81,11 @@ def _told(spec: ProcessSpec, url: str) -> ProcessSpec:
     return replace(spec, command=lambda: (argv, {**env, "SYMBIONT_DATABASE_URL": url}))
 
 
+def calling(stack: Stack) -> Client:
+    """A client with the certificate that the home has for it."""
+    return Client(endpoints_of(stack.record.addresses), credentials=Credentials.find(stack.home.root))
+
+
 def fill(client: Client, folder: Path) -> str:
     """Leaves a model that serves and a catalogue, and returns a job that trains for long."""
     client.register_base_model("tiny", folder=save_base(folder / "tiny"))
@@ -123,7 +129,7 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
     backup.mkdir()
     with Stack(before.home) as stack:
         stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
+        with calling(stack) as client:
             job = fill(client, tmp_path)
             until_sync(lambda: serves(client), 60)
             said = answers(client)
@@ -134,7 +140,7 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
     after.does(f"restore: {kind}", backup)
     with Stack(after.home) as stack:
         stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
+        with calling(stack) as client:
             until_sync(lambda: serves(client), 60)
             assert answers(client) == said
             events = list(client.watch_training_job(job))
