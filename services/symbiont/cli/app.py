@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from symbiont.cli import bases, catalogues, datasets, forget, gate, jobs, models, tokenizers
+from symbiont.cli import bases, bundles, catalogues, datasets, forget, gate, jobs, models, tokenizers
 from symbiont.cli.advise import advise
 from symbiont.cli.capacity import capacity
 from symbiont.cli.console import describe, hint_for, print_error
@@ -62,6 +62,7 @@ app.command()(advise)
 app.command()(search)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(bundles.app, name="bundles")
 app.command()(predict)
 app.command()(generate)
 app.command()(explain)

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, Trust, parse_root
+from symbiont.common.artifacts.signatures import KEYS_VARIABLE, REQUIRE_VARIABLE, read_keys
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.exporting import can_export
 
 PREFIX = "SYMBIONT_"
@@ -35,6 +37,13 @@ class ServiceSettings(BaseSettings):
         None, description="folder that keeps near what is read from s3://; by default in the system's cache folder"
     )
     artifact_cache_bytes: int = Field(DEFAULT_BYTES, gt=0, description="about the most that artifact_cache holds")
+    trusted_keys: Path | None = Field(
+        None,
+        description="file of the public keys whose signatures of bundles count: `symbiont bundles key` makes lines",
+    )
+    require_signatures: bool = Field(
+        False, description="refuse bundles that none of the trusted keys has signed; without it only wrong signatures"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
@@ -56,6 +65,22 @@ class ServiceSettings(BaseSettings):
             raise ValueError("traces need packages that are not installed: pip install 'symbiont[tracing]'")
         return endpoint
 
+    @model_validator(mode="after")
+    def _keys_are_keys(self) -> Self:
+        if self.require_signatures and self.trusted_keys is None:
+            raise ValueError("require_signatures needs trusted_keys, the file of those that count")
+        try:
+            self.trust()
+        except InvalidArgument as exc:
+            raise ValueError(str(exc)) from exc
+        return self
+
+    def trust(self) -> Trust | None:
+        """Returns whose word is taken of bundles; None where no keys are named."""
+        if self.trusted_keys is None:
+            return None
+        return Trust.parse(read_keys(self.trusted_keys), required=self.require_signatures)
+
     @classmethod
     def from_command_line(cls, program: str, description: str) -> Self:
         """Reads flags and environment; prints every problem at once and exits with status 2 if there are any."""
@@ -67,11 +92,14 @@ class ServiceSettings(BaseSettings):
         return settings
 
     def _pass_on(self) -> None:
-        """Puts flags of the cache into the environment, where stores look that this process or its workers open."""
+        """Puts flags of stores into the environment, where those look that this process or its workers open."""
         if self.artifact_cache is not None:
             os.environ[FOLDER_VARIABLE] = str(self.artifact_cache.absolute())
         if "artifact_cache_bytes" in self.model_fields_set:
             os.environ[BYTES_VARIABLE] = str(self.artifact_cache_bytes)
+        if self.trusted_keys is not None:
+            os.environ[KEYS_VARIABLE] = str(self.trusted_keys.absolute())
+            os.environ[REQUIRE_VARIABLE] = str(self.require_signatures).lower()
 
 
 def _refuse(program: str, error: ValidationError) -> NoReturn:

@@ -7,6 +7,7 @@ import numpy as np
 
 from symbiont.bundle import read_manifest
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts.signatures import check_signers
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.common.lru import Lru
 from symbiont.engine.row import NO_FEATURES, Row
@@ -30,19 +31,20 @@ class BundleShelf:
 
         Raises:
             NotFound: there is none.
-            IntegrityError: what is stored does not match its digest.
+            IntegrityError: what is stored does not match its digest, or nobody has signed it whose word counts.
         """
         bundle = self._known.get(digest)
         if not bundle:
             bundle = await asyncio.to_thread(self._read, digest)
             self._known.put(digest, bundle)
+        check_signers(digest, bundle.signers)
         return ModelVersion("", 0, digest, bundle.base_digest, bundle.tokenizer_digest)
 
     async def of(self, version: ModelVersion) -> BundleInfo:
         """Returns the facts of a version's bundle.
 
         Raises:
-            IntegrityError: what is stored does not match its digest.
+            IntegrityError: what is stored does not match its digest, or nobody has signed it whose word counts.
             FailedPrecondition: the bundle is gone from the store, or was made for another base or tokenizer than the
                 registry says.
         """
@@ -54,6 +56,8 @@ class BundleShelf:
             except NotFound as exc:
                 raise FailedPrecondition(f"{version.name}: its bundle {digest} is not in the artifact store") from exc
             self._known.put(digest, bundle)
+        # Those that are known too: they may have been read for another tenant.
+        check_signers(digest, bundle.signers)
         if (bundle.base_digest, bundle.tokenizer_digest) != (version.base_digest, version.tokenizer_digest):
             raise FailedPrecondition(
                 f"{version.name}: the registry and the bundle name different bases or tokenizers", reason="SKEW"
@@ -77,6 +81,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             fields=manifest.fields,
             windows=manifest.windows,
             profile=manifest.profile,
+            signers=store.signers(digest),
         )
 
     return read

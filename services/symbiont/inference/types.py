@@ -104,6 +104,7 @@ class BundleInfo:
     fields: tuple[BusinessField, ...] = ()
     windows: bool = False
     profile: Profile | None = None
+    signers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from symbiont.local import keys
 from symbiont.local.child import ProcessSpec
 from symbiont.local.home import Home
 from symbiont.local.ports import HOST
@@ -73,11 +74,13 @@ def process_specs(home: Home, ports: Ports, triton: Path | None = None) -> list[
         "SYMBIONT_DATABASE_URL": f"sqlite:///{home.database}",
         "SYMBIONT_STATE_ROOT": str(home.jobs),
         "SYMBIONT_TOKENIZATION_ADDRESS": tokenization,
+        **keys.environment(home),
     }
     predictor = {
         "SYMBIONT_TOKENIZATION_ADDRESS": tokenization,
         "SYMBIONT_TRAINING_ADDRESS": training,
         "SYMBIONT_TRITON_ADDRESS": ports.address(TRITON),
+        **{name: value for name, value in keys.environment(home).items() if name != keys.SIGNING_VARIABLE},
     }
     return [
         _service(TOKENIZATION, home, ports, {}),

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from symbiont.common.settings import split_address
-from symbiont.local import ports, processes
+from symbiont.local import keys, ports, processes
 from symbiont.local.child import Status
 from symbiont.local.home import Home, RunRecord, own_identity
 from symbiont.local.services import DEFAULT_PORTS, NAMES, TRAINING, Ports, process_specs
@@ -35,6 +35,8 @@ class Stack:
         self.home = home
         # Pids of processes that a killed supervisor had left, and that were stopped on entering.
         self.replaced: list[int] = []
+        # Bundles of a release without signatures, which were taken as they were found.
+        self.taken_over = 0
         self._triton = triton
         self._on_change = on_change
         self._exit = ExitStack()
@@ -48,6 +50,7 @@ class Stack:
                 self.replaced = _stop_leftovers(previous)
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
+            self.taken_over = keys.prepare(self.home)
             self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous))))
             specs = process_specs(self.home, self.ports, self._triton)
             self._record = RunRecord(

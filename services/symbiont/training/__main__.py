@@ -17,7 +17,7 @@ from symbiont.api.training.v1 import (
     training_job_pb2_grpc,
     worker_pb2_grpc,
 )
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, SigningKey
 from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.exporting import exported
@@ -62,6 +62,7 @@ from symbiont.training.tracking import Options, make_trackers
 from symbiont.training.tracking.follower import Telling
 from symbiont.training.tracking.tracking import Tracking
 from symbiont.training.types import Job, WorkerReport
+from symbiont.training.vouching import Vouching
 
 PACKAGE = "symbiont.training.v1"
 
@@ -70,7 +71,10 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     """Runs the service until SIGTERM."""
     lifecycle, notifier = Lifecycle(), Notifier()
     lock = ControllerLock(settings.database_url)
-    store, artifacts = Store(settings.database_url, settings.max_attempts), ArtifactStore(settings.artifact_root)
+    store = Store(settings.database_url, settings.max_attempts)
+    artifacts = ArtifactStore(settings.artifact_root, trust=settings.trust())
+    unsigned, key = ArtifactStore(settings.artifact_root), settings.signing_key
+    vouch = Vouching(unsigned, SigningKey.read(key)).vouch if key else None
     metrics = TrainingMetrics(store)
     jobs = Jobs(
         store,
@@ -81,6 +85,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         lost=metrics.attempts_lost.inc,
         # A program of somebody else's may have packages of its own.
         packages_here=settings.executor == "local" and not settings.worker_program,
+        vouch=vouch,
     )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 

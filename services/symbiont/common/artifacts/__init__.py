@@ -19,6 +19,7 @@ from symbiont.common.artifacts.roots import (
     is_url,
     parse_root,
 )
+from symbiont.common.artifacts.signatures import SigningKey, Trust, trust_of_environment
 from symbiont.common.artifacts.store import ArtifactStore
 
 __all__ = [
@@ -27,9 +28,12 @@ __all__ = [
     "FOLDER_VARIABLE",
     "MANIFEST",
     "ArtifactStore",
+    "SigningKey",
+    "Trust",
     "absolute_root",
     "canonical_json",
     "file_digest",
     "is_url",
     "parse_root",
+    "trust_of_environment",
 ]

@@ -9,6 +9,7 @@ from symbiont.common.artifacts.backend import Backend
 from symbiont.common.artifacts.layout import is_digest, is_identifier, parse_manifest
 from symbiont.common.artifacts.local import LocalStore
 from symbiont.common.artifacts.roots import parse_root
+from symbiont.common.artifacts.signatures import KIND, SIGNED, SigningKey, Trust, signature_id
 from symbiont.common.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
 
 _TRIES = 5
@@ -22,7 +23,9 @@ class ArtifactStore:
     raise Unavailable, when it does not answer, and FailedPrecondition, when it refuses; the message says what to set.
     """
 
-    def __init__(self, root: Path | str, cache: Path | None = None, cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, root: Path | str, cache: Path | None = None, cache_bytes: int | None = None, trust: Trust | None = None
+    ) -> None:
         """Opens a store; nothing is made or asked before it is used.
 
         Args:
@@ -30,12 +33,14 @@ class ArtifactStore:
             cache: folder that keeps near what an object store was asked for; by default what the variable
                 `SYMBIONT_ARTIFACT_CACHE` says, else `symbiont/artifacts` in the system's cache folder.
             cache_bytes: about the most that it holds; by default what `SYMBIONT_ARTIFACT_CACHE_BYTES` says, or 20 GiB.
+            trust: who must have signed a bundle before anything is read from it; None reads any.
 
         Raises:
             ValueError: a URL that names no place in an object store.
             FailedPrecondition: what talks to it is not installed.
         """
         parsed = parse_root(root)
+        self.trust = trust
         self._backend: Backend
         if isinstance(parsed, Path):
             self._backend = LocalStore(parsed)
@@ -66,8 +71,13 @@ class ArtifactStore:
         return self._backend.put(kind, files, fields)
 
     def manifest(self, kind: str, digest: str) -> dict[str, Any]:
-        """Returns an artifact's manifest, checked against its digest."""
-        _check(kind, digest)
+        """Returns an artifact's manifest, checked against its digest.
+
+        Raises:
+            NotFound: no such artifact.
+            IntegrityError: it differs from its digest, or nobody who is trusted has signed it.
+        """
+        self._check(kind, digest)
         return parse_manifest(kind, digest, self._backend.manifest_bytes(kind, digest))
 
     def path(self, kind: str, digest: str) -> Path:
@@ -78,9 +88,9 @@ class ArtifactStore:
 
         Raises:
             NotFound: no such artifact.
-            IntegrityError: a file is missing, or differs from the manifest.
+            IntegrityError: a file is missing, or differs from the manifest, or nobody who is trusted has signed it.
         """
-        _check(kind, digest)
+        self._check(kind, digest)
         return self._backend.path(kind, digest)
 
     def read(self, kind: str, digest: str, name: str) -> bytes:
@@ -165,6 +175,33 @@ class ArtifactStore:
     def writable(self) -> bool:
         """Whether it makes sense to try to write here."""
         return self._backend.writable()
+
+    def sign(self, digest: str, key: SigningKey) -> None:
+        """Signs a bundle; signing it again with the same key is harmless.
+
+        Raises:
+            NotFound: no such bundle.
+        """
+        if not self.exists("bundles", digest):
+            raise NotFound(f"bundles/{digest} does not exist")
+        signature = self.put(KIND, {}, {"bundle": digest, "key": key.id, "signature": key.sign(digest)})
+        name = signature_id(digest, key.id)
+        try:
+            self.tag(KIND, name, signature)
+        except AlreadyExists:
+            # Only who has the key can make the right one, so that what stands there is wrong.
+            self._backend.remove_tag(KIND, name)
+            self.tag(KIND, name, signature)
+
+    def signers(self, digest: str) -> frozenset[str]:
+        """Returns the tenants whose trusted keys have signed a bundle; IntegrityError where a signature is wrong."""
+        return self.trust.signers(self._backend, digest) if self.trust else frozenset()
+
+    def _check(self, kind: str, digest: str) -> None:
+        _check(kind, digest)
+        # Of one that is not there nobody has signed anything, which would be the wrong answer.
+        if self.trust and kind in SIGNED and self._backend.exists(kind, digest):
+            self.trust.check(self._backend, digest)
 
 
 def _check(kind: str, digest: str) -> None:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, trust_of_environment
 from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.training.judging.work import Judged, Order
 from symbiont.training.worker.clients import TokenizationClient
@@ -52,7 +52,12 @@ def _judged(order: Order, say: Any) -> Judged:
 
     client = TokenizationClient(order.tokenization_address)
     try:
-        return do(order, ArtifactStore(order.artifact_root), client.tokenize, lambda stage: say(stage=stage))
+        return do(
+            order,
+            ArtifactStore(order.artifact_root, trust=trust_of_environment()),
+            client.tokenize,
+            lambda stage: say(stage=stage),
+        )
     finally:
         client.close()
 

@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from pydantic import TypeAdapter
 
 from symbiont.api.training.v1 import worker_pb2
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, trust_of_environment
 from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.types import TrainingPlan
@@ -71,7 +71,7 @@ def _plan(spec: worker_pb2.WorkerSpec, seconds: float, company: int, say: Any) -
     limits = Limits(train_seconds=seconds, judge_seconds=0.3 * seconds, threads=threads, company=company)
     client = SampleClient(spec.tokenization_address, PATIENCE_SECONDS)
     try:
-        artifacts = ArtifactStore(spec.artifact_root)
+        artifacts = ArtifactStore(spec.artifact_root, trust=trust_of_environment())
         return probe(attempt_from_proto(spec), artifacts, client, limits, say, psutil.Process().create_time())
     finally:
         client.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 
 from symbiont.api.training.v1 import worker_pb2
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, trust_of_environment
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.exporting import exported
 from symbiont.common.log import configure_logging, get_logger
@@ -134,7 +134,7 @@ def _run(
         from symbiont.training.worker.ranks import join
 
         ranks = join()
-        artifacts = ArtifactStore(spec.artifact_root)
+        artifacts = ArtifactStore(spec.artifact_root, trust=trust_of_environment())
         run_attempt(attempt_from_proto(spec), artifacts, tokenization.tokenize, send, command, ranks)
         return ranks
 
