@@ -17,6 +17,7 @@ from typing_extensions import override
 from symbiont.common import errors
 from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.exemplars import exemplar_of
+from symbiont.common.incoming import Incoming, checked, tolerant
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.principal import Anybody, Guard, admit
@@ -51,6 +52,7 @@ class Around(NamedTuple):
     metrics: ServiceMetrics
     tracing: Tracing = UNTRACED
     guard: Guard = Anybody()
+    idle_stream_s: float = 600.0
 
 
 class WrappingServer:
@@ -108,6 +110,7 @@ class _Calls:
         self._method = method
         self._tracing = around.tracing
         self._guard = around.guard
+        self._idle_stream_s = around.idle_stream_s
         self._labels = metrics.service, method.rpartition("/")[2]
         self._seconds = metrics.rpc_seconds
         self._started = metrics.rpc_started.labels(*self._labels)
@@ -129,6 +132,10 @@ class _Calls:
     def admit(self, context: Context) -> None:
         """Lets a call on, or raises why not."""
         admit(self._guard, self._method, context)
+
+    def incoming(self, request: Any, *, stream: bool) -> Any:
+        """Returns what the handler is given: the message, or the messages of a stream."""
+        return Incoming(aiter(request), self._idle_stream_s) if stream else checked(request)
 
     def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
         """Counts the end of a call, and ends its span."""
@@ -166,7 +173,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
         begun = calls.begin(context)
         try:
             calls.admit(context)
-            response = await inner(request, context)
+            response = await inner(calls.incoming(request, stream=handler.request_streaming), context)
         except BaseException as exc:  # noqa: BLE001, it raises
             await calls.fail(begun, context, exc)
         else:
@@ -177,7 +184,8 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
         begun = calls.begin(context)
         try:
             calls.admit(context)
-            async with aclosing(inner(request, context)) as responses:
+            given = calls.incoming(request, stream=handler.request_streaming)
+            async with aclosing(inner(given, context)) as responses:
                 async for response in responses:
                     yield response
         except BaseException as exc:  # noqa: BLE001, it raises
@@ -187,7 +195,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
 
     make: Any = getattr(grpc, f"{shape}_rpc_method_handler")
     wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-        respond_stream if streams else respond, handler.request_deserializer, handler.response_serializer
+        respond_stream if streams else respond, tolerant(handler.request_deserializer), handler.response_serializer
     )
     return wrapped
 

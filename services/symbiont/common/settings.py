@@ -56,6 +56,9 @@ class ServiceSettings(BaseSettings):
     )
     drain_seconds: float = Field(10.0, ge=0, description="time for calls in flight to end after SIGTERM")
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
+    idle_stream_seconds: float = Field(
+        600.0, gt=0, description="longest that a stream which the caller sends may be silent while more is waited for"
+    )
     max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
 
     @field_validator("tracing_endpoint")

@@ -72,7 +72,8 @@ class Upload:
         with self._rows.open("wb") as out, reading as rows:
             for number, cells in rows:
                 row = row_of(number, cells, header)
-                out.write(row_to_line(row))
+                # What is packed, or repeated, may be many times as long as what came.
+                self._check_size(out.tell() + out.write(row_to_line(row)))
                 found.note(row)
         _check_found(LabelKind(header.label_kind), found)
 
@@ -104,7 +105,7 @@ class Upload:
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise ResourceExhausted(
-                f"the upload is over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
+                f"the upload, or its rows, are over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
             )
 
     def close(self) -> None:
