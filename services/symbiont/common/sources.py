@@ -11,10 +11,14 @@ from symbiont.common.errors import InvalidArgument
 
 def in_folder(field: str, location: str) -> Path:
     """Returns a folder of this machine; InvalidArgument when there is none of that name."""
-    folder = Path(location).expanduser()
-    if not location or not folder.is_dir():
-        raise InvalidArgument(field, f"{location!r} is not a folder on the machine of this service")
-    return folder
+    try:
+        folder = Path(location).expanduser()
+        if location and folder.is_dir():
+            return folder
+    except (OSError, ValueError, RuntimeError):
+        # Too long, with a NUL, or of a user that there is not.
+        pass
+    raise InvalidArgument(field, f"{location[:200]!r} is not a folder on the machine of this service")
 
 
 def in_package(field: str, package: str, folder: str, is_source: Callable[[Path], bool], what: str) -> Path:
@@ -30,7 +34,7 @@ def in_package(field: str, package: str, folder: str, is_source: Callable[[Path]
         InvalidArgument: there is no such package or folder, or not exactly one folder to take.
     """
     if not package.isidentifier():
-        raise InvalidArgument(f"{field}.package", f"{package!r} is not the import name of a package")
+        raise InvalidArgument(f"{field}.package", f"{package[:200]!r} is not the import name of a package")
     # Finding is not importing: no code of the package runs.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
