@@ -51,30 +51,40 @@ class Grammar:
     Args:
         chance: decides everything; the same seed makes the same messages.
         names: texts that stand for something in the suite.
-        hints: of these, those that a field of this name may well take: without them little would pass the first check.
     """
 
-    def __init__(self, chance: random.Random, names: Sequence[str], hints: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, chance: random.Random, names: Sequence[str]) -> None:
         self._chance = chance
         self._names = names
-        self._hints = hints
+        self._hints: Mapping[str, Sequence[Any]] = {}
         self._tame = 0.0
 
-    def request(self, descriptor: Descriptor) -> bytes:
+    def request(self, descriptor: Descriptor, hints: Mapping[str, Sequence[Any]], place: int = 0) -> bytes:
         """Returns the bytes of a message of this type.
 
-        Of five, one was damaged after it was made; the others have few or many values that no field would take.
+        Of ten, one was damaged after it was made; the others have few or many values that no field would take.
+
+        Args:
+            descriptor: of the type.
+            hints: what fields of these names may well take: without it little would pass the first check.
+            place: in a stream, whose first message as a rule has the first part of its oneof, and later ones others.
         """
+        self._hints = hints
         self._tame = self._chance.choice((0.0, 0.5, 0.9, 0.97, 1.0))
-        content = bytes(self._message(descriptor, 0).SerializeToString())
-        return mutated(self._chance, content) if self._chance.random() < 0.2 else content
+        made = self._message(descriptor, 0)
+        if descriptor.oneofs and self._chance.random() < self._tame:
+            parts = descriptor.oneofs[0].fields
+            self._fill(made, parts[0] if place == 0 else parts[min(place, len(parts) - 1)], 0)
+        content = bytes(made.SerializeToString())
+        return mutated(self._chance, content) if self._chance.random() < 0.1 else content
 
     def _message(self, descriptor: Descriptor, depth: int) -> Any:
         made: Any = message_factory.GetMessageClass(descriptor)()
         chosen = [self._chance.choice(oneof.fields) for oneof in descriptor.oneofs if self._chance.random() < 0.9]
         plain = [field for field in descriptor.fields if not field.containing_oneof]
         for field in (*chosen, *plain):
-            if self._chance.random() < (0.8 if depth < 2 else 0.4):
+            hinted = field.name in self._hints and self._chance.random() < self._tame
+            if hinted or self._chance.random() < (0.5 if depth < 2 else 0.3):
                 self._fill(made, field, depth)
         return made
 

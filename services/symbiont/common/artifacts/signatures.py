@@ -61,6 +61,7 @@ class SigningKey:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads a key; InvalidArgument where the file holds none."""
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -68,7 +69,7 @@ class SigningKey:
             private = load_pem_private_key(path.read_bytes(), password=None)
         except OSError as exc:
             raise InvalidArgument("signing_key", f"{path} cannot be read: {exc.strerror}") from exc
-        except (ValueError, TypeError) as exc:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
             raise InvalidArgument("signing_key", f"{path} is no key in PEM; make one: symbiont bundles key") from exc
         if not isinstance(private, Ed25519PrivateKey):
             raise InvalidArgument("signing_key", f"{path} is no Ed25519 key; make one: symbiont bundles key")

@@ -145,7 +145,12 @@ def test_a_key_stays_the_same_in_its_file_and_is_not_written_over(tmp_path: Path
         SigningKey.make(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"])
+# A key of an algorithm that there is not, 1.2.3.4.
+UNKNOWN = base64.b64encode(bytes.fromhex("302e020100300506032a030404220420") + bytes(32))
+UNKNOWN = b"-----BEGIN PRIVATE KEY-----\n" + UNKNOWN + b"\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("content", [UNKNOWN, b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"])
 def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "wrong.pem"
     path.write_bytes(content)
