@@ -20,6 +20,10 @@ SCHEMA := .tools/grafana-schema
 PICTURES := .tools/pictures
 DRAWN_BY := tests/observe/pictures
 CHECKOV := .tools/checkov
+SECURITY := .tools/security
+SECURITY_PACKAGES := pip-audit==2.10.1 cyclonedx-bom==7.5.0 detect-secrets==1.5.0 uv==0.13.9
+# What only looks like a secret: digests, locks, drawn dashboards, key ids of examples.
+NO_SECRETS := '(^|/)(constraints\.txt|CHANGELOG\.md)$$|^deploy/requirements/|^deploy/grafana/|\.(svg|png|xz)$$|^tests/'
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
 SELDOM_IMPORTED := '/tests?/|/testing/|transformers/models/[^/]+/|torch/_inductor/|sympy/'
@@ -56,7 +60,7 @@ SOURCES := services tests protos deploy/grafana
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py %bench_solutions.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
 .PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
-  bench-control bench-training bench-quality solutions proofs manifests observe ray mlflow drill drain clean
+  bench-control bench-training bench-quality solutions proofs manifests observe fuzz lock security ray mlflow drill drain clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | \
@@ -203,6 +207,31 @@ manifests: setup ## Render every kustomization, hold it against schemas and code
 observe: setup ## Watch a running suite with a real Prometheus and Alertmanager: every panel, every alert (ten minutes)
 	@cd tests && ../$(BIN)/python -m observe.panels
 	@cd tests && ../$(BIN)/python -m observe.alerts
+
+fuzz: setup ## Ask every method and every reader by chance, a million times (INPUTS says how many; hours on two cores)
+	@cd tests && ../$(BIN)/python -m fuzz --inputs $${INPUTS:-1000000}
+
+$(SECURITY)/.installed: Makefile | $(VENV)/.installed
+	@echo "fetching what make security runs into $(SECURITY) (130 MB)"
+	@rm -rf $(SECURITY) && "$(PYTHON)" -m venv $(SECURITY)
+	@$(SECURITY)/bin/pip install -qq --disable-pip-version-check $(SECURITY_PACKAGES)
+	@touch $@
+
+lock: setup $(SECURITY)/.installed ## Write the locks with hashes that images are installed from
+	@$(SECURITY)/bin/python deploy/requirements/lock.py
+
+security: setup $(SECURITY)/.installed ## Known advisories, secrets in the tree, and a bill of materials in build/ (1 minute)
+	@mkdir -p build
+	@$(SECURITY)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/sbom.json
+	@echo "build/sbom.json lists what is installed (CycloneDX)"
+	@git ls-files -z | xargs -0 $(SECURITY)/bin/detect-secrets-hook --exclude-files $(NO_SECRETS)
+	@echo "no secrets in the tree"
+	@for image in core ann train ray engine; do echo "advisories for the packages of $$image:"; status=0; \
+	  $(SECURITY)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --timeout 10 \
+	    -r deploy/requirements/$$image.txt > build/audit-$$image.txt 2>&1 || status=$$?; \
+	  if [ $$status -ne 0 ] && grep -qE 'ConnectionError|Could not connect|ServiceError|NewConnection|403|404' build/audit-$$image.txt; \
+	  then echo "SKIPPED: no source of advisories can be reached from here, so that nothing was audited"; \
+	  else cat build/audit-$$image.txt; [ $$status -eq 0 ]; fi; done
 
 ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it installs (4 minutes)
 	@$(BIN)/pytest -m ray

@@ -17,7 +17,9 @@ from support.waiting import until_sync
 from symbiont.api.training.v1.model_pb2 import RELEASE_STATE_ACTIVE, RELEASE_STATE_ROLLED_BACK, ReleaseRules
 from symbiont.bundle import load_bundle, write_bundle
 from symbiont.client import AsyncClient, Client, NotFoundError, Predictions
+from symbiont.common.artifacts import SigningKey
 from symbiont.local.encryption import open_artifacts
+from symbiont.local.signing import key_file
 
 from .conftest import Suite, train
 
@@ -193,6 +195,7 @@ def test_a_bundle_that_fails_when_loaded_never_serves(suite: Suite, alias: str) 
     # Every digest is right, so that the registry sees nothing wrong; only its own rows show that it is another's head.
     head = {name: values + 1 for name, values in bundle.head.items()}
     broken = write_bundle(store, bundle.manifest, bundle.adapter, head)
+    store.sign(broken, SigningKey.read(key_file(suite.home)))
     with closing(sqlite3.connect(suite.home.database)) as db, db:
         columns = "base_model, base_digest, tokenizer_digest, job, evaluation, create_time"
         copied = f"SELECT model, 77, ?, {columns} FROM versions WHERE model = 'sentiment' AND number = 1"

@@ -19,6 +19,14 @@ from symbiont.triton.installation import TritonInstallation
 ROOT = Path(__file__).parents[2]
 SERVICES = ("tokenization", "training", "inference")
 TARGETS = (*SERVICES, "triton")
+# What each image is locked for.
+LOCKS = {
+    "core": ("s3", "vault", "tracing"),
+    "ann": ("ann", "s3", "vault", "tracing"),
+    "train": ("train", "pii", "s3", "vault", "kubernetes", "postgresql", "tracing"),
+    "ray": ("ray", "train", "pii", "s3", "vault", "kubernetes", "postgresql", "tracing"),
+    "engine": ("engine", "s3", "vault"),
+}
 # Distributions whose import name differs.
 IMPORT_NAMES = {"scikit-learn": "sklearn"}
 
@@ -70,18 +78,31 @@ def test_a_node_of_ray_has_what_trains(stages: dict[str, str]) -> None:
     assert "FROM runtime AS ray\n" in dockerfile
 
 
-def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None:
+def test_packages_come_with_their_exact_versions_and_bytes(stages: dict[str, str]) -> None:
     installs = [line for text in stages.values() for line in re.findall(r"pip install [^&\n]*", text)]
-    assert len(installs) == 9
+    assert len(installs) == 11
     for line in installs:
-        assert "-c constraints.txt" in line or "--no-deps" in line
+        ours, torch = "/wheels/*.whl" in line, " torch==" in line
+        assert "-c constraints.txt" in line if torch else "--no-deps" in line
+        assert ours or torch or "--require-hashes" in line
         assert "--no-cache-dir" in line
+    assert {name for line in installs for name in re.findall(r"-r (\w+)\.txt", line)} == LOCKS.keys()
 
 
-def test_extras_exist(stages: dict[str, str]) -> None:
-    named = {name for names in re.findall(r"'\.\[([\w,]+)\]'", "".join(stages.values())) for name in names.split(",")}
-    assert named == {"train", "pii", "engine", "ann", "s3", "kubernetes", "postgresql", "tracing"}
-    assert named <= project()["optional-dependencies"].keys()
+@pytest.mark.parametrize("image", LOCKS)
+def test_a_lock_has_the_versions_of_the_constraints_and_a_hash_of_each_file(image: str) -> None:
+    entries = (ROOT / f"deploy/requirements/{image}.txt").read_text().replace("\\\n", " ").splitlines()
+    pins = set((ROOT / "constraints.txt").read_text().splitlines())
+    for entry in entries:
+        pin, *hashes = entry.split()
+        assert hashes, entry
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes), entry
+        assert pin in pins or (image, pin) == ("engine", "numpy==1.26.4"), f"{image}.txt has {pin}: make lock"
+    locked = {re.split(r"[=;\[ ]", entry)[0] for entry in entries}
+    optional = project()["optional-dependencies"]
+    named = project()["dependencies"] + [entry for extra in LOCKS[image] for entry in optional[extra]]
+    missing = {name.lower().replace("_", "-") for name in distributions(named)} - locked
+    assert missing <= {"torch"}, f"{image}.txt lacks {missing}: make lock"
 
 
 def test_what_is_copied_is_in_the_build_context(stages: dict[str, str]) -> None:

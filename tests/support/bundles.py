@@ -182,6 +182,7 @@ def random_bundle(
     windows: bool = False,
     int8: Int8 | None = None,
     decision: Mapping[str, Any] | None = None,
+    job: str = "test",
 ) -> tuple[str, Reference]:
     """Stores a bundle with random weights; rank 0 means a head alone. Returns its digest and its reference.
 
@@ -237,7 +238,7 @@ def random_bundle(
         fields=tuple(fields),
         method=method,
         head=head,
-        lineage=Lineage(job="test", training_dataset="", evaluation_dataset="", seed=seed, code_version="test"),
+        lineage=Lineage(job=job, training_dataset="", evaluation_dataset="", seed=seed, code_version="test"),
         golden=Golden(
             input_ids=tuple(tuple(row.tolist()) for row in rows),
             logits=tuple(tuple(row.reshape(-1).tolist()) for row in logits),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from symbiont.bundle import tensors
@@ -86,9 +87,11 @@ def import_peft(folder: Path, *, strip_prefix: str = "") -> ImportedAdapter:
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
         weights: dict[str, Array] = load_file(folder / WEIGHTS)
-    except (OSError, ValueError) as exc:
+        method = _method_from_config(config)
+    except InvalidArgument:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as exc:
         raise InvalidArgument("folder", f"{folder} is no PEFT folder: {exc}") from exc
-    method = _method_from_config(config)
     head = _take_head(weights)
     if isinstance(method, PrefixMethod):
         # What remains of the weights is checked when a bundle is made of them.

@@ -84,6 +84,8 @@ def read_manifest(store: ArtifactStore, digest: str) -> BundleManifest:
     except ValidationError as exc:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
         raise IntegrityError(f"{KIND}/{digest}: the manifest is not valid: {problems}") from exc
+    except RecursionError as exc:
+        raise IntegrityError(f"{KIND}/{digest}: the manifest is nested too deeply") from exc
 
 
 def load_bundle(store: ArtifactStore, digest: str, expected_base: str | None = None) -> Bundle:

@@ -109,7 +109,15 @@ async def _place(given: argparse.Namespace, original: str) -> AsyncIterator[Plac
             serving = await asking.host_ready(original)
             if serving and (found := await asking.settings_of(original)):
                 # As the host that serves computes.
-                settings = replace(found, artifact_root=store.root, base_digest="", max_slots=given.bundles)
+                settings = replace(
+                    found,
+                    artifact_root=store.root,
+                    base_digest="",
+                    max_slots=given.bundles,
+                    # Its bundles are made here, and go with it.
+                    trusted_keys="",
+                    require_signatures=False,
+                )
         client = await stack.enter_async_context(HostClient(url, settings, tls))
         yield Place(client, store, url, metrics_url, serving)
 

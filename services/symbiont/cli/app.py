@@ -10,6 +10,7 @@ import typer
 from symbiont.cli import (
     audit,
     bases,
+    bundles,
     catalogues,
     certificates,
     datasets,
@@ -88,6 +89,7 @@ app.command()(advise)
 app.command()(search)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(bundles.app, name="bundles")
 app.command()(predict)
 app.command()(generate)
 app.command()(explain)

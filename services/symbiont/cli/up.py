@@ -116,6 +116,10 @@ def announce(console: Console, stack: Stack) -> None:
     if stack.replaced:
         pids = ", ".join(str(pid) for pid in stack.replaced)
         console.print(f"[yellow]stopped what a killed supervisor had left running:[/] {pids}")
+    if stack.taken_over:
+        console.print(
+            f"signed {stack.taken_over} bundles that were here before there were signatures; see bundles --help"
+        )
     if moved := stack.ports.moved():
         console.print(
             f"[yellow]default ports are busy, taken instead:[/] {', '.join(f'{n} {p}' for n, p in moved.items())}"

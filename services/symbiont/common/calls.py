@@ -20,6 +20,7 @@ from symbiont.common.access.naming import entered, left, named_in
 from symbiont.common.access.views import INSIDE, TEXT, current_view
 from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.exemplars import exemplar_of
+from symbiont.common.incoming import Incoming, checked, tolerant
 from symbiont.common.log import get_logger
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.principal import Anybody, Guard, admit
@@ -56,6 +57,7 @@ class Around(NamedTuple):
     tracing: Tracing = UNTRACED
     guard: Guard = Anybody()
     audit: Audit = UNHEARD
+    idle_stream_s: float = 600.0
 
 
 class WrappingServer:
@@ -115,6 +117,7 @@ class _Calls:
         self._tracing = around.tracing
         self._guard = around.guard
         self._audit = around.audit
+        self._idle_stream_s = around.idle_stream_s
         self._labels = metrics.service, method.rpartition("/")[2]
         self._seconds = metrics.rpc_seconds
         self._started = metrics.rpc_started.labels(*self._labels)
@@ -138,17 +141,18 @@ class _Calls:
         admit(self._guard, self._method, context)
 
     def enter(self, begun: _Begun, request: Any) -> Any:
-        """Returns a request with the names that resources have inside."""
-        request = entered(current_view(), request)
+        """Returns a message with the names that resources have inside; raises InvalidArgument where it is none."""
+        request = entered(current_view(), checked(request))
         if not begun.about and self._audit.hears(self._method):
             begun.about.extend(named_in(request))
         return request
 
     def enter_each(self, begun: _Begun, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Returns the requests of a stream as `enter` returns them."""
+        """Returns the messages of a stream as `enter` returns them, and ends one that falls silent."""
+        incoming = Incoming(aiter(requests), self._idle_stream_s)
         if current_view() is INSIDE and not self._audit.hears(self._method):
-            return requests
-        return (self.enter(begun, request) async for request in requests)
+            return incoming
+        return (self.enter(begun, request) async for request in incoming)
 
     def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
         """Counts the end of a call, and ends its span."""
@@ -210,7 +214,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
 
     make: Any = getattr(grpc, f"{shape}_rpc_method_handler")
     wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-        respond_stream if streams else respond, handler.request_deserializer, handler.response_serializer
+        respond_stream if streams else respond, tolerant(handler.request_deserializer), handler.response_serializer
     )
     return wrapped
 

@@ -27,6 +27,9 @@ from symbiont.common.settings import ServiceSettings
 from symbiont.common.tracing import UNTRACED, Tracing
 
 ANYBODY = Anybody()
+HANDSHAKE_MS = 20_000
+# Calls that gRPC itself keeps until they are refused with a code: beyond that it cancels them without one.
+PENDING = 4096
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,20 @@ def build_server(
             # Each service bounds its answers by what it takes on, and says so by the field at fault.
             ("grpc.max_send_message_length", -1),
             # By itself gRPC refuses, by lot, calls of a burst of more than a thousand.
-            ("grpc.server.max_pending_requests", settings.max_concurrent_calls),
-            ("grpc.server.max_pending_requests_hard_limit", settings.max_concurrent_calls),
+            ("grpc.server.max_pending_requests", max(PENDING, settings.max_concurrent_calls)),
+            ("grpc.server.max_pending_requests_hard_limit", max(PENDING, settings.max_concurrent_calls)),
             # Two processes on one port would each get half of the calls: an address in use is an error instead.
             ("grpc.so_reuseport", 0),
+            # Connections that never say what they are for must not keep a file open.
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
             # Callers keep idle connections alive with pings; be as patient as they are.
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
             *_connection_age(settings.max_connection_age_seconds),
         ],
     )
-    wrapping: Any = WrappingServer(server, Around(metrics, tracing, guard, audit))
+    around = Around(metrics, tracing, guard, audit, settings.idle_stream_seconds)
+    wrapping: Any = WrappingServer(server, around)
     for service in services:
         service.add_to_server(service.servicer, wrapping)
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)

@@ -12,9 +12,11 @@ from typing import Annotated, Literal, NoReturn, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, parse_root
+from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE, Trust, parse_root
+from symbiont.common.artifacts.signatures import KEYS_VARIABLE, REQUIRE_VARIABLE, read_keys
 from symbiont.common.encryption import ENCRYPTION_VARIABLE, MASTER_KEY_VARIABLE
 from symbiont.common.encryption.master import FORMS
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.exporting import can_export
 from symbiont.common.security.files import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE
 from symbiont.common.security.settings import SecuritySettings
@@ -45,6 +47,13 @@ class ServiceSettings(SecuritySettings):
     master_key: str = Field(
         "", description="key that wraps the keys of tenants: file:PATH, or vault:MOUNT/KEY of Vault's transit engine"
     )
+    trusted_keys: Path | None = Field(
+        None,
+        description="file of the public keys whose signatures of bundles count: `symbiont bundles key` makes lines",
+    )
+    require_signatures: bool = Field(
+        False, description="refuse bundles that none of the trusted keys has signed; without it only wrong signatures"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged"
     )
@@ -68,6 +77,9 @@ class ServiceSettings(SecuritySettings):
         "servers; 0: never",
     )
     max_message_bytes: int = Field(16 << 20, gt=0, description="largest message taken, in bytes")
+    idle_stream_seconds: float = Field(
+        600.0, gt=0, description="longest that a stream which the caller sends may be silent while more is waited for"
+    )
     max_concurrent_calls: int = Field(4096, gt=0, description="calls served at a time; more get RESOURCE_EXHAUSTED")
 
     @field_validator("tracing_endpoint")
@@ -82,6 +94,22 @@ class ServiceSettings(SecuritySettings):
         if self.encryption == "on" and not self.master_key:
             raise ValueError(f"encryption needs master_key: {FORMS}")
         return self
+
+    @model_validator(mode="after")
+    def _keys_are_keys(self) -> Self:
+        if self.require_signatures and self.trusted_keys is None:
+            raise ValueError("require_signatures needs trusted_keys, the file of those that count")
+        try:
+            self.trust()
+        except InvalidArgument as exc:
+            raise ValueError(str(exc)) from exc
+        return self
+
+    def trust(self) -> Trust | None:
+        """Returns whose word is taken of bundles; None where no keys are named."""
+        if self.trusted_keys is None:
+            return None
+        return Trust.parse(read_keys(self.trusted_keys), required=self.require_signatures)
 
     @classmethod
     def from_command_line(cls, program: str, description: str) -> Self:
@@ -112,6 +140,9 @@ class ServiceSettings(SecuritySettings):
             os.environ[FOLDER_VARIABLE] = str(self.artifact_cache.absolute())
         if "artifact_cache_bytes" in self.model_fields_set:
             os.environ[BYTES_VARIABLE] = str(self.artifact_cache_bytes)
+        if self.trusted_keys is not None:
+            os.environ[KEYS_VARIABLE] = str(self.trusted_keys.absolute())
+            os.environ[REQUIRE_VARIABLE] = str(self.require_signatures).lower()
 
 
 def _refuse(program: str, error: ValidationError) -> NoReturn:

@@ -61,7 +61,7 @@ class TritonPythonModel:
 
 def _open(parameters: dict[str, dict[str, str]]) -> tuple[Answering, HostMetrics]:
     settings = HostSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
-    store = ArtifactStore(settings.artifact_root)
+    store = ArtifactStore(settings.artifact_root, trust=settings.trust())
     engine = Engine(load_runtime(settings, store), store, max_slots=settings.max_slots)
     metrics = HostMetrics(_metric, settings.base_digest, engine.figures)
     return Answering(engine, metrics.update), metrics

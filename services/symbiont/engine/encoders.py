@@ -49,7 +49,13 @@ def load_encoder(store: ArtifactStore, digest: str) -> Encoder:
         IntegrityError: the base is damaged, or its manifest does not describe it.
     """
     fields = _read_fields(store, digest)
-    model: Any = AutoModel.from_pretrained(store.path(KIND, digest), dtype=torch.float32, local_files_only=True)
+    model: Any = AutoModel.from_pretrained(
+        store.path(KIND, digest),
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
     # Pooling is the engine's: nobody reads the model's own, and an adapter for "dense" would seem to lack a part.
     if hasattr(model, "pooler"):
         model.pooler = None

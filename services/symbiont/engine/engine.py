@@ -200,7 +200,7 @@ class Engine:
         except IntegrityError as exc:
             _LOG.warning("bundle %s refused: %s", digest, exc)
             named = str(exc) if digest in str(exc) else f"bundles/{digest}: {exc}"
-            raise IntegrityError(named) from exc
+            raise IntegrityError(named, reason=exc.reason) from exc
         except SymbiontError:
             raise
         except Exception as exc:

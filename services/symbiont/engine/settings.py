@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, cast, get_args
 
-from symbiont.common.artifacts import absolute_root, parse_root
+from symbiont.common.artifacts import Trust, absolute_root, parse_root
 from symbiont.common.errors import InvalidArgument
 
 RuntimeName = Literal["auto", "torch", "openvino"]
@@ -31,6 +31,10 @@ class HostSettings:
     runtime: RuntimeName = "auto"
     # Of the arithmetic; in openvino `bf16` is fp32 where the CPU has no bf16.
     precision: Precision = "auto"
+    # Public keys whose signatures of bundles count, as `common.artifacts.signatures` reads them, and whether there must
+    # be one. The keys themselves: whoever runs Triton need not have their file.
+    trusted_keys: str = ""
+    require_signatures: bool = False
 
     def __post_init__(self) -> None:
         """Raises InvalidArgument where the runtime cannot do what is asked of it."""
@@ -40,6 +44,15 @@ class HostSettings:
             raise InvalidArgument("device", f"{self.device!r}: the runtime openvino computes on cpu only")
         if self.runtime != "openvino" and self.precision == "int8":
             raise InvalidArgument("precision", f"'int8': needs the runtime openvino, not {self.runtime}")
+
+    def trust(self) -> Trust | None:
+        """Returns whose word is taken of bundles; None where that is not asked.
+
+        Raises:
+            InvalidArgument: what is named are no keys.
+        """
+        asked = self.trusted_keys or self.require_signatures
+        return Trust.parse(self.trusted_keys, required=self.require_signatures) if asked else None
 
     def to_parameters(self) -> dict[str, str]:
         """Returns the settings as strings by name."""
@@ -64,6 +77,9 @@ class HostSettings:
                 # Checked when the settings are made.
                 runtime=cast(RuntimeName, parameters["runtime"]),
                 precision=cast(Precision, parameters["precision"]),
+                # Hosts that releases before have loaded are told of neither.
+                trusted_keys=parameters.get("trusted_keys", ""),
+                require_signatures=parameters.get("require_signatures", "") == "True",
             )
         except (KeyError, ValueError) as exc:
             raise InvalidArgument("parameters", f"missing or malformed: {exc}") from exc

@@ -14,6 +14,7 @@ from grpc.aio import Channel
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from symbiont.common.artifacts import ArtifactStore, absolute_root
+from symbiont.common.artifacts.signatures import read_keys
 from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.exporting import exported
@@ -83,7 +84,7 @@ def assemble(
     scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling, rates=rates)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
-    store = ArtifactStore(settings.artifact_root)
+    store = ArtifactStore(settings.artifact_root, trust=settings.trust())
     bundles = BundleShelf(reader(store), settings.cached_versions)
     at_once, warm_up_s = settings.warm_ups_at_once, settings.warm_up_timeout_seconds
     # Not by the scheduler: a first row waits for nobody, and shares no request with those of callers.
@@ -180,6 +181,8 @@ def _host_settings(settings: InferenceSettings) -> HostSettings:
         device=settings.host_device,
         runtime=settings.host_runtime,
         precision=settings.host_precision,
+        trusted_keys=read_keys(settings.trusted_keys) if settings.trusted_keys else "",
+        require_signatures=settings.require_signatures,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from symbiont.bundle import read_manifest
 from symbiont.common.access.views import current_view, owner_of
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts.signatures import check_signers
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.common.lru import Lru
 from symbiont.engine.row import NO_FEATURES, Row
@@ -31,18 +32,19 @@ class BundleShelf:
 
         Raises:
             NotFound: there is none, or none of the caller's tenant.
-            IntegrityError: what is stored does not match its digest.
+            IntegrityError: what is stored does not match its digest, or nobody has signed it whose word counts.
         """
         bundle = await self._facts(digest)
         if not bundle or not current_view().sees(bundle.owner):
             raise NotFound(f"bundles/{digest} is not in the artifact store", field="model")
+        check_signers(digest, bundle.signers)
         return ModelVersion("", 0, digest, bundle.base_digest, bundle.tokenizer_digest)
 
     async def of(self, version: ModelVersion) -> BundleInfo:
         """Returns the facts of a version's bundle.
 
         Raises:
-            IntegrityError: what is stored does not match its digest.
+            IntegrityError: what is stored does not match its digest, or nobody has signed it whose word counts.
             FailedPrecondition: the bundle is gone from the store, or was made for another base or tokenizer than the
                 registry says.
         """
@@ -50,6 +52,8 @@ class BundleShelf:
         bundle = await self._facts(digest)
         if not bundle:
             raise FailedPrecondition(f"{version.name}: its bundle {digest} is not in the artifact store")
+        # Those that are known too: they may have been read for another tenant.
+        check_signers(digest, bundle.signers)
         if (bundle.base_digest, bundle.tokenizer_digest) != (version.base_digest, version.tokenizer_digest):
             raise FailedPrecondition(
                 f"{version.name}: the registry and the bundle name different bases or tokenizers", reason="SKEW"
@@ -84,6 +88,7 @@ def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
             windows=manifest.windows,
             profile=manifest.profile,
             owner=owner_of(manifest.lineage.job),
+            signers=store.signers(digest),
         )
 
     return read

@@ -106,6 +106,7 @@ class BundleInfo:
     windows: bool = False
     profile: Profile | None = None
     owner: str = ""
+    signers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ class Home:
         return SuiteCertificates(self.root / FOLDER)
 
     @property
+    def keys(self) -> Path:
+        """The key that signs what is made here, and the keys that are trusted."""
+        return self.root / "keys"
+
+    @property
     def run_file(self) -> Path:
         """Record of what runs; absent when nothing does."""
         return self.root / "run.json"

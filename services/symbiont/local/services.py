@@ -12,6 +12,7 @@ import httpx
 from symbiont.common.probe import check
 from symbiont.common.security.files import Tls
 from symbiont.common.security.suite import CLIENT, WORKER, SuiteCertificates
+from symbiont.local import signing
 from symbiont.local.child import ProcessSpec
 from symbiont.local.encryption import encryption_variables
 from symbiont.local.home import Home
@@ -91,11 +92,13 @@ def process_specs(
         "SYMBIONT_DATABASE_URL": f"sqlite:///{home.database}",
         "SYMBIONT_STATE_ROOT": str(home.jobs),
         "SYMBIONT_TOKENIZATION_ADDRESS": tokenization,
+        **signing.environment(home),
     }
     predictor = {
         "SYMBIONT_TOKENIZATION_ADDRESS": tokenization,
         "SYMBIONT_TRAINING_ADDRESS": training,
         "SYMBIONT_TRITON_ADDRESS": ports.address(TRITON),
+        **{name: value for name, value in signing.environment(home).items() if name != signing.SIGNING_VARIABLE},
     }
     if certificates:
         worker = certificates.of(WORKER)

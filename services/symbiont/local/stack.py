@@ -9,7 +9,7 @@ from typing import Self
 
 from symbiont.common.security.suite import SuiteCertificates
 from symbiont.common.settings import split_address
-from symbiont.local import ports, processes
+from symbiont.local import ports, processes, signing
 from symbiont.local.child import Status
 from symbiont.local.home import Home, RunRecord, own_identity
 from symbiont.local.observers import observer_specs
@@ -49,6 +49,8 @@ class Stack:
         self.observers = tuple(observers)
         # Pids of processes that a killed supervisor had left, and that were stopped on entering.
         self.replaced: list[int] = []
+        # Bundles of a release without signatures, which were taken as they were found.
+        self.taken_over = 0
         self._triton = triton
         self._on_change = on_change
         self.insecure = insecure
@@ -63,6 +65,7 @@ class Stack:
                 self.replaced = _stop_leftovers(previous)
                 # Their ports are free now, and the folder has no owner should the next lines fail.
                 self.home.clear_run()
+            self.taken_over = signing.prepare(self.home)
             self.ports = Ports(stack.enter_context(ports.reserved(_wanted(previous, self.observers))))
             specs = process_specs(self.home, self.ports, self._triton, self._certificates(stack))
             specs += observer_specs(self.home, self.ports, self.observers)

@@ -3,7 +3,6 @@
 No code of the folder runs. Of a tokenizer that exists in Python only, transformers must have the class itself.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.sources import check_links, read_object
 from symbiont.tokenization.library import DEFINITION, FORMAT_VERSION, SLOW_BACKEND
 
 CONFIG = "tokenizer_config.json"
@@ -41,6 +41,7 @@ def read_source(folder: Path, field: str, max_tokens: int) -> tuple[Files, dict[
     Raises:
         InvalidArgument: there is none, it is not one that can serve, or `max_tokens` is out of its range.
     """
+    check_links(field, folder)
     fields: dict[str, Any] = {
         "kind": "tokenizer",
         "format_version": FORMAT_VERSION,
@@ -99,12 +100,4 @@ def _limit(value: Any) -> int:
 
 def _json(path: Path, field: str) -> dict[str, Any]:
     """Reads a JSON object; a file that is not there is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
-        raise InvalidArgument(field, f"{path.name} is not JSON") from exc
-    if not isinstance(value, dict):
-        raise InvalidArgument(field, f"{path.name} is not a JSON object")
-    return value
+    return read_object(field, path) if path.is_file() else {}

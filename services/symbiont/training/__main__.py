@@ -17,7 +17,7 @@ from symbiont.api.training.v1 import (
     training_job_pb2_grpc,
     worker_pb2_grpc,
 )
-from symbiont.common.artifacts import ArtifactStore, hand_over
+from symbiont.common.artifacts import ArtifactStore, SigningKey, hand_over
 from symbiont.common.background import running
 from symbiont.common.channel import connect
 from symbiont.common.encryption import tenant_of
@@ -64,6 +64,7 @@ from symbiont.training.tracking import Options, make_trackers
 from symbiont.training.tracking.follower import Telling
 from symbiont.training.tracking.tracking import Tracking
 from symbiont.training.types import Job, WorkerReport
+from symbiont.training.vouching import Vouching
 
 PACKAGE = "symbiont.training.v1"
 
@@ -72,8 +73,10 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     """Runs the service until SIGTERM."""
     lifecycle, notifier = Lifecycle(), Notifier()
     lock = ControllerLock(settings.database_url)
-    artifacts = ArtifactStore(settings.artifact_root)
+    artifacts = ArtifactStore(settings.artifact_root, trust=settings.trust())
     store = Store(settings.database_url, settings.max_attempts, artifacts.seals)
+    unsigned, key = ArtifactStore(settings.artifact_root), settings.signing_key
+    vouch = Vouching(unsigned, SigningKey.read(key)).vouch if key else None
     metrics = TrainingMetrics(store)
     jobs = Jobs(
         store,
@@ -84,6 +87,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         lost=metrics.attempts_lost.inc,
         # A program of somebody else's may have packages of its own.
         packages_here=settings.executor == "local" and not settings.worker_program,
+        vouch=vouch,
     )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 

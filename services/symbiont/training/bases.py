@@ -3,19 +3,18 @@
 Only safetensors are read: a pickled checkpoint could run code.
 """
 
-import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
-from symbiont.common.sources import in_folder, in_package
+from symbiont.common.sources import check_links, in_folder, in_package, whole_number
 from symbiont.training import language_models
 from symbiont.training.language_models import FIELD, read_json
 from symbiont.training.types import BaseModel, Source
@@ -36,6 +35,7 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
     """
     check_id("base_model_id", identifier)
     folder = LOCATORS[source.kind](source)
+    check_links(FIELD, folder)
     config = _config(folder)
     weights, tokenizer_file = _weights(folder), _tokenizer(folder)
     shapes = {name: shape for file in weights.values() for name, shape in _shapes(file).items()}
@@ -125,7 +125,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if language_models.kind_of(config):
         language_models.check(config)
         return config
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         known = f"{', '.join(sorted(FAMILIES))}, and to generate {', '.join(sorted(language_models.FAMILIES))}"
         raise InvalidArgument(FIELD, f"config.json has model_type {family!r}; hosted are {known}")
     missing = [key for key in ("max_position_embeddings",) if key not in config]
@@ -138,15 +138,20 @@ def _sizes(config: dict[str, Any]) -> tuple[int, int]:
     """Returns the width of the hidden states, and the number of positions for tokens."""
     if language_models.kind_of(config):
         return language_models.sizes(config)
-    positions = int(config["max_position_embeddings"]) - FAMILIES[config["model_type"]]
-    return int(config.get("hidden_size") or config["dim"]), positions
+    positions = whole_number(FIELD, "max_position_embeddings", config["max_position_embeddings"])
+    hidden = whole_number(FIELD, "hidden_size", config.get("hidden_size") or config.get("dim"))
+    kept = FAMILIES[config["model_type"]]
+    if positions <= kept:
+        raise InvalidArgument(FIELD, f"config.json has {positions} positions, of which the model keeps {kept}")
+    return hidden, positions - kept
 
 
 def _weights(folder: Path) -> dict[str, Path]:
-    files = {p.name: p for p in sorted(folder.glob("*.safetensors"))}
+    files = {p.name: p for p in sorted(folder.glob("*.safetensors")) if p.is_file()}
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        listed = read_json(index).get("weight_map")
+        shards = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         if not shards or any(name not in files for name in shards):
             raise InvalidArgument(FIELD, f"{index.name} names files that are not in {folder}")
         return {**{name: files[name] for name in shards}, index.name: index}
@@ -158,20 +163,13 @@ def _weights(folder: Path) -> dict[str, Path]:
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:
-    """Reads tensor shapes from a safetensors header: 8 bytes of length, then JSON."""
+    """Reads tensor shapes from a safetensors header, which the library checks to the last byte."""
     if path.suffix != ".safetensors":
         return {}
     try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(path.stat().st_size, 100 << 20):
-                raise ValueError("header length")
-            header = json.loads(stream.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        if max(entry["data_offsets"][1] for entry in tensors.values()) + 8 + length != path.stat().st_size:
-            raise ValueError("data length")
-        return {name: entry["shape"] for name, entry in tensors.items()}
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as exc:
+        with safe_open(path, framework="np") as file:
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except (SafetensorError, OSError, ValueError) as exc:
         raise InvalidArgument(FIELD, f"{path.name} is not a whole safetensors file") from exc
 
 
@@ -216,4 +214,4 @@ def _pooling(folder: Path) -> str:
 
 def _architecture(config: dict[str, Any]) -> str:
     named = config.get("architectures") or []
-    return str(named[0]) if named else str(config["model_type"])
+    return str(named[0]) if isinstance(named, list) and named else str(config["model_type"])

@@ -244,9 +244,12 @@ def failure_to_proto(failure: types.Failure) -> training_job_pb2.JobFailure:
 
 
 def failure_from_proto(message: training_job_pb2.JobFailure) -> types.Failure:
-    """The inverse of failure_to_proto."""
-    name = training_job_pb2.FailureKind.Name(message.kind).removeprefix("FAILURE_KIND_")
-    return types.Failure(types.FailureKind(name), message.message)
+    """The inverse of failure_to_proto; InvalidArgument where the kind is none."""
+    try:
+        name = training_job_pb2.FailureKind.Name(message.kind).removeprefix("FAILURE_KIND_")
+        return types.Failure(types.FailureKind(name), message.message)
+    except ValueError as exc:
+        raise InvalidArgument("failure.kind", f"it must be one of {', '.join(types.FailureKind)}") from exc
 
 
 def progress_to_proto(progress: types.Progress) -> training_job_pb2.Progress:

@@ -20,6 +20,7 @@ from symbiont.training.resolving import SPEC, resolve
 from symbiont.training.resolving_bases import with_tokenizer
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.starting import find_start
+from symbiont.training.states import ACTIVE
 from symbiont.training.store import Places, ShreddedJob, Store
 from symbiont.training.types import (
     Budget,
@@ -59,12 +60,16 @@ class Jobs:
         succeeded: Callable[[Job], None] = lambda job: None,
         lost: Callable[[], None] = lambda: None,
         packages_here: bool = False,
+        vouch: Callable[[str, str], None] | None = None,
     ) -> None:
         """`succeeded` is called once for each job that does, `lost` for each worker that is.
+
+        `vouch` signs a bundle as that of a job, see `Vouching`; None signs nothing.
 
         `packages_here` says whether workers use the packages that are installed here.
         """
         self._packages_here = packages_here
+        self._vouch = vouch
         self._succeeded = succeeded
         self._lost = lost
         self._store = store
@@ -195,6 +200,8 @@ class Jobs:
         if isinstance(message.report, Done):
             standing = await self.get(message.job)
             before = standing.state
+            if self._vouch and message.report.bundle_digest and _is_current(message, standing):
+                await asyncio.to_thread(self._vouch, message.report.bundle_digest, self._maker(standing))
             if standing.reproduction:
                 message = await asyncio.to_thread(self._compared, message, message.report, standing.reproduction)
         job = await self._change_job(message.job, partial(self._store.take, message), wake=_changes_much(message))
@@ -202,6 +209,12 @@ class Jobs:
         if before not in (None, job.state) and job.state is JobState.SUCCEEDED:
             self._succeeded(job)
         return job
+
+    def _maker(self, job: Job) -> str:
+        """Returns the job that a bundle of a job names as its own."""
+        if not job.reproduction:
+            return job.id
+        return self._store.version(*parse_version_name("model_version", job.reproduction.model_version)).job
 
     def _compared(self, message: WorkerReport, done: Done, asked: Reproduction) -> WorkerReport:
         """Compares what came out with the version, and removes what is not the version's own."""
@@ -288,3 +301,8 @@ class Jobs:
 def _changes_much(message: WorkerReport) -> bool:
     """Whether the scheduler should look at once: what only tells how far a job is does not concern it."""
     return isinstance(message.report, Failure | Stopped | Done | CheckpointSaved)
+
+
+def _is_current(message: WorkerReport, job: Job) -> bool:
+    """Whether a report is of the attempt that runs, as the registry finds again when it takes it."""
+    return message.attempt == job.attempt and job.state in ACTIVE

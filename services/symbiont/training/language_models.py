@@ -1,10 +1,10 @@
 """What a base that generates has and an encoder has not: its kind, its chat template, its special tokens by role."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.sources import read_object, whole_number
 
 FIELD = "base_model.source"
 # Families whose answers are held to transformers' own, with what each does.
@@ -57,7 +57,11 @@ def check(config: dict[str, Any]) -> None:
 
 def sizes(config: dict[str, Any]) -> tuple[int, int]:
     """Returns the width of the hidden states, and the number of positions."""
-    return int(_first(config, _HIDDEN_SIZE)), int(_first(config, _POSITIONS) or _RELATIVE_POSITIONS)
+    positions = _first(config, _POSITIONS) or _RELATIVE_POSITIONS
+    return (
+        whole_number(FIELD, "hidden_size", _first(config, _HIDDEN_SIZE)),
+        whole_number(FIELD, "max_position_embeddings", positions),
+    )
 
 
 def fields(kind: str, folder: Path) -> dict[str, Any]:
@@ -78,15 +82,7 @@ def files(folder: Path) -> dict[str, Path | bytes]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Reads a JSON object; InvalidArgument when there is none."""
-    if not path.is_file():
-        raise InvalidArgument(FIELD, f"there is no {path.name} in {path.parent}")
-    try:
-        value = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
-        raise InvalidArgument(FIELD, f"{path.name} is not JSON") from exc
-    if not isinstance(value, dict):
-        raise InvalidArgument(FIELD, f"{path.name} is not a JSON object")
-    return value
+    return read_object(FIELD, path)
 
 
 def _chat_template(folder: Path) -> bytes:

@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from symbiont.common.artifacts import SigningKey
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.settings import ServiceSettings
 from symbiont.training.tracking import parse_trackers
 
@@ -89,6 +91,9 @@ class TrainingSettings(ServiceSettings):
         None,
         description="folder of key files, of at least 32 bytes each, that personal data in datasets is replaced with",
     )
+    signing_key: Path | None = Field(
+        None, description="file of the private key that signs bundles which jobs have made; see `symbiont bundles key`"
+    )
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
     trackers: str = Field("", description="who is told of jobs besides TensorBoard, with commas between: wandb, mlflow")
     wandb_mode: Literal["offline", "online"] = Field(
@@ -105,6 +110,16 @@ class TrainingSettings(ServiceSettings):
     def _trackers_are_here(cls, words: str) -> str:
         parse_trackers(words)
         return words
+
+    @field_validator("signing_key")
+    @classmethod
+    def _signs(cls, path: Path | None) -> Path | None:
+        try:
+            if path is not None:
+                SigningKey.read(path)
+        except InvalidArgument as exc:
+            raise ValueError(str(exc)) from exc
+        return path
 
     @model_validator(mode="after")
     def _workers_can_dial(self) -> Self:

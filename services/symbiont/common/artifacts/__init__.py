@@ -25,6 +25,7 @@ from symbiont.common.artifacts.roots import (
     is_url,
     parse_root,
 )
+from symbiont.common.artifacts.signatures import SigningKey, Trust, trust_of_environment
 from symbiont.common.artifacts.store import ArtifactStore
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "MANIFEST",
     "ArtifactStore",
     "Content",
+    "SigningKey",
+    "Trust",
     "absolute_root",
     "canonical_json",
     "file_digest",
@@ -43,4 +46,5 @@ __all__ = [
     "open_keyring",
     "parse_root",
     "take_over",
+    "trust_of_environment",
 ]

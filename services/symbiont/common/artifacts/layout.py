@@ -100,12 +100,21 @@ def parse_manifest(kind: str, digest: str, raw: bytes) -> dict[str, Any]:
     """
     if hashlib.sha256(raw).hexdigest() != digest:
         raise IntegrityError(f"{kind}/{digest}: the manifest differs from its digest")
-    value = json.loads(raw)
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as exc:
+        raise IntegrityError(f"{kind}/{digest}: the manifest is no JSON") from exc
     if not isinstance(value, dict) or not isinstance(value.get("files"), dict):
         raise IntegrityError(f"{kind}/{digest}: the manifest lists no files")
-    for name in value["files"]:
+    for name, entry in value["files"].items():
         if not is_file_name(name):
             raise IntegrityError(f"{kind}/{digest}: file name {name!r} is not allowed")
+        if (
+            not isinstance(entry, dict)
+            or type(entry.get("size")) is not int
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise IntegrityError(f"{kind}/{digest}: the manifest does not say size and SHA-256 of {name}")
     return value
 
 
@@ -122,9 +131,15 @@ def check_files(folder: Path, kind: str, digest: str, files: Mapping[str, Any], 
 
 def read_checked(folder: Path, kind: str, digest: str, name: str, files: Mapping[str, Any], seals: Seals) -> bytes:
     """Returns the bytes of a file; IntegrityError where these are not what the manifest says."""
+    if name not in files:
+        raise IntegrityError(f"{kind}/{digest}: the manifest lists no file {name}")
+    file = folder / name
     try:
+        # Before it is opened: a pipe or a device in its place would be read for ever.
+        if not file.is_file() or file.is_symlink():
+            raise IntegrityError(f"{kind}/{digest}: file {name} is missing")
         with open_file(folder, kind, digest, name, files, seals) as stream:
-            content = stream.read()
+            content = stream.read(files[name]["size"] + 1)
     except OSError as exc:
         raise IntegrityError(f"{kind}/{digest}: file {name} cannot be read") from exc
     if hashlib.sha256(content).hexdigest() != files[name]["sha256"]:

@@ -19,6 +19,7 @@ from symbiont.common.artifacts.layout import (
 )
 from symbiont.common.artifacts.local import Content, LocalStore
 from symbiont.common.artifacts.roots import parse_root
+from symbiont.common.artifacts.signatures import KIND, SIGNED, SigningKey, Trust, signature_id
 from symbiont.common.encryption import Seals, Spool, open_seals
 from symbiont.common.encryption.notes import FolderNotes
 from symbiont.common.encryption.seals import tenant_of_file
@@ -44,6 +45,7 @@ class ArtifactStore:
         *,
         tenant: str | None = None,
         seals: Seals | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """Opens a store; nothing is made or asked before it is used.
 
@@ -55,6 +57,7 @@ class ArtifactStore:
             tenant: whose is what is stored; by default that of whoever makes the call being served.
             seals: how it is encrypted; by default what `SYMBIONT_ENCRYPTION` and `SYMBIONT_MASTER_KEY` say, with the
                 keyring in the drawer `keys`.
+            trust: who must have signed a bundle before anything is read from it; None reads any.
 
         Raises:
             ValueError: a URL that names no place in an object store.
@@ -64,6 +67,7 @@ class ArtifactStore:
         parsed = parse_root(root)
         self._tenant = tenant
         self._public = False
+        self.trust = trust
         self._backend: Backend
         if isinstance(parsed, Path):
             self._backend = LocalStore(parsed, seals or open_seals(FolderNotes(parsed.absolute() / KEYS)))
@@ -132,7 +136,12 @@ class ArtifactStore:
         return self._backend.put(kind, files, fields, tenant)
 
     def manifest(self, kind: str, digest: str) -> dict[str, Any]:
-        """Returns an artifact's manifest, checked against its digest."""
+        """Returns an artifact's manifest, checked against its digest.
+
+        Raises:
+            NotFound: no such artifact.
+            IntegrityError: it differs from its digest, or nobody who is trusted has signed it.
+        """
         manifest = self._manifest(kind, digest)
         manifest.pop(OWNER, None)
         return manifest
@@ -145,10 +154,10 @@ class ArtifactStore:
 
         Raises:
             NotFound: no such artifact.
-            IntegrityError: a file is missing, or differs from the manifest.
+            IntegrityError: a file is missing, or differs from the manifest, or nobody who is trusted has signed it.
             FailedPrecondition: the tenant's keys were destroyed, or the memory is full.
         """
-        _check(kind, digest)
+        self._check(kind, digest)
         folder = self._backend.path(kind, digest)
         if tenant_of_file(folder / MANIFEST) is None:
             return folder
@@ -157,12 +166,12 @@ class ArtifactStore:
 
     def check(self, kind: str, digest: str) -> None:
         """Checks every file of an artifact (once per process); errors as of `path`."""
-        _check(kind, digest)
+        self._check(kind, digest)
         self._backend.path(kind, digest)
 
     def stored(self, kind: str, digest: str) -> Path:
         """Returns the folder that `path` checks: encrypted, where it is; for a store with the same keys."""
-        _check(kind, digest)
+        self._check(kind, digest)
         return self._backend.path(kind, digest)
 
     def open(self, kind: str, digest: str, name: str) -> BinaryIO:
@@ -276,8 +285,36 @@ class ArtifactStore:
         """Whether it makes sense to try to write here."""
         return self._backend.writable()
 
-    def _manifest(self, kind: str, digest: str) -> dict[str, Any]:
+    def sign(self, digest: str, key: SigningKey) -> None:
+        """Signs a bundle; signing it again with the same key is harmless.
+
+        Raises:
+            NotFound: no such bundle.
+        """
+        if not self.exists("bundles", digest):
+            raise NotFound(f"bundles/{digest} does not exist")
+        # Nothing in it is anybody's secret.
+        signature = self.public().put(KIND, {}, {"bundle": digest, "key": key.id, "signature": key.sign(digest)})
+        name = signature_id(digest, key.id)
+        try:
+            self.tag(KIND, name, signature)
+        except AlreadyExists:
+            # Only who has the key can make the right one, so that what stands there is wrong.
+            self._backend.remove_tag(KIND, name)
+            self.tag(KIND, name, signature)
+
+    def signers(self, digest: str) -> frozenset[str]:
+        """Returns the tenants whose trusted keys have signed a bundle; IntegrityError where a signature is wrong."""
+        return self.trust.signers(self._backend, digest) if self.trust else frozenset()
+
+    def _check(self, kind: str, digest: str) -> None:
         _check(kind, digest)
+        # Of one that is not there nobody has signed anything, which would be the wrong answer.
+        if self.trust and kind in SIGNED and self._backend.exists(kind, digest):
+            self.trust.check(self._backend, digest)
+
+    def _manifest(self, kind: str, digest: str) -> dict[str, Any]:
+        self._check(kind, digest)
         return parse_manifest(kind, digest, self._backend.manifest_bytes(kind, digest))
 
     def _tenant_of(self, kind: str, digest: str) -> str | None:

@@ -54,7 +54,11 @@ class TorchLanguageModel:
         fields = _read_fields(store, digest)
         dtype = torch.float32 if self._device.type == "cpu" else torch.bfloat16
         self._model: PreTrainedModel = _CLASSES[fields.model_kind].from_pretrained(
-            store.path(KIND, digest), dtype=dtype, local_files_only=True
+            store.path(KIND, digest),
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         self._model.requires_grad_(False).eval().to(self._device)
         self._facts = GeneratorFacts(

@@ -71,7 +71,9 @@ class Upload:
         with self._file.open() as stream, closing(READERS[header.format](stream, header.columns)) as rows:
             for number, cells in rows:
                 row = row_of(number, cells, header)
+                # What is packed, or repeated, may be many times as long as what came.
                 self._rows.write(row_to_line(row))
+                self._check_size(self._rows.size)
                 found.note(row)
         _check_found(LabelKind(header.label_kind), found)
 
@@ -106,7 +108,7 @@ class Upload:
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise ResourceExhausted(
-                f"the upload is over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
+                f"the upload, or its rows, are over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
             )
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from symbiont.common.errors import InvalidArgument
 
 FILE = "chunk"
 MAX_LINE_BYTES = 1 << 22
+ROWS_AT_A_TIME, MAX_GROUP_BYTES = 1024, 1 << 30
 # The columns that are read, as (field of the header that names it, its name).
 Columns = Sequence[tuple[str, str]]
 Cells = tuple[int, Mapping[str, Any]]
@@ -56,16 +57,35 @@ def read_parquet(file: BinaryIO, columns: Columns) -> Generator[Cells]:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+    names = [name for _, name in columns]
     try:
         with pq.ParquetFile(file) as parquet:
             _require_columns(parquet.schema_arrow.names, columns, "the file")
+            _check_unpacked(parquet.metadata)
+            texts = [name for name in names if pa.types.is_string(parquet.schema_arrow.field(name).type)]
+        # As dictionaries, where the file has them: a value that is repeated for a million rows stays one.
+        with pq.ParquetFile(file, read_dictionary=texts) as parquet:
             number = 0
-            for batch in parquet.iter_batches(batch_size=4096, columns=[name for _, name in columns]):
-                for row in batch.to_pylist():
+            for batch in parquet.iter_batches(batch_size=ROWS_AT_A_TIME, columns=names):
+                for place in range(batch.num_rows):
                     number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as exc:
-        raise InvalidArgument(FILE, f"the file is not readable Parquet, it may be cut short: {exc}") from exc
+                    yield number, {name: batch.column(name)[place].as_py() for name in names}
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as exc:
+        raise InvalidArgument(FILE, f"the file is not readable Parquet, it may be cut short: {_line(exc)}") from exc
+
+
+def _check_unpacked(metadata: Any) -> None:
+    """Refuses what grows out of all proportion when it is unpacked, by what the file says of its parts."""
+    for number in range(metadata.num_row_groups):
+        size = metadata.row_group(number).total_byte_size
+        if not 0 <= size <= MAX_GROUP_BYTES:
+            problem = f"row group {number} has {size} bytes when it is unpacked, at most {MAX_GROUP_BYTES} are read"
+            raise InvalidArgument(FILE, f"{problem}; write smaller ones")
+
+
+def _line(error: Exception) -> str:
+    # What pyarrow says of damaged bytes may repeat some of them.
+    return str(error).partition("\n")[0][:200]
 
 
 READERS: dict[str, Reader] = {"CSV": read_csv, "TSV": read_tsv, "JSONL": read_jsonl, "PARQUET": read_parquet}

@@ -6,6 +6,7 @@ A task carries the number of its row and the digest of its dataset, so that a la
 import csv
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ FILE = "chunk"
 # Names in the labelling interface: <Choices name="label" toName="text">, or <Labels …> for parts of a text.
 _FROM, _TO = "label", "text"
 _MODEL = "symbiont"
+_MOST_DIGITS = 18
+# What a spreadsheet takes for a formula, whatever number of apostrophes keeps it from that.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class AnnotationFormat(StrEnum):
@@ -144,8 +148,17 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
         if writer is None:
             csv.DictWriter(out, list(row)).writeheader()
         writer = csv.DictWriter(out, list(row))
-        writer.writerow(row)
+        writer.writerow({name: _inert(value) for name, value in row.items()})
         yield out.getvalue().encode()
+
+
+def _inert(value: Any) -> Any:
+    """Puts an apostrophe before what a spreadsheet would compute (CWE-1236); numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def _without_apostrophe(value: str) -> str:
+    return value[1:] if value.startswith("'") and _FORMULA.match(value[1:]) else value
 
 
 def _read(
@@ -164,7 +177,7 @@ def _read(
     found = 0
     for place, (data, labels) in enumerate(readers[format](text, kind), start=1):
         number = data.get("row")
-        if isinstance(number, str) and number.isdigit():
+        if isinstance(number, str) and number.isdecimal() and len(number) <= _MOST_DIGITS:
             number = int(number)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < count:
             raise InvalidArgument(FILE, f"task {place} names no row of the dataset: `row` must be 0 to {count - 1}")
@@ -186,7 +199,7 @@ def _label_studio(text: str, kind: LabelKind) -> Iterator[Task]:
         raise InvalidArgument(FILE, "the file is not a JSON list of tasks")
     for task in tasks:
         if isinstance(task.get("data"), dict):
-            done = [a for a in task.get("annotations", ()) if isinstance(a, dict) and not a.get("was_cancelled")]
+            done = [a for a in _parts(task.get("annotations")) if isinstance(a, dict) and not a.get("was_cancelled")]
             labels = [found for a in done if (found := _of_results(a.get("result", ()), kind)) is not None]
             yield task["data"], labels
         else:
@@ -195,15 +208,21 @@ def _label_studio(text: str, kind: LabelKind) -> Iterator[Task]:
 
 
 def _of_results(results: Any, kind: LabelKind) -> Any:
-    values = [r["value"] for r in results if isinstance(r, dict) and isinstance(r.get("value"), dict)]
+    values = [r["value"] for r in _parts(results) if isinstance(r, dict) and isinstance(r.get("value"), dict)]
     if kind is LabelKind.ENTITIES:
-        return [
-            [v["start"], v["end"], v["labels"][0]] for v in values if v.get("labels") and {"start", "end"} <= v.keys()
-        ]
+        marked = ((v, _parts(v.get("labels"))) for v in values)
+        return [[v["start"], v["end"], names[0]] for v, names in marked if names and {"start", "end"} <= v.keys()]
     if kind is LabelKind.NUMBER:
         return next((v[name] for v in values for name in ("number", "rating") if name in v), None)
-    choices = [choice for v in values for choice in v.get("choices", ())]
+    choices = [choice for v in values for choice in _parts(v.get("choices"))]
     return (choices if kind is LabelKind.CLASSES else choices[0]) if choices else None
+
+
+def _parts(value: Any) -> list[Any]:
+    """Returns a list of somebody else's JSON, empty where there is none; InvalidArgument for anything else."""
+    if value is not None and not isinstance(value, list):
+        raise InvalidArgument(FILE, "annotations, results, labels and choices must be JSON lists")
+    return value or []
 
 
 def _of_minimal(value: Any, kind: LabelKind) -> Any:
@@ -230,7 +249,7 @@ def _delimited(text: str, kind: LabelKind) -> Iterator[Task]:
         for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             if "label" not in row or "row" not in row:
                 raise InvalidArgument(FILE, "the header line needs the columns row and label")
-            value: Any = (row["label"] or "").strip()
+            value: Any = _without_apostrophe((row["label"] or "").strip())
             if value and kind is not LabelKind.CLASS and kind is not LabelKind.NONE:
                 value = _parsed(value, f"the label of row {row['row']}")
             yield row, [] if value == "" else [value]

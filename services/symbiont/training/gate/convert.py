@@ -51,18 +51,27 @@ def format_from_proto(value: pb.AnnotationFormat.ValueType, field: str) -> Annot
 
 
 def suggestions_from_proto(messages: Sequence[pb.RowSuggestion]) -> list[Suggestion]:
-    """Rows for a file, with what was suggested for them."""
+    """Rows for a file, with what was suggested for them; InvalidArgument where a reason is none."""
     return [
         Suggestion(
             message.row,
-            Strategy(pb.SuggestionStrategy.Name(message.reason).removeprefix("SUGGESTION_STRATEGY_"))
-            if message.reason
-            else Strategy.MIXED,
+            _strategy(message.reason, f"suggestions.suggestions[{index}].reason"),
             message.label,
             message.probability,
         )
-        for message in messages
+        for index, message in enumerate(messages)
     ]
+
+
+def _strategy(value: pb.SuggestionStrategy.ValueType, field: str) -> Strategy:
+    try:
+        return (
+            Strategy(pb.SuggestionStrategy.Name(value).removeprefix("SUGGESTION_STRATEGY_"))
+            if value
+            else Strategy.MIXED
+        )
+    except ValueError as exc:
+        raise InvalidArgument(field, f"it must be one of {', '.join(Strategy)}") from exc
 
 
 def suggestions_to_proto(suggestions: Sequence[Suggestion]) -> pb.RowSuggestions:

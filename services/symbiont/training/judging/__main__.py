@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from symbiont.common.artifacts import ArtifactStore, take_over
+from symbiont.common.artifacts import ArtifactStore, take_over, trust_of_environment
 from symbiont.common.errors import SymbiontError, Unavailable
 from symbiont.common.security.files import Tls
 from symbiont.training.judging.work import Judged, Order
@@ -55,7 +55,7 @@ def _judged(order: Order, say: Any) -> Judged:
     try:
         return do(
             order,
-            ArtifactStore(order.artifact_root, tenant=order.tenant),
+            ArtifactStore(order.artifact_root, tenant=order.tenant, trust=trust_of_environment()),
             client.tokenize,
             lambda stage: say(stage=stage),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 
 from symbiont.api.training.v1 import worker_pb2
-from symbiont.common.artifacts import ArtifactStore, take_over
+from symbiont.common.artifacts import ArtifactStore, take_over, trust_of_environment
 from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.exporting import exported
@@ -146,7 +146,7 @@ def _run(
 
 def artifacts_of(spec: worker_pb2.WorkerSpec) -> ArtifactStore:
     """Returns where a job reads, and stores for its tenant."""
-    return ArtifactStore(spec.artifact_root, tenant=tenant_of(spec.job))
+    return ArtifactStore(spec.artifact_root, tenant=tenant_of(spec.job), trust=trust_of_environment())
 
 
 def attempt_from_proto(spec: worker_pb2.WorkerSpec) -> Attempt:

@@ -83,7 +83,12 @@ def build_masked_network(spec: TrainingSpec, base_folder: Path, terms: Sequence[
     """
     torch.manual_seed(spec.hyperparameters.seed)
     model, found = AutoModelForMaskedLM.from_pretrained(
-        base_folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        base_folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
     )
     if terms:
         add_terms(model, terms)

@@ -150,7 +150,9 @@ def build_network(
         settings: those of the head, as it made them of the rows; none for heads that make nothing of them.
         features: values of the business fields of a row.
     """
-    base: Any = AutoModel.from_pretrained(base_folder, dtype=torch.float32, use_safetensors=True)
+    base: Any = AutoModel.from_pretrained(
+        base_folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
     # Pooling is ours; left in, the model's own pooler would take adapters that nothing ever trains.
     if hasattr(base, "pooler"):
         base.pooler = None

@@ -3,6 +3,7 @@
 English ones come from Presidio with spaCy's small model, Chinese ones from LAC.
 """
 
+import importlib
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -72,7 +73,7 @@ class EnglishNames:
             from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
             from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
-            __import__(SPACY_MODEL)
+            importlib.import_module(SPACY_MODEL)
         except ImportError as exc:
             raise missing(exc) from exc
         # Only the names are asked of it: the rest of its recognisers would download a list of domains.

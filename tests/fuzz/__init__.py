@@ -1,0 +1,1 @@
+"""Inputs by chance: messages of every method, and files for every reader. `make fuzz` runs a million."""
