@@ -43,21 +43,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def said(home: Home) -> dict[str, object]:
     """Runs the suite, and stops it; returns what it answered."""
-    with running(home) as client:
-        live(client, home.root.parent)
+    with running(home) as (client, second):
+        live(client, second, home.root.parent)
         return answers(client)
 
 
 @contextmanager
-def running(home: Home) -> Iterator[Client]:
-    """Runs the suite on a home, for a block."""
+def running(home: Home) -> Iterator[tuple[Client, Client]]:
+    """Runs the suite on a home, for a block; yields the clients of two people."""
     with Stack(home) as stack:
         stack.wait_ready()
-        with calling(stack, principal="ana") as client:
-            yield client
+        with calling(stack, principal="ana") as client, calling(stack, principal="bo") as second:
+            yield client, second
 
 
-def live(client: Client, folder: Path) -> None:
+def live(client: Client, second: Client, folder: Path) -> None:
     """Does of everything something that texts pass."""
     client.register_base_model("tiny", folder=save_base(folder / "tiny"))
     rows = labelled_rows(160)
@@ -72,7 +72,7 @@ def live(client: Client, folder: Path) -> None:
         client, training_spec(dataset="rows", model="mood", method="lora", checkpoint_interval=10, **COMMON)
     )
     client.judge(version)
-    client.approve(version, comment=COMMENT)
+    second.approve(version, comment=COMMENT)
     client.promote(version)
     client.promote(trained(client, training_spec(dataset="rows", model="near", head="embedding", **COMMON)))
     client.create_catalogue("faq", "near")
@@ -158,7 +158,7 @@ def test_after_rotations_everything_is_as_it_was(home: Home, said: dict[str, obj
         keys("rotate", *arguments, "--home", str(home.root))
     changed = {path for path, raw in before.items() if path.read_bytes() != raw}
     assert {path.parent.name for path in changed} == {"keys"}
-    with running(home) as client:
+    with running(home) as (client, _):
         assert answers(client) == said
         (job,) = (job.name for job in client.list_training_jobs() if job.state == JOB_STATE_PAUSED)
         client.resume_training_job(job)
