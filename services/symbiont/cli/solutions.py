@@ -51,7 +51,7 @@ def explain(
     solution: NameArgument,
     data: Annotated[
         Path | None,
-        typer.Option("--data", exists=True, file_okay=False, help="Also check the raw files of this folder."),
+        typer.Option("--data", help="Also check the raw files of this folder."),
     ] = None,
 ) -> None:
     """Says what a recipe does, step by step; with --data also whether its files are as it says.
