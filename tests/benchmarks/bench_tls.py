@@ -156,7 +156,7 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         secure = stack.enter_context(secured(suite, folder, issuer))
         own = Credentials.find(secure.home.root)
-        token = issuer.token(exp=4_000_000_000)
+        token = issuer.token(exp=4_000_000_000, tenant=None, roles=["caller"])
         kinds = {
             PLAIN: Kind(suite.record, Credentials()),
             MUTUAL: Kind(secure.record, own),

@@ -41,10 +41,11 @@ class Place:
     database_url: str = ""
 
     def environment(self, backup: Path) -> Mapping[str, str]:
+        """What the commands of the page are told; keys go beside the backup."""
         path = os.pathsep.join([str(Path(sys.executable).parent), str(installed() / "bin"), os.environ["PATH"]])
         artifacts = str(self.home.artifacts)
         own = {"HOME_FOLDER": str(self.home.root), "ARTIFACTS": artifacts, "DATABASE_URL": self.database_url}
-        return os.environ | own | {"BACKUP": str(backup), "PATH": path}
+        return os.environ | own | {"BACKUP": str(backup), "KEYS": f"{backup}-of-keys", "PATH": path}
 
     def does(self, title: str, backup: Path) -> None:
         """Runs a block of the page, which may fail nowhere."""
@@ -120,7 +121,8 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
     kind: str, places: Callable[[str, str], Place], tmp_path: Path
 ) -> None:
     before, after, backup = places(kind, "before"), places(kind, "after"), tmp_path / "backup"
-    backup.mkdir()
+    for folder in (backup, tmp_path / "backup-of-keys"):
+        folder.mkdir()
     with Stack(before.home) as stack:
         stack.wait_ready()
         with calling(stack) as client:
@@ -129,8 +131,10 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
             said = answers(client)
             until_sync(lambda: client.get_training_job(job).progress.step > 60, 120)
             before.does(f"back up: {kind}", backup)
+            before.does("back up the keys: one machine", backup)
             assert client.get_training_job(job).state == JOB_STATE_RUNNING
             client.cancel_training_job(job)
+    after.does("restore the keys: one machine", backup)
     after.does(f"restore: {kind}", backup)
     with Stack(after.home) as stack:
         stack.wait_ready()

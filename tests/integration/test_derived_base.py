@@ -23,6 +23,7 @@ from symbiont.cli.target import endpoints_of
 from symbiont.client import AsyncClient, Client, training_spec
 from symbiont.client.channels import Endpoints
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.local.encryption import open_artifacts
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 
@@ -65,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             client.create_dataset("corpus", corpus, label_kind="none")
             client.create_dataset("rows", rows)
             derived = client.derive_tokenizer("tiny", TERMS, tokenizer_id="terms").tokenizer
-            yield World(client, endpoints, ArtifactStore(stack.home.artifacts), derived.digest)
+            yield World(client, endpoints, open_artifacts(stack.home), derived.digest)
 
 
 def in_process(world: World, model: str, texts: list[str], folder: Path) -> "np.ndarray[Any, Any]":
