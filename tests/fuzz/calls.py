@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,7 @@ ALIAS, VERSION, CATALOGUE = "models/mood/aliases/production", "models/mood/versi
 TEXTS = ("Where is my order?", "请帮我取消订单", "good bank")
 # Of grpc.aio's own client, where a call ended while its messages were being sent; the service had said another.
 _OWN_WORDS = "Internal error from Core"
+MOST_WORDS = 500
 # Of a process, after it has warmed up: by jobs, datasets and bases that calls have made, and no leak.
 MOST_GROWTH = 192 << 20
 # Of a call; those that follow something end only by this.
@@ -65,15 +66,17 @@ class Found:
 
     codes: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
+    # Of refusals, some of each method.
+    words: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Services:
     """The three services over one folder, with a base, rows and a tokenizer that messages can name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
         # Workers end at once: what is asked is whether a job may be made.
-        self._suite = Suite(folder, worker_program="false", plan_seconds=1, max_dataset_bytes=1 << 20)
+        self._suite = Suite(folder, worker_program="false", plan_seconds=1, max_dataset_bytes=1 << 20, **settings)
         self.inference = ServiceProcess(
             "inference",
             folder,
@@ -82,6 +85,7 @@ class Services:
             training_address=self._suite.training.address,
             triton_address="127.0.0.1:9",
             default_timeout_seconds=1,
+            **settings,
         )
 
     def start(self) -> None:
@@ -218,9 +222,9 @@ def _event(line: str) -> dict[str, Any]:
 
 
 @contextmanager
-def services(folder: Path) -> Iterator[Services]:
-    """Runs the services for the block."""
-    made = Services(folder)
+def services(folder: Path, **settings: object) -> Iterator[Services]:
+    """Runs the services for the block; `settings` are of training and inference."""
+    made = Services(folder, **settings)
     try:
         made.start()
         yield made
@@ -238,10 +242,10 @@ def methods(service: str) -> list[MethodDescriptor]:
     ]
 
 
-async def ask(running: Services, count: int, seed: int) -> Found:
-    """Asks so many times, each method as often as any other."""
+async def ask(running: Services, count: int, seed: int, make: Callable[..., Grammar] = Grammar) -> Found:
+    """Asks so many times, each method as often as any other; `make` makes the grammar of the messages."""
     found, chance = Found(), random.Random(seed)
-    grammar = Grammar(chance, running.names)
+    grammar = make(chance, running.names)
     places = asyncio.Semaphore(AT_ONCE)
     channels = {name: grpc.aio.insecure_channel(p.address) for name, p in running.processes.items()}
     every = [(name, method) for name in MODULES for method in methods(name)]
@@ -271,6 +275,8 @@ async def _one(
     finally:
         places.release()
     found.codes[code.name] += 1
+    if words and len(known := found.words.setdefault(path, set())) < MOST_WORDS:
+        known.add(words)
     if code in FORBIDDEN and words != _OWN_WORDS:
         found.bad.append(f"{path}: {code.name} {words[:300]} for {[m.hex() for m in messages]}")
 

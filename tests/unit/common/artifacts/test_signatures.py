@@ -150,7 +150,9 @@ UNKNOWN = base64.b64encode(bytes.fromhex("302e020100300506032a030404220420") + b
 UNKNOWN = b"-----BEGIN PRIVATE KEY-----\n" + UNKNOWN + b"\n-----END PRIVATE KEY-----\n"
 
 
-@pytest.mark.parametrize("content", [UNKNOWN, b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [UNKNOWN, b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"]
+)
 def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "wrong.pem"
     path.write_bytes(content)
