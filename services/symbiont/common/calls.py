@@ -235,7 +235,7 @@ async def _abort(context: Context, error: BaseException) -> None:
     pushback: tuple[tuple[str, str], ...] = ()
     if isinstance(error, errors.SymbiontError) and type(error) is not errors.SymbiontError:
         # Not the text: it may repeat what the caller sent.
-        get_logger().info("refused", reason=error.reason, field=error.field)
+        get_logger().info("refused", reason=error.reason, field=error.place)
         code, text = status_code(error), _bounded(current_view().leave(TEXT, str(error)))
         details = _details(error, text)
         if isinstance(error, errors.ResourceExhausted) and error.retry_after_s is not None:

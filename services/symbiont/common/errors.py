@@ -3,7 +3,11 @@
 `common.calls` maps each class to a status code: a domain module raises what went wrong, never how it travels.
 """
 
+import re
 from typing import ClassVar
+
+# From the first part in brackets that is not a position.
+_CHOSEN_KEY = re.compile(r"\[(?!\d+\]).*", re.DOTALL)
 
 
 class SymbiontError(Exception):
@@ -21,6 +25,11 @@ class SymbiontError(Exception):
         super().__init__(f"{field}: {message}" if field else message)
         self.reason = reason or self.default_reason
         self.field = field
+
+    @property
+    def place(self) -> str | None:
+        """The field at fault as a log may have it: without a key that the caller chose, and what follows one."""
+        return _CHOSEN_KEY.sub("[*]", self.field) if self.field else None
 
 
 class InvalidArgument(SymbiontError):

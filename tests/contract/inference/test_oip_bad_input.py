@@ -111,7 +111,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "no classes of it",
         request(outputs=[output("x" * 100_000, classification=Parameter(int64_param=0))]),
-        "x" * 100,
+        f"outputs['{'x' * 100}']",
     ),
     ("an endless name of a model", request(model_name="m" * 100_000), "model_name"),
     ("output twice", request(outputs=[output("LABEL"), output("LABEL")]), "LABEL"),

@@ -222,3 +222,17 @@ async def test_a_recorded_trace_is_left_at_the_time_of_its_call(peer: Any) -> No
     (line,) = (line for line in text.splitlines() if trace in line)
     assert line.startswith("symbiont_rpc_seconds_bucket{")
     assert f'# {{trace_id="{trace}"}}' in line
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("spec.rank", "spec.rank"),
+        ("instances[12].text", "instances[12].text"),
+        ("parameters['my secret'].value", "parameters[*]"),
+        ("inputs[3].parameters['a]b[4]']", "inputs[3].parameters[*]"),
+        (None, None),
+    ],
+)
+def test_a_log_has_the_field_without_keys_that_a_caller_chose(field: str | None, place: str | None) -> None:
+    assert errors.NotFound("gone", field=field).place == place

@@ -213,7 +213,7 @@ def _fraction(value: float | str) -> float:
 
 
 def _requested_output(output: Any) -> RequestedOutput:
-    name = output.name[:100] or "outputs"
+    name = place(output.name, "outputs") if output.name else "outputs"
     check_parameters(name, output.parameters, _CLASSIFICATION)
     if "classification" not in output.parameters:
         return RequestedOutput(output.name)

@@ -233,7 +233,7 @@ def open_registration(servicer: OpenInferenceServicer) -> Registration:
 def _message(error: Exception) -> str:
     """Returns `STATUS_CODE: text`; an unknown error shows no more than it does outside of a stream."""
     if isinstance(error, SymbiontError) and type(error) is not SymbiontError:
-        get_logger().info("refused", reason=error.reason, field=error.field)
+        get_logger().info("refused", reason=error.reason, field=error.place)
         return f"{status_code(error).name}: {error}"
     get_logger().error("unexpected error", exc_info=error)
     return f"INTERNAL: internal error; the log has it under request id {current_request_id()}"

@@ -1,6 +1,7 @@
 """Tensors of the protocol, and how their elements lie in typed and in raw contents."""
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 _LENGTH = struct.Struct("<I")
 _LONGEST_NAME = 100
+_OURS = re.compile(r"[A-Z_]{1,20}|FIELD_\w{1,63}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Tensor:
     values: NDArray[Any]
 
 
-def place(name: str) -> str:
-    """Returns how an error names an input of any name."""
-    return name if name.isidentifier() and len(name) <= _LONGEST_NAME else f"inputs[{name[:_LONGEST_NAME]!r}]"
+def place(name: str, where: str = "inputs") -> str:
+    """Returns how an error names a tensor of any name: plainly only if ours are called so, for logs say plain ones."""
+    return name if _OURS.fullmatch(name) else f"{where}[{name[:_LONGEST_NAME]!r}]"
 
 
 def check_header(name: str, datatype: str, shape: Sequence[int], max_rows: int) -> None:
