@@ -29,7 +29,7 @@ from tokenizers import Tokenizer
 from support.bundles import random_bundle
 from symbiont.cli.demo.texts import labelled_sets
 from symbiont.client import AsyncClient, Client, training_spec
-from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.artifacts import ArtifactStore, SigningKey
 from symbiont.common.channel import connect
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
@@ -37,6 +37,7 @@ from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.clients import TokenizationClient
 from symbiont.inference.tokens import TokenQuery
+from symbiont.local.signing import key_file
 from symbiont.triton.client import HostClient
 
 MODEL = "mood"
@@ -77,6 +78,9 @@ class Bench:
         self.bundles = [
             random_bundle(store, base, seed=seed, rank=8, num_labels=2 + seed)[0] for seed in range(BUNDLES)
         ]
+        key = SigningKey.read(key_file(suite.home))
+        for bundle in self.bundles:
+            store.sign(bundle, key)
         self.client = AsyncClient(suite.endpoints)
         self.host = HostClient(suite.record.addresses["triton"], HostSettings(artifact_root=store.root))
         self.tokenizer_digest = suite.version.tokenizer_digest

@@ -58,9 +58,12 @@ class Place:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Place]]:
     """Makes a place on a database of its kind."""
     urls: dict[Path, str] = {}
+    # Controllers on one PostgreSQL share it.
+    key = tmp_path / "worker.key"
+    key.write_bytes(os.urandom(32))
 
     def specs(home: Home, *rest: object) -> list[ProcessSpec]:
-        return [_told(spec, urls.get(home.root, "")) for spec in process_specs(home, *rest)]  # type: ignore[arg-type]
+        return [_told(spec, urls.get(home.root, ""), key) for spec in process_specs(home, *rest)]  # type: ignore[arg-type]
 
     monkeypatch.setattr(stack_module, "process_specs", specs)
     with ExitStack() as servers:
@@ -73,12 +76,13 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         yield make
 
 
-def _told(spec: ProcessSpec, url: str) -> ProcessSpec:
+def _told(spec: ProcessSpec, url: str, key: Path) -> ProcessSpec:
     """The process with another database, if it has one and another is given."""
     if spec.name != TRAINING or not url:
         return spec
     argv, env = spec.command()
-    return replace(spec, command=lambda: (argv, {**env, "SYMBIONT_DATABASE_URL": url}))
+    own = {"SYMBIONT_DATABASE_URL": url, "SYMBIONT_WORKER_KEY": str(key)}
+    return replace(spec, command=lambda: (argv, {**env, **own}))
 
 
 def fill(client: Client, folder: Path) -> str:

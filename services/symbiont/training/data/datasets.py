@@ -19,7 +19,7 @@ from symbiont.common.errors import AlreadyExists, InvalidArgument, ResourceExhau
 from symbiont.training.data.cells import row_of
 from symbiont.training.data.header import Header
 from symbiont.training.data.readers import FILE, READERS
-from symbiont.training.data.rows import KIND, ROWS, LabelKind, Row, row_to_line
+from symbiont.training.data.rows import KIND, ROWS, TENANT, LabelKind, Row, row_to_line
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
@@ -85,7 +85,7 @@ class Upload:
             fields["label_kind"] = header.label_kind
         if owner := owner_of(header.id):
             # The same rows are another artifact for each tenant: nobody's deletion or erasure is felt by others.
-            fields["owner"] = owner
+            fields[TENANT] = owner
         digest = artifacts.put(KIND, {ROWS: self._rows}, fields)
         return Dataset(
             id=header.id,

@@ -10,6 +10,8 @@ from typing import Any
 from symbiont.common.artifacts import ArtifactStore, canonical_json
 
 KIND = "datasets"
+# Field of the manifest: whose rows they are, where these are a tenant's.
+TENANT = "tenant"
 ROWS = "rows.jsonl"
 
 # A part of a text that has a name: (start, end, name), in code points.

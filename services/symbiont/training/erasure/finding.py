@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 
 from symbiont.common.access.views import current_view
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.training.data.rows import KIND, read_rows
+from symbiont.training.data.rows import KIND, TENANT, read_rows
 from symbiont.training.erasure.types import Learnt, Rows, Touched
 from symbiont.training.gate.lineage import lineage
 from symbiont.training.store import Store
@@ -42,7 +42,7 @@ def find_rows(store: Store, artifacts: ArtifactStore, subject: str) -> list[Rows
         names.setdefault(dataset.digest, []).append(dataset.id)
     found, view = {}, current_view()
     for digest in artifacts.list(KIND):
-        if not view.sees(artifacts.manifest(KIND, digest).get("owner", "")):
+        if not view.sees(artifacts.manifest(KIND, digest).get(TENANT, "")):
             continue
         numbers = [number for number, row in enumerate(read_rows(artifacts, digest)) if row.subject == subject]
         if numbers:
