@@ -12,7 +12,7 @@ def test_options_are_handed_on(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     started = subprocess.Popen
 
-    def start(command: list[str]) -> Any:
+    def start(command: list[str], env: dict[str, str]) -> Any:
         commands.append(command)
         return started([sys.executable, "-c", "raise SystemExit(3)"])
 

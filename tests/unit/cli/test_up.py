@@ -20,7 +20,7 @@ from symbiont.local.services import NAMES
 
 ARGV = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 
-def specs(home, ports, triton):
+def specs(home, ports, triton, certificates):
     return [ProcessSpec(n, lambda: (ARGV, os.environ), home.logs / f"{n}.log", lambda: True) for n in NAMES]
 
 stack.process_specs = specs
