@@ -149,7 +149,7 @@ class _Calls:
 
     def enter_each(self, begun: _Begun, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Returns the messages of a stream as `enter` returns them, and ends one that falls silent."""
-        incoming = Incoming(aiter(requests), self._idle_stream_s)
+        incoming = Incoming(requests, self._idle_stream_s)
         if current_view() is INSIDE and not self._audit.hears(self._method):
             return incoming
         return (self.enter(begun, request) async for request in incoming)

@@ -1,7 +1,7 @@
 """What comes in, made safe for handlers: bytes that are no message, and streams that fall silent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Self
 
 from google.protobuf.message import DecodeError
@@ -48,14 +48,18 @@ class Incoming:
             nothing does not keep its place.
     """
 
-    def __init__(self, messages: AsyncIterator[Any], idle_s: float) -> None:
-        self._messages = messages
+    def __init__(self, stream: AsyncIterable[Any], idle_s: float) -> None:
+        self._stream = stream
+        # Only once it is read: gRPC complains of an iterator that a refused call leaves unused.
+        self._messages: AsyncIterator[Any] | None = None
         self._idle_s = idle_s
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
+        if self._messages is None:
+            self._messages = aiter(self._stream)
         try:
             async with asyncio.timeout(self._idle_s):
                 message = await anext(self._messages)
