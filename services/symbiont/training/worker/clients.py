@@ -53,7 +53,8 @@ class ControllerLink:
         self._job = job
         self._attempt = attempt
         self._channels = [grpc.insecure_channel(address, options=OPTIONS) for address in addresses.split(",")]
-        self._spool = spool or Spool()
+        # An empty one is false.
+        self._spool = Spool() if spool is None else spool
         self._seq = 0
         self._changed = threading.Condition()
         self._closing = False
