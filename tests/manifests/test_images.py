@@ -72,7 +72,7 @@ def test_packages_come_with_their_exact_versions(stages: dict[str, str]) -> None
 
 def test_extras_exist(stages: dict[str, str]) -> None:
     named = {name for names in re.findall(r"'\.\[([\w,]+)\]'", "".join(stages.values())) for name in names.split(",")}
-    assert named == {"train", "pii", "engine", "ann", "s3", "kubernetes", "postgresql", "tracing"}
+    assert named == {"train", "pii", "engine", "ann", "s3", "kubernetes", "postgresql", "tracing", "vault"}
     assert named <= project()["optional-dependencies"].keys()
 
 
