@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,10 +29,10 @@ def file_digest(path: Path) -> str:
         return measure(stream)[0]
 
 
-def measure(stream: BinaryIO) -> tuple[str, int]:
-    """Returns the SHA-256 of what is left of a stream, in hex, and how many bytes that are."""
+def measure(stream: BinaryIO, most: float = math.inf) -> tuple[str, int]:
+    """Returns the SHA-256 of what is left of a stream, in hex, and how many bytes that are; of no more than `most`."""
     digest, size = hashlib.sha256(), 0
-    while chunk := stream.read(_CHUNK):
+    while size <= most and (chunk := stream.read(_CHUNK)):
         digest.update(chunk)
         size += len(chunk)
     return digest.hexdigest(), size
@@ -125,7 +126,7 @@ def check_files(folder: Path, kind: str, digest: str, files: Mapping[str, Any], 
         if not file.is_file() or file.is_symlink():
             raise IntegrityError(f"{kind}/{digest}: file {name} is missing")
         with open_file(folder, kind, digest, name, files, seals) as stream:
-            if measure(stream) != (entry["sha256"], entry["size"]):
+            if measure(stream, entry["size"]) != (entry["sha256"], entry["size"]):
                 raise IntegrityError(f"{kind}/{digest}: file {name} differs from its digest")
 
 
