@@ -35,6 +35,7 @@ from symbiont.api.training.v1 import (
 from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.pages import page_of
+from symbiont.common.principal import METADATA_KEY, TENANT_KEY, Anybody, Principal
 from symbiont.common.server import NOT_SERVING, SERVING, Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
 
@@ -58,6 +59,8 @@ class FakeState:
     routing_keys: list[str] = field(default_factory=list)
     generations: list[generation_pb2.GenerateRequest] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
+    # RPC -> principal and tenant that its last call said.
+    callers: dict[str, tuple[str, str]] = field(default_factory=dict)
     watched_after: list[int] = field(default_factory=list)
     predicted: list[inference_pb2.PredictRequest] = field(default_factory=list)
     # Method -> how many of its next calls answer UNAVAILABLE.
@@ -239,6 +242,10 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
             raise FailedPrecondition(f"{request.name} has already ended")
         job.state = training_job_pb2.JOB_STATE_CANCELLED
         return job
+
+    async def ReadTrainingLog(self, request: Any, context: Any) -> Any:
+        self.state.enter("ReadTrainingLog")
+        yield training_job_pb2.ReadTrainingLogResponse(attempt=1, chunk=b"one line\n")
 
     async def WatchTrainingJob(self, request: Any, context: Any) -> Any:
         self.state.watched_after.append(request.after_event_id)
@@ -482,6 +489,19 @@ class _Generation(generation_pb2_grpc.GenerationServiceServicer):
         yield pb.GenerateResponse(end=end)
 
 
+class _Noting(Anybody):
+    """Lets everybody do everything, and notes whom they said that they are."""
+
+    def __init__(self, state: FakeState) -> None:
+        self.state = state
+
+    def admit(self, method: str, context: Any) -> Principal:
+        said = dict(context.invocation_metadata())
+        caller = said.get(METADATA_KEY, ""), said.get(TENANT_KEY, "")
+        self.state.callers[method.rpartition("/")[2]] = caller
+        return super().admit(method, context)
+
+
 class FakeSuite:
     """Both services on one port, in a thread of their own; may be stopped and started again on the same port."""
 
@@ -555,7 +575,7 @@ class FakeSuite:
         ]
         self._lifecycle = Lifecycle()
         settings = ServiceSettings(address=self.address)
-        server = build_server(settings, self._metrics, self._lifecycle, services)
+        server = build_server(settings, self._metrics, self._lifecycle, services, guard=_Noting(self.state))
         await self._lifecycle.health.set("", SERVING)
         port = _bind(server, self.address)
         self.address = f"127.0.0.1:{port}"

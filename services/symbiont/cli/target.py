@@ -59,6 +59,16 @@ PrincipalOption = Annotated[
         rich_help_panel="Where",
     ),
 ]
+ActingOption = Annotated[
+    str,
+    typer.Option(
+        "--as-tenant",
+        envvar="SYMBIONT_TENANT",
+        help="As operator: act in the place of this tenant, by its names.",
+        show_default=False,
+        rich_help_panel="Where",
+    ),
+]
 DEFAULT_HOME_PATH = Path(DEFAULT_HOME)
 
 
@@ -111,6 +121,7 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         inference_address: str,
         tokenization_address: str,
         principal: str,
+        as_tenant: str,
         **kwargs: Any,
     ) -> None:
         if takes_home:
@@ -119,7 +130,7 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         endpoints = find_endpoints(home, *addresses)
         # Of services elsewhere the environment says how they are called.
         credentials = Credentials.find(None if any(addresses) else home)
-        with Client(endpoints, principal=principal or own_name(), credentials=credentials) as client:
+        with Client(endpoints, principal=principal or own_name(), tenant=as_tenant, credentials=credentials) as client:
             command(client, *args, **kwargs)
 
     own = [p for p in list(inspect.signature(command).parameters.values())[1:] if p.name != "home"]
@@ -129,6 +140,7 @@ def with_client(command: Callable[Concatenate[Client, P], None]) -> Callable[...
         _option("inference_address", InferenceOption, ""),
         _option("tokenization_address", TokenizationOption, ""),
         _option("principal", PrincipalOption, ""),
+        _option("as_tenant", ActingOption, ""),
     ]
     # Typer builds the command line from the signature and the annotations, not from the code.
     run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]

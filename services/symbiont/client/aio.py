@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -67,7 +66,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.channels import Caller, Endpoints, Limits, Page, Paged, not_ready, rpc_of
 from symbiont.client.credentials import Credentials
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -99,6 +98,7 @@ class AsyncClient:
         limits: Limits | None = None,
         *,
         principal: str | None = None,
+        tenant: str | None = None,
         credentials: Credentials | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
@@ -109,6 +109,8 @@ class AsyncClient:
             limits: how long calls may take.
             principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says. Services that
                 know callers by certificates and tokens believe it of those that run the suite.
+            tenant: in whose place an operator acts, by its tenant's names; by default what `SYMBIONT_TENANT` says. For
+                all others it is their own tenant, or calls are refused.
             credentials: how the client shows who it is; by default what `Credentials.find` finds.
             tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
                 The services add theirs to a trace that is kept, and to any that the caller is in.
@@ -126,7 +128,7 @@ class AsyncClient:
         self._models = ModelServiceStub(training)
         self._promotion = PromotionServiceStub(training)
         self._passports = PassportServiceStub(training)
-        self._principal = os.environ.get("SYMBIONT_PRINCIPAL", "") if principal is None else principal
+        self._caller = Caller.find(principal, tenant)
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
@@ -180,7 +182,7 @@ class AsyncClient:
         Takes a minute or more, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         request, made = requests.quantize_base_model(name, texts), BaseModel()
-        stream = self._bases.QuantizeBaseModel(request, metadata=metadata())
+        stream = self._bases.QuantizeBaseModel(request, metadata=self._metadata())
         try:
             async for message in stream:
                 made = message.base_model
@@ -263,7 +265,7 @@ class AsyncClient:
         Takes as long as there are rows, and is given up when the caller goes. `progress` gets how far it is.
         """
         request = gate.prepare(name, dataset_id, transforms)
-        return (await self._worked(self._datasets.PrepareDataset(request, metadata=metadata()), progress)).dataset
+        return (await self._worked(self._datasets.PrepareDataset(request, metadata=self._metadata()), progress)).dataset
 
     async def split_dataset(
         self,
@@ -276,28 +278,28 @@ class AsyncClient:
     ) -> SplitDatasets:
         """Cuts a dataset into one to train on and one to test on."""
         request = gate.split(name, train_dataset_id, test_dataset_id, settings)
-        return (await self._worked(self._datasets.SplitDataset(request, metadata=metadata()), progress)).datasets
+        return (await self._worked(self._datasets.SplitDataset(request, metadata=self._metadata()), progress)).datasets
 
     async def validate_dataset(
         self, name: str, settings: ValidationSettings | None = None, *, progress: gate.WorkProgress | None = None
     ) -> ValidationReport:
         """Looks for what may be wrong with a dataset: repeated rows, personal data, wrong labels, leaks."""
         request = gate.validate(name, settings)
-        return (await self._worked(self._datasets.ValidateDataset(request, metadata=metadata()), progress)).report
+        return (await self._worked(self._datasets.ValidateDataset(request, metadata=self._metadata()), progress)).report
 
     async def suggest_rows(
         self, name: str, settings: SuggestionSettings | None = None, *, progress: gate.WorkProgress | None = None
     ) -> list[RowSuggestion]:
         """Returns rows that are worth labelling, or looking at again."""
         request = gate.suggest(name, settings)
-        message = await self._worked(self._datasets.SuggestRows(request, metadata=metadata()), progress)
+        message = await self._worked(self._datasets.SuggestRows(request, metadata=self._metadata()), progress)
         return list(message.suggestions.suggestions)
 
     async def export_rows(
         self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()
     ) -> AsyncIterator[bytes]:
         """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
-        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=metadata())
+        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=self._metadata())
         try:
             async for message in stream:
                 yield message.chunk
@@ -326,7 +328,7 @@ class AsyncClient:
         Takes about a minute, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         plan = TrainingPlan()
-        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=metadata())
+        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=self._metadata())
         try:
             async for message in stream:
                 plan = message.plan
@@ -406,7 +408,7 @@ class AsyncClient:
     ) -> AsyncIterator[bytes]:
         """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end."""
         request = requests.read_training_log(name, attempt, tail_bytes, follow)
-        stream = self._jobs.ReadTrainingLog(request, metadata=metadata())
+        stream = self._jobs.ReadTrainingLog(request, metadata=self._metadata())
         try:
             async for message in stream:
                 yield message.chunk
@@ -616,7 +618,7 @@ class AsyncClient:
                 for batch in batches:
                     yield predicting.stream_request(template, batch)
 
-        stream = self._inference.PredictStream(messages(), metadata=metadata())
+        stream = self._inference.PredictStream(messages(), metadata=self._metadata())
         try:
             async for answer in stream:
                 yield stream_answer_of(answer)
@@ -659,7 +661,7 @@ class AsyncClient:
         request = requests.generate(base_model, prompt, messages, max_tokens, stop, sampling)
         timeout, retry, begun = requests.GENERATION_TIMEOUT_S, Retry(self._limits.patience), False
         while True:
-            stream = self._generation.Generate(request, timeout=timeout, metadata=metadata())
+            stream = self._generation.Generate(request, timeout=timeout, metadata=self._metadata())
             try:
                 async for part in stream:
                     begun = True
@@ -717,7 +719,7 @@ class AsyncClient:
         made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
         again = isinstance(entries, Sequence)
         return await self._retried(
-            lambda: self._catalogues.ImportCatalogueEntries(made.messages_of(entries), metadata=metadata()), again
+            lambda: self._catalogues.ImportCatalogueEntries(made.messages_of(entries), metadata=self._metadata()), again
         )
 
     async def delete_catalogue_entries(self, catalogue: str, entry_ids: Sequence[str]) -> int:
@@ -792,7 +794,7 @@ class AsyncClient:
                 for batch in batches:
                     yield requests.stream_batch(batch)
 
-        stream = self._tokenization.TokenizeStream(messages(), metadata=metadata())
+        stream = self._tokenization.TokenizeStream(messages(), metadata=self._metadata())
         try:
             async for part in stream:
                 yield part
@@ -828,7 +830,7 @@ class AsyncClient:
         return await self._call(self._tokenization.AnalyzeTexts, request)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return metadata(self._principal)
+        return self._caller.metadata()
 
     async def _call(
         self,
@@ -881,7 +883,7 @@ class AsyncClient:
             request.page_token = page.next_page_token
 
     async def _events(self, watch: Watch) -> AsyncIterator[TrainingEvent]:
-        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=metadata())
+        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())
         try:
             async for event in stream:
                 if watch.is_new(event):

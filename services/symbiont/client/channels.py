@@ -3,7 +3,7 @@
 import os
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 from symbiont.client.errors import UnavailableError
 from symbiont.common import channel
 from symbiont.common.principal import METADATA_KEY as PRINCIPAL_KEY
+from symbiont.common.principal import TENANT_KEY
 from symbiont.common.request_id import METADATA_KEY
 from symbiont.common.tracing import outgoing
 
@@ -47,6 +48,33 @@ class Limits:
     watch_patience: float = 120.0
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who a client says that it is.
+
+    Attributes:
+        principal: the name of who calls; services that know callers believe it of those that run the suite.
+        tenant: in whose place an operator acts; empty for nobody's.
+    """
+
+    principal: str = ""
+    tenant: str = ""
+
+    @classmethod
+    def find(cls, principal: str | None = None, tenant: str | None = None) -> Self:
+        """Returns the caller given; what is None is as `SYMBIONT_PRINCIPAL` and `SYMBIONT_TENANT` say."""
+        return cls(
+            os.environ.get("SYMBIONT_PRINCIPAL", "") if principal is None else principal,
+            os.environ.get("SYMBIONT_TENANT", "") if tenant is None else tenant,
+        )
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Returns the metadata of one call: a fresh request id, which the services log and send back, who calls, and
+        the caller's trace, if it is in one."""
+        said = ((PRINCIPAL_KEY, self.principal), (TENANT_KEY, self.tenant))
+        return ((METADATA_KEY, uuid.uuid4().hex), *(item for item in said if item[1]), *outgoing().items())
+
+
 class Paged(Protocol):
     """A request of a List method."""
 
@@ -57,13 +85,6 @@ class Page(Protocol):
     """A response of a List method."""
 
     next_page_token: str
-
-
-def metadata(principal: str = "") -> tuple[tuple[str, str], ...]:
-    """Returns the metadata of one call: a fresh request id, which the services log and send back, who calls, and the
-    caller's trace, if it is in one."""
-    identified = ((PRINCIPAL_KEY, principal),) if principal else ()
-    return ((METADATA_KEY, uuid.uuid4().hex), *identified, *outgoing().items())
 
 
 def rpc_of(request: Any) -> str:

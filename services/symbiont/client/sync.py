@@ -3,7 +3,6 @@
 # The classes of grpc are generic in their stubs only.
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -66,7 +65,7 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import Endpoints, Limits, Page, Paged, metadata, not_ready, rpc_of
+from symbiont.client.channels import Caller, Endpoints, Limits, Page, Paged, not_ready, rpc_of
 from symbiont.client.credentials import Credentials
 from symbiont.client.errors import RequestError, UnavailableError, error_of
 from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
@@ -97,6 +96,7 @@ class Client:
         limits: Limits | None = None,
         *,
         principal: str | None = None,
+        tenant: str | None = None,
         credentials: Credentials | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
@@ -107,6 +107,8 @@ class Client:
             limits: how long calls may take.
             principal: who calls, for the record of decisions; by default what `SYMBIONT_PRINCIPAL` says. Services that
                 know callers by certificates and tokens believe it of those that run the suite.
+            tenant: in whose place an operator acts, by its tenant's names; by default what `SYMBIONT_TENANT` says. For
+                all others it is their own tenant, or calls are refused.
             credentials: how the client shows who it is; by default what `Credentials.find` finds.
             tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
                 The services add theirs to a trace that is kept, and to any that the caller is in.
@@ -123,7 +125,7 @@ class Client:
         self._models = ModelServiceStub(training)
         self._promotion = PromotionServiceStub(training)
         self._passports = PassportServiceStub(training)
-        self._principal = os.environ.get("SYMBIONT_PRINCIPAL", "") if principal is None else principal
+        self._caller = Caller.find(principal, tenant)
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
@@ -175,7 +177,7 @@ class Client:
         Takes a minute or more, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         request, made = requests.quantize_base_model(name, texts), BaseModel()
-        stream = self._bases.QuantizeBaseModel(request, metadata=metadata())
+        stream = self._bases.QuantizeBaseModel(request, metadata=self._metadata())
         try:
             for message in stream:
                 made = message.base_model
@@ -209,7 +211,7 @@ class Client:
         `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
         upload = requests.upload(dataset_id, path, format, columns, progress)
-        return self._retried(lambda: self._datasets.CreateDataset(upload.messages(), metadata=metadata()))
+        return self._retried(lambda: self._datasets.CreateDataset(upload.messages(), metadata=self._metadata()))
 
     def get_dataset(self, name: str) -> Dataset:
         """Returns a dataset."""
@@ -245,7 +247,7 @@ class Client:
         Takes as long as there are rows, and is given up when the caller goes. `progress` gets how far it is.
         """
         request = gate.prepare(name, dataset_id, transforms)
-        return (self._worked(self._datasets.PrepareDataset(request, metadata=metadata()), progress)).dataset
+        return (self._worked(self._datasets.PrepareDataset(request, metadata=self._metadata()), progress)).dataset
 
     def split_dataset(
         self,
@@ -258,26 +260,26 @@ class Client:
     ) -> SplitDatasets:
         """Cuts a dataset into one to train on and one to test on."""
         request = gate.split(name, train_dataset_id, test_dataset_id, settings)
-        return (self._worked(self._datasets.SplitDataset(request, metadata=metadata()), progress)).datasets
+        return (self._worked(self._datasets.SplitDataset(request, metadata=self._metadata()), progress)).datasets
 
     def validate_dataset(
         self, name: str, settings: ValidationSettings | None = None, *, progress: gate.WorkProgress | None = None
     ) -> ValidationReport:
         """Looks for what may be wrong with a dataset: repeated rows, personal data, wrong labels, leaks."""
         request = gate.validate(name, settings)
-        return (self._worked(self._datasets.ValidateDataset(request, metadata=metadata()), progress)).report
+        return (self._worked(self._datasets.ValidateDataset(request, metadata=self._metadata()), progress)).report
 
     def suggest_rows(
         self, name: str, settings: SuggestionSettings | None = None, *, progress: gate.WorkProgress | None = None
     ) -> list[RowSuggestion]:
         """Returns rows that are worth labelling, or looking at again."""
         request = gate.suggest(name, settings)
-        message = self._worked(self._datasets.SuggestRows(request, metadata=metadata()), progress)
+        message = self._worked(self._datasets.SuggestRows(request, metadata=self._metadata()), progress)
         return list(message.suggestions.suggestions)
 
     def export_rows(self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()) -> Iterator[bytes]:
         """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
-        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=metadata())
+        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=self._metadata())
         try:
             for message in stream:
                 yield message.chunk
@@ -291,7 +293,7 @@ class Client:
     ) -> Dataset:
         """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
         labels = gate.Labels(name, dataset_id, path, format, only_labelled)
-        return self._retried(lambda: self._datasets.ImportLabels(labels.messages(), metadata=metadata()))
+        return self._retried(lambda: self._datasets.ImportLabels(labels.messages(), metadata=self._metadata()))
 
     def plan_training_job(self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None) -> TrainingPlan:
         """Says what a job would take, from a short trial on its rows; nothing is queued.
@@ -299,7 +301,7 @@ class Client:
         Takes about a minute, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         plan = TrainingPlan()
-        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=metadata())
+        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=self._metadata())
         try:
             for message in stream:
                 plan = message.plan
@@ -378,7 +380,7 @@ class Client:
     ) -> Iterator[bytes]:
         """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end."""
         request = requests.read_training_log(name, attempt, tail_bytes, follow)
-        stream = self._jobs.ReadTrainingLog(request, metadata=metadata())
+        stream = self._jobs.ReadTrainingLog(request, metadata=self._metadata())
         try:
             for message in stream:
                 yield message.chunk
@@ -579,7 +581,7 @@ class Client:
         """
         template = predicting.predict(model, [], top_k, threshold, routing_key, priority, offset_unit)
         messages = (predicting.stream_request(template, batch) for batch in batches)
-        stream = self._inference.PredictStream(messages, metadata=metadata())
+        stream = self._inference.PredictStream(messages, metadata=self._metadata())
         try:
             yield from map(stream_answer_of, stream)
         except grpc.RpcError as exc:
@@ -621,7 +623,7 @@ class Client:
         request = requests.generate(base_model, prompt, messages, max_tokens, stop, sampling)
         timeout, retry, begun = requests.GENERATION_TIMEOUT_S, Retry(self._limits.patience), False
         while True:
-            stream = self._generation.Generate(request, timeout=timeout, metadata=metadata())
+            stream = self._generation.Generate(request, timeout=timeout, metadata=self._metadata())
             try:
                 for part in stream:
                     begun = True
@@ -679,7 +681,7 @@ class Client:
         made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
         again = isinstance(entries, Sequence)
         return self._retried(
-            lambda: self._catalogues.ImportCatalogueEntries(made.messages(entries), metadata=metadata()), again
+            lambda: self._catalogues.ImportCatalogueEntries(made.messages(entries), metadata=self._metadata()), again
         )
 
     def delete_catalogue_entries(self, catalogue: str, entry_ids: Sequence[str]) -> int:
@@ -749,7 +751,7 @@ class Client:
             yield requests.stream_settings(tokenizer, max_tokens, options)
             yield from map(requests.stream_batch, batches)
 
-        stream = self._tokenization.TokenizeStream(messages(), metadata=metadata())
+        stream = self._tokenization.TokenizeStream(messages(), metadata=self._metadata())
         try:
             yield from stream
         except grpc.RpcError as exc:
@@ -782,7 +784,7 @@ class Client:
         return self._call(self._tokenization.AnalyzeTexts, request)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return metadata(self._principal)
+        return self._caller.metadata()
 
     def _call(
         self,
@@ -834,7 +836,7 @@ class Client:
             request.page_token = page.next_page_token
 
     def _events(self, watch: Watch) -> Iterator[TrainingEvent]:
-        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=metadata())
+        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())
         try:
             yield from filter(watch.is_new, stream)
         finally:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from symbiont.common.errors import InvalidArgument
 
 METADATA_KEY = "symbiont-principal"
+TENANT_KEY = "symbiont-tenant"
 LONGEST = 128
 
 

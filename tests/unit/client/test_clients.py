@@ -45,6 +45,28 @@ def test_the_clients_are_twins() -> None:
     assert face(c.Client) == face(c.AsyncClient)
 
 
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of an operator who acts for a bank; asked for before the client."""
+    monkeypatch.setenv("SYMBIONT_PRINCIPAL", "ops")
+    monkeypatch.setenv("SYMBIONT_TENANT", "bank")
+
+
+def test_every_call_says_who_makes_it(acting: None, client: Any, suite: Any, rows: Path) -> None:
+    client.register_base_model("minilm", package="p")
+    client.quantize_base_model("minilm", [f"text {n}" for n in range(100)])
+    job = make_job(client, rows)
+    list(client.watch_training_job(job.name))
+    list(client.read_training_log(job.name))
+    list(client.list_models())
+    client.predict("m", ["good"])
+    list(client.predict_stream("m", [("first", ["good"])]))
+    list(client.generate("minilm", "one"))
+    streams = {"QuantizeBaseModel", "CreateDataset", "WatchTrainingJob", "ReadTrainingLog", "PredictStream", "Generate"}
+    assert streams < set(suite.state.callers)
+    assert set(suite.state.callers.values()) == {("ops", "bank")}
+
+
 def test_registers_and_lists_over_pages(client: Any) -> None:
     for name in ("a", "b", "c"):
         base = client.register_base_model(name, package="p", provider="sbert", license="Apache-2.0")

@@ -6,10 +6,9 @@ from typing import Any
 
 from symbiont.common.access.table import rows
 from symbiont.common.errors import PermissionDenied, Unauthenticated
-from symbiont.common.principal import Guard, Principal, Role, make_current
+from symbiont.common.principal import TENANT_KEY, Guard, Principal, Role, make_current
 from symbiont.common.resources import check_id
 
-TENANT_KEY = "symbiont-tenant"
 LONGEST_TENANT = 40
 # No tenant can give them to its own people, whatever its identity provider says of them.
 _OF_INSTALLATION = frozenset({Role.OPERATOR, Role.SERVICE})
