@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.engine.metrics import LABELS, METRICS, PROCESS_BYTES
+from symbiont.inference.licenses import LicenseMetrics
 from symbiont.inference.metrics import (
     CacheMetrics,
     CatalogueMetrics,
@@ -75,6 +76,7 @@ def registries() -> Iterator[CollectorRegistry]:
     CacheMetrics(inference.registry)
     CatalogueMetrics(inference.registry)
     GenerationMetrics(inference.registry)
+    LicenseMetrics(inference.registry)
     SchedulingMetrics(inference.registry).watch(lambda: [])
     yield tokenization.registry
     yield inference.registry
@@ -131,11 +133,18 @@ def parse(query: str) -> list[tuple[str, set[str]]]:
     return found
 
 
+def _brought(query: str) -> set[str]:
+    """Labels that `group_left` takes over from the one metric of a query that has them."""
+    return {w for names in re.findall(r"\bgroup_left \(([^)]*)\)", query) for w in re.findall(r"\w+", names)}
+
+
 def check(query: str, known: dict[str, set[str]]) -> int:
     """Asserts that every metric and label of a query is one that something serves; returns how many metrics it has."""
-    found = parse(query)
+    found, brought = parse(query), _brought(query)
     for metric, labels in found:
         assert metric in known, f"nothing has the metric {metric}"
-        unknown = labels - known[metric] - TARGET_LABELS
+        unknown = labels - known[metric] - TARGET_LABELS - brought
         assert not unknown, f"{metric} has no label {sorted(unknown)}"
+    nowhere = brought - {label for metric, _ in found for label in known[metric]}
+    assert not nowhere, f"no metric of the query has the label {sorted(nowhere)}"
     return len(found)

@@ -129,6 +129,13 @@ class _Bases(base_model_pb2_grpc.BaseModelServiceServicer):
         base.MergeFrom(request.base_model)
         return self.state.bases.setdefault(name, base)
 
+    async def UpdateBaseModel(self, request: Any, context: Any) -> Any:
+        base = _get(self.state.bases, request.base_model.name)
+        for path in request.update_mask.paths:
+            base.ClearField(path)
+            base.MergeFrom(base_model_pb2.BaseModel(**{path: getattr(request.base_model, path)}))
+        return base
+
     async def QuantizeBaseModel(self, request: Any, context: Any) -> Any:
         base = _get(self.state.bases, request.name)
         if len(request.texts) < 100:

@@ -9,6 +9,17 @@ GENERATED = "symbiont_inference_tenant_generated_tokens_total"
 WORKED, COST = "symbiont_training_tenant_worker_seconds_total", "symbiont_training_tenant_cost_total"
 
 
+BASE_TOKENS, BASE_SECONDS = "symbiont_inference_base_tokens_total", "symbiont_inference_base_compute_seconds_total"
+COMPUTED = "symbiont_inference_tenant_compute_seconds_total"
+# Every replica of inference says what it knows of a base.
+INFO = "on (base) group_left (provider) max by (base, provider) (symbiont_inference_base_info)"
+
+
+def by_provider(amounts: str) -> Query:
+    """Returns a query for amounts by base as those of whoever provides the base."""
+    return Query(f"sum by (provider) ({amounts} * {INFO})", "{{provider}}")
+
+
 def grown(metric: str, by: str = "tenant") -> str:
     """Returns a query for the growth of a counter within the time that is shown."""
     return f"sum{f' by ({by}) ' if by else ''}(increase({metric}{{{TENANT}}}[$__range]))"
@@ -103,6 +114,34 @@ USE = Section(
     ],
 )
 
+PROVIDERS = Section(
+    "What the hosts computed, and whose models",
+    [
+        [
+            bars(
+                "Largest tenants by computing",
+                "Time that hosts computed within the time that is shown, of the ten tenants with most; of a batch, "
+                "the part of its tokens.",
+                SECONDS,
+                largest(COMPUTED),
+            ),
+            graph(
+                "Tokens by provider",
+                "Tokens sent to hosts in a second, by who provides the base model.",
+                TOKENS,
+                by_provider(rate(BASE_TOKENS, "base")),
+                stacked=True,
+            ),
+            bars(
+                "Computing by provider",
+                "Time that hosts computed within the time that is shown, by who provides the base model.",
+                SECONDS,
+                by_provider(f"sum by (base) (increase({BASE_SECONDS}[$__range]))"),
+            ),
+        ]
+    ],
+)
+
 TRAINING = Section(
     "Who trains, and what that costs",
     [
@@ -134,6 +173,6 @@ PAGE = Page(
     "tenants",
     "Tenants and cost",
     "Who uses the suite, and what that costs.",
-    [NOW, USE, TRAINING],
+    [NOW, USE, PROVIDERS, TRAINING],
     [Variable("tenant", "Tenant", SENT, "tenant")],
 )

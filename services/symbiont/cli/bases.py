@@ -1,6 +1,7 @@
 """`symbiont bases`: the frozen models that bundles live on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from symbiont.api.training.v1.base_model_pb2 import BaseModel, BaseModelKind, TaskHead, TuningMethod
+from symbiont.api.training.v1.base_model_pb2 import BaseModel, BaseModelKind, LicenseTerms, TaskHead, TuningMethod
 from symbiont.cli.adapt import adapt
 from symbiont.cli.console import make_console
 from symbiont.cli.render import enum_words, facts, table, when
@@ -52,6 +53,35 @@ def register(
         license=license,
     )
     make_console().print(_facts(made))
+
+
+@app.command("license")
+@with_client
+def set_license(
+    client: Client,
+    base: Annotated[str, typer.Argument(help="Id of the base model.")],
+    license: Annotated[str | None, typer.Option(help="SPDX expression of the weights' licence.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who provides the model.")] = None,
+    tenant: Annotated[list[str], typer.Option(help="A tenant that may use it; may be repeated. Default: all.")] = [],  # noqa: B006
+    until: Annotated[
+        datetime | None, typer.Option(help="When the right to use it ends, in UTC.", formats=["%Y-%m-%d"])
+    ] = None,
+    noncommercial: Annotated[
+        bool, typer.Option("--noncommercial", help="No commercial use: no tenant may use it but those named.")
+    ] = False,
+    uri: Annotated[str, typer.Option(help="Where the text of the licence is: https://...")] = "",
+) -> None:
+    """Says on what terms a base may be used, in place of what was said before: by whom, until when, for what.
+
+    The services enforce them: who may not use a base trains nothing on it, and gets no answers from what lives on it.
+    A base that was derived has the terms of the one that it was derived of.
+
+    Example: symbiont bases license minilm --license Apache-2.0 --tenant bank --tenant shop --until 2027-12-31
+    """
+    terms = LicenseTerms(tenants=tenant, noncommercial=noncommercial, uri=uri)
+    if until:
+        terms.expire_time.FromDatetime(until.replace(tzinfo=UTC))
+    make_console().print(_facts(client.update_base_model(base, provider=provider, license=license, terms=terms)))
 
 
 @app.command()
@@ -103,6 +133,16 @@ def show(client: Client, base: Annotated[str, typer.Argument(help="Id of the bas
     make_console().print(_facts(client.get_base_model(base)))
 
 
+def _terms(terms: LicenseTerms) -> Sequence[tuple[str, str]]:
+    """Returns what a licence says, line by line; nothing where it says nothing."""
+    return [
+        ("for tenants", ", ".join(terms.tenants)),
+        ("until", when(terms.expire_time) if terms.HasField("expire_time") else ""),
+        ("commercial use", "no" if terms.noncommercial else ""),
+        ("its text", terms.uri),
+    ]
+
+
 def _facts(base: BaseModel) -> Table:
     return facts(
         [
@@ -116,6 +156,7 @@ def _facts(base: BaseModel) -> Table:
             ("heads", enum_words(TaskHead, base.task_heads, "TASK_HEAD_")),
             ("provider", base.provider),
             ("licence", base.license),
+            *_terms(base.terms),
             ("digest", base.digest),
             ("derived from", base.parent),
             ("its digest", base.parent_digest),

@@ -26,10 +26,12 @@ from symbiont.api.training.v1.base_model_pb2 import (
     BaseModelSource,
     GetBaseModelRequest,
     HuggingFaceSource,
+    LicenseTerms,
     PackageSource,
     QuantizationStage,
     QuantizeBaseModelRequest,
     RegisterBaseModelRequest,
+    UpdateBaseModelRequest,
 )
 from symbiont.api.training.v1.dataset_pb2 import (
     DATASET_FORMAT_CSV,
@@ -113,6 +115,7 @@ def register_base_model(
     revision: str,
     provider: str,
     license: str,
+    terms: LicenseTerms | None,
 ) -> RegisterBaseModelRequest:
     """Builds a registration from exactly one source."""
     if sum(source is not None for source in (folder, package, hugging_face)) != 1:
@@ -124,8 +127,18 @@ def register_base_model(
         source = BaseModelSource(package=PackageSource(package=package))
     else:
         source = BaseModelSource(hugging_face=HuggingFaceSource(repo_id=hugging_face or "", revision=revision))
-    base = BaseModel(source=source, provider=provider, license=license)
+    base = BaseModel(source=source, provider=provider, license=license, terms=terms)
     return RegisterBaseModelRequest(base_model_id=base_model_id, base_model=base)
+
+
+def update_base_model(
+    name: str, provider: str | None, license: str | None, terms: LicenseTerms | None
+) -> UpdateBaseModelRequest:
+    """Changes what is not None."""
+    values = {"provider": provider, "license": license, "terms": terms}
+    paths = [key for key, value in values.items() if value is not None]
+    base = BaseModel(name=full_name("bases", name), provider=provider or "", license=license or "", terms=terms)
+    return UpdateBaseModelRequest(base_model=base, update_mask=FieldMask(paths=paths))
 
 
 def dataset_format(path: Path, name: str | None) -> DatasetFormat.ValueType:

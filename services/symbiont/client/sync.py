@@ -27,7 +27,7 @@ from symbiont.api.inference.v1.release_pb2 import Disagreement, ReleaseObservati
 from symbiont.api.inference.v1.release_pb2_grpc import ReleaseServiceStub
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
-from symbiont.api.training.v1.base_model_pb2 import BaseModel, ListBaseModelsRequest
+from symbiont.api.training.v1.base_model_pb2 import BaseModel, LicenseTerms, ListBaseModelsRequest
 from symbiont.api.training.v1.base_model_pb2_grpc import BaseModelServiceStub
 from symbiont.api.training.v1.dataset_pb2 import (
     Dataset,
@@ -162,12 +162,24 @@ class Client:
         revision: str = "",
         provider: str = "",
         license: str = "",
+        terms: LicenseTerms | None = None,
     ) -> BaseModel:
         """Registers a base model from exactly one of a folder, an installed package, and a Hugging Face repository."""
         request = requests.register_base_model(
-            base_model_id, folder, package, hugging_face, revision, provider, license
+            base_model_id, folder, package, hugging_face, revision, provider, license, terms
         )
         return self._call(self._bases.RegisterBaseModel, request, seconds=requests.REGISTRATION_TIMEOUT_S)
+
+    def update_base_model(
+        self,
+        name: str,
+        *,
+        provider: str | None = None,
+        license: str | None = None,
+        terms: LicenseTerms | None = None,
+    ) -> BaseModel:
+        """Changes who provides a base model, and on what terms it may be used; None leaves what is."""
+        return self._call(self._bases.UpdateBaseModel, requests.update_base_model(name, provider, license, terms))
 
     def quantize_base_model(
         self, name: str, texts: Sequence[str], *, progress: requests.QuantizationProgress | None = None

@@ -32,6 +32,11 @@ class Job:
         """The digests that the rows name."""
         return {row.bundle for row in self.rows}
 
+    @property
+    def tokens(self) -> int:
+        """Of all rows."""
+        return sum(len(row.input_ids) for row in self.rows)
+
 
 class Answering:
     """Keeps the loading of bundles away from requests that need none loaded."""
@@ -104,10 +109,11 @@ class Answering:
                 _reply(job, SymbiontError("the host failed to compute this batch; its log says why"), Times())
             return
         start, computed = 0, time.monotonic() - began
+        per_token = computed / max(sum(job.tokens for job in jobs), 1)
         for job in jobs:
             own = results[start : start + len(job.rows)]
             start += len(job.rows)
-            _reply(job, own, Times(began - job.received, computed))
+            _reply(job, own, Times(began - job.received, computed, job.tokens * per_token))
         self._answered()
 
 

@@ -36,10 +36,19 @@ class Row:
 
 
 class Times(NamedTuple):
-    """Seconds that a request waited in the host, for its turn or a bundle, and that its batch was computed."""
+    """Seconds that a request waited in the host, for its turn or a bundle, and that its batch was computed.
+
+    `own` is its part of the latter, by the tokens of all requests in the batch.
+    """
 
     queued: float = 0.0
     computed: float = 0.0
+    own: float = 0.0
+
+    @property
+    def in_host(self) -> float:
+        """From when the host had it until it was answered."""
+        return self.queued + self.computed
 
 
 @dataclass(frozen=True, slots=True, eq=False)

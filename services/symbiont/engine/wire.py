@@ -114,7 +114,7 @@ def _cut(values: npt.NDArray[Any], lengths: npt.NDArray[Any], field: str, what: 
 
 
 def pack_answers(answers: Sequence[Floats | SymbiontError], times: Times = NO_TIMES) -> dict[str, Tensor]:
-    """Returns the output tensors by name: values [1, all values], times [1, 2], the others [1, rows].
+    """Returns the output tensors by name: values [1, all values], times [1, 3], the others [1, rows].
 
     A row that failed has no values and a text in ERRORS, which is empty for the others: it spoils no neighbour.
     """

@@ -29,9 +29,10 @@ from symbiont.inference.bundles import BundleShelf, golden_reader, reader
 from symbiont.inference.cache import ResponseCache
 from symbiont.inference.catalogues.assembly import catalogue_parts
 from symbiont.inference.catalogues.servicer import catalogue_registration
-from symbiont.inference.clients import TOKENIZATION, RegistryClient, TokenizationClient
+from symbiont.inference.clients import TOKENIZATION, BaseListClient, RegistryClient, TokenizationClient
 from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
+from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import (
     CacheMetrics,
     CatalogueMetrics,
@@ -94,9 +95,12 @@ def assemble(
     cached = CacheMetrics(service_metrics.registry)
     cache = ResponseCache(settings.cache_mib << 20, settings.cache_seconds, cached) if settings.cache_mib else None
     releases = Releases(table, registry, scheduler, shadows, metrics, cache)
+    licenses = Licenses(BaseListClient(training), LicenseMetrics(service_metrics.registry))
     limits = Limits(settings.max_instances, settings.max_text_bytes)
     parts = catalogue_parts(store, settings, CatalogueMetrics(service_metrics.registry))
-    predictor = Predictor(router, bundles, tokens, scheduler, releases, limits, metrics, parts.matching, cache)
+    predictor = Predictor(
+        router, bundles, tokens, scheduler, releases, limits, metrics, parts.matching, licenses, cache
+    )
     catalogues = parts.catalogues(predictor)
     reach = Reach(TOKENIZATION, tokenization, partial(lifecycle.health.note_peer, TOKENIZATION))
     works = {
@@ -107,6 +111,7 @@ def assemble(
         "releases": releases.run,
         "shadows": shadows.run,
         "catalogues": catalogues.sweep,
+        "licences": licenses.follow,
     }
     background = [running(name, work) for name, work in works.items()]
     inference = OpenInference(predictor, keeper, limits, metrics, Statistics(settings.cached_versions))
@@ -115,7 +120,9 @@ def assemble(
     foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
-    generation, closing = generation_service(settings, generating, stopping, training, tokenization, triton_tls)
+    generation, closing = generation_service(
+        settings, generating, stopping, training, tokenization, licenses, triton_tls
+    )
     kept = catalogue_registration(catalogues, predictor, timeout_s)
     alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]
     lifecycle.health.independent.update(service.name for service in alone)

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 
 from symbiont.api.tokenization.v1 import tokenization_pb2_grpc
-from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
+from symbiont.api.training.v1 import base_model_pb2, base_model_pb2_grpc, model_pb2, model_pb2_grpc
 from symbiont.common.channel import translated
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.inference import convert
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion
+from symbiont.inference.types import Alias, AliasUpdate, LicensedBase, ModelVersion
 
 TRAINING = "training"
 TOKENIZATION = "tokenization"
+LIST_TIMEOUT_S = 10.0
 _TEXT = re.compile(r"\btexts\[\d+\]")
 
 
@@ -47,6 +48,25 @@ class RegistryClient:
         request = model_pb2.EndReleaseRequest(name=name, reason=reason, rule_broken=True)
         with translated(TRAINING):
             await self._stub.EndRelease(request, timeout=timeout_s)
+
+
+class BaseListClient:
+    """The registry of base models, which the training service keeps."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = base_model_pb2_grpc.BaseModelServiceStub(channel)
+
+    async def licensed(self) -> Sequence[LicensedBase]:
+        """Returns all base models, with their terms."""
+        found: list[LicensedBase] = []
+        request = base_model_pb2.ListBaseModelsRequest(page_size=1000)
+        with translated(TRAINING):
+            while True:
+                page = await self._stub.ListBaseModels(request, timeout=LIST_TIMEOUT_S)
+                found += map(convert.licensed_from_proto, page.base_models)
+                if not page.next_page_token:
+                    return found
+                request.page_token = page.next_page_token
 
 
 class TokenizationClient:

@@ -1,6 +1,7 @@
 """Between the messages of Symbiont's services and the inference domain."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -8,8 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.tokenization.v1 import tokenization_pb2
-from symbiont.api.training.v1 import model_pb2
+from symbiont.api.training.v1 import base_model_pb2, model_pb2
 from symbiont.common.errors import InvalidArgument, SymbiontError
+from symbiont.common.licenses import LicenseTerms
 from symbiont.common.offsets import OffsetUnit
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.inference.explain import ExplainCall, ExplainResult, Explanation
@@ -28,6 +30,7 @@ from symbiont.inference.tokens import Places, TokenQuery, Tokens
 from symbiont.inference.types import (
     Alias,
     AliasUpdate,
+    LicensedBase,
     ModelVersion,
     PredictCall,
     Prediction,
@@ -287,3 +290,11 @@ def _duration(seconds: float) -> Duration:
     duration = Duration()
     duration.FromNanoseconds(round(seconds * 1e9))
     return duration
+
+
+def licensed_from_proto(message: base_model_pb2.BaseModel) -> LicensedBase:
+    """A base model as far as its licence goes."""
+    given = message.terms
+    ends = given.expire_time.ToDatetime(UTC) if given.HasField("expire_time") else None
+    terms = LicenseTerms(tuple(given.tenants), ends, given.noncommercial, given.uri)
+    return LicensedBase(message.name, message.digest, message.provider, message.license, terms)

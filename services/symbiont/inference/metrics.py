@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from symbiont.common.errors import SymbiontError
 from symbiont.common.metrics import SECONDS_BUCKETS, Refusals
 from symbiont.common.top import TopCounters
+from symbiont.engine.row import Times
 from symbiont.inference.drift import Drift
 from symbiont.inference.generation.types import Ended, Reason
 from symbiont.inference.releases.trial import RULES
@@ -340,8 +341,19 @@ class SchedulingMetrics:
             [
                 Counter("symbiont_inference_tenant_tokens", "Tokens sent to hosts.", tenant, registry=registry),
                 Counter("symbiont_inference_tenant_rows", "Rows sent to hosts.", tenant, registry=registry),
+                Counter(
+                    "symbiont_inference_tenant_compute_seconds",
+                    "Time that hosts computed, by the tokens of each.",
+                    tenant,
+                    registry=registry,
+                ),
             ],
             always=tenants,
+        )
+        base = ["base"]
+        self._base_tokens = Counter("symbiont_inference_base_tokens", "Tokens sent to hosts.", base, registry=registry)
+        self._base_seconds = Counter(
+            "symbiont_inference_base_compute_seconds", "Time that hosts computed.", base, registry=registry
         )
         self._token_calls = Histogram(
             "symbiont_inference_tokenization_calls",
@@ -386,16 +398,25 @@ class SchedulingMetrics:
         self._tokens.observe(tokens)
         self._fill.observe(fill)
 
-    def answered(self, queued_s: float, computed_s: float, total_s: float) -> None:
-        """Counts a request that came back, by what the host says of it and what it took from here."""
-        parts = queued_s, computed_s, max(total_s - queued_s - computed_s, 0.0)
+    def answered(self, base_digest: str, tokens_of: Mapping[str, int], times: Times, total_s: float) -> None:
+        """Counts a request that came back, by what the host says of it and what it took from here.
+
+        Args:
+            tokens_of: tokens in it by tenant.
+        """
+        base, tokens = base_digest[:SHORT], sum(tokens_of.values())
+        self._base_tokens.labels(base).inc(tokens)
+        self._base_seconds.labels(base).inc(times.own)
+        for tenant, part in tokens_of.items():
+            self._usage.add(tenant, 0, 0, times.own * part / max(tokens, 1))
+        parts = times.queued, times.computed, max(total_s - times.in_host, 0.0)
         for histogram, seconds in zip(self._seconds_of, parts, strict=True):
             histogram.observe(seconds)
 
     def sent(self, tenant: str, priority: Priority, rows: int, tokens: int, waited_s: float) -> None:
         """Counts rows of one call in a request."""
         self._wait_of[priority].observe(waited_s)
-        self._usage.add(tenant, tokens, rows)
+        self._usage.add(tenant, tokens, rows, 0)
 
     def expired(self, stage: str, rows: int) -> None:
         """Counts rows that ran out of time before they were computed."""

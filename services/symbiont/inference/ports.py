@@ -5,7 +5,7 @@ from typing import Protocol
 
 from symbiont.engine.row import HostAnswer, Row
 from symbiont.inference.tokens import TokenQuery, Tokens
-from symbiont.inference.types import Alias, AliasUpdate, ModelVersion, Priority
+from symbiont.inference.types import Alias, AliasUpdate, LicensedBase, ModelVersion, Priority
 
 
 class Registry(Protocol):
@@ -25,6 +25,14 @@ class Registry(Protocol):
 
     async def end_release(self, name: str, reason: str, timeout_s: float) -> None:
         """Ends a release because a rule was broken; one that has ended stays as it is."""
+        ...
+
+
+class BaseList(Protocol):
+    """Knows all base models."""
+
+    async def licensed(self) -> Sequence[LicensedBase]:
+        """Returns all of them, with their terms."""
         ...
 
 

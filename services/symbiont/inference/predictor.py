@@ -19,6 +19,7 @@ from symbiont.inference.catalogues.matching import Matching
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
 from symbiont.inference.instances import Instance, texts_of
+from symbiont.inference.licenses import Licenses
 from symbiont.inference.metrics import InferenceMetrics
 from symbiont.inference.ports import TokenSource
 from symbiont.inference.reference import ModelReference, parse_reference
@@ -69,6 +70,7 @@ class Predictor:
         limits: Limits,
         metrics: InferenceMetrics,
         matching: Matching,
+        licenses: Licenses,
         cache: ResponseCache | None = None,
     ) -> None:
         self._router = router
@@ -80,6 +82,7 @@ class Predictor:
         self._metrics = metrics
         self._cache = cache
         self._matching = matching
+        self._licenses = licenses
 
     async def predict(self, call: PredictCall, deadline: Deadline) -> PredictResult:
         """Answers a call.
@@ -146,6 +149,7 @@ class Predictor:
         Raises:
             NotFound: there is no such model, alias or version.
             FailedPrecondition, IntegrityError: its bundle must not serve.
+            PermissionDenied: the licence of its base does not let whose it is use it.
             Unavailable: it is not known here and the registry cannot be asked.
         """
         async with _stage("resolve", seconds, deadline):
@@ -156,7 +160,9 @@ class Predictor:
             role = self._releases.role_of(reference, routing_key)
             if role and role.is_candidate:
                 version = role.release.candidate
-            return Served(version, await self._bundles.of(version), role)
+            bundle = await self._bundles.of(version)
+            self._licenses.check(version.base_digest, bundle.owner or deadline.tenant)
+            return Served(version, bundle, role)
 
     async def explain(self, call: ExplainCall, deadline: Deadline) -> ExplainResult:
         """Explains predictions; see `predict` for the errors."""
@@ -264,7 +270,7 @@ class Predictor:
         fresh: bool = False,
     ) -> Sequence[Logits]:
         answer = await self._releases.infer_rows(served, rows, question, deadline, fresh=fresh)
-        seconds["queue"], seconds["compute"] = answer.times
+        seconds["queue"], seconds["compute"] = answer.times.queued, answer.times.computed
         return [_values(row, served.version, field) for row in answer.rows]
 
 

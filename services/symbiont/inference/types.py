@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symbiont.bundle import BusinessField, Head, Profile
+from symbiont.common.licenses import LicenseTerms
 from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.instances import Instance
 from symbiont.inference.results import Result
@@ -161,3 +162,14 @@ class PredictResult:
     predictions: Sequence[Prediction]
     version: ModelVersion
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LicensedBase:
+    """A registered base model, who provides it, and on what terms it may be used."""
+
+    name: str
+    digest: str
+    provider: str
+    license: str
+    terms: LicenseTerms

@@ -51,8 +51,9 @@ def ensure_base(client: Client, recipe: Recipe, say: Say) -> BaseModel:
         if not base.package and not base.folder:
             raise
         say(f"registering {base.id} from {base.package or base.folder}")
-        source = {"package": base.package} if base.package else {"folder": base.folder}
-        return client.register_base_model(base.id, license=base.license, **source)
+        return client.register_base_model(
+            base.id, package=base.package or None, folder=base.folder or None, license=base.license
+        )
 
 
 def with_terms(client: Client, recipe: Recipe, base: BaseModel, dataset: str, say: Say) -> str:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
+from symbiont.common.licenses import LicenseTerms
 from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
 from symbiont.common.sources import check_links, in_folder, in_package, whole_number
@@ -26,7 +27,14 @@ FAMILIES = {"bert": 0, "electra": 0, "distilbert": 0, "roberta": 2, "xlm-roberta
 HUB_FILES = ["*.json", "*.jinja", "*.safetensors", "1_Pooling/*"]
 
 
-def register(artifacts: ArtifactStore, identifier: str, source: Source, provider: str, license: str) -> BaseModel:
+def register(
+    artifacts: ArtifactStore,
+    identifier: str,
+    source: Source,
+    provider: str,
+    license: str,
+    terms: LicenseTerms = LicenseTerms(),  # noqa: B008, frozen
+) -> BaseModel:
     """Stores the model and its tokenizer as artifacts; returns what to write into the registry.
 
     Raises:
@@ -80,6 +88,7 @@ def register(artifacts: ArtifactStore, identifier: str, source: Source, provider
         pooling=pooling,
         modules=_linear_modules(shapes) if kind == "encoder" else (),
         kind=kind,
+        terms=terms,
     )
 
 

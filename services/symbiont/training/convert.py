@@ -14,18 +14,13 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.resources import parse_name, parse_version_name
 from symbiont.training import types
 from symbiont.training.data.header import Header
-from symbiont.training.spec import HEADS, TrainingSpec, parse_spec
+from symbiont.training.spec import TrainingSpec, parse_spec
 
 RELEASE_STATES = {
     types.ReleaseState.ACTIVE: model_pb2.RELEASE_STATE_ACTIVE,
     types.ReleaseState.PROMOTED: model_pb2.RELEASE_STATE_PROMOTED,
     types.ReleaseState.ENDED: model_pb2.RELEASE_STATE_ENDED,
     types.ReleaseState.ROLLED_BACK: model_pb2.RELEASE_STATE_ROLLED_BACK,
-}
-KINDS = {
-    "encoder": base_model_pb2.BASE_MODEL_KIND_ENCODER,
-    "causal": base_model_pb2.BASE_MODEL_KIND_CAUSAL,
-    "seq2seq": base_model_pb2.BASE_MODEL_KIND_SEQ2SEQ,
 }
 POOLINGS = {
     "": base_model_pb2.POOLING_UNSPECIFIED,
@@ -51,74 +46,6 @@ def duration_to_proto(seconds: float) -> Duration:
 def duration_from_proto(message: Duration) -> float:
     """A Duration in seconds."""
     return float(message.seconds + message.nanos / 1e9)
-
-
-# Base models.
-
-
-def source_from_proto(message: base_model_pb2.BaseModelSource) -> types.Source:
-    """Raises InvalidArgument when no source is set."""
-    match message.WhichOneof("source"):
-        case "folder":
-            return types.Source("folder", message.folder)
-        case "package":
-            return types.Source("package", message.package.package, message.package.folder)
-        case "hugging_face":
-            return types.Source("hugging_face", message.hugging_face.repo_id, message.hugging_face.revision)
-        case _:
-            raise InvalidArgument(
-                "base_model.source", "set folder, package or hugging_face; a job registers what it makes itself"
-            )
-
-
-def source_to_proto(source: types.Source) -> base_model_pb2.BaseModelSource:
-    """The inverse of source_from_proto."""
-    match source.kind:
-        case "folder":
-            return base_model_pb2.BaseModelSource(folder=source.location)
-        case "training_job":
-            return base_model_pb2.BaseModelSource(training_job=source.location)
-        case "package":
-            package = base_model_pb2.PackageSource(package=source.location, folder=source.detail)
-            return base_model_pb2.BaseModelSource(package=package)
-        case _:
-            hub = base_model_pb2.HuggingFaceSource(repo_id=source.location, revision=source.detail)
-            return base_model_pb2.BaseModelSource(hugging_face=hub)
-
-
-def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
-    """A registered base model as its resource."""
-    encoder = base.kind == "encoder"
-    return base_model_pb2.BaseModel(
-        name=f"bases/{base.id}",
-        source=source_to_proto(base.source),
-        provider=base.provider,
-        license=base.license,
-        digest=base.digest,
-        tokenizer_digest=base.tokenizer_digest,
-        architecture=base.architecture,
-        hidden_size=base.hidden_size,
-        parameter_count=base.parameter_count,
-        max_tokens=base.max_tokens,
-        pooling=POOLINGS[base.pooling],
-        tuning_methods=[base_model_pb2.TuningMethod.Value(f"TUNING_METHOD_{method}") for method in base.methods],
-        task_heads=[base_model_pb2.TaskHead.Value(f"TASK_HEAD_{head.upper()}") for head in HEADS] if encoder else (),
-        kind=KINDS[base.kind],
-        quantized_digest=base.quantized_digest,
-        parent=f"bases/{base.parent}" if base.parent else "",
-        parent_digest=base.parent_digest,
-        create_time=timestamp_to_proto(base.create_time),
-    )
-
-
-def quantization_to_proto(
-    progress: types.QuantizationStage | types.BaseModel,
-) -> base_model_pb2.QuantizeBaseModelResponse:
-    """A stage that begins, or the base that was quantised."""
-    if isinstance(progress, types.BaseModel):
-        return base_model_pb2.QuantizeBaseModelResponse(base_model=base_to_proto(progress))
-    stage = base_model_pb2.QuantizationStage.Value(f"QUANTIZATION_STAGE_{progress}")
-    return base_model_pb2.QuantizeBaseModelResponse(stage=stage)
 
 
 # Datasets.

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from symbiont.bundle.store import KIND as BUNDLES
+from symbiont.common.access.views import owner_of
 from symbiont.common.artifacts import ArtifactStore, canonical_json
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, TenantShredded
 from symbiont.common.resources import parse_version_name
@@ -23,6 +24,7 @@ from symbiont.training.starting import find_start
 from symbiont.training.states import ACTIVE
 from symbiont.training.store import Places, ShreddedJob, Store
 from symbiont.training.types import (
+    NO_TENANT,
     Budget,
     Checkpoint,
     CheckpointSaved,
@@ -123,6 +125,8 @@ class Jobs:
         def add() -> Job:
             version = self._store.version(model, number)
             made = self._store.job(version.job)
+            base = self._store.base(made.spec.base_model.removeprefix("bases/"))
+            base.terms.check(made.spec.base_model, owner_of(made.spec.dataset), "name")
             if gone := missing(self._artifacts, made):
                 raise FailedPrecondition(f"{version.name} cannot be made again: {gone.message}", reason="INPUTS_GONE")
             digest = hashlib.sha256(canonical_json({"reproduces": version.name})).hexdigest()
@@ -153,7 +157,12 @@ class Jobs:
     def _resolve(self, spec: TrainingSpec, terms: Terms) -> tuple[TrainingSpec, Inputs]:
         start = find_start(spec, self._store, self._artifacts, SPEC)
         resolved, inputs = resolve(
-            spec, self._store, start, judged=terms.budget != Budget(), packages_here=self._packages_here
+            spec,
+            self._store,
+            start,
+            judged=terms.budget != Budget(),
+            packages_here=self._packages_here,
+            tenant="" if terms.tenant == NO_TENANT else terms.tenant,
         )
         return resolved, with_tokenizer(resolved, inputs, self._store, self._artifacts, SPEC)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from symbiont.common.access.views import owner_of
 from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.own_modules import installed, unknown
 from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
@@ -38,6 +39,7 @@ def resolve(
     judged: bool = False,
     under: str = SPEC,
     packages_here: bool = False,
+    tenant: str = "",
 ) -> tuple[TrainingSpec, Inputs]:
     """Checks a spec against the base model and the datasets that it names, and fills in what depends on them.
 
@@ -46,10 +48,15 @@ def resolve(
         judged: whether checkpoints are judged unless the spec says otherwise.
         under: path of the spec in the request, for the fields that errors name.
         packages_here: whether workers use the packages that are installed here.
+        tenant: whose job it says that it is, where the dataset is the installation's own.
+
+    Raises:
+        PermissionDenied: the licence of the base does not let the tenant use it.
     """
     if packages_here and spec.own_module and spec.own_module.name not in installed():
         raise InvalidArgument(f"{under}.own_module.name", unknown(spec.own_module.name))
     base = _find(store.base, f"{under}.base_model", spec.base_model)
+    base.terms.check(spec.base_model, owner_of(spec.dataset) or tenant, f"{under}.base_model")
     if base.kind != "encoder":
         problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
         raise InvalidArgument(f"{under}.base_model", problem, reason="NOT_AN_ENCODER")

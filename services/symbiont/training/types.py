@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from symbiont.common.licenses import LicenseTerms
 from symbiont.training.spec import TrainingSpec
 
 
@@ -57,6 +58,8 @@ class Source:
     detail: str = ""
 
 
+# Of jobs that say no tenant.
+NO_TENANT = "default"
 # Families of encoders of transformers that take keys and values of earlier tokens.
 WITH_PAST = {"bert", "camembert", "electra", "ernie", "roberta", "xlmroberta", "xlm-roberta"}
 
@@ -86,6 +89,7 @@ class BaseModel:
     # Id and digest of the base that it was derived from; empty for one that was registered.
     parent: str = ""
     parent_digest: str = ""
+    terms: LicenseTerms = field(default_factory=LicenseTerms)
     create_time: datetime = field(default_factory=now)
 
     @property
@@ -331,7 +335,7 @@ class Budget:
 class Terms:
     """On what terms a job runs: whose it is, how urgent, how much it may use."""
 
-    tenant: str = "default"
+    tenant: str = NO_TENANT
     priority: int = 0
     budget: Budget = Budget()
 

@@ -212,4 +212,5 @@ def _merged(parts: Sequence[_Part]) -> HostAnswer:
             times.append(part.outcome.times)
     if not times:
         raise next(part.outcome for part in parts if isinstance(part.outcome, SymbiontError))
-    return HostAnswer([found[index] for index in range(len(found))], max(times, key=sum))
+    slowest, own = max(times, key=lambda part: part.in_host), sum(part.own for part in times)
+    return HostAnswer([found[index] for index in range(len(found))], slowest._replace(own=own))

@@ -16,7 +16,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from support.waiting import until
 from symbiont.api.inference.v1 import inference_pb2
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
-from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
+from symbiont.api.training.v1 import base_model_pb2, base_model_pb2_grpc, model_pb2, model_pb2_grpc
 from symbiont.bundle import (
     BundleManifest,
     BusinessField,
@@ -61,7 +61,21 @@ FIELDS = (
     CategoryField(name="home region", values=("north", "south")),
     FlagField(name="owner"),
 )
+BASES = base_model_pb2.DESCRIPTOR.services_by_name["BaseModelService"].full_name
 TRAINING = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+
+
+class FakeBases(base_model_pb2_grpc.BaseModelServiceServicer):
+    """The base models of a registry."""
+
+    def __init__(self) -> None:
+        self.bases: list[base_model_pb2.BaseModel] = []
+
+    async def ListBaseModels(self, request: Any, context: Any) -> Any:
+        # A page has one, so that whoever wants all must turn them.
+        first = int(request.page_token or 0)
+        more = str(first + 1) if first + 1 < len(self.bases) else ""
+        return base_model_pb2.ListBaseModelsResponse(base_models=self.bases[first : first + 1], next_page_token=more)
 
 
 class FakeTraining(model_pb2_grpc.ModelServiceServicer):
@@ -73,6 +87,7 @@ class FakeTraining(model_pb2_grpc.ModelServiceServicer):
         self.releases: dict[tuple[str, str], model_pb2.Release] = {}
         self.ended: list[model_pb2.EndReleaseRequest] = []
         self.calls: list[str] = []
+        self.bases = FakeBases()
         self._watchers: list[asyncio.Queue[model_pb2.ModelAlias]] = []
         self._port = 0
         self._server: Any = None
@@ -83,7 +98,9 @@ class FakeTraining(model_pb2_grpc.ModelServiceServicer):
 
     async def start(self) -> None:
         service = Registration(TRAINING, self, model_pb2_grpc.add_ModelServiceServicer_to_server)
-        self._server = build_server(ServiceSettings(), ServiceMetrics("training"), Lifecycle(), [service])
+        add = base_model_pb2_grpc.add_BaseModelServiceServicer_to_server
+        services = [service, Registration(BASES, self.bases, add)]
+        self._server = build_server(ServiceSettings(), ServiceMetrics("training"), Lifecycle(), services)
         self._port = self._server.add_insecure_port(self.address)
         await self._server.start()
 
@@ -301,6 +318,12 @@ def changes() -> dict[str, Any]:
 
 
 @pytest.fixture
+def bases() -> list[base_model_pb2.BaseModel]:
+    """What the registry knows of bases; a file of tests may have others."""
+    return []
+
+
+@pytest.fixture
 def guard() -> Guard:
     """Says who calls, and whether they may; a file of tests may have another."""
     return ANYBODY
@@ -308,10 +331,16 @@ def guard() -> Guard:
 
 @pytest.fixture
 async def suite(
-    serve: Any, store: ArtifactStore, tokenizer_digest: str, changes: dict[str, Any], guard: Guard
+    serve: Any,
+    store: ArtifactStore,
+    tokenizer_digest: str,
+    changes: dict[str, Any],
+    guard: Guard,
+    bases: list[base_model_pb2.BaseModel],
 ) -> AsyncIterator[Suite]:
     async with AsyncExitStack() as stack:
         training, triton = FakeTraining(), FakeTriton()
+        training.bases.bases += bases
         await training.start()
         stack.push_async_callback(training.stop)
 

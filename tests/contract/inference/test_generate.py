@@ -22,7 +22,9 @@ from symbiont.common.channel import connect
 from symbiont.common.errors import NotFound
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration
+from symbiont.inference.clients import BaseListClient
 from symbiont.inference.generation.servicer import generation_service
+from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import GenerationMetrics
 from symbiont.inference.settings import InferenceSettings
 
@@ -78,7 +80,8 @@ async def setting(serve: Any, store: ArtifactStore) -> AsyncIterator[Setting]:
         )
         metrics, lifecycle = ServiceMetrics("inference"), Lifecycle()
         own = GenerationMetrics(metrics.registry)
-        service, closing = generation_service(settings, own, lifecycle.stopping, training, training)
+        licenses = Licenses(BaseListClient(training), LicenseMetrics(metrics.registry))
+        service, closing = generation_service(settings, own, lifecycle.stopping, training, training, licenses)
         await stack.enter_async_context(closing)
         running = await serve([service], metrics, lifecycle)
         yield Setting(GenerationServiceStub(running.channel), vllm, store, digest, running)

@@ -31,6 +31,19 @@ def test_bases(call: Any, suite: Any) -> None:
     assert (result.status, result.err) == (1, "error: name exactly one source: folder, package or hugging_face\n")
 
 
+def test_bases_license_says_the_terms(call: Any, suite: Any) -> None:
+    call("bases", "register", "minilm", "--package", "p", "--license", "MIT")
+    shown = call("bases", "license", "minilm", "--tenant", "bank", "--until", "2199-12-31", "--noncommercial").out
+    terms = suite.state.bases["bases/minilm"].terms
+    assert (list(terms.tenants), terms.noncommercial, terms.expire_time.ToJsonString()) == (
+        ["bank"],
+        True,
+        "2199-12-31T00:00:00Z",
+    )
+    assert "MIT" in shown
+    assert "2199-12-3" in call("bases", "show", "minilm").out
+
+
 def test_bases_quantize_takes_texts_from_all_of_the_file(call: Any, suite: Any, tmp_path: Path) -> None:
     call("bases", "register", "minilm", "--package", "p")
     texts = tmp_path / "texts.txt"

@@ -14,6 +14,7 @@ from symbiont import client as c
 from symbiont.api.inference.v1 import release_pb2
 from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
+from symbiont.api.training.v1.base_model_pb2 import LicenseTerms
 
 
 @pytest.fixture
@@ -76,6 +77,14 @@ def test_registers_and_lists_over_pages(client: Any) -> None:
     assert client.get_base_model("a") == client.get_base_model("bases/a")
     with pytest.raises(ValueError, match="exactly one source"):
         client.register_base_model("d", package="p", folder="x")
+
+
+def test_changes_the_terms_of_a_base(client: Any) -> None:
+    client.register_base_model("a", package="p", license="MIT", terms=LicenseTerms(tenants=["bank"]))
+    made = client.update_base_model("a", provider="acme", terms=LicenseTerms(noncommercial=True))
+    said = made.provider, made.license, list(made.terms.tenants), made.terms.noncommercial
+    assert said == ("acme", "MIT", [], True)
+    assert client.get_base_model("a") == made
 
 
 def test_quantises_and_says_what_it_is_at(client: Any) -> None:

@@ -23,13 +23,14 @@ from symbiont.inference.catalogues.shelf import Shelf
 from symbiont.inference.catalogues.versions import Versions
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.instances import Instance, Pair, Query, QuestionContext, Text
+from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import CatalogueMetrics, SchedulingMetrics
 from symbiont.inference.predictor import Limits, Predictor
 from symbiont.inference.router import Router
 from symbiont.inference.scheduling.lane import LaneLimits
 from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.table import RoutingTable
-from symbiont.inference.types import AliasUpdate, BundleInfo, PredictCall
+from symbiont.inference.types import AliasUpdate, BundleInfo, LicensedBase, PredictCall
 
 CALL = PredictCall("models/x@production", [Instance(Text("one two")), Instance(Text("three"))])
 
@@ -57,7 +58,14 @@ class Setting:
         own = CatalogueMetrics(prometheus)
         versions = Versions(ArtifactStore("/nonexistent"), 2)
         matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
-        self.predictor = Predictor(router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, matching)
+        licenses = Licenses(self, LicenseMetrics(prometheus))
+        self.predictor = Predictor(
+            router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, matching, licenses
+        )
+
+    async def licensed(self) -> list[LicensedBase]:
+        """What the registry knows of bases."""
+        return []
 
     def counted(self, name: str, **labels: str) -> float | None:
         return self.prometheus.get_sample_value(f"symbiont_inference_{name}", labels)

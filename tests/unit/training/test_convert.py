@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from support.registry import tiny_spec
 from symbiont.api.training.v1 import base_model_pb2, training_job_pb2, worker_pb2
 from symbiont.common.errors import InvalidArgument
-from symbiont.training import convert, types
+from symbiont.training import convert, convert_bases, types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import JobState, WorkerReport
 from symbiont.training.worker.__main__ import attempt_from_proto
@@ -64,20 +64,20 @@ def test_a_spec_keeps_an_explicit_zero() -> None:
     ],
 )
 def test_sources(source: types.Source) -> None:
-    assert convert.source_from_proto(convert.source_to_proto(source)) == source
+    assert convert_bases.source_from_proto(convert_bases.source_to_proto(source)) == source
 
 
 def test_a_base_that_was_made_says_of_what() -> None:
     source = types.Source("training_job", "jobs/job-1")
     base = types.BaseModel("b", source, "", "", "1" * 64, "2" * 64, "X", 8, 9, 64, "mean", ("query",))
-    message = convert.base_to_proto(replace(base, parent="tiny", parent_digest="3" * 64))
+    message = convert_bases.base_to_proto(replace(base, parent="tiny", parent_digest="3" * 64))
     assert (message.parent, message.parent_digest) == ("bases/tiny", "3" * 64)
     assert message.source.training_job == "jobs/job-1"
     assert base_model_pb2.TASK_HEAD_MASKED_TOKENS in message.task_heads
-    assert convert.base_to_proto(base).parent == ""
+    assert convert_bases.base_to_proto(base).parent == ""
     # Only jobs make such a base.
     with pytest.raises(InvalidArgument, match=r"^base_model\.source: "):
-        convert.source_from_proto(message.source)
+        convert_bases.source_from_proto(message.source)
 
 
 def test_a_job_says_which_base_it_made(resolved: tuple[TrainingSpec, types.Inputs]) -> None:
@@ -88,7 +88,7 @@ def test_a_job_says_which_base_it_made(resolved: tuple[TrainingSpec, types.Input
 
 def test_no_source_is_an_error() -> None:
     with pytest.raises(InvalidArgument, match=r"base_model\.source"):
-        convert.source_from_proto(base_model_pb2.BaseModelSource())
+        convert_bases.source_from_proto(base_model_pb2.BaseModelSource())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_how_classes_changed_travels_with_an_evaluation() -> None:
 def test_kinds_of_bases(kind: str, pooling: str, named: int, trainable: bool) -> None:
     source = types.Source("folder", "/x")
     base = types.BaseModel("b", source, "", "", "1" * 64, "2" * 64, "X", 8, 9, 64, pooling, ("query",), kind)
-    message = convert.base_to_proto(base)
+    message = convert_bases.base_to_proto(base)
     assert (message.kind, bool(message.tuning_methods), bool(message.task_heads)) == (named, trainable, trainable)
     assert bool(message.pooling) == trainable
 

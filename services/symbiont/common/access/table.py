@@ -17,6 +17,7 @@ symbiont.training.v1.BaseModelService
   ListBaseModels                      x x x x x x x . .  read
   RegisterBaseModel                   . . . . . x . . .  change
   QuantizeBaseModel                   . . . . . x . . .  change
+  UpdateBaseModel                     . . . . . x . . .  change
 
 symbiont.training.v1.DatasetService
   GetDataset                          x . x x x x . . .  read

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from symbiont.common.errors import FailedPrecondition, Unavailable
 from symbiont.engine.generation.types import Finish
 from symbiont.inference.deadline import Deadline
-from symbiont.inference.generation.bases import GeneratorShelf
+from symbiont.inference.generation.bases import FIELD, GeneratorShelf
 from symbiont.inference.generation.chat import render
 from symbiont.inference.generation.checks import check
 from symbiont.inference.generation.ports import Writer
@@ -26,6 +26,7 @@ from symbiont.inference.generation.types import (
     Started,
     Written,
 )
+from symbiont.inference.licenses import Licenses
 from symbiont.inference.metrics import GenerationMetrics
 
 _REASONS = {Finish.EOS: Reason.EOS, Finish.LENGTH: Reason.LENGTH, Finish.CANCELLED: Reason.CANCELLED}
@@ -41,6 +42,7 @@ class Generation:
         limits: Limits,
         metrics: GenerationMetrics,
         stopping: AsyncEvent,
+        licenses: Licenses,
     ) -> None:
         """Joins the parts; once `stopping` is set, generations end at their next token."""
         self._generators = generators
@@ -48,6 +50,7 @@ class Generation:
         self._limits = limits
         self._metrics = metrics
         self._stopping = stopping
+        self._licenses = licenses
 
     async def generate(self, call: GenerateCall, deadline: Deadline) -> AsyncGenerator[Event, None]:
         """Yields what happens: one Started, any Delta, one Ended. Leaving early stops the work.
@@ -56,6 +59,7 @@ class Generation:
             InvalidArgument: the call is wrong, or does not fit the model.
             NotFound: there is no such base model.
             FailedPrecondition, IntegrityError: it must not, or cannot, generate.
+            PermissionDenied: its licence does not let the caller's tenant use it.
             ResourceExhausted: too many sequences wait.
             Unavailable: a part that is needed cannot be reached, or went away.
             DeadlineExceeded: the time was over first.
@@ -65,6 +69,7 @@ class Generation:
             began, seconds = time.perf_counter(), dict[str, float]()
             async with stage("resolve", seconds, deadline):
                 generator = await self._generators.get(base, deadline)
+                self._licenses.check(generator.base.digest, deadline.tenant, FIELD)
             prompt = _prompt(call, generator)
             run = _Run(generator, call, began, seconds)
             writing = self._writer.write(generator, prompt, call.max_tokens, call.sampling, deadline, seconds)

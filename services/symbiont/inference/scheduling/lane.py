@@ -1,7 +1,7 @@
 """One host and the rows that wait for it: so many requests in flight, filled from the queue as they come back."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -207,10 +207,13 @@ class Lane:
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
         now, self._silent = self._clock(), 0
-        self._metrics.answered(answer.times.queued, answer.times.computed, now - request.sent)
+        tokens_of = Counter[str]()
+        for piece in request.pieces:
+            tokens_of[piece.call.turn.tenant] += piece.tokens
+        self._metrics.answered(self._base, tokens_of, answer.times, now - request.sent)
         if request.loading is None:
             seconds = now - max(self._last_back, request.sent)
-            self.pace.note(request.tokens, seconds, sum(answer.times), full=request.full)
+            self.pace.note(request.tokens, seconds, answer.times.in_host, full=request.full)
             self._last_back = now
         expired = 0
         for row, answered in zip(request.rows, answer.rows, strict=True):

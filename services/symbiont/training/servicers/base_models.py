@@ -13,7 +13,13 @@ from symbiont.common.calls import Context
 from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training import bases
-from symbiont.training.convert import base_to_proto, quantization_to_proto, source_from_proto
+from symbiont.training.convert_bases import (
+    base_changes_from_proto,
+    base_to_proto,
+    quantization_to_proto,
+    source_from_proto,
+    terms_from_proto,
+)
 from symbiont.training.quantization.quantization import Quantization
 from symbiont.training.store import Store
 
@@ -28,10 +34,10 @@ class BaseModelServicer(rpc.BaseModelServiceServicer):
 
     @override
     async def RegisterBaseModel(self, request: pb.RegisterBaseModelRequest, context: Context) -> pb.BaseModel:
-        source = source_from_proto(request.base_model.source)
         model = request.base_model
+        source, terms = source_from_proto(model.source), terms_from_proto(model.terms)
         base = await asyncio.to_thread(
-            bases.register, self._artifacts, request.base_model_id, source, model.provider, model.license
+            bases.register, self._artifacts, request.base_model_id, source, model.provider, model.license, terms
         )
         return base_to_proto(await asyncio.to_thread(self._store.add_base, base))
 
@@ -43,6 +49,12 @@ class BaseModelServicer(rpc.BaseModelServiceServicer):
         async with aclosing(self._quantization.run(identifier, request.texts)) as progress:
             async for made in progress:
                 yield quantization_to_proto(made)
+
+    @override
+    async def UpdateBaseModel(self, request: pb.UpdateBaseModelRequest, context: Context) -> pb.BaseModel:
+        identifier = parse_name("base_model.name", "bases", request.base_model.name)
+        changes = base_changes_from_proto(request)
+        return base_to_proto(await asyncio.to_thread(self._store.update_base, identifier, changes))
 
     @override
     async def GetBaseModel(self, request: pb.GetBaseModelRequest, context: Context) -> pb.BaseModel:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from symbiont.common.licenses import LicenseTerms
 from symbiont.training import types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import EventBody, plain
@@ -42,8 +43,14 @@ def _freeze(value: Any) -> Any:
 def base_of(row: Row) -> types.BaseModel:
     """Builds a base model from its row."""
     source = _build(types.Source, row["body"]["source"])
+    terms = _license_terms_of(row["body"].get("terms") or {})
     columns = {"create_time": row["create_time"], "quantized_digest": row.get("quantized_digest") or ""}
-    return _build(types.BaseModel, {**row["body"], "source": source}, **columns)
+    return _build(types.BaseModel, {**row["body"], "source": source, "terms": terms}, **columns)
+
+
+def _license_terms_of(values: Mapping[str, Any]) -> LicenseTerms:
+    ends = values.get("expire_time")
+    return _build(LicenseTerms, values, expire_time=datetime.fromisoformat(ends) if ends else None)
 
 
 def dataset_of(row: Row) -> types.Dataset:

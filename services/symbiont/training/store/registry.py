@@ -1,12 +1,13 @@
 """Base models, datasets, models with their versions and aliases: what has a name and is kept."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from symbiont.common.errors import AlreadyExists, FailedPrecondition
+from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from symbiont.training import types
 from symbiont.training.store import records, tables
 from symbiont.training.store.aliases import Aliases
@@ -27,12 +28,41 @@ class Registry(Aliases):
         return records.base_of(self._insert(db, tables.bases, "bases", base.id, content, base))
 
     def base(self, identifier: str) -> types.BaseModel:
-        """Returns a base model."""
-        return records.base_of(self._get(tables.bases, "bases", identifier))
+        """Returns a base model; provider and terms are those of the one that it was derived of in the end."""
+        base = first = records.base_of(self._get(tables.bases, "bases", identifier))
+        while first.parent:
+            first = records.base_of(self._get(tables.bases, "bases", first.parent))
+        return _on_terms_of(base, first)
 
     def bases(self) -> list[types.BaseModel]:
-        """Returns all base models, by id."""
-        return [records.base_of(row) for row in self._all(select(tables.bases).order_by(tables.bases.c.id))]
+        """Returns all base models, by id; see `base`."""
+        rows = self._all(select(tables.bases).order_by(tables.bases.c.id))
+        found = {base.id: base for base in map(records.base_of, rows)}
+
+        def first(base: types.BaseModel) -> types.BaseModel:
+            return first(found[base.parent]) if base.parent in found else base
+
+        return [_on_terms_of(base, first(base)) for base in found.values()]
+
+    def update_base(self, identifier: str, changes: Mapping[str, Any]) -> types.BaseModel:
+        """Changes `provider`, `license` and `terms` of a base.
+
+        Raises:
+            NotFound: there is none.
+            InvalidArgument: it was derived of another.
+        """
+        named = tables.bases.c.id == identifier
+        with self._write() as db:
+            row = db.execute(select(tables.bases).where(named)).mappings().first()
+            if row is None:
+                raise NotFound(f"bases/{identifier} does not exist", field="base_model.name")
+            base = records.base_of(dict(row))
+            if base.parent:
+                problem = f"bases/{identifier} was derived of bases/{base.parent}, whose terms it has: change those"
+                raise InvalidArgument("base_model.name", problem)
+            body = records.body(replace(base, quantized_digest="", **changes))
+            db.execute(update(tables.bases).where(named).values(body=body))
+        return self.base(identifier)
 
     def set_quantized(self, identifier: str, digest: str) -> types.BaseModel:
         """Says which quantised form of a base is the newest."""
@@ -97,3 +127,7 @@ class Registry(Aliases):
         with self._read() as db:
             latest = db.execute(select(func.max(c.number)).where(c.model == row["id"])).scalar() or 0
         return types.Model(row["id"], latest, tuple(self.aliases_of(row["id"])), row["create_time"])
+
+
+def _on_terms_of(base: types.BaseModel, first: types.BaseModel) -> types.BaseModel:
+    return replace(base, provider=first.provider, license=first.license, terms=first.terms)

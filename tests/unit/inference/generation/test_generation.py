@@ -3,13 +3,22 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import DeadlineExceeded, FailedPrecondition, NotFound, SymbiontError, Unavailable
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    SymbiontError,
+    Unavailable,
+)
+from symbiont.common.licenses import LicenseTerms
 from symbiont.engine.generation.types import Finish
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.generation.bases import GeneratorShelf
@@ -28,7 +37,9 @@ from symbiont.inference.generation.types import (
     Started,
     Written,
 )
+from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.types import LicensedBase
 
 TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
 
@@ -92,8 +103,14 @@ class Setting:
         store = ArtifactStore(folder)
         self.bases, self.writer, self.stopping = FakeBases(store), FakeWriter(), asyncio.Event()
         self.metrics = GenerationMetrics(self.registry)
+        self.known: list[LicensedBase] = []
+        self.licenses = Licenses(self, LicenseMetrics(self.registry))
         shelf = GeneratorShelf(self.bases, store, 8)
-        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping)
+        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping, self.licenses)
+
+    async def licensed(self) -> list[LicensedBase]:
+        """What the registry knows of bases."""
+        return self.known
 
     async def run(self, seconds: float = 5, **changes: object) -> list[Event]:
         call = GenerateCall(**{"base_model": "bases/tiny", "prompt": "hi", **changes})  # type: ignore[arg-type]
@@ -124,6 +141,16 @@ async def test_start_deltas_end(setting: Setting) -> None:
     assert last.tokens_per_second > 0
     await setting.run()
     assert setting.bases.asked == ["tiny"]
+
+
+async def test_a_licence_that_ended_ends_the_answers(setting: Setting) -> None:
+    setting.writer.says("no")
+    terms = LicenseTerms(expire_time=datetime(2020, 1, 2, tzinfo=UTC))
+    setting.known = [LicensedBase("bases/tiny", setting.bases.digests["tiny"], "acme", "MIT", terms)]
+    await setting.licenses.refresh()
+    with pytest.raises(PermissionDenied, match=r"^base_model: the licence of bases/tiny ended on 2020-01-02"):
+        await setting.run()
+    assert setting.writer.prompts == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ They are registered from where they lie, or made by a training job of another ba
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -219,6 +220,7 @@ class BaseModel(google.protobuf.message.Message):
     QUANTIZED_DIGEST_FIELD_NUMBER: builtins.int
     PARENT_FIELD_NUMBER: builtins.int
     PARENT_DIGEST_FIELD_NUMBER: builtins.int
+    TERMS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `bases/{base}`."""
     provider: builtins.str
@@ -263,6 +265,10 @@ class BaseModel(google.protobuf.message.Message):
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Output only. When it was registered."""
 
+    @property
+    def terms(self) -> Global___LicenseTerms:
+        """Optional. On what terms it may be used; those of a base that was derived are its parent's."""
+
     def __init__(
         self,
         *,
@@ -284,13 +290,55 @@ class BaseModel(google.protobuf.message.Message):
         quantized_digest: builtins.str = ...,
         parent: builtins.str = ...,
         parent_digest: builtins.str = ...,
+        terms: Global___LicenseTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "source", b"source"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "source", b"source", "terms", b"terms"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "parent", b"parent", "parent_digest", b"parent_digest", "pooling", b"pooling", "provider", b"provider", "quantized_digest", b"quantized_digest", "source", b"source", "task_heads", b"task_heads", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "parent", b"parent", "parent_digest", b"parent_digest", "pooling", b"pooling", "provider", b"provider", "quantized_digest", b"quantized_digest", "source", b"source", "task_heads", b"task_heads", "terms", b"terms", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___BaseModel: typing_extensions.TypeAlias = BaseModel
+
+@typing.final
+class LicenseTerms(google.protobuf.message.Message):
+    """What a licence of weights says of their use, as far as it can be enforced: no job is taken, and nothing is predicted
+    or generated, for whom the terms do not let.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANTS_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    NONCOMMERCIAL_FIELD_NUMBER: builtins.int
+    URI_FIELD_NUMBER: builtins.int
+    noncommercial: builtins.bool
+    """Optional. Whether it forbids commercial use. Then no tenant may use the base but those that `tenants` names: who
+    is to have no commercial ends is for the operator to know.
+    """
+    uri: builtins.str
+    """Optional. Where the text of the licence is: an address that begins with `https://`."""
+    @property
+    def tenants(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Optional. Tenants that may use the base, beside the installation itself; empty for all."""
+
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Optional. When the right to use it ends, for everybody."""
+
+    def __init__(
+        self,
+        *,
+        tenants: collections.abc.Iterable[builtins.str] | None = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        noncommercial: builtins.bool = ...,
+        uri: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["expire_time", b"expire_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["expire_time", b"expire_time", "noncommercial", b"noncommercial", "tenants", b"tenants", "uri", b"uri"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___LicenseTerms: typing_extensions.TypeAlias = LicenseTerms
 
 @typing.final
 class BaseModelSource(google.protobuf.message.Message):
@@ -392,7 +440,7 @@ class RegisterBaseModelRequest(google.protobuf.message.Message):
     """Required. Last part of the resource name: 1 to 63 of `a-z0-9-`, beginning with a letter."""
     @property
     def base_model(self) -> Global___BaseModel:
-        """Required. The base model; only `source`, `provider` and `license` are read."""
+        """Required. The base model; only `source`, `provider`, `license` and `terms` are read."""
 
     def __init__(
         self,
@@ -406,6 +454,35 @@ class RegisterBaseModelRequest(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RegisterBaseModelRequest: typing_extensions.TypeAlias = RegisterBaseModelRequest
+
+@typing.final
+class UpdateBaseModelRequest(google.protobuf.message.Message):
+    """Request of UpdateBaseModel."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BASE_MODEL_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    @property
+    def base_model(self) -> Global___BaseModel:
+        """Required. The base model, by its `name`, with the new values."""
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """Required. What to change: any of `provider`, `license` and `terms`."""
+
+    def __init__(
+        self,
+        *,
+        base_model: Global___BaseModel | None = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_model", b"base_model", "update_mask", b"update_mask"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_model", b"base_model", "update_mask", b"update_mask"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UpdateBaseModelRequest: typing_extensions.TypeAlias = UpdateBaseModelRequest
 
 @typing.final
 class GetBaseModelRequest(google.protobuf.message.Message):

@@ -50,6 +50,11 @@ class BaseModelServiceStub:
                 request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.SerializeToString,
                 response_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.FromString,
                 _registered_method=True)
+        self.UpdateBaseModel = channel.unary_unary(
+                '/symbiont.training.v1.BaseModelService/UpdateBaseModel',
+                request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.UpdateBaseModelRequest.SerializeToString,
+                response_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.FromString,
+                _registered_method=True)
         self.ListBaseModels = channel.unary_unary(
                 '/symbiont.training.v1.BaseModelService/ListBaseModels',
                 request_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.ListBaseModelsRequest.SerializeToString,
@@ -91,6 +96,16 @@ class BaseModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateBaseModel(self, request, context):
+        """Changes who provides a base model, and on what terms it may be used.
+
+        Jobs that train go on; what is asked for from now on goes by the new terms, of predictions within half a minute.
+        INVALID_ARGUMENT when the mask names something else, or the base was derived of another: its terms are that one's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBaseModels(self, request, context):
         """Lists base models, ordered by name.
         """
@@ -115,6 +130,11 @@ def add_BaseModelServiceServicer_to_server(servicer, server):
                     servicer.QuantizeBaseModel,
                     request_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.FromString,
                     response_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.SerializeToString,
+            ),
+            'UpdateBaseModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBaseModel,
+                    request_deserializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.UpdateBaseModelRequest.FromString,
+                    response_serializer=symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.SerializeToString,
             ),
             'ListBaseModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBaseModels,
@@ -204,6 +224,33 @@ class BaseModelService:
             '/symbiont.training.v1.BaseModelService/QuantizeBaseModel',
             symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelRequest.SerializeToString,
             symbiont_dot_training_dot_v1_dot_base__model__pb2.QuantizeBaseModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateBaseModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/symbiont.training.v1.BaseModelService/UpdateBaseModel',
+            symbiont_dot_training_dot_v1_dot_base__model__pb2.UpdateBaseModelRequest.SerializeToString,
+            symbiont_dot_training_dot_v1_dot_base__model__pb2.BaseModel.FromString,
             options,
             channel_credentials,
             insecure,

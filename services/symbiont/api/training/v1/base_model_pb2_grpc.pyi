@@ -47,6 +47,12 @@ class BaseModelServiceStub:
     encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
     FAILED_PRECONDITION when it cannot be done: the message says why.
     """
+    UpdateBaseModel: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.UpdateBaseModelRequest, symbiont.api.training.v1.base_model_pb2.BaseModel]
+    """Changes who provides a base model, and on what terms it may be used.
+
+    Jobs that train go on; what is asked for from now on goes by the new terms, of predictions within half a minute.
+    INVALID_ARGUMENT when the mask names something else, or the base was derived of another: its terms are that one's.
+    """
     ListBaseModels: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.ListBaseModelsRequest, symbiont.api.training.v1.base_model_pb2.ListBaseModelsResponse]
     """Lists base models, ordered by name."""
 
@@ -71,6 +77,12 @@ class BaseModelServiceAsyncStub(BaseModelServiceStub):
     The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
     encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
     FAILED_PRECONDITION when it cannot be done: the message says why.
+    """
+    UpdateBaseModel: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.UpdateBaseModelRequest, symbiont.api.training.v1.base_model_pb2.BaseModel]  # type: ignore[assignment]
+    """Changes who provides a base model, and on what terms it may be used.
+
+    Jobs that train go on; what is asked for from now on goes by the new terms, of predictions within half a minute.
+    INVALID_ARGUMENT when the mask names something else, or the base was derived of another: its terms are that one's.
     """
     ListBaseModels: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.base_model_pb2.ListBaseModelsRequest, symbiont.api.training.v1.base_model_pb2.ListBaseModelsResponse]  # type: ignore[assignment]
     """Lists base models, ordered by name."""
@@ -111,6 +123,18 @@ class BaseModelServiceServicer(metaclass=abc.ABCMeta):
         The service quantises one base at a time, and gives up when the caller does. INVALID_ARGUMENT when the base is no
         encoder or the texts are too few, too many or blank; RESOURCE_EXHAUSTED while another base is quantised;
         FAILED_PRECONDITION when it cannot be done: the message says why.
+        """
+
+    @abc.abstractmethod
+    def UpdateBaseModel(
+        self,
+        request: symbiont.api.training.v1.base_model_pb2.UpdateBaseModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[symbiont.api.training.v1.base_model_pb2.BaseModel, collections.abc.Awaitable[symbiont.api.training.v1.base_model_pb2.BaseModel]]:
+        """Changes who provides a base model, and on what terms it may be used.
+
+        Jobs that train go on; what is asked for from now on goes by the new terms, of predictions within half a minute.
+        INVALID_ARGUMENT when the mask names something else, or the base was derived of another: its terms are that one's.
         """
 
     @abc.abstractmethod
