@@ -251,8 +251,9 @@ def _judge(
     ratio = median(a / b for a, b in zip(found[measured], found[over], strict=True))
     held = ratio >= limit if at_least else ratio <= limit
     wanted = f"{'at least' if at_least else 'at most'} {limit:g}"
-    spent = zip(found.get(over + CPU, []), found.get(measured + CPU, []), strict=True)
-    by_cpu = f"; by CPU time {median(a / b for a, b in spent):.2f}" if measured + CPU in found else ""
+    # A short run may have taken less than the clock of CPU time can tell.
+    spent = [(a, b) for a, b in zip(found.get(over + CPU, []), found.get(measured + CPU, []), strict=True) if b]
+    by_cpu = f"; by CPU time {median(a / b for a, b in spent):.2f}" if spent else ""
     console.print(f"{'held' if held else 'missed'}: {name}: {ratio:.2f} ({wanted}{by_cpu})")
     return held
 

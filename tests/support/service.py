@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +15,17 @@ from support.waiting import until_sync
 from symbiont.training.fork_server import ForkServer
 
 
+# Below those that the system gives to connections, one of which could be where a service is to listen.
+_PORTS = range(10_000, 32_000)
+
+
 def free_port() -> int:
     """Returns a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @cache

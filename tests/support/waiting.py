@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     """Returns once a condition holds; fails the test when it does not hold in time."""
     deadline = time.monotonic() + seconds
     while not (await holds if isinstance(holds := condition(), Awaitable) else holds):
@@ -13,7 +13,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
         await asyncio.sleep(0.02)
 
 
-def until_sync(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until_sync(condition: Callable[[], bool], seconds: float = 60) -> None:
     """As until, for tests that are not asynchronous."""
     deadline = time.monotonic() + seconds
     while not condition():

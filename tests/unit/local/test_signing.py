@@ -6,7 +6,7 @@ import pytest
 
 from symbiont.common.artifacts import ArtifactStore, Trust
 from symbiont.common.errors import IntegrityError
-from symbiont.local import keys
+from symbiont.local import signing
 from symbiont.local.home import Home
 
 
@@ -18,33 +18,33 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def trusting(home: Home) -> ArtifactStore:
-    return ArtifactStore(home.artifacts, trust=Trust.parse(keys.trusted_file(home).read_text(), required=True))
+    return ArtifactStore(home.artifacts, trust=Trust.parse(signing.trusted_file(home).read_text(), required=True))
 
 
 def test_what_was_there_before_is_taken_once_and_what_comes_later_is_not(home: Home) -> None:
     store = ArtifactStore(home.artifacts)
     before = store.put("bundles", {"head.safetensors": b"1"}, {})
-    assert keys.prepare(home) == 1
+    assert signing.prepare(home) == 1
     assert trusting(home).path("bundles", before)
     after = store.put("bundles", {"head.safetensors": b"2"}, {})
-    assert keys.prepare(home) == 0
+    assert signing.prepare(home) == 0
     with pytest.raises(IntegrityError, match="nobody who is trusted"):
         trusting(home).path("bundles", after)
 
 
 def test_a_start_that_was_broken_off_goes_on_with_its_key(home: Home) -> None:
     digest = ArtifactStore(home.artifacts).put("bundles", {"head.safetensors": b"1"}, {})
-    keys.prepare(home)
-    made = keys.key_file(home).read_bytes()
-    keys.trusted_file(home).unlink()
-    assert keys.prepare(home) == 1
-    assert keys.key_file(home).read_bytes() == made
+    signing.prepare(home)
+    made = signing.key_file(home).read_bytes()
+    signing.trusted_file(home).unlink()
+    assert signing.prepare(home) == 1
+    assert signing.key_file(home).read_bytes() == made
     assert trusting(home).path("bundles", digest)
 
 
 def test_whoever_names_keys_is_not_given_others(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert keys.environment(home)["SYMBIONT_REQUIRE_SIGNATURES"] == "true"
+    assert signing.environment(home)["SYMBIONT_REQUIRE_SIGNATURES"] == "true"
     monkeypatch.setenv("SYMBIONT_TRUSTED_KEYS", "/elsewhere")
-    assert keys.prepare(home) == 0
-    assert keys.environment(home) == {}
+    assert signing.prepare(home) == 0
+    assert signing.environment(home) == {}
     assert not home.keys.exists()
