@@ -14,7 +14,6 @@ from pathlib import Path
 from support.waiting import until_sync
 from symbiont.training.fork_server import ForkServer
 
-
 # Below those that the system gives to connections, one of which could be where a service is to listen.
 _PORTS = range(10_000, 32_000)
 

@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 FILES = [p for p in sorted(PACKAGE.rglob("*.py")) if "api" not in p.relative_to(PACKAGE).parts[:1]]
 SERVICES = ("tokenization", "training", "inference")
 # The modules of a service that may know gRPC and generated messages.
-EDGE = re.compile(r"(^|/)(__main__|servicer|convert|clients)\.py$|/servicers/")
+EDGE = re.compile(r"(^|/)(__main__|servicer|convert(_\w+)?|clients)\.py$|/servicers/")
 
 
 def imports(path: Path) -> Iterator[str]:
