@@ -37,6 +37,7 @@ from symbiont.cli.search import search
 from symbiont.cli.target import NothingRunsError
 from symbiont.cli.train import train
 from symbiont.cli.up import up
+from symbiont.cli.usage import usage
 from symbiont.client import RequestError
 from symbiont.common.errors import SymbiontError
 from symbiont.local.home import HomeBusyError
@@ -100,6 +101,7 @@ app.add_typer(solutions.app, name="solutions")
 app.command()(doctor)
 app.add_typer(audit.app, name="audit")
 app.command()(capacity)
+app.command()(usage)
 
 
 def _print_version(wanted: bool) -> None:

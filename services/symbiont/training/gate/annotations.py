@@ -6,7 +6,6 @@ A task carries the number of its row and the digest of its dataset, so that a la
 import csv
 import io
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.spreadsheets import inert, without_apostrophe
 from symbiont.training.data.rows import Label, LabelKind, Mark, Row
 from symbiont.training.gate.findings import Finding
 from symbiont.training.gate.results import Suggestion
@@ -23,8 +23,6 @@ FILE = "chunk"
 _FROM, _TO = "label", "text"
 _MODEL = "symbiont"
 _MOST_DIGITS = 18
-# What a spreadsheet takes for a formula, whatever number of apostrophes keeps it from that.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 class AnnotationFormat(StrEnum):
@@ -148,17 +146,8 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
         if writer is None:
             csv.DictWriter(out, list(row)).writeheader()
         writer = csv.DictWriter(out, list(row))
-        writer.writerow({name: _inert(value) for name, value in row.items()})
+        writer.writerow({name: inert(value) for name, value in row.items()})
         yield out.getvalue().encode()
-
-
-def _inert(value: Any) -> Any:
-    """Puts an apostrophe before what a spreadsheet would compute (CWE-1236); numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
-
-
-def _without_apostrophe(value: str) -> str:
-    return value[1:] if value.startswith("'") and _FORMULA.match(value[1:]) else value
 
 
 def _read(
@@ -249,7 +238,7 @@ def _delimited(text: str, kind: LabelKind) -> Iterator[Task]:
         for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             if "label" not in row or "row" not in row:
                 raise InvalidArgument(FILE, "the header line needs the columns row and label")
-            value: Any = _without_apostrophe((row["label"] or "").strip())
+            value: Any = without_apostrophe((row["label"] or "").strip())
             if value and kind is not LabelKind.CLASS and kind is not LabelKind.NONE:
                 value = _parsed(value, f"the label of row {row['row']}")
             yield row, [] if value == "" else [value]
