@@ -58,23 +58,34 @@ class Scale:
     calls: int
 
 
-FULL, SMALL = Scale(rounds=16, calls=384), Scale(rounds=2, calls=32)
+FULL, SMALL = Scale(rounds=24, calls=384), Scale(rounds=2, calls=32)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What something costs: the calls of one pair of services over those of another."""
+    """What something costs: the calls of one pair of services over those of another.
+
+    Triton's part is as long as all the rest and varies by more than is to be measured. It counts where Triton itself
+    does something else: where it makes spans of its own.
+    """
 
     name: str
     measured: str
     over: str
+    with_triton: bool = False
+
+    def ratios(self, found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[float]:
+        """Returns, of each round, the whole path with what the measured services spend more, over the whole path."""
+        part, whole = "path" if self.with_triton else "services", median(found[self.over]["path"])
+        more = (a - b for a, b in zip(found[self.measured][part], found[self.over][part], strict=True))
+        return [1 + each / whole for each in more]
 
 
 COMPARISONS = (
     Comparison("metrics", SHIPPED, "no metrics"),
     Comparison("the code of traces, with traces off", SHIPPED, "no traces"),
     Comparison("traces, one call in a hundred kept", "ratio 0.01", SHIPPED),
-    Comparison("traces, all kept", "ratio 1", SHIPPED),
+    Comparison("traces, all kept", "ratio 1", SHIPPED, with_triton=True),
 )
 
 
@@ -161,6 +172,11 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _said(ratios: Sequence[float]) -> str:
+    low, high = interval(ratios)
+    return f"{median(ratios):.3f} ({low:.3f} to {high:.3f})"
+
+
 def report(found: Mapping[str, Mapping[str, Sequence[float]]]) -> bool:
     """Prints the tables; returns whether every bar held."""
     console, table = Console(width=120), Table("services", "whole path, CPU ms a call", "services alone", title="cost")
@@ -169,16 +185,12 @@ def report(found: Mapping[str, Mapping[str, Sequence[float]]]) -> bool:
     console.print(table)
     held = True
     for one in COMPARISONS:
-        said = []
-        for part in ("path", "services"):
-            pairs = zip(found[one.measured][part], found[one.over][part], strict=True)
-            ratios = [a / b for a, b in pairs]
-            low, high = interval(ratios)
-            said.append((median(ratios), f"{median(ratios):.3f} ({low:.3f} to {high:.3f})"))
-        ok = said[0][0] <= LIMIT
+        alone = zip(found[one.measured]["services"], found[one.over]["services"], strict=True)
+        ratios, services = one.ratios(found), [a / b for a, b in alone]
+        ok = median(ratios) <= LIMIT
         held &= ok
         word = "held" if ok else "missed"
-        console.print(f"{word}: {one.name}: {said[0][1]}, at most {LIMIT}; services alone {said[1][1]}")
+        console.print(f"{word}: {one.name}: {_said(ratios)}, at most {LIMIT}; services alone {_said(services)}")
     return held
 
 

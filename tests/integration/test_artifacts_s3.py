@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from support.bundles import random_bundle, random_rows, tiny_base
+from support.sealed import keyring_of, places_with, sealed_store
 from support.seaweed import BUCKET, OWNER, READER, SeaweedFS
 from support.service import ServiceProcess
 from support.tokenizers import wordpiece
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import MANIFEST, ArtifactStore, s3
-from symbiont.common.errors import AlreadyExists, FailedPrecondition, IntegrityError, NotFound
+from symbiont.common.encryption import keyring
+from symbiont.common.errors import AlreadyExists, FailedPrecondition, IntegrityError, NotFound, TenantShredded
 from symbiont.engine.engine import Engine
 from symbiont.engine.loading import load_runtime
 from symbiont.engine.row import Row
@@ -285,3 +287,27 @@ def test_a_host_that_is_told_the_url_computes_with_what_lies_there(url: str, els
     (row,) = random_rows(1)
     (answer,) = engine.infer([Row(row, bundle)])
     np.testing.assert_allclose(answer, reference.logits(row), rtol=0, atol=1e-4)
+
+
+def test_what_is_encrypted_is_so_in_the_bucket_and_gone_with_its_keys(
+    url: str, server: SeaweedFS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "BELIEVED_S", 0.0)
+    text = "what a customer calls it"
+    key, place = tmp_path / "key", url.removeprefix("s3://")
+
+    def store(tenant: str) -> ArtifactStore:
+        return sealed_store(url, key, tenant, tmp_path / f"near-{tenant}")
+
+    made = {tenant: store(tenant).put("datasets", {"rows": text.encode()}, {"texts": [text]}) for tenant in ("a", "b")}
+    copy = tmp_path / "copy"
+    server.filesystem.get(place, str(copy), recursive=True)
+    assert len(list(copy.rglob(MANIFEST))) == 2
+    # Every name that a store has there, and what lies near it.
+    assert places_with([text], tmp_path) == []
+    for tenant, digest in made.items():
+        assert store("someone").read("datasets", digest, "rows") == text.encode(), tenant
+    keyring_of(url, key).shred("a")
+    with pytest.raises(TenantShredded):
+        store("someone").read("datasets", made["a"], "rows")
+    assert store("someone").read("datasets", made["b"], "rows") == text.encode()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.postgres import postgres
 from support.registry import tiny_spec
 from support.sealed import keyring_of, places_with
 from symbiont.common import principal
@@ -59,6 +60,22 @@ def test_nothing_of_them_shows_on_the_disk(store: Store, tmp_path: Path) -> None
     store.add_dataset(dataset("rows"))
     assert store.dataset("rows").label_counts[0] == (TEXT, 3)
     assert places_with([TEXT], tmp_path) == []
+
+
+def test_nothing_of_them_shows_in_postgresql(seals: Seals) -> None:
+    with postgres() as url:
+        store = Store(url, seals=seals)
+        for tenant in ("acme", "bank"):
+            with caller(tenant):
+                store.add_dataset(dataset(f"{tenant}~rows"))
+        assert store.dataset("acme~rows").label_counts[0] == (TEXT, 3)
+        # What is written lies in the files of tables, and in the log of what was to be written.
+        data = Path(url.rpartition("=")[2]) / "data"
+        assert places_with(["acme~rows"], data)
+        assert places_with([TEXT], data) == []
+        seals.keyring.shred("acme")
+        assert [found.id for found in store.datasets()] == ["bank~rows"]
+        store.close()
 
 
 def test_what_earlier_releases_have_written_is_read(tmp_path: Path, seals: Seals) -> None:
