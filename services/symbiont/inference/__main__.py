@@ -115,7 +115,7 @@ def assemble(
     foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
-    generation, closing = generation_service(settings, generating, stopping, training, tokenization, triton_tls)
+    generation, closing = generation_service(settings, generating, stopping, training, tokenization, triton_tls, rates)
     kept = catalogue_registration(catalogues, predictor, timeout_s)
     alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]
     lifecycle.health.independent.update(service.name for service in alone)

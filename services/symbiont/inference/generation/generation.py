@@ -27,6 +27,7 @@ from symbiont.inference.generation.types import (
     Written,
 )
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rates
 
 _REASONS = {Finish.EOS: Reason.EOS, Finish.LENGTH: Reason.LENGTH, Finish.CANCELLED: Reason.CANCELLED}
 
@@ -41,8 +42,10 @@ class Generation:
         limits: Limits,
         metrics: GenerationMetrics,
         stopping: AsyncEvent,
+        rates: Rates = UNLIMITED,
     ) -> None:
         """Joins the parts; once `stopping` is set, generations end at their next token."""
+        self._rates = rates
         self._generators = generators
         self._writer = writer
         self._limits = limits
@@ -56,12 +59,13 @@ class Generation:
             InvalidArgument: the call is wrong, or does not fit the model.
             NotFound: there is no such base model.
             FailedPrecondition, IntegrityError: it must not, or cannot, generate.
-            ResourceExhausted: too many sequences wait.
+            ResourceExhausted: too many sequences wait, or its tenant asks for more than it may.
             Unavailable: a part that is needed cannot be reached, or went away.
             DeadlineExceeded: the time was over first.
         """
         with self._metrics.refusals.counted(), self._metrics.running() as record:
             base = check(call, self._limits)
+            self._rates.take(deadline.tenant, 0)
             began, seconds = time.perf_counter(), dict[str, float]()
             async with stage("resolve", seconds, deadline):
                 generator = await self._generators.get(base, deadline)
@@ -80,6 +84,8 @@ class Generation:
         if written is None:
             raise Unavailable("the generator ended without saying why")
         self._metrics.generated(run.generator.base.digest, deadline.tenant, written.tokens)
+        read = 0 if run.started else written.prompt_tokens
+        self._rates.add_tokens(deadline.tenant, read + written.tokens)
         first = [] if run.started else [Started(run.generator, self._writer.backend)]
         return [*first, *run.take(written, stopping=self._stopping.is_set())]
 

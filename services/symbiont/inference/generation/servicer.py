@@ -22,7 +22,9 @@ from symbiont.inference.generation.clients import BaseRegistryClient, TokenizerC
 from symbiont.inference.generation.generation import Generation
 from symbiont.inference.generation.types import Limits
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rates
 from symbiont.inference.settings import InferenceSettings
+from symbiont.inference.tenant import tenant_of
 from symbiont.triton.addresses import Addresses
 from symbiont.triton.connection import TritonTls
 from symbiont.triton.generator_pool import TextPool, TokenPool
@@ -42,7 +44,8 @@ class GenerationServicer(pb_grpc.GenerationServiceServicer):
     async def Generate(self, request: pb.GenerateRequest, context: _Context) -> AsyncIterator[pb.GenerateResponse]:
         """Generates text and streams it."""
         asked = context.time_remaining()
-        deadline = Deadline(self._timeout if asked is None else min(asked, self._timeout))
+        tenant = tenant_of(context.invocation_metadata() or ())
+        deadline = Deadline(self._timeout if asked is None else min(asked, self._timeout), tenant)
         async with aclosing(self._generation.generate(convert.call_from_proto(request), deadline)) as events:
             async for event in events:
                 yield convert.event_to_proto(event)
@@ -55,6 +58,7 @@ def generation_service(
     training: grpc.aio.Channel,
     tokenization: grpc.aio.Channel,
     tls: TritonTls | None = None,
+    rates: Rates = UNLIMITED,
 ) -> tuple[Registration, AbstractAsyncContextManager[None]]:
     """Joins the parts; returns the gRPC service, and what closes its connection to Triton in the end."""
     root = settings.host_artifact_root or settings.artifact_root
@@ -89,7 +93,7 @@ def generation_service(
     store = ArtifactStore(settings.artifact_root)
     shelf = GeneratorShelf(BaseRegistryClient(training), store, settings.cached_versions)
     timeout_s = settings.generation_timeout_seconds
-    generation = Generation(shelf, writer, Limits(settings.max_text_bytes), metrics, stopping)
+    generation = Generation(shelf, writer, Limits(settings.max_text_bytes), metrics, stopping, rates)
     name = pb.DESCRIPTOR.services_by_name["GenerationService"].full_name
     servicer = GenerationServicer(generation, timeout_s)
     service = Registration(name, servicer, pb_grpc.add_GenerationServiceServicer_to_server)

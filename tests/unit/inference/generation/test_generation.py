@@ -9,7 +9,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import DeadlineExceeded, FailedPrecondition, NotFound, SymbiontError, Unavailable
+from symbiont.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    SymbiontError,
+    Unavailable,
+)
 from symbiont.engine.generation.types import Finish
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.generation.bases import GeneratorShelf
@@ -29,6 +36,7 @@ from symbiont.inference.generation.types import (
     Written,
 )
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rate, Rates
 
 TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
 
@@ -87,17 +95,17 @@ class FakeWriter:
 
 
 class Setting:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rates: Rates = UNLIMITED) -> None:
         self.registry = CollectorRegistry()
         store = ArtifactStore(folder)
         self.bases, self.writer, self.stopping = FakeBases(store), FakeWriter(), asyncio.Event()
         self.metrics = GenerationMetrics(self.registry)
         shelf = GeneratorShelf(self.bases, store, 8)
-        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping)
+        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping, rates)
 
-    async def run(self, seconds: float = 5, **changes: object) -> list[Event]:
+    async def run(self, seconds: float = 5, tenant: str = "", **changes: object) -> list[Event]:
         call = GenerateCall(**{"base_model": "bases/tiny", "prompt": "hi", **changes})  # type: ignore[arg-type]
-        return [event async for event in self.generation.generate(call, Deadline(seconds))]
+        return [event async for event in self.generation.generate(call, Deadline(seconds, tenant))]
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"symbiont_inference_{name}", labels) or 0
@@ -124,6 +132,20 @@ async def test_start_deltas_end(setting: Setting) -> None:
     assert last.tokens_per_second > 0
     await setting.run()
     assert setting.bases.asked == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "word"), [(Rate(calls=0.1), "calls"), (Rate(tokens=1.0), "tokens"), (Rate(100.0, 1.0), "tokens")]
+)
+async def test_beyond_its_rate_a_tenant_is_refused(tmp_path: Path, rate: Rate, word: str) -> None:
+    """Its first one goes on to its end, whatever it takes; three tokens of it are the prompt's."""
+    setting = Setting(tmp_path, Rates({"bank": rate}))
+    setting.writer.says("a", "b", "c")
+    assert text_of(await setting.run(tenant="bank")) == "abc"
+    with pytest.raises(ResourceExhausted, match=f"more {word} in a second"):
+        await setting.run(tenant="bank")
+    assert len(setting.writer.prompts) == 1
+    assert text_of(await setting.run(tenant="shop")) == "abc"
 
 
 @pytest.mark.parametrize(
