@@ -129,6 +129,7 @@ def test_a_known_caller_is_answered_beside_them(
         opened.append(connection)
         if len(opened) > OPEN:
             opened.popleft().close()
+        assert service.process.poll() is None, number
         if number % BETWEEN == 0:
             assert answered()
             watched.look()

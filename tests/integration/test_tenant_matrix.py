@@ -18,11 +18,11 @@ from symbiont.common.principal import Role
 ROLES = (Role.TRAINER, Role.APPROVER, Role.ADMIN)
 BANK, SHOP = said("ana", "bank", *ROLES), said("bob", "shop", *ROLES)
 OPERATOR = said("ops", "", Role.OPERATOR)
-NOBODYS = {"rows": "none", "model": "null", "job": "job-000000000000", "release": "release-00000000"}
 
 
 class World:
-    """The bank has datasets/rows, a job, and models/mood, of which a release tries the second version."""
+    """The bank has datasets/rows, a job, and models/mood, of which a release tries the second version. Both have
+    datasets/own and models/own."""
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
@@ -35,10 +35,20 @@ class World:
         )
         for name, metadata in (("rows", BANK), ("own", BANK), ("own", SHOP)):
             self.upload(name, metadata)
-        jobs = [self.train(seed) for seed in (1, 2)]
-        promote = model_pb2.PromoteModelVersionRequest(name="models/mood/versions/1")
-        suite.models.PromoteModelVersion(promote, metadata=BANK)
+        jobs = [self.train(BANK, "rows", "mood", seed) for seed in (1, 2)]
+        for metadata in (BANK, SHOP):
+            self.train(metadata, "own", "own")
+        for metadata, model in ((BANK, "mood"), (BANK, "own"), (SHOP, "own")):
+            promote = model_pb2.PromoteModelVersionRequest(name=f"models/{model}/versions/1")
+            suite.models.PromoteModelVersion(promote, metadata=metadata)
         self.names = {"rows": "rows", "model": "mood", "job": jobs[0], "release": self.release()}
+        # As long as those.
+        self.nobodys = {
+            "rows": "none",
+            "model": "null",
+            "job": _other(jobs[0]),
+            "release": _other(self.names["release"]),
+        }
 
     def upload(self, identifier: str, metadata: Any) -> None:
         dataset = dataset_pb2.Dataset(format=dataset_pb2.DATASET_FORMAT_CSV)
@@ -47,13 +57,15 @@ class World:
         messages = [dataset_pb2.CreateDatasetRequest(header=header), dataset_pb2.CreateDatasetRequest(chunk=chunk)]
         self.suite.datasets.CreateDataset(iter(messages), metadata=metadata)
 
-    def train(self, seed: int) -> str:
+    def train(self, metadata: Any, dataset: str, model: str, seed: int = 0) -> str:
         """Trains a version; returns the id of the job."""
         hyper = job_pb2.Hyperparameters(epochs=1, batch_size=8, max_tokens=16, seed=seed)
-        job = job_pb2.TrainingJob(spec=self.suite.spec(hyperparameters=hyper, head_only=job_pb2.HeadOnlyMethod()))
-        made = self.suite.jobs.CreateTrainingJob(job_pb2.CreateTrainingJobRequest(training_job=job), metadata=BANK)
+        names = {"dataset": f"datasets/{dataset}", "model": f"models/{model}"}
+        spec = self.suite.spec(hyperparameters=hyper, head_only=job_pb2.HeadOnlyMethod(), **names)
+        request = job_pb2.CreateTrainingJobRequest(training_job=job_pb2.TrainingJob(spec=spec))
+        made = self.suite.jobs.CreateTrainingJob(request, metadata=metadata)
         watch = job_pb2.WatchTrainingJobRequest(name=made.name)
-        events = list(self.suite.jobs.WatchTrainingJob(watch, metadata=BANK, timeout=300))
+        events = list(self.suite.jobs.WatchTrainingJob(watch, metadata=metadata, timeout=300))
         assert events[-1].state_change.new_state == job_pb2.JOB_STATE_SUCCEEDED
         return made.name.removeprefix("jobs/")
 
@@ -78,6 +90,12 @@ class World:
             call.cancel()
 
 
+def _other(identifier: str) -> str:
+    """Returns an id of the same form and length that nothing has."""
+    kind, _, rest = identifier.partition("-")
+    return f"{kind}-{'0' * len(rest)}"
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     suite = Suite(tmp_path_factory.mktemp("matrix"), GuardedProcess, test_trusted=1, plan_seconds=1)
@@ -92,7 +110,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.parametrize("case", TRAINING, ids=str)
 def test_what_another_has_is_refused_as_what_nobody_has(world: World, case: Case) -> None:
     theirs = world.ask(case, SHOP, world.names)
-    assert theirs == world.ask(case, SHOP, NOBODYS)
+    assert theirs == world.ask(case, SHOP, world.nobodys)
     assert theirs[0] == case.code
     assert "bank" not in theirs[1]
 

@@ -96,6 +96,8 @@ def _paths(descriptor: Descriptor, above: tuple[str, ...]) -> Iterator[str]:
                 yield f"{each.name}.{path}"
 
 
+# Where what is named is an option of something else.
+BAD = "INVALID_ARGUMENT"
 DATASETS, JOBS = "/symbiont.training.v1.DatasetService/", "/symbiont.training.v1.TrainingJobService/"
 MODELS, PROMOTIONS = "/symbiont.training.v1.ModelService/", "/symbiont.training.v1.PromotionService/"
 PASSPORTS = "/symbiont.training.v1.PassportService/"
@@ -108,18 +110,18 @@ _SPECS = (
     ("dataset", "datasets/{rows}", "NOT_FOUND"),
     ("evaluation_dataset", "datasets/{rows}", "NOT_FOUND"),
     ("start_from", _VERSION, "NOT_FOUND"),
-    ("replay.dataset", "datasets/{rows}", "NOT_FOUND"),
 )
+_ON = {**_SPEC, "model": "models/own", "startFrom": "models/own/versions/1"}
 # In this order a tenant may ask for its own, one after the other.
 TRAINING = [
     Case(f"{DATASETS}GetDataset", "name", "datasets/{rows}"),
     Case(f"{DATASETS}PrepareDataset", "name", "datasets/{rows}", {**_MADE, **_CLEAN}),
-    Case(f"{DATASETS}PrepareDataset", "transforms.deduplicate.against", "datasets/{rows}", {**_OWN, **_MADE}),
+    Case(f"{DATASETS}PrepareDataset", "transforms.deduplicate.against", "datasets/{rows}", {**_OWN, **_MADE}, BAD),
     Case(f"{DATASETS}SplitDataset", "name", "datasets/{rows}", {"trainDatasetId": "one", "testDatasetId": "two"}),
     Case(f"{DATASETS}ValidateDataset", "name", "datasets/{rows}"),
-    Case(f"{DATASETS}ValidateDataset", "validation.against", "datasets/{rows}", _OWN),
+    Case(f"{DATASETS}ValidateDataset", "validation.against", "datasets/{rows}", _OWN, BAD),
     Case(f"{DATASETS}SuggestRows", "name", "datasets/{rows}"),
-    Case(f"{DATASETS}SuggestRows", "suggestion.learn_from", "datasets/{rows}", _OWN),
+    Case(f"{DATASETS}SuggestRows", "suggestion.learn_from", "datasets/{rows}", _OWN, BAD),
     Case(f"{DATASETS}ExportRows", "name", "datasets/{rows}", {"format": "ANNOTATION_FORMAT_CSV"}),
     Case(
         f"{DATASETS}ImportLabels",
@@ -138,6 +140,13 @@ TRAINING = [
         )
         for path, name, code in _SPECS
     ),
+    Case(f"{JOBS}PlanTrainingJob", "spec.replay.dataset", "datasets/{rows}", {"spec": _ON}),
+    Case(
+        f"{JOBS}CreateTrainingJob",
+        "training_job.spec.replay.dataset",
+        "datasets/{rows}",
+        {"trainingJob": {"spec": _ON}, "validateOnly": True},
+    ),
     Case(f"{JOBS}ListTrainingJobs", "model", "models/{model}", code="OK"),
     *(
         Case(f"{JOBS}{method}", "name", "jobs/{job}")
@@ -153,7 +162,6 @@ TRAINING = [
     Case(f"{PASSPORTS}GetEvaluationReport", "name", _VERSION),
     Case(f"{PROMOTIONS}GetPromotionPolicy", "name", _ALIAS, code="OK"),
     Case(f"{PROMOTIONS}ListPromotionDecisions", "parent", "models/{model}/aliases/-", code="OK"),
-    Case(f"{PROMOTIONS}SetPromotionPolicy", "policy.alias", _ALIAS, code="OK"),
     Case(
         f"{PROMOTIONS}SetPromotionPolicy",
         "policy.evaluation_dataset",
@@ -172,8 +180,16 @@ TRAINING = [
     Case(f"{MODELS}EndRelease", "name", f"{_ALIAS}/releases/{{release}}"),
     Case(f"{MODELS}PromoteRelease", "name", f"{_ALIAS}/releases/{{release}}"),
     Case(f"{MODELS}CreateRelease", "parent", _ALIAS, {"release": {"candidate": _VERSION, "weight": 10}}),
+    Case(
+        f"{MODELS}CreateRelease",
+        "release.candidate",
+        _VERSION,
+        {"parent": "models/own/aliases/production", "release": {"weight": 10}},
+        BAD,
+    ),
     Case(f"{MODELS}PromoteModelVersion", "name", _VERSION),
     Case(f"{MODELS}RollbackModelAlias", "name", _ALIAS, {"fromVersion": _VERSION}),
+    Case(f"{MODELS}RollbackModelAlias", "from_version", _VERSION, {"name": "models/own/aliases/production"}, BAD),
     Case(f"{DATASETS}DeleteDataset", "name", "datasets/{rows}"),
 ]
 
@@ -202,7 +218,7 @@ INFERENCE = [
         "instances.query.catalogue",
         "catalogues/{faq}",
         {"model": "models/own", **_QUERY},
-        "INVALID_ARGUMENT",
+        BAD,
     ),
     Case(f"{CATALOGUES}GetCatalogue", "name", "catalogues/{faq}"),
     Case(f"{CATALOGUES}ListCatalogueVersions", "parent", "catalogues/{faq}"),
@@ -219,7 +235,7 @@ INFERENCE = [
         f"{CATALOGUES}ImportCatalogueEntries",
         "header.model",
         "models/{vectors}",
-        {"header": {"name": "catalogues/own"}},
+        {"header": {"name": "catalogues/own", "replace": True}},
     ),
     Case(f"{CATALOGUES}DeleteCatalogueEntries", "name", "catalogues/{faq}", {"entryIds": ["1"]}),
     Case(f"{RELEASES}GetReleaseObservation", "release", _RELEASE),
@@ -231,8 +247,9 @@ INFERENCE = [
     Case(f"{OPEN}ModelInfer", "model_name", "{model}", _ASKED),
     Case(f"{OPEN}ModelStreamInfer", "model_name", "{model}", _ASKED, "OK"),
     *(
-        Case(f"{OPEN}RepositoryModel{verb}", field, "{model}")
-        for verb in ("Load", "Unload")
+        Case(f"{OPEN}RepositoryModel{verb}", field, "{model}", code=code)
+        # Nothing is unloaded by hand, whoever has it.
+        for verb, code in (("Load", "NOT_FOUND"), ("Unload", "FAILED_PRECONDITION"))
         for field in ("repository_name", "model_name")
     ),
     Case(f"{HEALTH}Check", "service", "models/{model}@production"),
@@ -242,7 +259,6 @@ INFERENCE = [
 
 NEW = "of what is made: each tenant may call its own so, whatever others have"
 OUTPUT = "says what is, and is not read of a request"
-CHECKED = "must be a version of the model that the other field names"
 # RPC and path of fields by which nothing is found.
 NAMELESS = {
     ("/symbiont.training.v1.BaseModelService/RegisterBaseModel", "base_model.source.training_job"): OUTPUT,
@@ -261,8 +277,7 @@ NAMELESS = {
         (f"{JOBS}CreateTrainingJob", f"training_job.{path}"): OUTPUT
         for path in ("name", "model_version", "reproduction.model_version", "reproduction.job", "request_id")
     },
-    (f"{MODELS}RollbackModelAlias", "from_version"): CHECKED,
-    (f"{MODELS}CreateRelease", "release.candidate"): CHECKED,
+    (f"{PROMOTIONS}SetPromotionPolicy", "policy.alias"): NEW,
     **{
         (f"{MODELS}{verb}Release", f"release.{path}"): OUTPUT
         for verb in ("Create", "Update")

@@ -16,7 +16,7 @@ ROLES = (Role.CALLER, Role.VIEWER)
 BANK, SHOP = said("ana", "bank", *ROLES), said("bob", "shop", *ROLES)
 NATIVE, OPEN = "/symbiont.inference.v1.InferenceService/", "/inference.GRPCInferenceService/"
 # As long as each other in tokens, and their words as each other in letters.
-TEXT, CONTROL = "where is it", "where it is"
+TEXT, CONTROL = "where is", "order my"
 
 
 @pytest.fixture
