@@ -220,13 +220,14 @@ $(SECURITY)/.installed: Makefile | $(VENV)/.installed
 lock: setup $(SECURITY)/.installed ## Write the locks with hashes that images are installed from
 	@$(SECURITY)/bin/python deploy/requirements/lock.py
 
-security: setup $(SECURITY)/.installed ## Known advisories, secrets in the tree, and a bill of materials in build/ (1 minute)
+security: setup $(SECURITY)/.installed ## Advisories, secrets in the tree, a bill of materials in build/, 100,000 hostile connections
 	@mkdir -p build
 	@$(SECURITY)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/sbom.json
 	@echo "build/sbom.json lists what is installed (CycloneDX)"
 	@git ls-files -z | xargs -0 $(SECURITY)/bin/detect-secrets-hook --cores 1 --exclude-files $(NO_SECRETS) \
 	  --exclude-lines 'user:password@|imagePullSecrets|mountPath: /etc/symbiont/dataset-keys'
 	@echo "no secrets in the tree"
+	@SYMBIONT_PROOFS=whole $(BIN)/pytest tests/integration/test_connections.py -m attack -q
 	@for image in core ann train ray engine; do echo "advisories for the packages of $$image:"; status=0; \
 	  $(SECURITY)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --timeout 10 \
 	    -r deploy/requirements/$$image.txt > build/audit-$$image.txt 2>&1 || status=$$?; \

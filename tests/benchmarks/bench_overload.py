@@ -87,9 +87,10 @@ class Figure:
 
 
 class Load:
-    """Callers of a running service."""
+    """Callers of a running service, of a tenant or of none."""
 
-    def __init__(self, channel: grpc.aio.Channel, model: str, texts: Sequence[str]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, model: str, texts: Sequence[str], tenant: str = "") -> None:
+        self._metadata = (("symbiont-tenant", tenant),) if tenant else ()
         self._stub = InferenceServiceStub(channel)
         self._model = f"models/{model}"
         self._texts = cycle(texts)
@@ -101,7 +102,7 @@ class Load:
     async def call(self, outcome: Outcome, request: pb.PredictRequest, seconds: float) -> None:
         started = time.perf_counter()
         try:
-            await self._stub.Predict(request, timeout=seconds)
+            await self._stub.Predict(request, timeout=seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as exc:
             outcome.codes[exc.code().name] += 1
             if exc.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -192,9 +193,9 @@ async def measure(address: str, pid: int, model: str, texts: Sequence[str], scal
     ]
 
 
-def report(figures: Sequence[Figure]) -> bool:
+def report(figures: Sequence[Figure], title: str = "overload") -> bool:
     """Prints the tables; returns whether every bar held."""
-    console, table = Console(width=120), Table("measurement", "median", "lowest", "highest", title="overload")
+    console, table = Console(width=120), Table("measurement", "median", "lowest", "highest", title=title)
     for figure in figures:
         values = figure.values
         table.add_row(figure.name, f"{median(values):.2f} {figure.unit}", f"{min(values):.2f}", f"{max(values):.2f}")

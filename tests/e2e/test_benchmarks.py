@@ -14,6 +14,7 @@ from symbiont.local.stack import Stack
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 COMMANDS = {
+    "bench_fairness": ["--model", "classifier"],
     "bench_observability": ["--model", "sentiment"],
     "bench_overload": ["--model", "classifier"],
     "bench_path": ["--model", "sentiment"],

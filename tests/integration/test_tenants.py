@@ -313,6 +313,8 @@ def test_forgetting_leaves_the_rows_of_others(world: World) -> None:
 
 
 def test_all_of_it_is_on_record(world: World) -> None:
+    viewer, delete = said("vic", "bank", Role.VIEWER), dataset_pb2.DeleteDatasetRequest(name="datasets/rows")
+    assert refusal(lambda: world.suite.datasets.DeleteDataset(delete, metadata=viewer))[0].name == "PERMISSION_DENIED"
     (chain,) = chains(world.suite.folder / "audit")
     assert list(problems_of(chain)) == []
     lines = list(lines_of(chain))
@@ -324,5 +326,8 @@ def test_all_of_it_is_on_record(world: World) -> None:
     assert ("ana", "bank", "CreateTrainingJob", "PERMISSION_DENIED") in said_of
     approved = next(line for line in lines if line["principal"] == "mia" and "Approve" in line["method"])
     assert approved["resources"] == ["models/bank~mood/versions/1"]
+    # Who is refused for want of a role has asked for something, too.
+    (refused,) = (line for line in lines if line["principal"] == "vic")
+    assert (refused["outcome"], refused["resources"]) == ("PERMISSION_DENIED", ["datasets/bank~rows"])
     assert "glad" not in json.dumps(lines)
     assert "p3" not in json.dumps(lines)

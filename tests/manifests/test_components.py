@@ -262,6 +262,68 @@ def test_keys_of_datasets_are_where_the_setting_says(build: Build) -> None:
     assert compose["volumes"] == [f"./dataset-keys:{mount['mountPath']}:ro"]
 
 
+def mounted(documents: list[Document], part: str, file: str) -> Document:
+    """Returns the volume that a file of a container lies on."""
+    pod = pods(documents)[part]
+    (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["mountPath"] == str(Path(file).parent))
+    return next(volume for volume in pod["volumes"] if volume["name"] == mount["name"])
+
+
+def test_the_signing_key_is_in_no_pod_but_trainings(build: Build) -> None:
+    documents = build("signed")
+    training = environment_of(documents, "training")
+    secret = mounted(documents, "training", training["SYMBIONT_SIGNING_KEY"])["secret"]
+    assert secret == {"secretName": "signing", "defaultMode": 0o440}
+    for part in ("training", "inference"):
+        said = environment_of(documents, part)
+        assert said["SYMBIONT_REQUIRE_SIGNATURES"] == "true"
+        assert mounted(documents, part, said["SYMBIONT_TRUSTED_KEYS"])["configMap"] == {"name": "trusted-keys"}
+    holders = {
+        name
+        for name, pod in pods(documents).items()
+        for v in pod["volumes"]
+        if v.get("secret", {}).get("secretName") == "signing"
+    }
+    assert holders == {"training"}
+
+
+@pytest.mark.parametrize("choice", ["sealed", "all", "all on ray"])
+def test_every_part_that_reads_artifacts_has_the_master_key(choice: str, build: Build) -> None:
+    documents = build(choice)
+    for part in (*SERVICES, "triton"):
+        said = environment_of(documents, part)
+        assert (said["SYMBIONT_ENCRYPTION"], said["SYMBIONT_MASTER_KEY"]) == ("on", "vault:transit/symbiont")
+    for part in SERVICES:
+        assert {"secretRef": {"name": "vault"}} in pods(documents)[part]["containers"][0]["envFrom"]
+    (container,) = pods(documents)["triton"]["containers"]
+    keys = {e["name"]: e["valueFrom"]["secretKeyRef"]["key"] for e in container["env"] if "valueFrom" in e}
+    assert all(name == key for name, key in keys.items())
+    assert {"VAULT_ADDR", "VAULT_TOKEN"} <= keys.keys()
+    if choice != "sealed":
+        # What another component says there stands beside it.
+        assert environment_of(documents, "triton")["SYMBIONT_ARTIFACT_CACHE"]
+
+
+def test_workers_that_are_jobs_can_log_in_to_vault(build: Build) -> None:
+    (template,) = (
+        d["data"]["pod.yaml"] for n, d in of_kind(build("all"), "ConfigMap").items() if n.startswith("worker")
+    )
+    (worker,) = yaml.safe_load(template)["spec"]["containers"]
+    assert worker["envFrom"] == [{"secretRef": {"name": "vault", "optional": True}}]
+
+
+def test_the_audit_log_of_all_services_is_on_its_own_volume(build: Build) -> None:
+    documents = build("audit")
+    for part in SERVICES:
+        root = environment_of(documents, part)["SYMBIONT_AUDIT_ROOT"]
+        assert mounted(documents, part, f"{root}/x") == {
+            "name": "audit",
+            "persistentVolumeClaim": {"claimName": "audit"},
+        }
+    (claim,) = (c for n, c in of_kind(documents, "PersistentVolumeClaim").items() if n == "audit")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
 def test_a_ray_cluster_is_what_the_controller_asks(build: Build, version: str, read_settings: ReadSettings) -> None:
     documents = build("ray")
     (cluster,) = of_kind(documents, "RayCluster").values()

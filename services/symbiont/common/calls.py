@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from symbiont.common import errors
 from symbiont.common.access.audit import UNHEARD, Audit
-from symbiont.common.access.naming import entered, left, named_in
+from symbiont.common.access.naming import asked_in, entered, left, named_in
 from symbiont.common.access.views import INSIDE, TEXT, current_view
 from symbiont.common.channel import PUSHBACK_KEY
 from symbiont.common.exemplars import exemplar_of
@@ -136,9 +136,13 @@ class _Calls:
         span = self._tracing.served(self._method, metadata)
         return _Begun(time.perf_counter(), span, exemplar_of(metadata, span), [])
 
-    def admit(self, context: Context) -> None:
-        """Lets a call on, or raises why not."""
-        admit(self._guard, self._method, context)
+    def admit(self, begun: _Begun, request: Any, context: Context) -> None:
+        """Lets a call on, or raises why not; what a message asked for then goes on record."""
+        try:
+            admit(self._guard, self._method, context)
+        except errors.SymbiontError:
+            begun.about.extend(asked_in(current_view(), request))
+            raise
 
     def enter(self, begun: _Begun, request: Any) -> Any:
         """Returns a message with the names that resources have inside; raises InvalidArgument where it is none."""
@@ -191,7 +195,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     async def respond(request: Any, context: Context) -> Any:
         begun = calls.begin(context)
         try:
-            calls.admit(context)
+            calls.admit(begun, request, context)
             response = left(current_view(), await inner(enter(begun, request), context))
         except BaseException as exc:  # noqa: BLE001, it raises
             await calls.fail(begun, context, exc)
@@ -202,7 +206,7 @@ def _wrap(handler: Any, calls: _Calls) -> "grpc.RpcMethodHandler[Any, Any]":
     async def respond_stream(request: Any, context: Context) -> AsyncIterator[Any]:
         begun = calls.begin(context)
         try:
-            calls.admit(context)
+            calls.admit(begun, request, context)
             view = current_view()
             async with aclosing(inner(enter(begun, request), context)) as responses:
                 async for response in responses:

@@ -121,7 +121,7 @@ def assemble(
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
     generation, closing = generation_service(
-        settings, generating, stopping, training, tokenization, licenses, triton_tls
+        settings, generating, stopping, training, tokenization, licenses, triton_tls, rates
     )
     kept = catalogue_registration(catalogues, predictor, timeout_s)
     alone = [tried, generation] if settings.generation_backend == "vllm" else [tried]

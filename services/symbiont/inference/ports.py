@@ -85,3 +85,7 @@ class SharedHosts(Protocol):
     ) -> HostAnswer:
         """As HostClient; ResourceExhausted when too much waits already. Tenant and priority decide the turn."""
         ...
+
+    def count_known(self, tenant: str) -> None:
+        """Counts a call that was answered without a host; ResourceExhausted where its tenant asks for too many."""
+        ...

@@ -58,6 +58,7 @@ from symbiont.training.servicers.training_jobs import TrainingJobServicer
 from symbiont.training.servicers.workers import WorkerServicer
 from symbiont.training.settings import TrainingSettings
 from symbiont.training.spooling import read_records
+from symbiont.training.storage import Storage
 from symbiont.training.store import Places, Store
 from symbiont.training.store.lock import ControllerLock
 from symbiont.training.tracking import Options, make_trackers
@@ -78,6 +79,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     unsigned, key = ArtifactStore(settings.artifact_root), settings.signing_key
     vouch = Vouching(unsigned, SigningKey.read(key)).vouch if key else None
     metrics = TrainingMetrics(store)
+    storage = Storage(store, unsigned, settings.tenant_storage_mib)
     jobs = Jobs(
         store,
         artifacts,
@@ -88,6 +90,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         # A program of somebody else's may have packages of its own.
         packages_here=settings.executor == "local" and not settings.worker_program,
         vouch=vouch,
+        room=storage.room,
     )
     models = Models(store, artifacts, notifier, lifecycle.stopping)
 
@@ -152,7 +155,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     judging = Judging(settings.state_root / "judging", settings.worker_threads, fork_server)
     promotion = Promotion(store, artifacts, judging, settings.tokenization_address)
     planning = Planning(store, artifacts, notifier, make_spec, settings.state_root / "planning", terms, fork_server)
-    gate = DataGate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server)
+    gate = DataGate(store, artifacts, settings.state_root / "gate", settings.dataset_keys, fork_server, storage.room)
     tracking = Tracking(
         store,
         make_trackers(
@@ -177,7 +180,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
         ),
         Registration(
             f"{PACKAGE}.DatasetService",
-            DatasetServicer(store, artifacts, metrics, gate, settings.max_dataset_bytes),
+            DatasetServicer(store, artifacts, metrics, gate, settings.max_dataset_bytes, storage.room),
             dataset_pb2_grpc.add_DatasetServiceServicer_to_server,
         ),
         Registration(
@@ -218,6 +221,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
             running("scheduling", partial(controller.run, lifecycle.stopping)),
             running("leases", partial(controller.keep_leases, lifecycle.stopping)),
             running("collecting", partial(collector.run, lifecycle.stopping)),
+            running("storage", partial(storage.run, lifecycle.stopping, settings.collect_seconds, metrics.show_stored)),
             running("tracking", partial(tracking.run, lifecycle.stopping)),
             running("watchers", partial(_send_home, jobs, lifecycle.stopping)),
         ]

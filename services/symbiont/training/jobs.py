@@ -22,6 +22,7 @@ from symbiont.training.resolving_bases import with_tokenizer
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.starting import find_start
 from symbiont.training.states import ACTIVE
+from symbiont.training.storage import RoomOf, any_room
 from symbiont.training.store import Places, ShreddedJob, Store
 from symbiont.training.types import (
     NO_TENANT,
@@ -63,13 +64,16 @@ class Jobs:
         lost: Callable[[], None] = lambda: None,
         packages_here: bool = False,
         vouch: Callable[[str, str], None] | None = None,
+        room: RoomOf = any_room,
     ) -> None:
         """`succeeded` is called once for each job that does, `lost` for each worker that is.
 
         `vouch` signs a bundle as that of a job, see `Vouching`; None signs nothing.
 
-        `packages_here` says whether workers use the packages that are installed here.
+        `packages_here` says whether workers use the packages that are installed here; `room` is what the owner of a
+        job may store.
         """
+        self._room = room
         self._packages_here = packages_here
         self._vouch = vouch
         self._succeeded = succeeded
@@ -87,7 +91,13 @@ class Jobs:
         terms: Terms = Terms(),  # noqa: B008, frozen
         principal: str = "",
     ) -> Job:
-        """Checks a spec and its terms against the registry, and adds the job, which `principal` asks for."""
+        """Checks a spec and its terms against the registry, and adds the job, which `principal` asks for.
+
+        Raises:
+            InvalidArgument, NotFound, FailedPrecondition, PermissionDenied: it cannot be done; the message says why.
+            AlreadyExists: the request id was used for another job.
+            ResourceExhausted: its owner has no room for what it would make.
+        """
         check_request_id(request_id)
         check_terms(terms, self._price)
         check_owner(spec)
@@ -95,6 +105,9 @@ class Jobs:
         digest = hashlib.sha256(canonical_json(asked)).hexdigest()
 
         def add() -> tuple[Job, bool]:
+            if made := self._store.made_before(request_id, digest):
+                return made, False
+            self._room(spec.dataset).check()
             resolved, inputs = self._resolve(spec, terms)
             planned = self._store.planned_seconds(plan_key(resolved, inputs))
             return self._store.add_job(
@@ -118,6 +131,7 @@ class Jobs:
         Raises:
             NotFound: no such version.
             FailedPrecondition: what it was made of is not there any more.
+            ResourceExhausted: its owner has no room for what it would make.
         """
 
         check_request_id(request_id)
@@ -130,6 +144,9 @@ class Jobs:
             if gone := missing(self._artifacts, made):
                 raise FailedPrecondition(f"{version.name} cannot be made again: {gone.message}", reason="INPUTS_GONE")
             digest = hashlib.sha256(canonical_json({"reproduces": version.name})).hexdigest()
+            if standing := self._store.made_before(request_id, digest):
+                return standing
+            self._room(model).check()
             terms = Terms(tenant=made.terms.tenant)
             job, _ = self._store.add_job(
                 made.spec,
@@ -151,6 +168,7 @@ class Jobs:
         """Checks what `create` would, and returns the job that it would add, without an id."""
         check_terms(terms, self._price)
         check_owner(spec)
+        (await asyncio.to_thread(self._room, spec.dataset)).check()
         resolved, inputs = await asyncio.to_thread(self._resolve, spec, terms)
         return Job("", resolved, inputs, JobState.VALIDATING, terms=terms)
 

@@ -1,6 +1,6 @@
 """What the training service counts."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.top import TopCounters
+from symbiont.common.top import OTHER, TopCounters
 from symbiont.training.store import WatchedJob
 from symbiont.training.types import Job, JobState, ReleaseState
 
@@ -38,11 +38,13 @@ class JobSource(Protocol):
 class TrainingMetrics(ServiceMetrics):
     """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report, `tracker` an experiment
     tracker, `tenant` one of the `MOST_TENANTS` whose jobs train longest, or `other`; but `job` is the id of a job that
-    runs, of at most `MOST_JOBS`."""
+    runs, of at most `MOST_JOBS`. Of what is stored `tenant` is one of the `MOST_TENANTS` that store most, or `other`.
+    """
 
     def __init__(self, jobs: JobSource) -> None:
         super().__init__("training")
         _Jobs(jobs, self.registry)
+        self._stored = _Stored(self.registry)
         self.reports = Counter(
             "symbiont_training_worker_reports", "Reports of workers taken.", ["kind"], registry=self.registry
         )
@@ -91,10 +93,34 @@ class TrainingMetrics(ServiceMetrics):
             self.releases.labels(state.value)
         self.promotions = Counter("symbiont_training_promotions", "Aliases set.", registry=self.registry)
 
+    def show_stored(self, used: Mapping[str, int]) -> None:
+        """Takes the bytes that each tenant stores."""
+        self._stored.used = used
+
     def compare_with_plan(self, job: Job) -> None:
         """Counts how far the time of a job that succeeded was from its plan, where it had one."""
         if job.estimated_seconds:
             self.estimate_error.observe(abs(job.used_seconds / job.estimated_seconds - 1))
+
+
+class _Stored(Collector):
+    """What tenants store, as it was measured last."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.used: Mapping[str, int] = {}
+        registry.register(self)
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        stored = GaugeMetricFamily(
+            "symbiont_training_tenant_stored_bytes", "Bytes of datasets, checkpoints and versions.", labels=["tenant"]
+        )
+        by_size = sorted(self.used.items(), key=lambda each: each[1], reverse=True)
+        for tenant, size in by_size[:MOST_TENANTS]:
+            stored.add_metric([tenant], size)
+        if rest := by_size[MOST_TENANTS:]:
+            stored.add_metric([OTHER], sum(size for _, size in rest))
+        yield stored
 
 
 class _Jobs(Collector):

@@ -16,6 +16,8 @@ from symbiont.common.security.authority import write_own
 from symbiont.training.types import WorkerReport
 
 METADATA_KEY = "symbiont-worker-pass"
+# Why a report is refused whose pass no controller takes: showing it again would not help.
+REFUSED = "PASS_REFUSED"
 _ALGORITHM = "HS256"
 _AUDIENCE = "symbiont-worker"
 LEAST_BYTES = 32
@@ -46,7 +48,8 @@ class Passes:
         try:
             claims = jwt.decode(shown, self._key, [_ALGORITHM], audience=_AUDIENCE)
         except jwt.PyJWTError as exc:
-            raise Unauthenticated("a report must show the pass that the worker was launched with") from exc
+            problem = "a report must show the pass that the worker was launched with"
+            raise Unauthenticated(problem, reason=REFUSED) from exc
         if (claims.get("sub"), claims.get("attempt")) != (report.job, report.attempt):
             raise PermissionDenied(
                 f"this pass is not for attempt {report.attempt} of jobs/{report.job}", reason="ANOTHER_ATTEMPTS_PASS"

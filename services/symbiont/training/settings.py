@@ -1,7 +1,7 @@
 """Settings of the training service."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -95,6 +95,11 @@ class TrainingSettings(ServiceSettings):
         None, description="file of the private key that signs bundles which jobs have made; see `symbiont bundles key`"
     )
     max_dataset_bytes: int = Field(2 << 30, gt=0, description="largest upload of a dataset, in bytes")
+    tenant_storage_mib: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {},
+        description='what tenants may store here, in MiB, as JSON by name, "*" for all others: {"bank": 20480, "*": '
+        "2048}; 0, or not named: no limit",
+    )
     trackers: str = Field("", description="who is told of jobs besides TensorBoard, with commas between: wandb, mlflow")
     wandb_mode: Literal["offline", "online"] = Field(
         "offline", description="offline: into files, for `wandb sync`; online takes WANDB_API_KEY"

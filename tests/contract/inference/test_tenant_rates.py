@@ -19,9 +19,10 @@ def guard() -> Guard:
     return Access(Believing())
 
 
-@pytest.fixture
-def changes() -> dict[str, Any]:
-    return {"tenant_rates": {"bank": {"calls": 0.01}}}
+@pytest.fixture(params=[0, 16], ids=["computed", "known"])
+def changes(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Without a response cache, and with one that knows the answer of the second call."""
+    return {"tenant_rates": {"bank": {"calls": 0.01}}, "cache_mib": request.param}
 
 
 async def test_beyond_its_rate_a_tenant_is_refused(suite: Any) -> None:

@@ -56,6 +56,14 @@ def test_a_job_that_runs_is_told() -> None:
     assert found["job_attempt_seconds"] == {"job-1": 40}
 
 
+def test_those_that_store_most_have_a_label() -> None:
+    metrics = TrainingMetrics(Jobs())
+    metrics.show_stored({f"t{number}": number + 1 for number in range(MOST_TENANTS + 2)})
+    found = read(metrics)["tenant_stored_bytes"]
+    assert len(found) == MOST_TENANTS + 1
+    assert (found["t51"], found["other"]) == (52, 1 + 2)
+
+
 def test_what_was_used_before_is_not_counted_and_what_ends_is_counted_to_its_end() -> None:
     jobs = Jobs([job(1, 100.0, 40.0)])
     metrics = TrainingMetrics(jobs)

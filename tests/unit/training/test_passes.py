@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from symbiont.common.errors import FailedPrecondition, PermissionDenied, Unauthenticated
-from symbiont.training.passes import Passes, read_key
+from symbiont.training.passes import REFUSED, Passes, read_key
 from symbiont.training.types import Heartbeat, WorkerReport
 
 KEY = b"k" * 32
@@ -35,8 +35,9 @@ def test_a_pass_is_for_one_attempt() -> None:
     ],
 )
 def test_who_shows_no_pass_of_a_controller_is_refused(shown: str) -> None:
-    with pytest.raises(Unauthenticated, match="launched with"):
+    with pytest.raises(Unauthenticated, match="launched with") as caught:
         PASSES.check(shown, report())
+    assert caught.value.reason == REFUSED
 
 
 def test_without_security_nobody_is_asked() -> None:

@@ -23,7 +23,7 @@ class Access:
         self._rows = rows()
 
     def admit(self, method: str, context: Any) -> Principal:
-        """See `Guard`. A call that is refused for want of a role is refused in its caller's name."""
+        """See `Guard`. A call that is refused to somebody who is known is refused in their name."""
         row = self._rows.get(method)
         try:
             principal = self._identify.admit(method, context)
@@ -31,7 +31,9 @@ class Access:
             if row and row.anybody and not _says_who(context):
                 return NOBODY
             raise
-        principal = _acting(_of_its_tenant(principal), context.invocation_metadata() or ())
+        principal = _of_its_tenant(principal)
+        make_current(principal)
+        principal = _acting(principal, context.invocation_metadata() or ())
         if row is None or not (row.anybody or row.roles & principal.roles):
             make_current(principal)
             raise PermissionDenied(_refusal(method, principal, row.roles if row else frozenset()))

@@ -1,7 +1,8 @@
 """Who did what to which resource, and what came of it; never what a text said.
 
 Of each RPC the table says what is written: of a change every call, of a read only where that is asked for, and of what
-is called thousands of times a second how often whom it served. A call that is refused to its caller is always written.
+is called thousands of times a second how often whom it served. A call that is refused to its caller is always written,
+but for those of callers who prove nothing: of these so many in a minute, the rest are counted, lest they fill the disk.
 """
 
 import socket
@@ -15,12 +16,14 @@ from typing import Protocol
 
 from symbiont.common.access.chain import Chain
 from symbiont.common.access.table import rows
-from symbiont.common.principal import current_principal
+from symbiont.common.principal import Principal, current_principal
 from symbiont.common.request_id import current_request_id
 
 DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 # So often, while there are calls, counts are written.
 COUNT_SECONDS = 300.0
+# Lines of a minute about callers who prove nothing; at 64 an hour of them is about 2 MB.
+MOST_NAMELESS, MINUTE = 64, 60.0
 # Of names in a line; a caller may send what it likes for one.
 _LONGEST, _MOST = 200, 8
 
@@ -66,7 +69,9 @@ class AuditLog:
         written = ("change", "read") if reads else ("change",)
         self._written = {method for method, row in rows().items() if row.heard in written}
         self._counts: Counter[tuple[str, str, str, str]] = Counter()
-        self._counted_at = time.monotonic()
+        self._counted_at = self._minute_at = time.monotonic()
+        # Calls of this minute that were refused to nobody in particular.
+        self._nameless = 0
 
     def hears(self, method: str) -> bool:
         """See `Audit`."""
@@ -75,7 +80,7 @@ class AuditLog:
     def ended(self, method: str, about: Sequence[str], outcome: str) -> None:
         """See `Audit`."""
         principal = current_principal()
-        if method in self._written or outcome in DENIED:
+        if (method in self._written or outcome in DENIED) and not self._is_flood(principal, outcome):
             self._add(
                 {
                     "principal": principal.name,
@@ -90,6 +95,14 @@ class AuditLog:
             self._counts[principal.name, principal.tenant, method, outcome] += 1
         if time.monotonic() - self._counted_at >= COUNT_SECONDS:
             self._write_counts()
+
+    def _is_flood(self, principal: Principal, outcome: str) -> bool:
+        if principal.name or outcome not in DENIED:
+            return False
+        if time.monotonic() - self._minute_at >= MINUTE:
+            self._minute_at, self._nameless = time.monotonic(), 0
+        self._nameless += 1
+        return self._nameless > MOST_NAMELESS
 
     def close(self) -> None:
         """Writes what was counted, and closes the chain."""

@@ -5,13 +5,15 @@ is looked up once for each type of message: a message without names costs nothin
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.message import Message
 
 from symbiont.common.access.views import INSIDE, NAME, OPEN, TEXT, View
-from symbiont.common.errors import InvalidArgument
+from symbiont.common.errors import InvalidArgument, SymbiontError
 
 _OPTION = "symbiont.access.v1.holds"
 _FOREIGN = {
@@ -83,6 +85,16 @@ def named_in(message: Any) -> list[str]:
     plan = plan_of(message)
     found = [getattr(message, name) for name, repeated, holds in plan.fields if holds != TEXT and not repeated]
     return [value for value in found if value]
+
+
+def asked_in(view: View, request: Any) -> list[str]:
+    """Returns what `named_in` does of a request that was refused, as it is inside; a stream is not read for it."""
+    if not isinstance(request, Message):
+        return []
+    with suppress(SymbiontError):
+        # Where its caller cannot say such a name, it stands as it was said.
+        entered(view, request)
+    return named_in(request)
 
 
 def plan_of(message: Any) -> Plan:

@@ -61,14 +61,24 @@ class Listening:
 
 
 def server_credentials(files: Renewed, *, mutual: bool) -> grpc.ServerCredentials:
-    """Returns what a server listens with: each connection gets the certificates of now.
+    """Returns what a server listens with: each new connection gets the certificates of now.
 
     Args:
         mutual: whoever connects must show a certificate of the authorities in the files.
     """
-    return grpc.dynamic_ssl_server_credentials(
-        _configuration(files.now(), mutual), lambda: _configuration(files.now(), mutual), mutual
-    )
+    shown = files.now()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        # None leaves gRPC what it has. It puts whatever it is given in the place of what other handshakes are using at
+        # that moment: with new ones for each connection, some dozens that broke off at once ended the process.
+        nonlocal shown
+        now = files.now()
+        if now is shown:
+            return None
+        shown = now
+        return _configuration(now, mutual)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(shown, mutual), renewed, mutual)
 
 
 def _configuration(material: Material, mutual: bool) -> grpc.ServerCertificateConfiguration:

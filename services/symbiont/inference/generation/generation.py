@@ -28,6 +28,7 @@ from symbiont.inference.generation.types import (
 )
 from symbiont.inference.licenses import Licenses
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rates
 
 _REASONS = {Finish.EOS: Reason.EOS, Finish.LENGTH: Reason.LENGTH, Finish.CANCELLED: Reason.CANCELLED}
 
@@ -43,8 +44,10 @@ class Generation:
         metrics: GenerationMetrics,
         stopping: AsyncEvent,
         licenses: Licenses,
+        rates: Rates = UNLIMITED,
     ) -> None:
         """Joins the parts; once `stopping` is set, generations end at their next token."""
+        self._rates = rates
         self._generators = generators
         self._writer = writer
         self._limits = limits
@@ -60,12 +63,13 @@ class Generation:
             NotFound: there is no such base model.
             FailedPrecondition, IntegrityError: it must not, or cannot, generate.
             PermissionDenied: its licence does not let the caller's tenant use it.
-            ResourceExhausted: too many sequences wait.
+            ResourceExhausted: too many sequences wait, or its tenant asks for more than it may.
             Unavailable: a part that is needed cannot be reached, or went away.
             DeadlineExceeded: the time was over first.
         """
         with self._metrics.refusals.counted(), self._metrics.running() as record:
             base = check(call, self._limits)
+            self._rates.take(deadline.tenant, 0)
             began, seconds = time.perf_counter(), dict[str, float]()
             async with stage("resolve", seconds, deadline):
                 generator = await self._generators.get(base, deadline)
@@ -85,6 +89,8 @@ class Generation:
         if written is None:
             raise Unavailable("the generator ended without saying why")
         self._metrics.generated(run.generator.base.digest, deadline.tenant, written.tokens)
+        read = 0 if run.started else written.prompt_tokens
+        self._rates.add_tokens(deadline.tenant, read + written.tokens)
         first = [] if run.started else [Started(run.generator, self._writer.backend)]
         return [*first, *run.take(written, stopping=self._stopping.is_set())]
 

@@ -23,6 +23,7 @@ from symbiont.inference.generation.generation import Generation
 from symbiont.inference.generation.types import Limits
 from symbiont.inference.licenses import Licenses
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rates
 from symbiont.inference.settings import InferenceSettings
 from symbiont.inference.tenant import tenant_of
 from symbiont.triton.addresses import Addresses
@@ -58,6 +59,7 @@ def generation_service(
     tokenization: grpc.aio.Channel,
     licenses: Licenses,
     tls: TritonTls | None = None,
+    rates: Rates = UNLIMITED,
 ) -> tuple[Registration, AbstractAsyncContextManager[None]]:
     """Joins the parts; returns the gRPC service, and what closes its connection to Triton in the end."""
     root = settings.host_artifact_root or settings.artifact_root
@@ -92,7 +94,7 @@ def generation_service(
     store = ArtifactStore(settings.artifact_root)
     shelf = GeneratorShelf(BaseRegistryClient(training), store, settings.cached_versions)
     timeout_s = settings.generation_timeout_seconds
-    generation = Generation(shelf, writer, Limits(settings.max_text_bytes), metrics, stopping, licenses)
+    generation = Generation(shelf, writer, Limits(settings.max_text_bytes), metrics, stopping, licenses, rates)
     name = pb.DESCRIPTOR.services_by_name["GenerationService"].full_name
     servicer = GenerationServicer(generation, timeout_s)
     service = Registration(name, servicer, pb_grpc.add_GenerationServiceServicer_to_server)

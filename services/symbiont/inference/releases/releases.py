@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from symbiont.common.errors import (
     FailedPrecondition,
@@ -169,11 +168,19 @@ class Releases:
     async def _send(self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline) -> HostAnswer:
         if self._cache is None:
             return await self._ask(version, rows, deadline)
-        ask = partial(self._ask, version, deadline=deadline)
+        tenant, asked = deadline.tenant_for(version), False
+
+        async def ask(unknown: Sequence[Row]) -> HostAnswer:
+            nonlocal asked
+            asked = True
+            return await self._ask(version, unknown, deadline)
+
         # Bounds the wait for what another call computes, too.
         async with deadline.bound("infer"):
-            tenant = deadline.tenant_for(version)
-            return await self._cache.infer(tenant, version.base_digest, rows, deadline.priority, ask)
+            answer = await self._cache.infer(tenant, version.base_digest, rows, deadline.priority, ask)
+        if not asked:
+            self._hosts.count_known(tenant)
+        return answer
 
     async def _ask(self, version: ModelVersion, rows: Sequence[Row], deadline: Deadline) -> HostAnswer:
         return await self._hosts.infer_rows(

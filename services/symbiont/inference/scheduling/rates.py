@@ -8,6 +8,7 @@ from symbiont.common.errors import ResourceExhausted
 
 # So much of what was not asked for is kept for a burst.
 BURST_SECONDS = 2.0
+_CALLS, _TOKENS = "calls", "tokens"
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,19 @@ class _Bucket:
 
 
 class Rates:
-    """The limits of all tenants in this process. A call is counted where it waits for a host, whatever its protocol."""
+    """The limits of all tenants in this process. A call is counted where it waits for a host, whatever its protocol, or
+    where its answer is known. What a generation will take is not known before: it is let on, and the next ones wait."""
 
     def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
         """`rates` are by tenant; who is not named has no limit."""
         self._clock = clock
         now = clock()
-        self._buckets: dict[str, list[tuple[str, _Bucket]]] = {
-            tenant: [
-                (word, _Bucket(limit, now))
-                for word, limit in (("calls", rate.calls), ("tokens", rate.tokens))
+        self._buckets = {
+            tenant: {
+                word: _Bucket(limit, now)
+                for word, limit in ((_CALLS, rate.calls), (_TOKENS, rate.tokens))
                 if limit is not None
-            ]
+            }
             for tenant, rate in rates.items()
         }
 
@@ -58,17 +60,28 @@ class Rates:
         Raises:
             ResourceExhausted: the tenant has asked for more than it may; it says when it may again.
         """
-        buckets = self._buckets.get(tenant)
-        if not buckets:
+        self._take(tenant, {_CALLS: 1, _TOKENS: tokens})
+
+    def take_known(self, tenant: str) -> None:
+        """Counts a call that no host computes tokens for; ResourceExhausted as of `take`, of calls alone."""
+        self._take(tenant, {_CALLS: 1})
+
+    def add_tokens(self, tenant: str, tokens: int) -> None:
+        """Counts tokens of a call that was let on before they were known."""
+        if bucket := self._buckets.get(tenant, {}).get(_TOKENS):
+            bucket.take(tokens)
+
+    def _take(self, tenant: str, amounts: Mapping[str, int]) -> None:
+        asked = {word: bucket for word, bucket in self._buckets.get(tenant, {}).items() if word in amounts}
+        if not asked:
             return
         now = self._clock()
-        waits = [(bucket.wait(now), word) for word, bucket in buckets]
-        seconds, word = max(waits)
+        seconds, word = max((bucket.wait(now), word) for word, bucket in asked.items())
         if seconds > 0:
             problem = f"the tenant asks for more {word} in a second than it may: try again in {seconds:.2g} s"
             raise ResourceExhausted(problem, reason="TENANT_RATE", retry_after_s=seconds)
-        for word, bucket in buckets:
-            bucket.take(1 if word == "calls" else tokens)
+        for word, bucket in asked.items():
+            bucket.take(amounts[word])
 
 
 UNLIMITED = Rates({})

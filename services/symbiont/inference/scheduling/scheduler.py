@@ -99,6 +99,10 @@ class Scheduler:
         finally:
             lane.withdraw(call)
 
+    def count_known(self, tenant: str) -> None:
+        """Counts a call that was answered without a host; ResourceExhausted where its tenant asks for too many."""
+        self._rates.take_known(tenant)
+
     @property
     def lanes(self) -> Sequence[Lane]:
         """The way to each host that was ever asked for."""

@@ -20,6 +20,7 @@ from symbiont.training.data.cells import row_of
 from symbiont.training.data.header import Header
 from symbiont.training.data.readers import FILE, READERS
 from symbiont.training.data.rows import KIND, ROWS, TENANT, LabelKind, Row, row_to_line
+from symbiont.training.storage import Room, RoomOf, any_room
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset
 
@@ -45,9 +46,16 @@ class _Found:
 class Upload:
     """The bytes of one upload, kept in a temporary file until they are checked; encrypted, where `seals` are on."""
 
-    def __init__(self, header: Header, max_bytes: int, seals: Seals = PLAIN) -> None:
+    def __init__(self, header: Header, max_bytes: int, seals: Seals = PLAIN, room: Room = Room()) -> None:  # noqa: B008, frozen
+        """`room` is what its owner may store: neither the file nor its rows may be more.
+
+        Raises:
+            InvalidArgument: the header is wrong.
+            ResourceExhausted: there is no room, or not for as much as the header says.
+        """
         self.header = header.checked()
         self._max_bytes = max_bytes
+        self._room = room
         self._check_size(self.header.byte_count)
         self._folder = tempfile.TemporaryDirectory(prefix="symbiont-upload-")
         self._file = seals.spool(Path(self._folder.name) / "upload")
@@ -110,6 +118,12 @@ class Upload:
             raise ResourceExhausted(
                 f"the upload, or its rows, are over {self._max_bytes} bytes", field=FILE, reason="UPLOAD_TOO_LARGE"
             )
+        self._room.check(max(size, 1))
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of the rows that were checked."""
+        return self._rows.size
 
     def close(self) -> None:
         """Removes the temporary files."""
@@ -118,11 +132,12 @@ class Upload:
         self._folder.cleanup()
 
 
-def keep(upload: Upload, store: Store, artifacts: ArtifactStore) -> Dataset:
+def keep(upload: Upload, store: Store, artifacts: ArtifactStore, room: RoomOf = any_room) -> Dataset:
     """Stores and registers an upload; when its name is taken, its rows do not stay behind.
 
-    One call at a time: another upload of the same rows shares their artifact.
+    One call at a time: another upload of the same rows shares their artifact, and one of the same tenant its room.
     """
+    room(upload.header.id).check(upload.row_bytes)
     dataset = upload.store(artifacts)
     try:
         return store.add_dataset(dataset)

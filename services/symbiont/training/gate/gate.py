@@ -5,16 +5,21 @@ import hashlib
 import os
 import signal
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from symbiont.common.artifacts import ArtifactStore, hand_over
-from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from symbiont.common.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from symbiont.common.log import get_logger
 from symbiont.common.principal import current_principal
 from symbiont.common.resources import check_owned_id, parse_name
@@ -29,18 +34,11 @@ from symbiont.training.gate.pii.kinds import NAMED
 from symbiont.training.gate.results import Report, Suggestion
 from symbiont.training.gate.settings import Anonymize, Deduplicate, Message, Prepare, Split, Suggest, Validate
 from symbiont.training.gate.storing import parents_of, stored
-from symbiont.training.gate.work import Made, Order, Progress, WorkStage
+from symbiont.training.gate.work import Made, Order, Progress, WorkStage, read
 from symbiont.training.process import start
+from symbiont.training.storage import RoomOf, any_room
 from symbiont.training.store import Store
 from symbiont.training.types import Dataset, now
-
-_RESULTS: Mapping[str, TypeAdapter[Any]] = {
-    "made": TypeAdapter(list[Made]),
-    "report": TypeAdapter(Report),
-    "suggestions": TypeAdapter(list[Suggestion]),
-}
-# Errors that a process tells of by reason: the others are of the state of things.
-_ARGUMENT = "INVALID_ARGUMENT"
 
 
 class DataGate:
@@ -56,13 +54,16 @@ class DataGate:
         folder: Path,
         keys: Path | None = None,
         fork_server: ForkServer | None = None,
+        room: RoomOf = any_room,
     ) -> None:
-        """Orders and logs of processes go to `folder`; `keys` has a file for each key by its name."""
+        """Orders and logs of processes go to `folder`; `keys` has a file for each key by its name; `room` is what the
+        owner of a dataset may store."""
         self._store = store
         self._artifacts = artifacts
         self._folder = folder.absolute()
         self._keys = keys
         self._fork_server = fork_server
+        self._room = room
         self._busy = asyncio.Lock()
         # Whoever adds or removes a dataset holds it: two of the same rows share an artifact.
         self.keeping = asyncio.Lock()
@@ -73,6 +74,7 @@ class DataGate:
         Raises:
             InvalidArgument, NotFound: what is asked for is wrong, before any work.
             AlreadyExists: the id is taken by other content.
+            ResourceExhausted: there is no room for what would be, or was, made.
             FailedPrecondition: it cannot be done; the message says why.
         """
         check_owned_id("dataset_id", identifier)
@@ -83,9 +85,14 @@ class DataGate:
         if known:
             yield known
             return
+        await asyncio.to_thread(self._fit, identifier)
         async with aclosing(self._work(order)) as work:
             async for made in work:
-                yield made if isinstance(made, Progress) else await self._keep(source, identifier, made[0])
+                if isinstance(made, Progress):
+                    yield made
+                else:
+                    await asyncio.to_thread(self._fit, identifier, *made)
+                    yield await self._keep(source, identifier, made[0])
 
     async def split(
         self, name: str, identifiers: tuple[str, str], asked: Split
@@ -106,11 +113,13 @@ class DataGate:
         if known[0] and known[1]:
             yield known[0], known[1]
             return
+        await asyncio.to_thread(self._fit, identifiers[0])
         async with aclosing(self._work(order)) as work:
             async for made in work:
                 if isinstance(made, Progress):
                     yield made
                 else:
+                    await asyncio.to_thread(self._fit, identifiers[0], *made)
                     train, test = [await self._keep(source, i, m) for i, m in zip(identifiers, made, strict=True)]
                     yield train, test
 
@@ -141,6 +150,7 @@ class DataGate:
         """Raises what `import_labels` would, as far as that is known before the file; blocks."""
         self._dataset("name", name, "header.")
         check_owned_id("header.dataset_id", identifier)
+        self._fit(identifier)
 
     async def import_labels(
         self, name: str, identifier: str, format: AnnotationFormat, content: bytes, *, only_labelled: bool
@@ -165,7 +175,9 @@ class DataGate:
             step = Recorded("label_import", settings, len(rows), len(done.rows), done.changed, done.findings)
             return stored(self._artifacts, [Parent(source.digest)], done.rows, kind, [step])
 
-        return await self._keep(source, identifier, await asyncio.to_thread(make))
+        made = await asyncio.to_thread(make)
+        await asyncio.to_thread(self._fit, identifier, made)
+        return await self._keep(source, identifier, made)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
@@ -245,6 +257,15 @@ class DataGate:
             return standing
         raise AlreadyExists(f"datasets/{identifier} exists with other content", reason="CONTENT_DIFFERS")
 
+    def _fit(self, identifier: str, *made: Made) -> None:
+        """Sees to it that there is room for what was made, or for anything; what does not fit does not stay."""
+        try:
+            self._room(identifier).check(sum(each.byte_count for each in made) or 1)
+        except ResourceExhausted:
+            for each in made:
+                self._drop(each.digest)
+            raise
+
     async def _keep(self, source: Dataset, identifier: str, made: Made) -> Dataset:
         """Registers what was stored; when its name is taken, its rows do not stay behind."""
         values = made.model_dump(mode="python") | {"id": identifier, "create_time": now()}
@@ -287,7 +308,7 @@ class DataGate:
             try:
                 async with aclosing(self._process(file, log)) as said:
                     async for values in said:
-                        yield _read(values)
+                        yield read(values)
                 failed = False
             except (FailedPrecondition, InvalidArgument) as exc:
                 failed = exc.reason == "DIED"
@@ -318,15 +339,3 @@ class DataGate:
 def kind_of(dataset: Dataset) -> LabelKind:
     """Returns what the labels of a dataset are."""
     return LabelKind(dataset.label_kind)
-
-
-def _read(said: dict[str, Any]) -> Any:
-    """Returns the progress or the result that was said; raises the error."""
-    if "error" in said:
-        if said["reason"] == _ARGUMENT:
-            raise InvalidArgument(said["field"], said["error"])
-        raise FailedPrecondition(said["error"], reason=said["reason"], field=said["field"] or None)
-    if "progress" in said:
-        return Progress.model_validate(said["progress"])
-    ((name, value),) = said.items()
-    return _RESULTS[name].validate_python(value)

@@ -1,13 +1,15 @@
 """What a process of the gate is asked to do, and what it says while it does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from symbiont.common.errors import FailedPrecondition, InvalidArgument
 from symbiont.training.data.rows import LabelKind
+from symbiont.training.gate.results import Report, Suggestion
 from symbiont.training.gate.settings import Prepare, Split, Suggest, Validate
 
 
@@ -71,4 +73,24 @@ class Made(BaseModel):
     label_range: tuple[float, float]
 
 
+_RESULTS: Mapping[str, TypeAdapter[Any]] = {
+    "made": TypeAdapter(list[Made]),
+    "report": TypeAdapter(Report),
+    "suggestions": TypeAdapter(list[Suggestion]),
+}
+# Errors that a process tells of by reason: the others are of the state of things.
+_ARGUMENT = "INVALID_ARGUMENT"
+
 Tell = Callable[[Progress], None]
+
+
+def read(said: dict[str, Any]) -> Any:
+    """Returns the progress or the result that a process said; raises the error."""
+    if "error" in said:
+        if said["reason"] == _ARGUMENT:
+            raise InvalidArgument(said["field"], said["error"])
+        raise FailedPrecondition(said["error"], reason=said["reason"], field=said["field"] or None)
+    if "progress" in said:
+        return Progress.model_validate(said["progress"])
+    ((name, value),) = said.items()
+    return _RESULTS[name].validate_python(value)

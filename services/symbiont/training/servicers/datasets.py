@@ -15,9 +15,11 @@ from symbiont.common.pages import page_of
 from symbiont.common.resources import parse_name
 from symbiont.training.convert import dataset_to_proto, header_from_proto
 from symbiont.training.data.datasets import Upload, keep, remove
+from symbiont.training.data.header import Header
 from symbiont.training.gate.gate import DataGate
 from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.servicers.gate import GateServicer
+from symbiont.training.storage import RoomOf, any_room
 from symbiont.training.store import Store
 
 
@@ -25,12 +27,19 @@ class DatasetServicer(GateServicer):
     """Takes and shows datasets."""
 
     def __init__(
-        self, store: Store, artifacts: ArtifactStore, metrics: TrainingMetrics, gate: DataGate, max_bytes: int
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        metrics: TrainingMetrics,
+        gate: DataGate,
+        max_bytes: int,
+        room: RoomOf = any_room,
     ) -> None:
         super().__init__(gate, max_bytes)
         self._store = store
         self._artifacts = artifacts
         self._metrics = metrics
+        self._room = room
 
     @override
     async def CreateDataset(
@@ -40,7 +49,7 @@ class DatasetServicer(GateServicer):
         if first.WhichOneof("message") != "header":
             raise InvalidArgument("header", "the first message must be the header")
         header = header_from_proto(first.header)
-        upload = await asyncio.to_thread(Upload, header, self._max_bytes, self._artifacts.seals)
+        upload = await asyncio.to_thread(self._upload, header)
         try:
             async for request in request_iterator:
                 if request.WhichOneof("message") != "chunk":
@@ -48,12 +57,15 @@ class DatasetServicer(GateServicer):
                 await asyncio.to_thread(upload.write, request.chunk)
             await asyncio.to_thread(upload.check)
             async with self._gate.keeping:
-                stored = await asyncio.to_thread(keep, upload, self._store, self._artifacts)
+                stored = await asyncio.to_thread(keep, upload, self._store, self._artifacts, self._room)
         finally:
             await asyncio.to_thread(upload.close)
         self._metrics.dataset_rows.inc(stored.row_count)
         self._metrics.dataset_bytes.inc(stored.byte_count)
         return dataset_to_proto(stored)
+
+    def _upload(self, header: Header) -> Upload:
+        return Upload(header, self._max_bytes, self._artifacts.seals, self._room(header.id))
 
     @override
     async def GetDataset(self, request: pb.GetDatasetRequest, context: Context) -> pb.Dataset:

@@ -89,6 +89,11 @@ class JobTable(Registry):
             f"{problem}: choose another name", field="training_job.spec.derived_base", reason="BASE_EXISTS"
         )
 
+    def made_before(self, request_id: str, digest: str) -> types.Job | None:
+        """Returns the job that the same request made before; AlreadyExists where another one made it."""
+        with self._read() as db:
+            return self._made_before(db, request_id, digest)
+
     def _made_before(self, db: Connection, request_id: str, digest: str) -> types.Job | None:
         if not request_id:
             return None

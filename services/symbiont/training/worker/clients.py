@@ -11,6 +11,8 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind
 
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
@@ -21,7 +23,7 @@ from symbiont.common.security.channels import plain_channel
 from symbiont.common.security.files import Tls
 from symbiont.common.tracing import outgoing, span
 from symbiont.training.convert import report_to_proto
-from symbiont.training.passes import METADATA_KEY
+from symbiont.training.passes import METADATA_KEY, REFUSED
 from symbiont.training.spooling import Spool
 from symbiont.training.types import Heartbeat, Hello, Report, WorkerReport
 from symbiont.training.worker.commands import Command
@@ -122,8 +124,9 @@ class ControllerLink:
                 time.sleep(RETRY_SECONDS)
 
     def _judge(self, error: Any) -> None:
-        # Anything else is the link's trouble, or the controller's: it passes.
-        if error.code() in REFUSALS:
+        # Anything else is the link's trouble, or the controller's: it passes. So does UNAUTHENTICATED where it is about
+        # the worker's certificate, which may have a new one by the next try; of a pass there is no other.
+        if error.code() in REFUSALS or _reason(error) == REFUSED:
             with self._changed:
                 self.fenced.set()
                 self._changed.notify_all()
@@ -160,6 +163,19 @@ class ControllerLink:
                 self._changed.notify_all()
         elif kind in COMMANDS:
             self._asked = max(self._asked, COMMANDS[kind])
+
+
+def _reason(error: Any) -> str:
+    """Returns the reason that a status has in its details; empty where it has none."""
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        # What stands between may have rewritten the code or the text.
+        return ""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        detail.Unpack(info)
+    return str(info.reason)
 
 
 def parts(texts: Sequence[str]) -> Iterator[list[str]]:

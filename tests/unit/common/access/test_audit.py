@@ -1,5 +1,6 @@
 """What is written of calls, and what is not."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from symbiont.common.access.audit import UNHEARD, AuditLog, audited
+from symbiont.common.access.audit import MINUTE, MOST_NAMELESS, UNHEARD, AuditLog, audited
 from symbiont.common.access.chain import chains, lines_of, problems_of
 from symbiont.common.principal import Principal, Role, make_current
 
@@ -64,6 +65,31 @@ def test_what_a_caller_sends_for_a_name_is_kept_short(calls: Callable[..., Any])
     with calls() as (log, lines):
         log.ended(DELETE, ["x" * 10_000] * 50, "INVALID_ARGUMENT")
     assert len(str(lines[0])) < 4000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_flood_of_callers_who_prove_nothing_is_counted(calls: Callable[..., Any], clock: list[float]) -> None:
+    with calls() as (log, lines):
+        make_current(Principal())
+        for _ in range(2):
+            for _ in range(5 * MOST_NAMELESS):
+                log.ended(DELETE, ["datasets/rows"], "UNAUTHENTICATED")
+                log.ended(PREDICT, [], "PERMISSION_DENIED")
+            clock[0] += MINUTE
+        make_current(Principal("ana", "bank"))
+        # Who is known does not drown in it.
+        log.ended(PREDICT, [], "PERMISSION_DENIED")
+    written = [line for line in lines if "count" not in line]
+    counted = sum(line["count"] for line in lines if "count" in line)
+    assert [line["principal"] for line in written] == [""] * 2 * MOST_NAMELESS + ["ana"]
+    assert counted == 2 * (2 * 5 - 1) * MOST_NAMELESS
+    assert {line["outcome"] for line in lines if "count" in line} == {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 
 
 def test_without_a_folder_nothing_is_written() -> None:

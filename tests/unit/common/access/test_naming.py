@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor
 
 from symbiont.api.inference.v1 import inference_pb2
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, passport_pb2, training_job_pb2
-from symbiont.common.access.naming import entered, holds_of, left, named_in, plan_of
+from symbiont.common.access.naming import asked_in, entered, holds_of, left, named_in, plan_of
 from symbiont.common.access.views import INSIDE, view_of
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.principal import Principal, Role
@@ -87,6 +87,16 @@ def test_what_a_call_is_about() -> None:
     request = training_job_pb2.CancelTrainingJobRequest(name="jobs/bank~job-1")
     assert named_in(request) == ["jobs/bank~job-1"]
     assert named_in(open_pb.ServerLiveRequest()) == []
+
+
+def test_what_a_refused_call_asked_for() -> None:
+    def cancel(name: str) -> Any:
+        return training_job_pb2.CancelTrainingJobRequest(name=name)
+
+    assert asked_in(BANK, cancel("jobs/job-1")) == ["jobs/bank~job-1"]
+    # What its caller cannot say stands as it was said.
+    assert asked_in(OPERATOR, cancel("jobs/bank~job-1")) == ["jobs/bank~job-1"]
+    assert asked_in(BANK, iter([cancel("jobs/job-1")])) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

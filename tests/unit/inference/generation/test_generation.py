@@ -15,6 +15,7 @@ from symbiont.common.errors import (
     FailedPrecondition,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
     SymbiontError,
     Unavailable,
 )
@@ -39,6 +40,7 @@ from symbiont.inference.generation.types import (
 )
 from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import GenerationMetrics
+from symbiont.inference.scheduling.rates import UNLIMITED, Rate, Rates
 from symbiont.inference.types import LicensedBase
 
 TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
@@ -98,7 +100,7 @@ class FakeWriter:
 
 
 class Setting:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rates: Rates = UNLIMITED) -> None:
         self.registry = CollectorRegistry()
         store = ArtifactStore(folder)
         self.bases, self.writer, self.stopping = FakeBases(store), FakeWriter(), asyncio.Event()
@@ -106,15 +108,15 @@ class Setting:
         self.known: list[LicensedBase] = []
         self.licenses = Licenses(self, LicenseMetrics(self.registry))
         shelf = GeneratorShelf(self.bases, store, 8)
-        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping, self.licenses)
+        self.generation = Generation(shelf, self.writer, Limits(100), self.metrics, self.stopping, self.licenses, rates)
 
     async def licensed(self) -> list[LicensedBase]:
         """What the registry knows of bases."""
         return self.known
 
-    async def run(self, seconds: float = 5, **changes: object) -> list[Event]:
+    async def run(self, seconds: float = 5, tenant: str = "", **changes: object) -> list[Event]:
         call = GenerateCall(**{"base_model": "bases/tiny", "prompt": "hi", **changes})  # type: ignore[arg-type]
-        return [event async for event in self.generation.generate(call, Deadline(seconds))]
+        return [event async for event in self.generation.generate(call, Deadline(seconds, tenant))]
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"symbiont_inference_{name}", labels) or 0
@@ -151,6 +153,20 @@ async def test_a_licence_that_ended_ends_the_answers(setting: Setting) -> None:
     with pytest.raises(PermissionDenied, match=r"^base_model: the licence of bases/tiny ended on 2020-01-02"):
         await setting.run()
     assert setting.writer.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "word"), [(Rate(calls=0.1), "calls"), (Rate(tokens=1.0), "tokens"), (Rate(100.0, 1.0), "tokens")]
+)
+async def test_beyond_its_rate_a_tenant_is_refused(tmp_path: Path, rate: Rate, word: str) -> None:
+    """Its first one goes on to its end, whatever it takes; three tokens of it are the prompt's."""
+    setting = Setting(tmp_path, Rates({"bank": rate}))
+    setting.writer.says("a", "b", "c")
+    assert text_of(await setting.run(tenant="bank")) == "abc"
+    with pytest.raises(ResourceExhausted, match=f"more {word} in a second"):
+        await setting.run(tenant="bank")
+    assert len(setting.writer.prompts) == 1
+    assert text_of(await setting.run(tenant="shop")) == "abc"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,32 @@ def test_a_call_that_is_refused_costs_nothing() -> None:
     rates.take("bank", 1)
 
 
+def test_what_is_known_costs_a_call_and_no_tokens() -> None:
+    clock = Clock()
+    rates = Rates({"bank": Rate(calls=1, tokens=1)}, clock)
+    rates.take("bank", 1000)
+    with pytest.raises(ResourceExhausted, match="more tokens"):
+        rates.take("bank", 1)
+    for _ in range(int(BURST_SECONDS)):
+        rates.take_known("bank")
+    with pytest.raises(ResourceExhausted, match="more calls"):
+        rates.take_known("bank")
+    Rates({"bank": Rate(tokens=1)}, clock).take_known("bank")
+
+
+def test_tokens_that_come_later_are_waited_for_by_the_next_call() -> None:
+    clock = Clock()
+    rates = Rates({"bank": Rate(tokens=10)}, clock)
+    rates.take("bank", 0)
+    for _ in range(50):
+        rates.add_tokens("bank", 2)
+        rates.add_tokens("shop", 2)
+    rates.take("shop", 0)
+    with pytest.raises(ResourceExhausted) as caught:
+        rates.take("bank", 0)
+    assert caught.value.retry_after_s == pytest.approx(100 / 10 - BURST_SECONDS)
+
+
 def test_others_are_not_concerned() -> None:
     clock = Clock()
     rates = Rates({"bank": Rate(calls=1)}, clock)

@@ -8,11 +8,15 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from support.waiting import until_sync
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
 from symbiont.api.training.v1 import worker_pb2, worker_pb2_grpc
 from symbiont.common.errors import IntegrityError, Unavailable
+from symbiont.training.passes import REFUSED
 from symbiont.training.spooling import Spool, read_records
 from symbiont.training.types import LogLine
 from symbiont.training.worker import clients
@@ -27,16 +31,26 @@ class FakeController(worker_pb2_grpc.WorkerServiceServicer):
         self.seen: list[tuple[str, int]] = []
         self.acknowledges = True
         self.refuses: grpc.StatusCode | None = None
+        self.reason = ""
+        self.asked = 0
         self.says: list[worker_pb2.ControllerMessage] = []
 
     def Report(self, request_iterator: Iterator[worker_pb2.WorkerMessage], context: Any) -> Iterator[Any]:
+        self.asked += 1
         yield from self.says
         for message in request_iterator:
             if self.refuses:
-                context.abort(self.refuses, "not taken")
+                context.abort_with_status(refusal(self.refuses, self.reason))
             self.seen.append((message.WhichOneof("message"), message.seq))
             if message.seq and self.acknowledges:
                 yield worker_pb2.ControllerMessage(ack=worker_pb2.Ack(seq=message.seq))
+
+
+def refusal(code: grpc.StatusCode, reason: str) -> Any:
+    """Returns a status as the controller makes it."""
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="symbiont"))
+    return rpc_status.to_status(status_pb2.Status(code=code.value[0], message="not taken", details=[detail]))
 
 
 Start = Callable[[Any], tuple[grpc.Server, int]]
@@ -104,6 +118,29 @@ def test_a_refused_attempt_knows_it(start: Start) -> None:
     link.send(LogLine("late"))
     assert not link.drain()
     assert link.fenced.is_set()
+    link.close()
+
+
+def test_a_refused_pass_ends_the_attempt_at_once(start: Start) -> None:
+    controller = FakeController()
+    controller.refuses, controller.reason = grpc.StatusCode.UNAUTHENTICATED, REFUSED
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    link.send(LogLine("of an attempt that is over"))
+    assert not link.drain(30)
+    assert link.fenced.is_set()
+    link.close()
+    assert controller.asked == 1
+
+
+def test_a_certificate_that_is_over_is_waited_for(start: Start) -> None:
+    controller = FakeController()
+    controller.refuses, controller.reason = grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"
+    link = ControllerLink(f"127.0.0.1:{start(controller)[1]}", "job-x", 1)
+    link.send(LogLine("said again with the new one"))
+    until_sync(lambda: controller.asked > 2)
+    controller.refuses = None
+    assert link.drain(30)
+    assert not link.fenced.is_set()
     link.close()
 
 
