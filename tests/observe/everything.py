@@ -68,9 +68,9 @@ def observed(folder: Path) -> Iterator[Observed]:
 def _fill(suite: Observed) -> str:
     """Registers, trains and promotes; returns the name of the release."""
     client, folder = suite.client, suite.folder
-    client.register_base_model("tiny", folder=save_base(folder / "tiny"), license="MIT")
+    client.register_base_model("tiny", folder=save_base(folder / "tiny"), provider="acme", license="MIT")
     save_language_model(folder / "lm", max_length=512)
-    client.register_base_model("tiny-lm", folder=folder / "lm", license="MIT")
+    client.register_base_model("tiny-lm", folder=folder / "lm", provider="initech", license="MIT")
     (folder / "rows.csv").write_bytes(csv_of(labelled_rows(ROWS)))
     client.create_dataset("rows", folder / "rows.csv")
     first, second = (suite.train("mood", "rows", seed=seed) for seed in (1, 2))

@@ -68,7 +68,7 @@ def server_credentials(files: Renewed, *, mutual: bool) -> grpc.ServerCredential
     """
     shown = files.now()
 
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
+    def renewed() -> Any:
         # None leaves gRPC what it has. It puts whatever it is given in the place of what other handshakes are using at
         # that moment: with new ones for each connection, some dozens that broke off at once ended the process.
         nonlocal shown

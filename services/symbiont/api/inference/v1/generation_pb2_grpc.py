@@ -58,7 +58,8 @@ class GenerationServiceServicer:
         What fails before `end` ends the stream with a status instead. INVALID_ARGUMENT when a field is missing or out of its
         range, or when prompt and `max_tokens` together do not fit the model; NOT_FOUND when there is no such base model;
         FAILED_PRECONDITION when the base is no language model, has no chat template for `chat`, or is not in the artifact
-        store; RESOURCE_EXHAUSTED when too many sequences wait; UNAVAILABLE when Triton, tokenization or, for a base not seen
+        store; RESOURCE_EXHAUSTED when too many sequences wait, or with the reason TENANT_RATE when earlier calls of the
+        tenant have used up what it may ask for in a second; UNAVAILABLE when Triton, tokenization or, for a base not seen
         before, the registry cannot be reached, also in the middle of a stream: what came before is then a true beginning;
         DEADLINE_EXCEEDED when the deadline passes first.
         """

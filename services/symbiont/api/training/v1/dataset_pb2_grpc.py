@@ -99,7 +99,8 @@ class DatasetServiceServicer:
         missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
         that was said, fewer than two labels. Uploading
         the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
-        other content.
+        other content. RESOURCE_EXHAUSTED when the upload is too large, or with the reason TENANT_STORAGE when the tenant has
+        no room for it, as soon as that is known: nothing of it is stored then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +133,8 @@ class DatasetServiceServicer:
         What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
         asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
         any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
-        transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+        transform needs, or nothing is left of the rows; RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant
+        has no room for anything more, before any work, or none for what was made, which is not kept then. The service does one such work at a time, in a process of its own,
         and gives it up when the caller goes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

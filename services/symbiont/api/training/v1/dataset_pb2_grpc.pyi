@@ -35,7 +35,8 @@ class DatasetServiceStub:
     missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
     that was said, fewer than two labels. Uploading
     the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
-    other content.
+    other content. RESOURCE_EXHAUSTED when the upload is too large, or with the reason TENANT_STORAGE when the tenant has
+    no room for it, as soon as that is known: nothing of it is stored then.
     """
     GetDataset: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.GetDatasetRequest, symbiont.api.training.v1.dataset_pb2.Dataset]
     """Returns one dataset."""
@@ -49,7 +50,8 @@ class DatasetServiceStub:
     What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
     asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
     any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
-    transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+    transform needs, or nothing is left of the rows; RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant
+    has no room for anything more, before any work, or none for what was made, which is not kept then. The service does one such work at a time, in a process of its own,
     and gives it up when the caller goes.
     """
     SplitDataset: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SplitDatasetRequest, symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse]
@@ -81,7 +83,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
     that was said, fewer than two labels. Uploading
     the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
-    other content.
+    other content. RESOURCE_EXHAUSTED when the upload is too large, or with the reason TENANT_STORAGE when the tenant has
+    no room for it, as soon as that is known: nothing of it is stored then.
     """
     GetDataset: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.dataset_pb2.GetDatasetRequest, symbiont.api.training.v1.dataset_pb2.Dataset]  # type: ignore[assignment]
     """Returns one dataset."""
@@ -95,7 +98,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
     asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
     any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
-    transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+    transform needs, or nothing is left of the rows; RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant
+    has no room for anything more, before any work, or none for what was made, which is not kept then. The service does one such work at a time, in a process of its own,
     and gives it up when the caller goes.
     """
     SplitDataset: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.dataset_pb2.SplitDatasetRequest, symbiont.api.training.v1.dataset_pb2.SplitDatasetResponse]  # type: ignore[assignment]
@@ -130,7 +134,8 @@ class DatasetServiceServicer(metaclass=abc.ABCMeta):
         missing column, bytes that are not UTF-8, a damaged file, no rows, an empty text, a label that is not of the kind
         that was said, fewer than two labels. Uploading
         the same content under the same id again returns the existing resource; ALREADY_EXISTS when the id is taken by
-        other content.
+        other content. RESOURCE_EXHAUSTED when the upload is too large, or with the reason TENANT_STORAGE when the tenant has
+        no room for it, as soon as that is known: nothing of it is stored then.
         """
 
     @abc.abstractmethod
@@ -168,7 +173,8 @@ class DatasetServiceServicer(metaclass=abc.ABCMeta):
         What each transform found stands in the dataset's `transforms`. The same rows and settings give the same digest, and
         asking for the same under the same id again returns the existing resource. INVALID_ARGUMENT names the field before
         any work; ALREADY_EXISTS when the id is taken by other content; FAILED_PRECONDITION when the service lacks what a
-        transform needs, or nothing is left of the rows. The service does one such work at a time, in a process of its own,
+        transform needs, or nothing is left of the rows; RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant
+        has no room for anything more, before any work, or none for what was made, which is not kept then. The service does one such work at a time, in a process of its own,
         and gives it up when the caller goes.
         """
 

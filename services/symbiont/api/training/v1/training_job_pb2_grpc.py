@@ -102,6 +102,7 @@ class TrainingJobServiceServicer:
         Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
         NOT_FOUND the missing base model, dataset or tokenizer, ALREADY_EXISTS a `derived_base` whose name is taken. The
         same `request_id` with the same body returns the job that it made before; with another body ALREADY_EXISTS.
+        RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant has stored all that it may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,7 +111,8 @@ class TrainingJobServiceServicer:
     def ReproduceModelVersion(self, request, context):
         """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
 
-        FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
+        FAILED_PRECONDITION when base or datasets are not there any more; RESOURCE_EXHAUSTED as of CreateTrainingJob. The
+        same `request_id` returns the same job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

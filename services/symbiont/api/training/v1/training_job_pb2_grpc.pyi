@@ -33,11 +33,13 @@ class TrainingJobServiceStub:
     Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
     NOT_FOUND the missing base model, dataset or tokenizer, ALREADY_EXISTS a `derived_base` whose name is taken. The
     same `request_id` with the same body returns the job that it made before; with another body ALREADY_EXISTS.
+    RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant has stored all that it may.
     """
     ReproduceModelVersion: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ReproduceModelVersionRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
     """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
 
-    FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
+    FAILED_PRECONDITION when base or datasets are not there any more; RESOURCE_EXHAUSTED as of CreateTrainingJob. The
+    same `request_id` returns the same job.
     """
     GetTrainingJob: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]
     """Returns one training job."""
@@ -83,11 +85,13 @@ class TrainingJobServiceAsyncStub(TrainingJobServiceStub):
     Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
     NOT_FOUND the missing base model, dataset or tokenizer, ALREADY_EXISTS a `derived_base` whose name is taken. The
     same `request_id` with the same body returns the job that it made before; with another body ALREADY_EXISTS.
+    RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant has stored all that it may.
     """
     ReproduceModelVersion: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ReproduceModelVersionRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
     """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
 
-    FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
+    FAILED_PRECONDITION when base or datasets are not there any more; RESOURCE_EXHAUSTED as of CreateTrainingJob. The
+    same `request_id` returns the same job.
     """
     GetTrainingJob: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.GetTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingJob]  # type: ignore[assignment]
     """Returns one training job."""
@@ -136,6 +140,7 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
         Everything that can be known before the work starts is checked here: INVALID_ARGUMENT names the field,
         NOT_FOUND the missing base model, dataset or tokenizer, ALREADY_EXISTS a `derived_base` whose name is taken. The
         same `request_id` with the same body returns the job that it made before; with another body ALREADY_EXISTS.
+        RESOURCE_EXHAUSTED with the reason TENANT_STORAGE when the tenant has stored all that it may.
         """
 
     @abc.abstractmethod
@@ -146,7 +151,8 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[symbiont.api.training.v1.training_job_pb2.TrainingJob, collections.abc.Awaitable[symbiont.api.training.v1.training_job_pb2.TrainingJob]]:
         """Queues a job that does again what made a version, from the same bytes, and compares what comes out.
 
-        FAILED_PRECONDITION when base or datasets are not there any more. The same `request_id` returns the same job.
+        FAILED_PRECONDITION when base or datasets are not there any more; RESOURCE_EXHAUSTED as of CreateTrainingJob. The
+        same `request_id` returns the same job.
         """
 
     @abc.abstractmethod
