@@ -40,7 +40,7 @@ class Holdings(Watching):
         }
 
 
-def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> "Select[str, str]":
+def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> Select[Any]:
     query = select(holder.label("holder"), digest.label("digest")).distinct()
     if owner is None:
         return query
