@@ -90,8 +90,6 @@ def main() -> int:
     """Trains what is missing, prints, judges; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the sets, each in one of its own")
-    cache = Path.home() / ".cache" / "symbiont"
-    parser.add_argument("--bases", type=Path, default=cache, help="folder that bases are converted into")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no training after so many minutes")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -108,7 +106,7 @@ def main() -> int:
         if time.monotonic() - began > 60 * asked.minutes:
             break
         print(f"{number} of {len(missing)}: {cell.key}", flush=True)
-        result = train(cell, asked.data, asked.bases)
+        result = train(cell, asked.data)
         with asked.results.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(result) + "\n")
         results[cell.key] = result
@@ -143,7 +141,7 @@ def small() -> int:
         for part, seed in (("train", 0), ("dev", 1)):
             with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as stream:
                 csv.writer(stream).writerows([("text", "label"), *labelled_rows(60, seed)])
-        made = [train(Cell("uci-sentiment", method, 0), Path(name), Path(name)) for method in ("lora", "head-only")]
+        made = [train(Cell("uci-sentiment", method, 0), Path(name)) for method in ("lora", "head-only")]
     judge({result["key"]: result for result in made})
     return 0
 

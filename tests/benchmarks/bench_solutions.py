@@ -12,10 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from quality.e5 import save_e5
-
 from support.stacks import calling
-from symbiont.client import Client, NotFoundError
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 from symbiont.solutions.figures import Figures
@@ -39,15 +36,6 @@ FOLDERS = {
     "reading-answers": "",
 }
 SMALL_ROWS = 48
-MULTILINGUAL = "e5-small"
-
-
-def ensure_multilingual(client: Client, folder: Path) -> None:
-    """Registers the multilingual base, which no package carries as a folder."""
-    try:
-        client.get_base_model(MULTILINGUAL)
-    except NotFoundError:
-        client.register_base_model(MULTILINGUAL, folder=save_e5(folder / MULTILINGUAL), license="MIT")
 
 
 def runs_of(arguments: argparse.Namespace, home: Path) -> list[Run]:
@@ -84,14 +72,12 @@ def main() -> None:
         stack.wait_ready()
         with calling(stack) as client:
             for asked in runs_of(arguments, home):
-                recipe = asked.located.recipe
-                print(f"== {recipe.solution}", flush=True)
-                if recipe.base.id == MULTILINGUAL:
-                    ensure_multilingual(client, home / "bases")
+                solution = asked.located.recipe.solution
+                print(f"== {solution}", flush=True)
                 found = run(client, asked, lambda text: print(f"  {text}", flush=True))
                 good = show(found) and good
                 if not found.sample:
-                    write_table(shipped()[recipe.solution].with_name("README.md"), found)
+                    write_table(shipped()[solution].with_name("README.md"), found)
     sys.exit(not good)
 
 

@@ -27,7 +27,7 @@ def test_a_benchmark_runs_in_small(path: Path) -> None:
 
 @pytest.mark.skipif("SYMBIONT_TEST_DATA" not in os.environ, reason="SYMBIONT_TEST_DATA names no folder")
 @pytest.mark.parametrize("name", SETS)
-def test_a_real_set_can_be_learnt(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = SETS[name]
 
     def read(data: Path) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
@@ -36,6 +36,6 @@ def test_a_real_set_can_be_learnt(name: str, tmp_path: Path, monkeypatch: pytest
         return [*labels.values(), *kept[:8]], held[:: len(held) // 8]
 
     monkeypatch.setitem(SETS, name, replace(chosen, read=read, language="en", most_rows=0, epochs=1))
-    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), tmp_path)
+    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]))
     assert 0 <= found["value"] <= 1
     assert found["rows"] >= 8

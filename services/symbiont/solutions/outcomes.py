@@ -22,7 +22,8 @@ from symbiont.evaluation import (
     rows_of,
 )
 from symbiont.evaluation.metrics.classification import probabilities
-from symbiont.solutions.recipe import Recipe, Reject
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_serving import Reject
 from symbiont.solutions.rows import SolutionRow
 
 # Between the key of a catalogue's entry and the number of one of its texts.

@@ -8,7 +8,9 @@ from symbiont.api.training.v1.model_pb2 import ReleaseRules
 from symbiont.api.training.v1.promotion_pb2 import PromotionDecision, PromotionRule
 from symbiont.client import Client
 from symbiont.solutions.preparing import Say
-from symbiont.solutions.recipe import Gate, Recipe, Release
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_evaluation import Gate
+from symbiont.solutions.recipe_serving import Release
 
 
 class NotPromotedError(Exception):

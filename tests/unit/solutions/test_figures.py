@@ -15,8 +15,10 @@ from symbiont.solutions.outcomes import found_in_catalogue, outcome_of
 from symbiont.solutions.page import render
 from symbiont.solutions.preparing import transforms_of
 from symbiont.solutions.promoting import rules_of
-from symbiont.solutions.recipe import Bar, Evaluation, Gate, Recipe, Reject, Serving
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_evaluation import Bar, Evaluation, Gate
 from symbiont.solutions.recipe_rows import DataGate
+from symbiont.solutions.recipe_serving import Reject, Serving
 from symbiont.solutions.rows import SolutionRow
 from symbiont.solutions.running import Run, check
 from symbiont.solutions.scaffold import scaffold

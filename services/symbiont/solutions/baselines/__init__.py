@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from symbiont.evaluation import Outcome
 from symbiont.solutions.baselines import classifying, lexicons, overlapping, searching
 from symbiont.solutions.outcomes import decided_by_costs
-from symbiont.solutions.recipe import BaselineName, Recipe
+from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_evaluation import BaselineName
 from symbiont.solutions.rows import SolutionRow
 
 # From the recipe, rows to learn from and rows to judge by.

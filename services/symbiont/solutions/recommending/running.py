@@ -13,7 +13,7 @@ from symbiont.solutions.loading import Located
 from symbiont.solutions.monitoring import write_rules
 from symbiont.solutions.preparing import Say, ensure_base, upload
 from symbiont.solutions.promoting import promote
-from symbiont.solutions.recipe import BaselineName
+from symbiont.solutions.recipe_evaluation import BaselineName
 from symbiont.solutions.recipe_rows import Recommendation
 from symbiont.solutions.recommending import ranking
 from symbiont.solutions.recommending.pairs import Histories, held_pairs, read_histories, training_pairs

@@ -9,7 +9,7 @@ usual at once. `rules` says the same in PromQL; a test holds the two together.
 import math
 from dataclasses import dataclass
 
-from symbiont.solutions.recipe import Chart
+from symbiont.solutions.recipe_serving import Chart
 
 
 @dataclass(frozen=True)

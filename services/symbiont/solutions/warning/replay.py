@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from symbiont.bundle.part import Part
 from symbiont.solutions.reading import Record
-from symbiont.solutions.recipe import Chart, Replay
+from symbiont.solutions.recipe_serving import Chart, Replay
 from symbiont.solutions.warning.chart import ControlChart
 
 # An alarm so many windows after a surge begins, at most, is its.

@@ -7,7 +7,7 @@ minutes after which a value is stale. The group is judged once a window, its rul
 import re
 from typing import Any
 
-from symbiont.solutions.recipe import Chart
+from symbiont.solutions.recipe_serving import Chart
 
 # Told by `counting`; labels are solution, topic and label.
 METRIC = "symbiont_solution_rows_total"

