@@ -1,6 +1,6 @@
 """What of the artifact store is kept for whom, as far as the registry knows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, Select, select
 
@@ -41,7 +41,7 @@ class Holdings(Watching):
 
 
 def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> Select[Any]:
-    query = select(holder.label("holder"), digest.label("digest")).distinct()
+    query: Select[Any] = select(holder.label("holder"), digest.label("digest")).distinct()
     if owner is None:
         return query
     return query.where(holder.startswith(owner + MARK) if owner else holder.not_like(f"%{MARK}%"))
