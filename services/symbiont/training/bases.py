@@ -5,6 +5,7 @@ Only safetensors are read: a pickled checkpoint could run code.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,7 +46,7 @@ def register(
     """
     check_id("base_model_id", identifier)
     with _located(source) as folder:
-        return _stored(artifacts, identifier, source, folder, provider=provider, license=license)
+        return replace(_stored(artifacts, identifier, source, folder, provider=provider, license=license), terms=terms)
 
 
 @contextmanager
@@ -107,7 +108,6 @@ def _stored(
         pooling=pooling,
         modules=_linear_modules(shapes) if kind == "encoder" else (),
         kind=kind,
-        terms=terms,
     )
 
 

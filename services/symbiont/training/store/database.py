@@ -5,7 +5,7 @@ PostgreSQL serves several controllers: writes that count something across rows (
 use) take one advisory lock, those of a job lock its row, and `NOTIFY` tells the other controllers what is new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
@@ -106,9 +106,23 @@ def _with_driver(url: str) -> URL:
     return parsed
 
 
+class _Own:
+    """Calls a method as no function does: psycopg takes methods of one class for one another, whatever their object.
+
+    It keeps what it makes of a function by the function's code, so that a second store in a process would encrypt as the
+    first one does, or not at all.
+    """
+
+    def __init__(self, method: Callable[[Any], Any]) -> None:
+        self._method = method
+
+    def __call__(self, value: Any) -> Any:
+        return self._method(value)
+
+
 def _engine(url: URL, seals: Seals) -> Engine:
     json = SealedJson(seals)
-    forms = {"json_serializer": json.dumps, "json_deserializer": json.loads}
+    forms = {"json_serializer": _Own(json.dumps), "json_deserializer": _Own(json.loads)}
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)

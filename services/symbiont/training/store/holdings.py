@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, select
+from sqlalchemy import Column, select
 
 from symbiont.common.access.views import owner_of
 from symbiont.common.resources import MARK
@@ -40,8 +40,9 @@ class Holdings(Watching):
         }
 
 
-def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> Select[Any]:
-    query: Select[Any] = select(holder.label("holder"), digest.label("digest")).distinct()
+def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> Any:
+    """Returns the query for what a tenant holds, or, for None, all do."""
+    query = select(holder.label("holder"), digest.label("digest")).distinct()
     if owner is None:
         return query
     return query.where(holder.startswith(owner + MARK) if owner else holder.not_like(f"%{MARK}%"))
