@@ -109,8 +109,8 @@ def _with_driver(url: str) -> URL:
 class _Own:
     """Calls a method as no function does: psycopg takes methods of one class for one another, whatever their object.
 
-    It keeps what it makes of a function by the function's code, so that a second store in a process would encrypt as the
-    first one does, or not at all.
+    It keeps what it makes of a function by the function's code, so that a second store in a process would encrypt as
+    the first one does, or not at all.
     """
 
     def __init__(self, method: Callable[[Any], Any]) -> None:
