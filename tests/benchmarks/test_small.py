@@ -4,8 +4,6 @@ Those that measure a whole suite do so in `tests/e2e/test_benchmarks.py`, on the
 """
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +11,15 @@ import pytest
 from quality.sets import SETS
 from quality.training import Cell, train
 
+from support.scripts import run_script
+
 # By the option that names the suite.
 BENCHMARKS = [path for path in sorted(Path(__file__).parent.glob("bench_*.py")) if "add_home" not in path.read_text()]
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.stem)
 def test_a_benchmark_runs_in_small(path: Path) -> None:
-    done = subprocess.run([sys.executable, path, "--small"], capture_output=True, text=True, timeout=170, check=False)
+    done = run_script(path, "--small", timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     judged = [line for line in done.stdout.splitlines() if line.startswith(("held: ", "missed: "))]
     assert judged, done.stdout

@@ -6,11 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from functools import cache
 from pathlib import Path
 
 from support.waiting import until_sync
-from symbiont.training.fork_server import ForkServer
+from symbiont.common.threads import QUIET
+from symbiont.training.fork_server import SINGLE, ForkServer
+
+# What names the fork server that services, and scripts of tests, are to use.
+FORK_SERVER = "SYMBIONT_FORK_SERVER"
+# Whose stdin is to stay open.
+_KEPT: list["subprocess.Popen[bytes]"] = []
 
 
 def free_port() -> int:
@@ -23,9 +30,20 @@ def free_port() -> int:
 @cache
 def fork_server() -> ForkServer:
     """Returns that of which all workers are forks, unless a test says otherwise; ends with this process."""
-    started = ForkServer()
-    until_sync(started.ready, 60)
-    return started
+    if name := os.environ.get(FORK_SERVER):
+        return ForkServer(name)
+    name = f"symbiont-{uuid.uuid4().hex}"
+    # It ends when its stdin does, thus with this process.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.fork_server", name],
+        stdin=subprocess.PIPE,
+        env={**QUIET, **os.environ, **SINGLE, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    server = ForkServer(name)
+    until_sync(lambda: server.ready() or process.poll() is not None, 60)
+    assert process.poll() is None
+    _KEPT.append(process)
+    return server
 
 
 class ServiceProcess:

@@ -54,14 +54,14 @@ class Cell:
         return f"{self.set}/{self.method}/{self.seed}"
 
 
-def train(cell: Cell, data: Path, bases_folder: Path) -> dict[str, Any]:
-    """Returns what a training came to."""
+def train(cell: Cell, data: Path, bases_folder: Path, base: Path | None = None) -> dict[str, Any]:
+    """Returns what a training came to, on the base of the set unless told on which."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     chosen = SETS[cell.set]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         artifacts, store = ArtifactStore(folder / "artifacts"), Store(f"sqlite:///{folder}/symbiont.db")
-        source = types.Source("folder", str(_base(chosen.language, bases_folder)))
+        source = types.Source("folder", str(base or _base(chosen.language, bases_folder)))
         store.add_base(bases.register(artifacts, "tiny", source, "", ""))
         kept, held = chosen.read(data)
         store.add_dataset(upload_rows(artifacts, _spread(kept, chosen.most_rows), "rows", **chosen.header))
