@@ -1,9 +1,9 @@
 """How fast the training loop is: beside HF Trainer with peft, the head alone on cached features, LoRA beside full.
 
 `python tests/benchmarks/bench_training.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one
-is missed. `--small` does the same with few short texts, for checking that the benchmark itself still runs. Everything is real:
-the demo's base and texts, put together to documents of one to twelve reviews; both train on the same rows, on all
-cores, interleaved.
+is missed. `--small` does the same with few short texts, for checking that the benchmark itself still runs. Everything
+is real: the demo's base and texts, put together to documents of one to twelve reviews; both train on the same rows, on
+all cores, interleaved.
 """
 
 import argparse
