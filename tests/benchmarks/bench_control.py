@@ -346,7 +346,7 @@ def others_cpu() -> float:
     return sum(t.user_time + t.system_time for t in psutil.Process().threads() if t.id != mine)
 
 
-def many_jobs(measures: Measures, count: int, rounds: int) -> None:
+def many_jobs(measures: Measures, count: int, rounds: int, settle: float) -> None:
     """What the scheduler asks the store at each look, and what the service takes, with so many jobs in the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -369,7 +369,7 @@ def many_jobs(measures: Measures, count: int, rounds: int) -> None:
         store.close()
         suite = Suite(folder, worker_program="true", max_concurrent_jobs=1)
         suite.training.start()
-        time.sleep(3)
+        time.sleep(settle)
         measures.add("memory with many jobs", psutil.Process(suite.training.process.pid).memory_info().rss / 2**20)
         suite.channel.close()
         suite.training.kill()
@@ -413,7 +413,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="symbiont-bench-") as name:
             watching(Path(name), measures, watchers, many, 4 if small else 40, title, 0 if small else 10)
     reporting(measures, *((1, 2) if small else (7, 8)))
-    many_jobs(measures, 200 if small else 10_000, 5 if small else 100)
+    many_jobs(measures, *((50, 2, 0) if small else (10_000, 100, 3)))
     return judge(measures, small)
 
 

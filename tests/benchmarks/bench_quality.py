@@ -129,11 +129,11 @@ def judge(results: Results) -> int:
 
 
 def small() -> int:
-    """Trains two methods on rows that are made up, written as the real ones are."""
+    """Trains two methods on a tiny base and rows that are made up, written as the real ones are."""
     import csv
     import tempfile
 
-    from support.tiny import labelled_rows
+    from support.tiny import labelled_rows, save_base
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "uci-sentiment"
@@ -141,7 +141,9 @@ def small() -> int:
         for part, seed in (("train", 0), ("dev", 1)):
             with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as stream:
                 csv.writer(stream).writerows([("text", "label"), *labelled_rows(60, seed)])
-        made = [train(Cell("uci-sentiment", method, 0), Path(name)) for method in ("lora", "head-only")]
+        base = save_base(Path(name) / "tiny")
+        cells = [Cell("uci-sentiment", method, 0) for method in ("lora", "head-only")]
+        made = [train(cell, Path(name), base) for cell in cells]
     judge({result["key"]: result for result in made})
     return 0
 

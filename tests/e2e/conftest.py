@@ -8,7 +8,7 @@ import grpc
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from support.stacks import calling
+from support.stacks import ForkingStack, calling
 from symbiont.cli.demo.texts import LabelledSet, labelled_sets, write_csv
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, Credentials, training_spec
@@ -63,7 +63,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         "question-type": (questions, "lora"),
         "classifier": (sentiment, "head-only"),
     }
-    with Stack(Home(folder / "home")) as stack:
+    with ForkingStack(Home(folder / "home")) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with calling(stack) as client:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.postgres import installed, postgres
-from support.stacks import calling
+from support.stacks import ForkingStack, calling
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED
@@ -21,7 +21,6 @@ from symbiont.local import stack as stack_module
 from symbiont.local.child import ProcessSpec
 from symbiont.local.home import Home
 from symbiont.local.services import TRAINING, process_specs
-from symbiont.local.stack import Stack
 from upgrade.answers import TEXTS, named
 
 PAGE = Path(__file__).parents[2] / "deploy/OPERATIONS.md"
@@ -127,7 +126,7 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
     before, after, backup = places(kind, "before"), places(kind, "after"), tmp_path / "backup"
     for folder in (backup, tmp_path / "backup-of-keys"):
         folder.mkdir()
-    with Stack(before.home) as stack:
+    with ForkingStack(before.home) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             job = fill(client, tmp_path)
@@ -140,7 +139,7 @@ def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
             client.cancel_training_job(job)
     after.does("restore the keys: one machine", backup)
     after.does(f"restore: {kind}", backup)
-    with Stack(after.home) as stack:
+    with ForkingStack(after.home) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             until_sync(lambda: serves(client), 60)

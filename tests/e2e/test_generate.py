@@ -12,6 +12,7 @@ import pytest
 
 from support.hanging import family, hung
 from support.language_models import greedy, library_tokenizer, save_language_model
+from support.stacks import ForkingStack
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.inference.v1 import generation_pb2 as pb
@@ -66,7 +67,7 @@ class Language:
 @pytest.fixture(scope="module")
 def language(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Language]:
     folder = tmp_path_factory.mktemp("language")
-    with Stack(Home(folder / "home"), insecure=True) as stack:
+    with ForkingStack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         with Client(endpoints_of(stack.record.addresses)) as client:
             yield Language(folder, stack, client)

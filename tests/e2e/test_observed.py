@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from support.prometheus import HINT, RULES, find
+from support.stacks import ForkingStack
 from support.waiting import until_sync
 from symbiont.local.home import Home
 from symbiont.local.processes import find as find_process
 from symbiont.local.services import ALERTMANAGER, NAMES, PROMETHEUS
-from symbiont.local.stack import Stack
 
 
 def asked(url: str, **parameters: str) -> dict[str, object]:
@@ -30,7 +30,7 @@ def scraped(url: str) -> set[str]:
 
 @pytest.mark.skipif(not (find("prometheus") and find("alertmanager")), reason=f"not installed; {HINT}")
 def test_observers_run_beside_the_suite_and_end_with_it(tmp_path: Path) -> None:
-    with Stack(Home(tmp_path / "home"), observers=(PROMETHEUS, ALERTMANAGER)) as stack:
+    with ForkingStack(Home(tmp_path / "home"), observers=(PROMETHEUS, ALERTMANAGER)) as stack:
         stack.wait_ready()
         url = stack.ports.url(PROMETHEUS)
         until_sync(lambda: scraped(url) == set(NAMES), 60)

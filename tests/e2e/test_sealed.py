@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.sealed import places_with
-from support.stacks import calling
+from support.stacks import ForkingStack, calling
 from support.tiny import labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.api.training.v1.dataset_pb2 import CleanTransform, Transform
@@ -51,7 +51,7 @@ def said(home: Home) -> dict[str, object]:
 @contextmanager
 def running(home: Home) -> Iterator[tuple[Client, Client]]:
     """Runs the suite on a home, for a block; yields the clients of two people."""
-    with Stack(home) as stack:
+    with ForkingStack(home) as stack:
         stack.wait_ready()
         with calling(stack, principal="ana") as client, calling(stack, principal="bo") as second:
             yield client, second

@@ -20,6 +20,7 @@ from support.bundles import random_bundle, random_rows, tiny_base
 from symbiont.capacity.__main__ import main
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.metrics import METRICS, PROCESS_BYTES
+from symbiont.engine.openvino_stored import load_graph
 from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
 from symbiont.triton.client import HostClient
@@ -71,6 +72,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         HostClient(server.url, settings) as client,
     ):
         base = tiny_base(store)
+        load_graph(store, base)
         await client.ensure_host(base)
         yield World(server, client, store, base)
 

@@ -27,6 +27,7 @@ from symbiont.common.channel import connect
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.server import Lifecycle, Registration, build_server
 from symbiont.common.settings import ServiceSettings
+from symbiont.engine.openvino_stored import load_graph
 from symbiont.engine.row import HostAnswer, Row
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.__main__ import assemble
@@ -124,6 +125,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": 64}
         tokenizer_digest = store.put("tokenizers", {"tokenizer.json": tokenizer.to_str().encode()}, fields)
         base = tiny_base(store, vocab_size=tokenizer.get_vocab_size())
+        load_graph(store, base)
         installation = find_triton(start=Path(__file__).parent)
         triton = await stack.enter_async_context(TritonServer(installation, tmp_path_factory.mktemp("triton")))
         hosts = await stack.enter_async_context(

@@ -14,6 +14,7 @@ from support.bundles import Reference, random_bundle, random_rows, tiny_base
 from support.waiting import until
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import Unavailable
+from symbiont.engine.openvino_stored import load_graph
 from symbiont.engine.row import Row
 from symbiont.engine.settings import HostSettings
 from symbiont.triton.addresses import Addresses
@@ -53,6 +54,7 @@ async def setting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Set
     folder = tmp_path_factory.mktemp("several")
     store, installation = ArtifactStore(folder / "artifacts"), find_triton(start=Path(__file__).parent)
     base = tiny_base(store)
+    load_graph(store, base)
     async with AsyncExitStack() as stack:
         servers = {}
         for name in ("one", "two"):

@@ -7,21 +7,30 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from support.waiting import until_sync
-from symbiont.training.fork_server import ForkServer
+from symbiont.common.threads import QUIET
+from symbiont.training.fork_server import SINGLE, ForkServer
+
+# What names the fork server that services, and scripts of tests, are to use.
+FORK_SERVER = "SYMBIONT_FORK_SERVER"
+# Whose stdin is to stay open.
+_KEPT: list["subprocess.Popen[bytes]"] = []
 
 # Below those that the system gives to connections, one of which could be where a service is to listen.
 _PORTS = range(10_000, 32_000)
+# Not that of a test, which may have begun it anew.
+_CHANCE = random.SystemRandom()
 
 
 def free_port() -> int:
     """Returns a port that was free a moment ago."""
     while True:
-        port = random.choice(_PORTS)
+        port = _CHANCE.choice(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -30,9 +39,20 @@ def free_port() -> int:
 @cache
 def fork_server() -> ForkServer:
     """Returns that of which all workers are forks, unless a test says otherwise; ends with this process."""
-    started = ForkServer()
-    until_sync(started.ready, 60)
-    return started
+    if name := os.environ.get(FORK_SERVER):
+        return ForkServer(name)
+    name = f"symbiont-{uuid.uuid4().hex}"
+    # It ends when its stdin does, thus with this process.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.fork_server", name],
+        stdin=subprocess.PIPE,
+        env={**QUIET, **os.environ, **SINGLE, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    server = ForkServer(name)
+    until_sync(lambda: server.ready() or process.poll() is not None, 60)
+    assert process.poll() is None
+    _KEPT.append(process)
+    return server
 
 
 class ServiceProcess:

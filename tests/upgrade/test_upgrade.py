@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from support.stacks import ForkingStack
 from support.waiting import until_sync
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client, training_spec
 from symbiont.local.home import Home
-from symbiont.local.stack import Stack
 from upgrade.answers import answers
 from upgrade.write import STATES
 
@@ -39,7 +39,7 @@ def said(home: Home) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def client(home: Home) -> Iterator[Client]:
-    with Stack(home, insecure=True) as stack:
+    with ForkingStack(home, insecure=True) as stack:
         stack.wait_ready()
         with Client(endpoints_of(stack.record.addresses)) as client:
             yield client

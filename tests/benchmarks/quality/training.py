@@ -53,14 +53,15 @@ class Cell:
         return f"{self.set}/{self.method}/{self.seed}"
 
 
-def train(cell: Cell, data: Path) -> dict[str, Any]:
-    """Returns what a training came to."""
+def train(cell: Cell, data: Path, base: Path | None = None) -> dict[str, Any]:
+    """Returns what a training came to, on the base of the set unless told on which."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     chosen = SETS[cell.set]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         artifacts, store = ArtifactStore(folder / "artifacts"), Store(f"sqlite:///{folder}/symbiont.db")
-        source = types.Source("package", PACKAGES[chosen.language])
+        package = types.Source("package", PACKAGES[chosen.language])
+        source = types.Source("folder", str(base)) if base else package
         store.add_base(bases.register(artifacts, "tiny", source, "", ""))
         kept, held = chosen.read(data)
         store.add_dataset(upload_rows(artifacts, _spread(kept, chosen.most_rows), "rows", **chosen.header))

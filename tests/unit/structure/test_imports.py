@@ -4,7 +4,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,13 @@ SERVICES = ("tokenization", "training", "inference")
 EDGE = re.compile(r"(^|/)(__main__|servicer|convert(_\w+)?|clients)\.py$|/servicers/")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yields the dotted names that a file imports, wherever in it."""
+@cache
+def imports(path: Path) -> Sequence[str]:
+    """Returns the dotted names that a file imports, wherever in it."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -28,6 +34,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def allowed() -> dict[str, set[str]]:
     """Returns folder -> what it may import, from the table; a folder inside another may have a line of its own."""
     rows = re.findall(r"^\| `([\w/]+)/` \|[^|]*\| ([^|]*) \|$", README, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,17 @@ def test_there_are_commands_to_check() -> None:
     assert len(COMMANDS) >= 6
 
 
+@cache
+def root() -> Any:
+    """The whole command, which takes longer to make than to ask."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
 def test_the_command_line_takes_what_the_page_says(
     page: Path, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command: Any = typer.main.get_command(app)
+    command = root()
     arguments = shlex.split(line)[1:]
     monkeypatch.chdir(tmp_path)
     for file in (a for a in arguments if a.endswith((".csv", ".tsv", ".jsonl", ".parquet", ".txt"))):

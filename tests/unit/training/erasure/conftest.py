@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.registry import upload_rows
+from support.service import fork_server
 from support.tiny import labelled_rows
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.training.data.rows import Row, read_rows
@@ -38,7 +39,7 @@ def stocked(registry: Store, artifacts: ArtifactStore) -> Store:
 
 @pytest.fixture
 def gate(stocked: Store, artifacts: ArtifactStore, tmp_path: Path) -> DataGate:
-    return DataGate(stocked, artifacts, tmp_path / "gate")
+    return DataGate(stocked, artifacts, tmp_path / "gate", fork_server=fork_server())
 
 
 @pytest.fixture

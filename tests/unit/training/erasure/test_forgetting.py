@@ -72,8 +72,10 @@ async def test_rows_go_everywhere_and_those_of_others_stay(
 
 
 async def test_what_is_left_is_told_of_as_before(
-    forgetting: Forgetting, gate: DataGate, stocked: Store, artifacts: ArtifactStore
+    forgetting: Forgetting, stocked: Store, artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
+    # By programs, as where there is nothing to fork from.
+    gate = DataGate(stocked, artifacts, tmp_path / "programs")
     await derive(gate)
     steps = lineage(artifacts, stocked.dataset("clean").digest).steps
     await erase(forgetting)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from support.registry import tiny_spec
-from support.service import free_port
+from support.service import fork_server, free_port
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from symbiont.training.checking import plan_key
@@ -40,9 +40,10 @@ def make(registry: Store, artifacts: ArtifactStore, notifier: Notifier, tmp_path
     def make_spec(job: Job) -> str:
         return worker_spec_to_json(job, str(artifacts.root), nobody, nobody)
 
-    def planning(**terms: Any) -> Planning:
+    def planning(*, forks: bool = True, **terms: Any) -> Planning:
         on = Terms(**{"threads": 1, **terms})
-        return Planning(registry, artifacts, notifier, make_spec, tmp_path / "plans", on)
+        forking = fork_server() if forks else None
+        return Planning(registry, artifacts, notifier, make_spec, tmp_path / "plans", on, forking)
 
     return planning
 
@@ -53,7 +54,8 @@ def planning(make: Callable[..., Planning]) -> Planning:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "symbiont.training.planning" in child.cmdline()]
+    running = psutil.Process().children(recursive=True)
+    return [child for child in running if "symbiont.training.planning" in child.cmdline()]
 
 
 def start_job(registry: Store) -> Job:
@@ -174,7 +176,9 @@ async def test_a_trial_that_ends_without_a_word_is_no_plan(planning: Planning) -
             await anext(plan)
 
 
-async def test_rows_that_are_gone_are_said_to_be(planning: Planning, artifacts: ArtifactStore) -> None:
+async def test_rows_that_are_gone_are_said_to_be(make: Callable[..., Planning], artifacts: ArtifactStore) -> None:
+    # By a program, as where there is nothing to fork from.
+    planning = make(forks=False)
     (dataset,) = artifacts.list("datasets")
     shutil.rmtree(Path(artifacts.root) / "datasets" / dataset)
     with pytest.raises(FailedPrecondition, match=f"the job cannot be tried out: datasets/{dataset}"):

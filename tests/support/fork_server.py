@@ -1,0 +1,34 @@
+"""`python -m support.fork_server NAME`: the fork server of the tests, whose forks may be scripts beside workers."""
+
+import runpy
+import sys
+from pathlib import Path
+
+from symbiont.training import fork_server
+from symbiont.training.fork_server import __main__ as serving
+
+# What scripts load beside what workers do.
+MORE = (
+    "rich.table",
+    "sklearn.ensemble",
+    "sklearn.model_selection",
+    "support.attempts",
+    "support.bundles",
+    "support.tiny",
+    "symbiont.engine.engine",
+    "symbiont.engine.torch_runtime",
+    "transformers.trainer",
+)
+
+
+def main() -> None:
+    """Runs, in a fork, the script that the first argument names, as `python SCRIPT ARGUMENTS` does."""
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, str(Path(sys.argv[0]).parent))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    fork_server.PROGRAMS["script"] = "support.fork_server"
+    serving.PRELOADED = (*serving.PRELOADED, *MORE)
+    serving.main()
