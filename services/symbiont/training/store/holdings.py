@@ -1,8 +1,8 @@
 """What of the artifact store is kept for whom, as far as the registry knows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Select, select
+from sqlalchemy import select
 
 from symbiont.common.access.views import owner_of
 from symbiont.common.resources import MARK
@@ -40,7 +40,7 @@ class Holdings(Watching):
         }
 
 
-def _of(owner: str | None, holder: "Column[str]", digest: "Column[str]") -> "Select[tuple[str, str]]":
+def _of(owner: str | None, holder: Any, digest: Any) -> Any:
     query = select(holder.label("holder"), digest.label("digest")).distinct()
     if owner is None:
         return query

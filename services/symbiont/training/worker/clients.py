@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind
 
