@@ -36,10 +36,10 @@ def test_a_real_set_can_be_learnt(name: str, tmp_path: Path, monkeypatch: pytest
         labels = {row["label"]: row for row in kept if "label" in row}
         return [*labels.values(), *kept[:8]], held[:: len(held) // 8]
 
-    # As long as the tiny base takes.
-    shorter = replace(chosen, read=read, most_rows=0, epochs=1, max_tokens=min(chosen.max_tokens, 64))
-    monkeypatch.setitem(SETS, name, shorter)
-    data, base = Path(os.environ["SYMBIONT_TEST_DATA"]), save_base(tmp_path / "tiny")
-    found = train(Cell(name, "head-only", 0), data, tmp_path, base)
+    # Questions are longer than the tiny base takes.
+    base = None if name == "xquad" else save_base(tmp_path / "tiny")
+    longest = min(chosen.max_tokens, 64) if base else chosen.max_tokens
+    monkeypatch.setitem(SETS, name, replace(chosen, read=read, most_rows=0, epochs=1, max_tokens=longest))
+    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), tmp_path, base)
     assert 0 <= found["value"] <= 1
     assert found["rows"] >= 8
