@@ -36,9 +36,11 @@ def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch, tm
         labels = {row["label"]: row for row in kept if "label" in row}
         return [*labels.values(), *kept[:8]], held[:: len(held) // 8]
 
-    # As long as the tiny base takes.
-    shorter = replace(chosen, read=read, language="en", most_rows=0, epochs=1, max_tokens=min(chosen.max_tokens, 64))
+    # Questions are longer than the tiny base takes.
+    base = None if name == "xquad" else save_base(tmp_path / "tiny")
+    longest = min(chosen.max_tokens, 64) if base else chosen.max_tokens
+    shorter = replace(chosen, read=read, language="en", most_rows=0, epochs=1, max_tokens=longest)
     monkeypatch.setitem(SETS, name, shorter)
-    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), save_base(tmp_path / "tiny"))
+    found = train(Cell(name, "head-only", 0), Path(os.environ["SYMBIONT_TEST_DATA"]), base)
     assert 0 <= found["value"] <= 1
     assert found["rows"] >= 8

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
+from support.stacks import ForkingStack
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, TrainingJob
 from symbiont.bundle import export_peft
@@ -25,7 +26,6 @@ from symbiont.client.channels import Endpoints
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.local.encryption import open_artifacts
 from symbiont.local.home import Home
-from symbiont.local.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)
 TERMS = ["bancassurance", "不良贷款"]
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     corpus.write_text("\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts))
     rows = folder / "rows.csv"
     rows.write_bytes(csv_of(labelled_rows(40)))
-    with Stack(Home(folder / "home"), insecure=True) as stack:
+    with ForkingStack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from support.alertmanager import Alertmanager, receiver
 from support.prometheus import HINT, Server, find
-from support.stacks import calling
+from support.stacks import ForkingStack, calling
 from support.tiny import BAD, FILLER, GOOD, save_base
 from support.waiting import until_sync
 from symbiont.cli.app import main
@@ -164,7 +164,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, text in RECIPES.items():
         whole = HEAD.format(name=name, folder=folder) + METHOD + text
         (folder / f"{name}.yaml").write_text(whole, encoding="utf-8")
-    with Stack(Home(folder / "home")) as stack:
+    with ForkingStack(Home(folder / "home")) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             made = World(folder, client, stack)

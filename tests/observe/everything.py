@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from support.language_models import save_language_model
 from support.prometheus import Prometheus
+from support.stacks import ForkingStack
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.cli.target import endpoints_of
@@ -57,7 +58,7 @@ class Observed:
 @contextmanager
 def observed(folder: Path) -> Iterator[Observed]:
     """Starts all of it on a folder of its own; two versions of `mood`, the first in production, the second tried."""
-    with patch.dict(os.environ, SETTINGS), Stack(Home(folder / "home"), insecure=True) as stack:
+    with patch.dict(os.environ, SETTINGS), ForkingStack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Prometheus(folder / "prometheus", stack.record.metrics_urls) as prometheus, Client(endpoints) as client:

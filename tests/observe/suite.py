@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e.conftest import train
+from support.stacks import ForkingStack
 from support.waiting import until_sync
 from symbiont.cli.demo.texts import labelled_sets
 from symbiont.cli.target import endpoints_of
@@ -43,7 +44,7 @@ def observed(folder: Path) -> Iterator[Observed]:
     sentiment, _ = labelled_sets()
     one, other = {row.label for row in sentiment.train}
     swapped = tuple(replace(row, label=other if row.label == one else one) for row in sentiment.train)
-    with Stack(Home(folder / "home"), insecure=True) as stack:
+    with ForkingStack(Home(folder / "home"), insecure=True) as stack:
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Client(endpoints) as client:
