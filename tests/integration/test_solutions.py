@@ -215,6 +215,57 @@ def test_a_second_run_finds_everything_done(world: World) -> None:
     assert [one.name for one in world.client.list_datasets()] == datasets
 
 
+MORE = """
+data:
+  train: [{file: train.csv}]
+  test: [{file: test.csv}]
+  label: {column: label, map: {good: positive, bad: negative}}
+  text: "{text} ask {language}@bank.example 信用违约"
+gate: {deduplicate: null, anonymize: [email]}
+method:
+  epochs: 4
+  learning_rate: 0.03
+  max_tokens: 64
+  seed: 0
+  advise: {rungs: [head-only, lora], tolerance: 2}
+development: {terms: [信用违约]}
+evaluation: {gate: {not_worse: 0.5}}
+serving: {release: {weight: 10, max_error_rate: 0.5}}
+"""
+
+
+def test_terms_a_race_masks_and_releases_of_one_recipe(world: World) -> None:
+    path, said = world.folder / "more.yaml", list[str]()
+    head = HEAD.format(name="more", folder=world.folder).replace("gate: {clean: true, deduplicate: null}\n", "")
+    path.write_text(head + MORE, encoding="utf-8")
+    client, asked = world.client, world.asked("more")
+    found = run(client, asked, said.append)
+    # The base that was made has the term as a token, between those that begin and end a text.
+    tokenizers = [client.get_base_model(base).tokenizer_digest for base in (found.base, "tiny")]
+    made, shared = (len(client.tokenize(one, ["信用违约"]).ids) for one in tokenizers)
+    assert found.base.startswith("bases/tiny-")
+    assert made < shared
+    jobs = [job for job in client.list_training_jobs() if job.spec.model == "models/more" and job.model_version]
+    assert {job.spec.WhichOneof("method") for job in jobs} == {"head_only", "lora"}
+    assert found.method in ("head-only", "lora")
+    assert [line.partition(": jobs/")[0] for line in said if ": jobs/" in line] == ["head-only", "lora"]
+    assert found.findings == ("pii email: 160",)
+    assert client.predict("more", ["很好 信用违约"]).model_version == found.version
+
+    # Other settings make another version, which is tried beside the one that serves, however often it is run.
+    path.write_text(path.read_text(encoding="utf-8").replace("seed: 0", "seed: 1"), encoding="utf-8")
+    for _ in range(2):
+        tried = run(client, world.asked("more"), said.append)
+    (release,) = client.list_releases("more@production")
+    assert (release.candidate, release.baseline, release.weight) == (tried.version, found.version, 10)
+    assert tried.version != found.version
+    assert any(line.endswith("is tried on more@production already") for line in said)
+
+    path.write_text(path.read_text(encoding="utf-8").replace("seed: 1", "seed: 2"), encoding="utf-8")
+    with pytest.raises(NotPromotedError, match=rf"more@production tries {tried.version} already: .*release promote"):
+        run(client, world.asked("more"), said.append)
+
+
 def inputs_of(world: World) -> dict[str, Sequence[Input]]:
     """Rows of all solutions; of a catalogue and of films, what is embedded."""
     made: dict[str, Sequence[Input]] = {}

@@ -13,21 +13,13 @@ from symbiont.cli.console import make_console
 from symbiont.cli.render import facts, share
 from symbiont.cli.target import with_client
 from symbiont.client import Client
-from symbiont.solutions.asking import ask
 from symbiont.solutions.loading import find_recipe
-from symbiont.solutions.reading import read
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_serving import Chart
 from symbiont.solutions.warning.counting import Told, TopicCounter, count_stream
-from symbiont.solutions.warning.replay import (
-    DAYS,
-    ReplayFigures,
-    daily_counts,
-    dated_rows,
-    judge,
-    plan_surges,
-    with_surges,
-)
+from symbiont.solutions.warning.replay import DAYS, ReplayFigures
+from symbiont.solutions.warning.replaying import SURGES, TIMES
+from symbiont.solutions.warning.replaying import replay as replayed
 
 NameArgument = Annotated[str, typer.Argument(metavar="SOLUTION", help="Id, or a folder or file of your own recipe.")]
 
@@ -71,8 +63,8 @@ def replay(
     client: Client,
     solution: NameArgument,
     data: Annotated[Path, typer.Option("--data", help="Folder of its raw files.")],
-    surges: Annotated[int, typer.Option(min=0, help="Surges put in for each topic, three windows long.")] = 3,
-    times: Annotated[float, typer.Option(min=1, help="How many times the usual count a surge adds.")] = 3.0,
+    surges: Annotated[int, typer.Option(min=0, help="Surges put in for each topic, three windows long.")] = SURGES,
+    times: Annotated[float, typer.Option(min=1, help="How many times the usual count a surge adds.")] = TIMES,
     seed: Annotated[int, typer.Option(help="Chooses where surges stand.")] = 0,
 ) -> None:
     """Tries the control chart on dated rows of the past: precision, recall and delay of its alarms.
@@ -82,18 +74,9 @@ def replay(
 
     Example: symbiont solutions replay financial-warning --data data
     """
-    recipe = find_recipe(solution).recipe
-    chart, how = _chart(recipe), recipe.monitoring.replay
-    if how is None:
-        raise typer.BadParameter(f"{recipe.solution} has no monitoring.replay: say there where dated rows are")
-    rows = dated_rows(how, read(data, how.source))
-    answers = ask(client, f"{recipe.model}@{recipe.serving.alias}", [text for _, _, text in rows])
-    labelled = ((topic, day, one.label) for (topic, day, _), one in zip(rows, answers.predictions, strict=True))
-    counts = daily_counts(labelled, chart.label)
-    planned = plan_surges(counts, chart, surges, seed, times=times)
-    found = judge(with_surges(counts, planned), planned, chart)
+    found = replayed(client, find_recipe(solution).recipe, data, surges=surges, times=times, seed=seed)
     make_console().print(facts(_shown(found)))
-    if found.recall < 1 or found.per_topic_90 > 1:
+    if not found.good:
         raise typer.Exit(1)
 
 

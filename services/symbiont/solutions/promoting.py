@@ -4,7 +4,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from symbiont.api.training.v1.model_pb2 import ReleaseRules
+from symbiont.api.training.v1.model_pb2 import RELEASE_STATE_ACTIVE, ReleaseRules
 from symbiont.api.training.v1.promotion_pb2 import PromotionDecision, PromotionRule
 from symbiont.client import Client
 from symbiont.solutions.preparing import Say
@@ -43,8 +43,7 @@ def promote(client: Client, recipe: Recipe, version: str, rows: str, say: Say) -
         broken = "; ".join(finding.text for finding in decision.findings if not finding.passed)
         raise NotPromotedError(f"{version} may not take over {alias}: {broken}")
     if serves and recipe.serving.release:
-        _release(client, alias, version, recipe.serving.release)
-        say(f"{version} is tried on {alias}")
+        _release(client, alias, version, recipe.serving.release, say)
     else:
         client.promote(version, recipe.serving.alias)
         say(f"{alias} -> {version}")
@@ -75,7 +74,14 @@ def _serving(client: Client, recipe: Recipe) -> str:
     return next((one.model_version.name for one in aliases if one.alias == recipe.serving.alias), "")
 
 
-def _release(client: Client, alias: str, version: str, how: Release) -> None:
+def _release(client: Client, alias: str, version: str, how: Release, say: Say) -> None:
+    tried = next((one for one in client.list_releases(alias) if one.state == RELEASE_STATE_ACTIVE), None)
+    if tried and tried.candidate == version:
+        say(f"{version} is tried on {alias} already")
+        return
+    if tried:
+        remedy = f"symbiont models release promote {alias}, or: end {alias}"
+        raise NotPromotedError(f"{alias} tries {tried.candidate} already: {remedy}; then run this again")
     rules = ReleaseRules(
         max_error_rate_increase=how.max_error_rate,
         max_p99_latency_ratio=how.max_latency_ratio,
@@ -83,3 +89,4 @@ def _release(client: Client, alias: str, version: str, how: Release) -> None:
         min_samples=how.min_samples,
     )
     client.create_release(alias, version, weight=how.weight, shadow=how.shadow, rules=rules)
+    say(f"{version} is tried on {alias}")

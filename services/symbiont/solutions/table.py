@@ -6,8 +6,10 @@ from pathlib import Path
 from symbiont.common.errors import InvalidArgument
 from symbiont.solutions.figures import Figures
 from symbiont.solutions.page import estimated, number
+from symbiont.solutions.warning.replay import DAYS, ReplayFigures
 
 BEGIN, END = "<!-- figures: written by `symbiont solutions report --readme` -->", "<!-- end of figures -->"
+REPLAY_BEGIN, REPLAY_END = "<!-- replay: written by `make solutions` -->", "<!-- end of replay -->"
 COLUMNS = ("metric", "ours (95 %)", "baseline", "published for this size, and the gap", "served p50", "training")
 HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 NOT_RUN = "not yet run"
@@ -21,13 +23,33 @@ def write_table(readme: Path, found: Figures) -> None:
     """
     if found.sample:
         raise InvalidArgument("readme", "figures of a run with --rows are none of the solution: run it on all rows")
+    _put(readme, BEGIN, END, "\n".join([HEAD, *_lines(found)]))
+
+
+def write_replay(readme: Path, found: ReplayFigures) -> None:
+    """Puts the figures of a replay in the place of theirs.
+
+    Raises:
+        InvalidArgument: the page has no place for them.
+    """
+    cells = {
+        "topics, windows": f"{found.topics}, {found.windows}",
+        "surges found in time": f"{found.found} of {found.surges}",
+        "delay in windows": ", ".join(map(str, found.delays)),
+        "precision": number("accuracy", found.precision),
+        f"false alarms, per topic and {DAYS} windows": f"{found.false_alarms}, {found.per_topic_90:.2f}",
+    }
+    lines = (f"| {name} | {value} |" for name, value in cells.items())
+    _put(readme, REPLAY_BEGIN, REPLAY_END, "\n".join(["| replay | value |\n|---|---|", *lines]))
+
+
+def _put(readme: Path, first: str, last: str, table: str) -> None:
     text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise InvalidArgument("readme", f"{readme} has no lines {BEGIN} and {END} to put the table between")
-    lines = "\n".join([HEAD, *_lines(found)])
-    readme.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
+        raise InvalidArgument("readme", f"{readme} has no lines {first} and {last} to put the table between")
+    readme.write_text(f"{before}{first}\n{table}\n{last}{after}", encoding="utf-8")
 
 
 def empty_table(metrics: "list[str]") -> str:

@@ -56,6 +56,11 @@ class ReplayFigures(Part):
         """Share of surges that were found in time."""
         return self.found / self.surges if self.surges else 1.0
 
+    @property
+    def good(self) -> bool:
+        """Whether every surge was found in time, with at most one false alarm per topic and 90 windows."""
+        return self.recall == 1 and self.per_topic_90 <= 1
+
 
 def daily_counts(rows: Iterable[tuple[str, str, str]], label: str) -> dict[str, list[float]]:
     """Returns for each topic how many rows of each day have a label; days without rows count 0.
