@@ -379,7 +379,7 @@ def test_prometheus_takes_the_rules_that_a_run_has_written(world: World) -> None
     program = find("promtool")
     assert program, HINT
     files = sorted((world.folder / "out").glob("*/prometheus-rules.yml"))
-    assert len(files) == len(RECIPES)
+    assert {file.parent.name for file in files} >= RECIPES.keys()
     checked = subprocess.run([program, "check", "rules", *map(str, files)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
