@@ -236,6 +236,7 @@ serving: {release: {weight: 10, max_error_rate: 0.5}}
 """
 
 
+@pytest.mark.slow
 def test_terms_a_race_masks_and_releases_of_one_recipe(world: World) -> None:
     path, said = world.folder / "more.yaml", list[str]()
     head = HEAD.format(name="more", folder=world.folder).replace("gate: {clean: true, deduplicate: null}\n", "")
