@@ -64,6 +64,11 @@ def main() -> None:
         _is_judged(monitoring)
 
 
+JOBS = ("inference", "tokenization", "training", "triton")
+# So many seconds, which are as many minutes of the rules.
+QUIET_S = 10
+
+
 def _is_judged(monitoring: Monitoring) -> bool:
     rules = monitoring.prometheus.rules()
     assert not [rule for rule in rules if rule["health"] == "err"], rules
@@ -71,11 +76,20 @@ def _is_judged(monitoring: Monitoring) -> bool:
 
 
 def _is_quiet(monitoring: Monitoring) -> None:
-    """Nothing fires of a suite that is well, as soon as what came of its start is over."""
-    until_sync(lambda: not monitoring.alertmanager.firing(), PATIENCE_S)
+    """Nothing fires of a suite that is well, as soon as what came of its start is over: all is scraped, none waits."""
+
+    def begun() -> bool:
+        up = monitoring.prometheus.query_range("symbiont:up:max", 1, 1)
+        waiting = [rule["name"] for rule in monitoring.prometheus.rules() if rule.get("state", "inactive") != "inactive"]
+        return len(up) == len(JOBS) and not waiting and not monitoring.alertmanager.firing()
+
+    until_sync(begun, PATIENCE_S)
     quiet = time.monotonic()
-    until_sync(lambda: bool(monitoring.alertmanager.firing()) or time.monotonic() > quiet + 10, 20)
-    assert not monitoring.alertmanager.firing()
+    fired = set[str]()
+    while not fired and time.monotonic() < quiet + QUIET_S:
+        fired = monitoring.alertmanager.firing()
+        time.sleep(0.2)
+    assert not fired, f"of a suite that is well: {fired}; heard: {monitoring.heard}"
 
 
 def _fires(monitoring: Monitoring, alerts: set[str], cause: Callable[[], object] = lambda: None) -> None:
