@@ -13,6 +13,7 @@ from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.scheduling.admission import Admission
 from symbiont.inference.scheduling.call import Call, Entry, Piece
+from symbiont.inference.scheduling.company import Company
 from symbiont.inference.scheduling.pace import Pace, Sizes
 from symbiont.inference.scheduling.parking import Parking
 from symbiont.inference.scheduling.queue import FairQueue, Taken, Weights
@@ -23,6 +24,8 @@ from symbiont.inference.types import Priority
 _PROBE_S = 0.5
 # A request may be so many times larger than it should be, where that leaves nothing behind.
 _STRETCH = 2
+# Tenants that wait while one floods: that one, and whoever has just come. Where more do, the host is simply full.
+_FEW = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class LaneLimits:
         batch_rows: most of them in a request.
         sizes: tokens of a request; a row with more goes alone. As long as one is computed, or twice as long, whoever
             comes next must wait.
+        shared: the same while one tenant fills the queue and another comes by: then one request is in flight at a time,
+            and no larger than this, for what is computed already keeps its neighbour waiting whatever the queue's order.
         quantum: tokens that a tenant gets at a turn.
         queued_tokens: most that wait.
         bundles: those that a host keeps in memory, in one server.
@@ -45,6 +50,7 @@ class LaneLimits:
     in_flight: int = 2
     batch_rows: int = 256
     sizes: Sizes = field(default_factory=Sizes)
+    shared: Sizes = field(default_factory=lambda: Sizes(seconds=0.01, least=16))
     quantum: int = 256
     queued_tokens: int = 1 << 20
     bundles: int = 64
@@ -67,6 +73,7 @@ class Lane:
         self.queue = FairQueue(limits.weights, limits.quantum)
         self.parking = Parking(limits.loads)
         self.pace = Pace()
+        self._company = Company()
         self.admission = Admission(self.queue, self.pace, self, limits.queued_tokens, clock, metrics)
         self._residency = Residency(limits.bundles, limits.servers)
         self._waiting: dict[Call, list[Entry]] = {}
@@ -112,6 +119,7 @@ class Lane:
 
     def submit(self, call: Call) -> None:
         """Has the rows of a call wait for their turn; whoever waits for them withdraws the call at the end."""
+        self._company.note(call.turn.tenant, self._clock())
         ready: list[int] = []
         cold: defaultdict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(call.rows):
@@ -146,12 +154,13 @@ class Lane:
         self._pump_is_due = False
         if self.stalled:
             return
-        rows, tokens = self._limits.batch_rows, self.pace.request_tokens(self._limits.sizes)
+        rows, tokens = self._limits.batch_rows, self.pace.request_tokens(self._sizes)
         while (bundle := self.parking.next()) is not None:
             self._send(self.parking.take(bundle, rows, tokens), bundle)
         while self.queue.rows and self._may_send():
             # A little more than fits goes along: two requests would cost more than one that is longer.
-            taken = self._take(rows, self.queue.tokens if self.queue.tokens <= _STRETCH * tokens else tokens)
+            fits = self.queue.tokens <= _STRETCH * tokens and not self._is_flooded
+            taken = self._take(rows, self.queue.tokens if fits else tokens)
             for entry in taken.expired:
                 self._expire(entry)
             if taken.pieces:
@@ -167,7 +176,18 @@ class Lane:
         return self.queue.take(rows, tokens, back, self.pace.seconds(1))
 
     def _may_send(self) -> bool:
-        return self._plain_in_flight < max(1, self._limits.in_flight - self._silent)
+        most = 1 if self._is_flooded else self._limits.in_flight
+        return self._plain_in_flight < max(1, most - self._silent)
+
+    @property
+    def _is_flooded(self) -> bool:
+        """Whether one tenant waits with more than a request of both, while another comes by."""
+        waiting = self.queue.tokens > self.pace.request_tokens(self._limits.shared)
+        return waiting and self.queue.tenants <= _FEW and self._company.is_mixed(self._clock())
+
+    @property
+    def _sizes(self) -> Sizes:
+        return self._limits.shared if self._is_flooded else self._limits.sizes
 
     def _send(self, pieces: Sequence[Piece], loading: str | None) -> None:
         rows = [piece.call.rows[index] for piece in pieces for index in piece.indices]
@@ -184,7 +204,7 @@ class Lane:
         self._running[request] = asyncio.create_task(self._run(request))
 
     def _fill(self, rows: int, tokens: int) -> float:
-        return max(rows / self._limits.batch_rows, tokens / self.pace.request_tokens(self._limits.sizes))
+        return max(rows / self._limits.batch_rows, tokens / self.pace.request_tokens(self._sizes))
 
     async def _run(self, request: Request) -> None:
         try:

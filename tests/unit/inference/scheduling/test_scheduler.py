@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from symbiont.common.errors import (
     Unavailable,
 )
 from symbiont.engine.row import HostAnswer, Times
+from symbiont.inference.metrics import SchedulingMetrics
 from symbiont.inference.scheduling.lane import LaneLimits
 from symbiont.inference.scheduling.pace import Sizes
 from symbiont.inference.scheduling.scheduler import Scheduler
@@ -144,6 +146,44 @@ async def test_a_large_call_goes_in_parts_between_others(bench: Bench) -> None:
     await bench.answer(1)
     assert values(large) == [16] * 20
     assert bench.is_empty()
+
+
+async def test_a_flood_goes_in_small_parts_while_a_neighbour_comes_by(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    flood = await bench.ask(*[16] * 40, tenant="flood")
+    # Alone, it gets what fits.
+    assert [len(sent.rows) for sent in bench.host.sent] == [8, 8]
+    neighbour = await bench.ask(5, tenant="neighbour")
+    await bench.answer(0)
+    assert len(bench.host.sent) == 2
+    await bench.answer(1)
+    # The flood's turn, which had come first, and then the neighbour's.
+    assert bench.host.sent[2].lengths == [16]
+    await bench.answer(2)
+    assert bench.host.sent[3].lengths == [5]
+    await bench.answer(3)
+    assert values(neighbour) == [5]
+    # It may come again.
+    assert [sent.lengths for sent in bench.host.sent[4:]] == [[16]]
+    bench.clock.now += 6
+    await bench.answer(4)
+    assert [len(sent.rows) for sent in bench.host.sent[5:]] == [8, 8]
+    for index in range(5, 8):
+        await bench.answer(index)
+    assert values(flood) == [16] * 40
+
+
+async def test_where_many_wait_requests_are_as_large_as_ever(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    first = [await bench.ask(16, tenant=f"t{n}") for n in range(2)]
+    waiting = [await bench.ask(16, 16, tenant=f"t{n}") for n in range(4)]
+    await bench.answer(0)
+    assert len(bench.host.sent[2].rows) == 8
+    await bench.answer(1)
+    await bench.answer(2)
+    assert all(task.done() for task in (*first, *waiting))
 
 
 async def test_the_more_urgent_goes_first(bench: Bench) -> None:
