@@ -59,7 +59,7 @@ SOURCES := services tests protos deploy/grafana
 # Those on real sets need a path to them: `make bench-quality`.
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py %bench_solutions.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
 
-.PHONY: help setup demo up test lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
+.PHONY: help setup demo up test slow lint proto bench bench-tokenization bench-catalogues bench-serving bench-bundles bench-int8 \
   bench-control bench-training bench-quality solutions proofs manifests observe fuzz lock security ray mlflow drill drain clean
 
 help: ## List the targets
@@ -117,8 +117,11 @@ demo: setup ## Train two models on real text, serve them, measure them (3 to 6 m
 up: setup ## Run the suite on this machine until Ctrl-C
 	@$(BIN)/symbiont up
 
-test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests
-	@$(BIN)/pytest $(TEST_PARALLEL) -m "not drill and not ray and not mlflow"
+test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests but those of targets below
+	@$(BIN)/pytest $(TEST_PARALLEL) -m "not slow and not drill and not ray and not mlflow"
+
+slow: setup ## Run the tests that `make test` has only some cases of (a quarter of an hour)
+	@$(BIN)/pytest $(TEST_PARALLEL) -m "slow and not drill and not ray and not mlflow"
 
 lint: setup ## Static checks: ruff, mypy, generated code, protos
 	@$(BIN)/ruff check $(SOURCES)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.postgres import installed, postgres
+from support.sampling import few
 from support.stacks import ForkingStack, calling
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
@@ -119,7 +120,7 @@ def serves(client: Client) -> bool:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["one machine", "PostgreSQL"])
+@pytest.mark.parametrize("kind", few(["one machine", "PostgreSQL"], "PostgreSQL"))
 def test_what_was_backed_up_while_it_trained_answers_and_trains_on(
     kind: str, places: Callable[[str, str], Place], tmp_path: Path
 ) -> None:

@@ -44,6 +44,9 @@ class Planted(Grammar):
             return super()._value(field, depth)
         if field.name in WRITTEN:
             return f"Where is {TEXT}?" * self._chance.choice((1, 1, 40, 4000))
+        if field.name in ("provider", "license"):
+            # What an operator says of a base, for metrics to show.
+            return self._likely(field)
         return NAME if self._chance.random() < 0.15 else self._likely(field)
 
 

@@ -145,6 +145,7 @@ class Load:
             self.answered += 1
 
 
+@pytest.mark.slow
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 async def test_a_rolling_restart_of_two_tritons_fails_no_call(setting: Setting) -> None:

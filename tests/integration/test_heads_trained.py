@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.attempts import Run
+from support.sampling import few
 from support.tasks import HEADS, HeadCase
 from support.tiny import save_base
 from support.training_suite import Suite
@@ -47,7 +48,7 @@ def upload(client: Client, folder: Path, name: str, case: HeadCase) -> None:
     client.create_dataset(name, file, **header)
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", few(SHOWN, "fields-gated", "spans"))
 def test_a_head_is_trained_and_planned(suite: Suite, name: str) -> None:
     case = HEADS[name]
     endpoints = Endpoints(training=suite.training.address, tokenization=suite.tokenization.address)

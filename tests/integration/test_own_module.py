@@ -116,6 +116,7 @@ async def test_a_host_without_the_package_answers_as_training_did(
         np.testing.assert_allclose(alone.rows[0], answer.rows[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_services_know_what_workers_have(tmp_path: Path) -> None:
     suite = Suite(tmp_path, plan_seconds=1, warm_workers=False)
     suite.training.see(install(tmp_path / "packages"))
@@ -148,6 +149,7 @@ def test_services_know_what_workers_have(tmp_path: Path) -> None:
     assert suite.tokenization.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_package_says_so(tmp_path: Path) -> None:
     """Where workers have packages of their own, only they can tell."""
     suite = Suite(tmp_path, worker_program=f"{sys.executable} -m symbiont.training.worker")

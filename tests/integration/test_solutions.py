@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from symbiont.client import Client, Input, NotFoundError, Prediction, RequestErr
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 from symbiont.solutions.figures import Figures
-from symbiont.solutions.loading import RecipeError, load_recipe
+from symbiont.solutions.loading import RecipeError, load_recipe, shipped
 from symbiont.solutions.promoting import NotPromotedError
 from symbiont.solutions.recipe_serving import Chart
 from symbiont.solutions.running import Run, check, run
@@ -213,6 +214,7 @@ def test_a_second_run_finds_everything_done(world: World) -> None:
     assert again.measured == world.found["sentiment"].measured
     assert [job.name for job in world.client.list_training_jobs()] == jobs
     assert [one.name for one in world.client.list_datasets()] == datasets
+    assert world.client.get_promotion_policy("sentiment@production").revision == 1
 
 
 MORE = """
@@ -234,6 +236,7 @@ serving: {release: {weight: 10, max_error_rate: 0.5}}
 """
 
 
+@pytest.mark.slow
 def test_terms_a_race_masks_and_releases_of_one_recipe(world: World) -> None:
     path, said = world.folder / "more.yaml", list[str]()
     head = HEAD.format(name="more", folder=world.folder).replace("gate: {clean: true, deduplicate: null}\n", "")
@@ -264,6 +267,41 @@ def test_terms_a_race_masks_and_releases_of_one_recipe(world: World) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("seed: 1", "seed: 2"), encoding="utf-8")
     with pytest.raises(NotPromotedError, match=rf"more@production tries {tried.version} already: .*release promote"):
         run(client, world.asked("more"), said.append)
+
+
+def write_reports(path: Path) -> None:
+    """Rows as the template for cities wants them: departments by what is told, in both languages, a day each."""
+    source = random.Random(2)
+    lines = ["text,departments,district,date"]
+    for i in range(200):
+        telling, said = (GOOD if i % 2 else BAD)[i % 6], " ".join(source.choices(FILLER, k=4))
+        departments = "water" if i % 2 else "roads|parks"
+        day = date(2024, 1, 1) + timedelta(days=i)
+        lines.append(f"{telling} {said} 电话 13812345678,{departments},{'north' if i % 3 else 'south'},{day}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_the_template_for_cities_waits_for_a_second_person(world: World) -> None:
+    write_reports(world.folder / "reports.csv")
+    shipped_text = shipped()["city-reports"].read_text(encoding="utf-8")
+    base = f"base: {{id: tiny, folder: {world.folder}/base, license: MIT}}"
+    text = re.sub(r"base: .*", base, shipped_text).replace(
+        "{name: lora, epochs: 5, max_tokens: 128}", METHOD[8:].strip()
+    )
+    (world.folder / "city-reports.yaml").write_text(
+        text.replace("deduplicate: 0.9", "deduplicate: null"), encoding="utf-8"
+    )
+    with calling(world.stack, "ana") as ana, calling(world.stack, "bo") as bo:
+        with pytest.raises(
+            NotPromotedError, match=r"0 of 1 approvals by others than ana .*models approve city-reports/"
+        ):
+            run(ana, world.asked("city-reports"), lambda text: None)
+        bo.approve("city-reports/versions/1", "production", "read the hardest rows")
+        found = run(ana, world.asked("city-reports"), lambda text: None)
+    assert (found.version, found.primary, found.judged) == ("models/city-reports/versions/1", "micro_f1", 40)
+    assert found.findings == ("pii phone: 160",)
+    assert {(row.slice, row.value) for row in found.slices} == {("district", "north"), ("district", "south")}
+    assert world.client.predict("city-reports", ["满意 银行"]).model_version == found.version
 
 
 def inputs_of(world: World) -> dict[str, Sequence[Input]]:
@@ -342,7 +380,7 @@ def test_prometheus_takes_the_rules_that_a_run_has_written(world: World) -> None
     program = find("promtool")
     assert program, HINT
     files = sorted((world.folder / "out").glob("*/prometheus-rules.yml"))
-    assert len(files) == len(RECIPES)
+    assert {file.parent.name for file in files} >= RECIPES.keys()
     checked = subprocess.run([program, "check", "rules", *map(str, files)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

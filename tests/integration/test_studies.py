@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.sampling import few
 from support.tasks import HEADS
 from support.tiny import csv_of, labelled_rows, save_base
 from support.training_suite import Suite
@@ -183,6 +184,7 @@ def killed(process: "subprocess.Popen[bytes]", when: Callable[[], bool]) -> None
     process.wait()
 
 
+@pytest.mark.slow
 def test_a_race_survives_its_process(suite: Suite, client: Client, undisturbed: Advice) -> None:
     # In the middle of the first rung, and of the second.
     for count in (1, 2):
@@ -195,6 +197,7 @@ def test_a_race_survives_its_process(suite: Suite, client: Client, undisturbed: 
     assert len({job.request_id for job in jobs}) == 3
 
 
+@pytest.mark.slow
 def test_dear_rungs_are_ordered_by_what_plans_foretell(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("symbiont.advisor.race.FORECASTS_FROM_S", 0.0)
     listener = Listener()
@@ -212,13 +215,16 @@ def test_dear_rungs_are_ordered_by_what_plans_foretell(client: Client, monkeypat
 
 @pytest.mark.parametrize(
     ("case", "kind", "metric"),
-    [
-        ("multi-label", "classes", "micro_f1"),
-        ("score", "number", "spearman"),
-        ("entities", "entities", "micro_f1"),
+    few(
+        [
+            ("multi-label", "classes", "micro_f1"),
+            ("score", "number", "spearman"),
+            ("entities", "entities", "micro_f1"),
+            ("spans", "answers", "f1"),
+            ("embedding", "none", "mrr"),
+        ],
         ("spans", "answers", "f1"),
-        ("embedding", "none", "mrr"),
-    ],
+    ),
 )
 def test_every_task_is_raced_by_what_says_most_of_it(
     client: Client, tmp_path: Path, case: str, kind: str, metric: str
@@ -237,6 +243,7 @@ def test_every_task_is_raced_by_what_says_most_of_it(
     assert all(rung.runs[0].curve.points for rung in advice.rungs)
 
 
+@pytest.mark.slow
 def test_close_methods_are_trained_with_more_seeds(client: Client) -> None:
     settings = {"methods": methods_of(["head-only", "lora"]), "seeds": 2}
     advice = race(client, "seeded", settings, dataset="plain", epochs=8)
@@ -310,6 +317,7 @@ def test_a_search_finds_what_is_best_of_what_it_tried(client: Client, whole_sear
     assert job.spec.lora.rank == best.spec.lora.rank
 
 
+@pytest.mark.slow
 def test_a_search_survives_its_process(suite: Suite, client: Client, whole_search: Findings, tmp_path: Path) -> None:
     words = ["search", "broken", "--base", "tiny", "--dataset", "rows", "--learning-rate", str(RATE), "--epochs", "6"]
     words += ["--storage", str(tmp_path / "broken.journal"), "--trials", "4", "--pruner", "none"]
@@ -346,6 +354,7 @@ def test_who_leaves_a_search_leaves_its_job(suite: Suite, client: Client, tmp_pa
     client.cancel_training_job(job.name)
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_cancels_its_job(client: Client, tmp_path: Path) -> None:
     space = ["learning_rate=1e-9..5e-2:log"]
     options = {"method": "full", "epochs": 8, "batch_size": 8, "patience": 1000}
@@ -359,6 +368,7 @@ def test_a_pruned_trial_cancels_its_job(client: Client, tmp_path: Path) -> None:
     assert findings.best is not None
 
 
+@pytest.mark.slow
 def test_the_method_may_vary_with_its_settings(client: Client, tmp_path: Path) -> None:
     space = ["method=head-only,lora", "rank=2,4", "epochs=1..3"]
     findings = findings_of(client, tmp_path, "methods", space, {"trials": 5, "pruner": "none"})

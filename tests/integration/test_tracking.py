@@ -85,6 +85,7 @@ def told(store: Store, job: StoredJob, *trackers: str) -> bool:
     return all(job.id not in [n.job for n in store.untold(name, "", alone=True)] for name in trackers)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_kills_leave_no_gap_and_nothing_twice_in_any_tracker(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/symbiont.db"

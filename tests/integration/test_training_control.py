@@ -66,6 +66,7 @@ def state(suite: Suite, job: str) -> str:
     return pb.JobState.Name(suite.get(job).state).removeprefix("JOB_STATE_")
 
 
+@pytest.mark.slow
 def test_a_job_that_was_paused_learns_the_same(suite: Suite, client: Client, whole: str) -> None:
     job = suite.create(hyperparameters=LONG, model="models/paused").name
     worker = suite.worker(job, 1)
@@ -400,6 +401,7 @@ def test_a_dataset_that_goes_while_a_job_waits(suite: Suite, client: Client) -> 
     assert [d.name for d in client.list_datasets()] == ["datasets/rows"]
 
 
+@pytest.mark.slow
 def test_the_forks_of_a_service_learn_what_its_programs_do(tmp_path: Path) -> None:
     suite = Suite(tmp_path, warm_workers=True)
     suite.tokenization.start()

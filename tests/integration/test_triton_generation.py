@@ -112,6 +112,7 @@ async def test_mixed_streams_equal_transformers(generators, base, model):
     assert await generators.ready(base)
 
 
+@pytest.mark.slow
 async def test_a_seq2seq_model(generators, store):
     model = tiny_model("t5")
     base = store_model(store, model)
@@ -200,6 +201,7 @@ async def test_a_base_that_cannot_be_loaded(generators, store):
     assert "differs from its digest" in str(caught.value)
 
 
+@pytest.mark.slow
 async def test_a_model_whose_process_dies_is_loaded_again(server, generators, base, model):
     ids = prompts(1)[0]
     stream = pieces(generators, base, ids, ENDLESS)
@@ -215,6 +217,7 @@ async def test_a_model_whose_process_dies_is_loaded_again(server, generators, ba
     assert (await whole(generators, base, ids, 5))[0] == greedy(model, ids, 5)
 
 
+@pytest.mark.slow
 async def test_a_triton_that_dies_is_unavailable_and_then_back(server, generators, base, model):
     ids = prompts(1)[0]
     streams = [pieces(generators, base, ids, ENDLESS) for _ in range(4)]

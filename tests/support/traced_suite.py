@@ -67,9 +67,15 @@ def calling(suite: Traced, sampler: Sampler | None = None) -> Iterator[Client]:
 
 def whole(collector: Collector, trace: str) -> Sequence[Collected]:
     """Waits until the trace of a Predict has all hops; Triton sends its spans every five seconds."""
-    wanted = {(service, name) for service, name, _ in HOPS}
-    until_sync(lambda: wanted <= {(s.service, s.name) for s in collector.trace(trace)})
-    until_sync(lambda: any(s.name == "compute" for s in collector.trace(trace)))
+    wanted = {*((service, name) for service, name, _ in HOPS), ("triton", "compute")}
+
+    def missing() -> set[tuple[str, str]]:
+        return wanted - {(span.service, span.name) for span in collector.trace(trace)}
+
+    try:
+        until_sync(lambda: not missing())
+    except AssertionError:
+        assert not missing()
     return collector.trace(trace)
 
 
@@ -80,6 +86,8 @@ def traced_suite(folder: Path, sample_ratio: float) -> Iterator[Traced]:
         collector = stack.enter_context(collecting())
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        # In seconds: on a machine that is busy, what comes late is not lost.
+        environment.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
         environment.setenv("SYMBIONT_TRACING_ENDPOINT", collector.grpc_address)
         environment.setenv("SYMBIONT_TRACING_SAMPLE_RATIO", str(sample_ratio))
         suite = Suite(folder)

@@ -121,6 +121,8 @@ class Recommendation(Section):
     """Rating from which somebody liked it."""
     history: Annotated[int, Field(ge=1)] = 5
     """How many liked items make a query, the latest first."""
+    latest: Annotated[int, Field(ge=1)] | None = None
+    """So many of each user's latest liked items are learnt; default: all, which is a row each."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the ratings to judge by, the latest."""
     cut: Literal["time", "user"] = "time"

@@ -10,6 +10,7 @@ from symbiont.training import types
 from symbiont.training.convert import POOLINGS, timestamp_to_proto
 from symbiont.training.spec import HEADS
 
+LONGEST_WORD = 200
 KINDS = {
     "encoder": base_model_pb2.BASE_MODEL_KIND_ENCODER,
     "causal": base_model_pb2.BASE_MODEL_KIND_CAUSAL,
@@ -95,10 +96,20 @@ def terms_from_proto(message: base_model_pb2.LicenseTerms) -> LicenseTerms:
     return check_terms(field, LicenseTerms(tuple(message.tenants), ends, message.noncommercial, message.uri))
 
 
+def provider_and_license(message: base_model_pb2.BaseModel) -> tuple[str, str]:
+    """What a base says of itself, which metrics show; raises InvalidArgument for what is too long for that."""
+    for field, value in (("provider", message.provider), ("license", message.license)):
+        if len(value) > LONGEST_WORD or not value.isprintable():
+            problem = f"it may have {LONGEST_WORD} printable characters at most"
+            raise InvalidArgument(f"base_model.{field}", problem)
+    return message.provider, message.license
+
+
 def base_changes_from_proto(request: base_model_pb2.UpdateBaseModelRequest) -> dict[str, Any]:
     """What is to change of a base, by the names of its attributes."""
     paths, base = set(request.update_mask.paths), request.base_model
-    values = {"provider": base.provider, "license": base.license, "terms": terms_from_proto(base.terms)}
+    provider, license = provider_and_license(base)
+    values = {"provider": provider, "license": license, "terms": terms_from_proto(base.terms)}
     if not paths or paths - values.keys():
         problem = f"it names {sorted(paths)}, where provider, license and terms can be changed"
         raise InvalidArgument("update_mask", problem)

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from support.sampling import few
 from support.waiting import until
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
@@ -89,12 +90,13 @@ async def test_more_calls_than_are_taken_get_resource_exhausted_and_none_hangs(
     assert value("symbiont_tokenization_held_bytes") == 0
 
 
-async def test_a_text_of_10_mib_is_refused_or_windowed_as_asked(
-    launch: Any, store: ArtifactStore, put: Any, refusal: Any
+@pytest.mark.parametrize("mib", few([2, 10], 2))
+async def test_a_long_text_is_refused_or_windowed_as_asked(
+    launch: Any, store: ArtifactStore, put: Any, refusal: Any, mib: int
 ) -> None:
     running = await launch("tokenization", artifact_root=str(store.root))
     stub = TokenizationServiceStub(running.channel)
-    name, text = put("minilm", 32), "cancel the order " * (10 * (1 << 20) // 17)
+    name, text = put("minilm", 32), "cancel the order " * ((mib << 20) // 17)
     refuse = pb.TokenizeOptions(truncation=pb.TRUNCATION_REFUSE)
     told = await refusal(stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text], options=refuse)))
     assert told[:2] == ("INVALID_ARGUMENT", "texts[0]")
@@ -108,10 +110,10 @@ async def test_a_text_of_10_mib_is_refused_or_windowed_as_asked(
     assert len(parts) > 1
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
     original = parts[0].rows.original_lengths[0]
-    assert original > 1_000_000
+    assert original > mib * 100_000
     fresh = [length - 2 for part in parts for length in part.rows.lengths]
     assert sum(fresh) - 2 * (len(fresh) - 1) == original - 2
-    told = await refusal(stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text + text])))
+    told = await refusal(stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=[text * (20 // mib)])))
     assert told[0] in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from support import proofs
 from support.bundles import MAX_LENGTH, VOCAB_SIZE, Reference, random_bundle, random_rows, tiny_base
+from support.sampling import few
 from symbiont.bundle import Int8, Task
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.engine import Engine
@@ -145,7 +146,7 @@ def _alone(mixture: Mixture, engine: Engine, runtime: str) -> list[Array]:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", few(RUNTIMES, INT8))
 def test_a_row_is_answered_as_it_is_alone(mixture: Mixture, runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Two threads are two lanes of openvino: a batch is then cut for both.
     engine = Engine(RUNTIMES[runtime](mixture.store, mixture.base, threads=2), mixture.store)

@@ -55,6 +55,20 @@ def test_what_is_learnt_is_older_than_what_judges(recipe: Recommendation) -> Non
     ]
 
 
+def test_of_each_user_the_latest_are_learnt_where_the_recipe_says_so(recipe: Recommendation) -> None:
+    recipe = recipe.model_copy(update={"cut": "user", "test_fraction": 0.01})
+    found = histories_of(recipe, TEXTS, RATINGS)
+    pairs = [
+        [(row.text, row.pair) for row in training_pairs(found, recipe.model_copy(update={"latest": n}))] for n in (1, 2)
+    ]
+    every = [(row.text, row.pair) for row in training_pairs(found, recipe)]
+    assert pairs == [
+        [("war again | love", "war"), ("love", "space")],
+        [("love | war", "war again"), ("war again | love", "war"), ("love", "space")],
+    ]
+    assert len(every) == 4
+
+
 def test_each_user_may_have_a_cut_of_his_own(recipe: Recommendation) -> None:
     found = histories_of(recipe.model_copy(update={"cut": "user", "test_fraction": 0.4}), TEXTS, RATINGS)
     assert found.before == {"u": ["1", "2"], "v": ["2"], "w": ["1"]}

@@ -54,6 +54,14 @@ def test_conversion(registry: Store, terms: LicenseTerms) -> None:
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
+        (
+            pb.UpdateBaseModelRequest(base_model=pb.BaseModel(provider="x" * 201), update_mask={"paths": ["provider"]}),
+            r"base_model\.provider",
+        ),
+        (
+            pb.UpdateBaseModelRequest(base_model=pb.BaseModel(license="a\nb"), update_mask={"paths": ["license"]}),
+            r"base_model\.license",
+        ),
         (pb.UpdateBaseModelRequest(), "update_mask"),
         (pb.UpdateBaseModelRequest(update_mask={"paths": ["digest", "terms"]}), "update_mask"),
         (

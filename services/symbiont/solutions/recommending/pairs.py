@@ -115,10 +115,14 @@ def _cut(recipe: Recommendation, ordered: Sequence[Rating]) -> tuple[list[Rating
 
 
 def training_pairs(histories: Histories, recipe: Recommendation) -> list[SolutionRow]:
-    """Returns a row for each liked item that has a history before it: the history, and the item as its pair."""
+    """Returns a row for each liked item that has a history before it: the history, and the item as its pair.
+
+    Of each user the latest ones, where the recipe says how many.
+    """
     rows = []
     for user, liked in sorted(histories.before.items()):
-        for place in range(1, len(liked)):
+        first = max(1, len(liked) - recipe.latest) if recipe.latest else 1
+        for place in range(first, len(liked)):
             earlier = liked[max(0, place - recipe.history) : place][::-1]
             query = joined([histories.texts[item] for item in earlier])
             rows.append(SolutionRow(query, histories.texts[liked[place]], group=user))

@@ -16,6 +16,7 @@ from symbiont.training import bases
 from symbiont.training.convert_bases import (
     base_changes_from_proto,
     base_to_proto,
+    provider_and_license,
     quantization_to_proto,
     source_from_proto,
     terms_from_proto,
@@ -36,8 +37,9 @@ class BaseModelServicer(rpc.BaseModelServiceServicer):
     async def RegisterBaseModel(self, request: pb.RegisterBaseModelRequest, context: Context) -> pb.BaseModel:
         model = request.base_model
         source, terms = source_from_proto(model.source), terms_from_proto(model.terms)
+        provider, license = provider_and_license(model)
         base = await asyncio.to_thread(
-            bases.register, self._artifacts, request.base_model_id, source, model.provider, model.license, terms
+            bases.register, self._artifacts, request.base_model_id, source, provider, license, terms
         )
         return base_to_proto(await asyncio.to_thread(self._store.add_base, base))
 

@@ -175,6 +175,7 @@ def test_whether_one_that_ends_has_forked_is_not_known() -> None:
         ending.join()
 
 
+@pytest.mark.slow
 def test_its_own_is_started_again_when_it_dies_and_ends_with_it() -> None:
     own = ForkServer()
     (first,) = [child for child in psutil.Process().children() if own.name in child.cmdline()]

@@ -139,6 +139,7 @@ def test_a_label_of_another_kind_is_refused(kind: LabelKind, value: object) -> N
         label(ROWS, kind, DIGEST, JSONL, content, only_labelled=False)
 
 
+@pytest.mark.slow
 def test_uncertain_and_suspect_rows_are_chosen_before_others() -> None:
     rows, wrong = flipped(labelled(800), 0.05)
     found = choose(rows, LabelKind.CLASS, Suggest(count=40, strategy=Strategy.SUSPECT))

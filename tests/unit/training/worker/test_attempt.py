@@ -9,6 +9,7 @@ import pytest
 
 from support.attempts import HYPER, METHODS, Run
 from support.registry import upload
+from support.sampling import few
 from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import load_bundle, read_manifest
 from symbiont.bundle.tensors import adalora_triples
@@ -31,7 +32,7 @@ def run(registry: Store, artifacts: ArtifactStore) -> Run:
     return Run(registry, artifacts)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, "lora", "houlsby", "prefix-projected"))
 def test_it_learns_and_stores_a_bundle(run: Run, method: str) -> None:
     attempt = run.attempt(**METHODS[method])
     bundle = load_bundle(run.artifacts, run(attempt))
@@ -72,7 +73,18 @@ def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
 
 @pytest.mark.parametrize(
     ("method", "stop_after"),
-    [("lora", 1), ("lora", 7), ("lora", 23), *((method, 7) for method in METHODS if method != "lora"), ("adalora", 20)],
+    few(
+        [
+            ("lora", 1),
+            ("lora", 7),
+            ("lora", 23),
+            *((method, 7) for method in METHODS if method != "lora"),
+            ("adalora", 20),
+        ],
+        ("lora", 7),
+        ("adalora", 20),
+        ("full", 7),
+    ),
 )
 def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(run: Run, method: str, stop_after: int) -> None:
     attempt = run.attempt(**METHODS[method])
@@ -158,7 +170,9 @@ def test_it_leaves_the_graph_that_hosts_compute(run: Run, monkeypatch: pytest.Mo
     assert said.startswith("hosts will convert the base themselves: ")
 
 
-@pytest.mark.parametrize(("batch", "accumulation", "parts"), [(8, 1, 2), (4, 2, 2), (4, 2, 8), (2, 4, 3)])
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "parts"), few([(8, 1, 2), (4, 2, 2), (4, 2, 8), (2, 4, 3)], (2, 4, 3))
+)
 def test_a_step_in_parts_learns_what_a_step_at_once_does(run: Run, batch: int, accumulation: int, parts: int) -> None:
     plain = {**HYPER, "learning_rate": 0.01}
     lora = {"dropout": 0.0}

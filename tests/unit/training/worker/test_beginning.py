@@ -8,6 +8,7 @@ import pytest
 
 from support.attempts import HYPER, METHODS, Line
 from support.registry import upload, upload_rows
+from support.sampling import few
 from support.tasks import HEADS
 from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import load_bundle
@@ -32,7 +33,7 @@ def bundle_of(line: Line, version: types.ModelVersion) -> Any:
     return load_bundle(line.artifacts, version.bundle_digest)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, "lora", "full"))
 def test_it_goes_on_where_the_version_was(line: Line, method: str) -> None:
     """With steps that change nothing, the new version answers as the old one does."""
     first = line.train(**METHODS[method])
@@ -46,7 +47,7 @@ def test_it_goes_on_where_the_version_was(line: Line, method: str) -> None:
     assert (second.base_digest == first.base_digest) == (method != "full")
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", few(HEADS, "classification", "fields-gated", "entities"))
 def test_every_head_goes_on(line: Line, head: str) -> None:
     case = HEADS[head]
     for name, count in (("first", 40), ("second", 56)):
@@ -61,7 +62,7 @@ def test_every_head_goes_on(line: Line, head: str) -> None:
     assert all(change.before == change.after for change in changes)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", few(METHODS, "adalora", "full"))
 def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(line: Line, method: str) -> None:
     first = line.train(**METHODS[method])
     spec, inputs = line.resolved(dataset="datasets/more", start_from=first.name, replay={})

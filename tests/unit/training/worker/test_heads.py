@@ -7,7 +7,8 @@ import pytest
 
 from support.attempts import HYPER, Run
 from support.registry import tiny_spec, upload_rows
-from support.tasks import HEADS, HeadCase
+from support.sampling import few
+from support.tasks import HEADS
 from support.tiny import BAD, FILLER, GOOD, labelled_rows
 from symbiont.bundle import load_bundle
 from symbiont.common.artifacts import ArtifactStore
@@ -20,8 +21,9 @@ from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 
 
-@pytest.mark.parametrize("case", HEADS.values(), ids=HEADS)
-def test_a_head_is_learnt_and_resumed(case: HeadCase, registry: Store, artifacts: ArtifactStore) -> None:
+@pytest.mark.parametrize("name", few(HEADS, "multi-label", "spans", "embedding"))
+def test_a_head_is_learnt_and_resumed(name: str, registry: Store, artifacts: ArtifactStore) -> None:
+    case = HEADS[name]
     dataset = registry.add_dataset(case.dataset(artifacts, "task"))
     spec = tiny_spec(dataset="datasets/task", lora={}, hyperparameters={**HYPER, "epochs": 3}, **case.head)
     attempt = Attempt("job-test", *resolve(spec, registry), "")

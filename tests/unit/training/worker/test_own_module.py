@@ -92,6 +92,7 @@ def test_its_file_tells_no_code(tmp_path: Path) -> None:
     assert head.own.training
 
 
+@pytest.mark.slow
 def test_broken_off_and_resumed_it_ends_with_the_same_bytes(run: Run) -> None:
     """The running means of its norm are no parameters, and are what they would have been all the same."""
     attempt = run.attempt(hyperparameters=HYPER, **CROSSED)
