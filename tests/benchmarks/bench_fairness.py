@@ -4,8 +4,8 @@
 is missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
 
 The real suite serves both. One tenant sends calls of 16 texts at ten times the rate that is its peak, whatever becomes
-of them; the other one asks for one text after the other. In each round its calls are measured in flood and in quiet,
-each first as often as the other. Callers, services and Triton share the cores.
+of them; the other one, a process of its own, asks for one text after the other. In each round its calls are measured in
+flood and in quiet, each first as often as the other. Callers, services and Triton share the cores.
 """
 
 import argparse
@@ -13,6 +13,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -46,12 +49,33 @@ LEAD_S = 1.0
 MOST = 1.5
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """One that asks for one text after the other, each when it has the answer to the one before."""
+
+    address: str
+    model: str
+    texts: Sequence[str]
+
+    def ask(self, seconds: float) -> Outcome:
+        """Returns what became of its calls in so many seconds; the first one, which connects, does not count."""
+
+        async def asking() -> Outcome:
+            async with grpc.aio.insecure_channel(self.address) as channel:
+                load = Load(channel, self.model, self.texts, "neighbour")
+                await load.call(Outcome(), load.request(1), 30)
+                return await load.closed(1, 1, seconds)
+
+        return asyncio.run(asking())
+
+
 class Tenants:
     """One that floods, and its neighbour."""
 
-    def __init__(self, flood: Load, neighbour: Load, seconds: float) -> None:
+    def __init__(self, flood: Load, neighbour: Neighbour, process: Executor, seconds: float) -> None:
         self._flood = flood
         self._neighbour = neighbour
+        self._process = process
         self._seconds = seconds
 
     async def peak(self) -> Outcome:
@@ -60,7 +84,7 @@ class Tenants:
 
     async def quiet(self) -> Outcome:
         """The neighbour's calls when nobody else asks."""
-        return await self._neighbour.closed(1, 1, self._seconds)
+        return await asyncio.get_running_loop().run_in_executor(self._process, self._neighbour.ask, self._seconds)
 
     async def flooded(self, peak: Outcome) -> tuple[Outcome, Outcome]:
         """The neighbour's calls in the flood, and what becomes of that."""
@@ -68,8 +92,7 @@ class Tenants:
         deadline = max(LEAST_DEADLINE_S, 2 * median(peak.answered))
         flood = asyncio.create_task(self._flood.open(rate, TEXTS_PER_CALL, deadline, self._seconds + LEAD_S))
         await asyncio.sleep(LEAD_S)
-        found = await self._neighbour.closed(1, 1, self._seconds)
-        return found, await flood
+        return await self.quiet(), await flood
 
 
 async def measure(address: str, model: str, texts: Sequence[str], scale: Scale) -> list[Figure]:
@@ -79,8 +102,11 @@ async def measure(address: str, model: str, texts: Sequence[str], scale: Scale) 
     def note(name: str, value: float) -> None:
         found.setdefault(name, []).append(value)
 
-    async with grpc.aio.insecure_channel(address) as first, grpc.aio.insecure_channel(address) as second:
-        tenants = Tenants(Load(first, model, texts, "flood"), Load(second, model, texts, "neighbour"), scale.seconds)
+    # Not a fork of a process in which gRPC runs.
+    process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    async with grpc.aio.insecure_channel(address) as channel:
+        flood, neighbour = Load(channel, model, texts, "flood"), Neighbour(address, model, texts)
+        tenants = Tenants(flood, neighbour, process, scale.seconds)
         for number in range(scale.rounds + 1):
             peak = await tenants.peak()
             if number % 2:
@@ -99,6 +125,7 @@ async def measure(address: str, model: str, texts: Sequence[str], scale: Scale) 
                 note("p99", p99(flooded.answered) / p99(quiet.answered))
                 note("lost", sum(flooded.codes.values()))
                 note("goodput", flood.texts_per_s() / peak.texts_per_s())
+    process.shutdown()
     return [
         Figure("in quiet: p50", "ms", found["quiet-p50"]),
         Figure("in quiet: p99", "ms", found["quiet-p99"]),

@@ -59,10 +59,10 @@ class CountingHosts(HostClient):
         self.rows: Counter[str] = Counter()
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = "", spare: int = 0
     ) -> HostAnswer:
         self.rows.update(row.bundle for row in rows)
-        return await super().infer_rows(base_digest, rows, timeout_s=timeout_s, request_id=request_id)
+        return await super().infer_rows(base_digest, rows, timeout_s=timeout_s, request_id=request_id, spare=spare)
 
 
 class Registry(model_pb2_grpc.ModelServiceServicer):

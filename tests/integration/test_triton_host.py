@@ -134,6 +134,17 @@ async def test_pairs_fields_and_heads_on_tokens_pass_triton(host, base, store):
     assert answer.times.computed > 0
 
 
+async def test_rows_that_leave_a_lane_to_others_are_answered_as_all(server, store):
+    base = tiny_base(store, seed=92)
+    rows = [Row(ids) for ids in random_rows(12, seed=8)]
+    settings = HostSettings(store.root, threads=2, runtime="openvino", precision="fp32")
+    async with HostClient(server.url, settings) as client:
+        await client.ensure_host(base)
+        whole, spared = [(await client.infer_rows(base, rows, spare=spare)).rows for spare in (0, 1)]
+    for row, again in zip(whole, spared, strict=True):
+        np.testing.assert_allclose(again, row, rtol=0, atol=TOLERANCE)
+
+
 async def test_an_expired_row_fails_alone(host, base, references):
     ids, bundle = random_rows(1)[0], next(iter(references))
     rows = [Row(ids, bundle), Row(ids, bundle, expires=time.monotonic() - 1)]

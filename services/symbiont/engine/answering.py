@@ -21,10 +21,14 @@ Answer = list[Array | SymbiontError] | SymbiontError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """The rows of one request and where its answer goes; `reply` is called exactly once, from any thread."""
+    """The rows of one request and where its answer goes; `reply` is called exactly once, from any thread.
+
+    It leaves `spare` lanes to others, if there are more than these.
+    """
 
     rows: Sequence[Row]
     reply: Callable[[Answer, Times], None]
+    spare: int = 0
     received: float = field(default_factory=time.monotonic)
 
     @property
@@ -102,7 +106,8 @@ class Answering:
             return
         began = time.monotonic()
         try:
-            results = self._engine.infer([row for job in jobs for row in job.rows])
+            rows = [row for job in jobs for row in job.rows]
+            results = self._engine.infer(rows, max(job.spare for job in jobs))
         except Exception:  # noqa: BLE001 - whatever failed in the runtime, a caller who waits must hear of it
             _LOG.exception("a batch failed")
             for job in jobs:

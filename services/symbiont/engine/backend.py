@@ -48,7 +48,7 @@ class TritonPythonModel:
         for request in requests:
             reply = _replier(request.get_response_sender())
             try:
-                jobs.append(Job(_rows(request), reply))
+                jobs.append(Job(_rows(request), reply, _spare(request)))
             except InvalidArgument as exc:
                 reply(exc, wire.NO_TIMES)
         self._answering.submit(jobs)
@@ -83,6 +83,10 @@ class _Metric:
 
 def _rows(request: Any) -> list[Row]:
     return wire.unpack_rows({tensor.name(): tensor.as_numpy() for tensor in request.inputs()})
+
+
+def _spare(request: Any) -> int:
+    return int(json.loads(request.parameters() or "{}").get(wire.SPARE, 0))
 
 
 def _replier(sender: Any) -> Callable[[Answer, Times], None]:

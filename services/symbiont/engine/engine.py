@@ -25,6 +25,7 @@ from symbiont.common.errors import (
 from symbiont.engine import adapters
 from symbiont.engine.figures import HostFigures, size_of
 from symbiont.engine.heads import Head, NoHead, apply_heads, head_of
+from symbiont.engine.lanes import Lanes
 from symbiont.engine.packing import PackingLimits, cut, spread
 from symbiont.engine.row import NO_FEATURES, Ids, Row
 from symbiont.engine.runtime import Array, Batch, HostFacts, Runtime, View
@@ -50,8 +51,9 @@ class Engine:
         self._store = store
         self._limits = limits or PackingLimits()
         self._bank = BundleBank(self._load, max_slots)
-        self._computing = threading.BoundedSemaphore(runtime.lanes)
-        self._helpers = ThreadPoolExecutor(runtime.lanes, "lane")
+        self._computing = Lanes(runtime.lanes)
+        # Some may wait for a lane of their request while those of another compute.
+        self._helpers = ThreadPoolExecutor(2 * runtime.lanes, "lane")
         self._counting = threading.Lock()
         self._expired_rows = self._groups = 0
 
@@ -77,8 +79,12 @@ class Engine:
         """Returns what the host holds and did."""
         return replace(self._bank.figures(), expired_rows=self._expired_rows)
 
-    def infer(self, rows: Sequence[Row]) -> list[Array | SymbiontError]:
+    def infer(self, rows: Sequence[Row], spare: int = 0) -> list[Array | SymbiontError]:
         """Answers rows, loading bundles that are not resident.
+
+        Args:
+            rows: what is asked.
+            spare: lanes that they leave to others, if there are more than these.
 
         Returns:
             per row: the values of its bundle's head, [outputs] or [tokens, outputs]; the pooled hidden state
@@ -97,7 +103,7 @@ class Engine:
                     else:
                         results[index] = problem
             contents = [slot.content for _, slot in work]
-            for position, answer in self._compute([rows[index] for index, _ in work], contents):
+            for position, answer in self._compute([rows[index] for index, _ in work], contents, spare):
                 index, slot = work[position]
                 failed = isinstance(answer, SymbiontError) or np.isfinite(answer).all()
                 results[index] = answer if failed else _not_finite(slot)
@@ -130,39 +136,44 @@ class Engine:
         answers = dict(self._compute(rows, [content] * len(rows)))
         return [answer for _, answer in sorted(answers.items()) if not isinstance(answer, SymbiontError)]
 
-    def _compute(self, rows: Sequence[Row], contents: Sequence[Content]) -> Iterator[tuple[int, Array | SymbiontError]]:
+    def _compute(
+        self, rows: Sequence[Row], contents: Sequence[Content], spare: int = 0
+    ) -> Iterator[tuple[int, Array | SymbiontError]]:
         """Yields (position, answer) in the order of computing; a row that expired before its turn costs nothing."""
         lengths = [len(row.input_ids) for row in rows]
+        lanes = max(1, self.lanes - spare)
         # A lane that others use would gain nothing from a part of this.
-        free = max(1, self.lanes - self._groups)
-        groups = spread(cut(lengths, self._limits), lengths, free)
+        free = max(1, min(lanes, self.lanes - self._groups))
+        groups, size = spread(cut(lengths, self._limits), lengths, free), sum(lengths)
+
+        own = threading.BoundedSemaphore(lanes)
 
         def answer(group: list[int]) -> list[tuple[int, Array | SymbiontError]]:
-            return self._answer(group, rows, contents)
+            with own, self._computing.one(size):
+                return self._answer(group, rows, contents)
 
-        beside = self.lanes > 1 and len(groups) > 1
+        beside = lanes > 1 and len(groups) > 1
         for answered in self._helpers.map(answer, groups) if beside else map(answer, groups):
             yield from answered
 
     def _answer(
         self, group: list[int], rows: Sequence[Row], contents: Sequence[Content]
     ) -> list[tuple[int, Array | SymbiontError]]:
-        with self._computing:
-            now = time.monotonic()
-            living = [position for position in group if rows[position].expires > now]
-            late: list[tuple[int, Array | SymbiontError]] = [
-                (position, _expired()) for position in group if rows[position].expires <= now
-            ]
+        now = time.monotonic()
+        living = [position for position in group if rows[position].expires > now]
+        late: list[tuple[int, Array | SymbiontError]] = [
+            (position, _expired()) for position in group if rows[position].expires <= now
+        ]
+        with self._counting:
+            self._expired_rows += len(late)
+            self._groups += 1
+        try:
+            if not living:
+                return late
+            answers = self._encode([rows[p] for p in living], [contents[p] for p in living])
+        finally:
             with self._counting:
-                self._expired_rows += len(late)
-                self._groups += 1
-            try:
-                if not living:
-                    return late
-                answers = self._encode([rows[p] for p in living], [contents[p] for p in living])
-            finally:
-                with self._counting:
-                    self._groups -= 1
+                self._groups -= 1
         return [*late, *zip(living, answers, strict=True)]
 
     def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array]:

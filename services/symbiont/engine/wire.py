@@ -30,6 +30,8 @@ BUNDLE_DIGEST = "BUNDLE_DIGEST"
 SEGMENT_STARTS = "SEGMENT_STARTS"
 # Milliseconds that somebody waits for the row; 0: for ever; less: nobody does any more.
 TIME_LEFT = "TIME_LEFT"
+# A parameter of the request: lanes that it leaves to others.
+SPARE = "spare_lanes"
 FEATURES = "FEATURES"
 FEATURE_LENGTHS = "FEATURE_LENGTHS"
 OUTPUT = "OUTPUT"

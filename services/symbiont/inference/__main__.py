@@ -170,6 +170,7 @@ def _lane_limits(settings: InferenceSettings, hosts: HostClient) -> LaneLimits:
         in_flight=settings.host_requests,
         batch_rows=settings.request_rows,
         sizes=Sizes(settings.request_seconds, most=settings.request_tokens),
+        spare_lanes=settings.spare_lanes,
         queued_tokens=settings.max_queued_tokens,
         bundles=settings.host_bundles,
         servers=hosts.sharing if isinstance(hosts, HostPool) else lambda: 1,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from symbiont.common.errors import SymbiontError
 from symbiont.common.log import get_logger
 from symbiont.inference.metrics import InferenceMetrics
-from symbiont.inference.ports import HostClient
+from symbiont.inference.ports import HostLoader
 from symbiont.inference.table import RoutingTable
 from symbiont.inference.types import ModelVersion
 
@@ -24,7 +24,7 @@ class HostKeeper:
 
     def __init__(
         self,
-        client: HostClient,
+        client: HostLoader,
         table: RoutingTable,
         report: Report,
         metrics: InferenceMetrics,

@@ -48,8 +48,8 @@ class TokenSource(Protocol):
         ...
 
 
-class HostClient(Protocol):
-    """Reaches the hosts in Triton."""
+class HostLoader(Protocol):
+    """Has hosts loaded in Triton."""
 
     async def host_ready(self, base_digest: str) -> bool:
         """Whether Triton answers and has the host of a base loaded; it raises nothing."""
@@ -59,10 +59,16 @@ class HostClient(Protocol):
         """Returns once the host of a base is loaded in Triton, loading it if need be."""
         ...
 
+
+class HostClient(HostLoader, Protocol):
+    """Reaches the hosts in Triton."""
+
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, spare: int = 0
     ) -> HostAnswer:
         """Returns the values of each row, or its error, in the order of the rows; a missing host is loaded first.
+
+        Rows leave as many of the host's lanes to others as `spare` says, if it has more than these.
 
         A caller that gives up does not cancel the work within Triton. A row's NotFound, IntegrityError or
         InvalidArgument is about its bundle or itself.

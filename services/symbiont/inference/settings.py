@@ -86,6 +86,12 @@ class InferenceSettings(ServiceSettings):
     request_seconds: float = Field(
         0.1, gt=0, description="about the longest that a host computes one request, as far as its speed is known"
     )
+    spare_lanes: int = Field(
+        1,
+        ge=0,
+        description="lanes of a host that a tenant who floods it leaves to others who come by with little; 0: none, "
+        "which is more work done and longer waits for the others",
+    )
     max_queued_tokens: int = Field(
         1 << 20, gt=0, description="most tokens that wait for a host; beyond that calls are turned away"
     )

@@ -135,7 +135,7 @@ class HostClient:
         return values
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = "", spare: int = 0
     ) -> HostAnswer:
         """Answers rows; a host that is not loaded is loaded first.
 
@@ -143,6 +143,7 @@ class HostClient:
             base_digest: which host.
             timeout_s: how long this caller waits.
             request_id: appears in Triton's log and traces.
+            spare: lanes that the rows leave to others, if the host has more than these.
 
         Returns:
             per row: the values of its bundle's head; the pooled hidden state of the plain base; or the error that this
@@ -158,25 +159,26 @@ class HostClient:
             return HostAnswer([], wire.NO_TIMES)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._shielded(self._infer(base_digest, rows, request_id))
+                return await self._shielded(self._infer(base_digest, rows, request_id, spare))
         except TimeoutError as exc:
             raise DeadlineExceeded(f"Triton at {self._url} did not answer within {timeout_s:g} s") from exc
 
-    async def _infer(self, base_digest: str, rows: Sequence[Row], request_id: str) -> HostAnswer:
+    async def _infer(self, base_digest: str, rows: Sequence[Row], request_id: str, spare: int) -> HostAnswer:
         loads = self._loads[base_digest]
         try:
-            return await self._infer_once(base_digest, rows, request_id)
+            return await self._infer_once(base_digest, rows, request_id, spare)
         except HostNotLoaded as exc:
             await self._load(base_digest, seen=loads, broken=exc.broken)
-        return await self._infer_once(base_digest, rows, request_id)
+        return await self._infer_once(base_digest, rows, request_id, spare)
 
-    async def _infer_once(self, base_digest: str, rows: Sequence[Row], request_id: str) -> HostAnswer:
+    async def _infer_once(self, base_digest: str, rows: Sequence[Row], request_id: str, spare: int) -> HostAnswer:
         inputs = [_input(name, tensor) for name, tensor in wire.pack_rows(rows).items()]
         result = await self._call(
             self._client.infer(
                 host_name(base_digest),
                 inputs,
                 request_id=request_id,
+                parameters={wire.SPARE: spare} if spare else None,
                 # Triton keeps every trace that it is told of.
                 headers=outgoing_if_kept(),
                 # No deadline, for that would cancel it within Triton; the rows themselves say when they expire.

@@ -17,6 +17,15 @@ from symbiont.triton.servers import Server, Servers, State, Watching
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What servers are told beside the rows; `ends` is on the clock of the event loop."""
+
+    ends: float
+    request_id: str
+    spare: int
+
+
+@dataclass(frozen=True)
 class _Part:
     """Rows that one server was asked for, by their places among all, and what came of it."""
 
@@ -107,7 +116,7 @@ class HostPool:
             raise failed[0] if failed else Unavailable(self._servers.problems())
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = ""
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float = 30.0, request_id: str = "", spare: int = 0
     ) -> HostAnswer:
         """Answers rows as `HostClient.infer_rows` does.
 
@@ -118,9 +127,9 @@ class HostPool:
             return HostAnswer([], wire.NO_TIMES)
         self._bases.add(base_digest)
         ends = asyncio.get_running_loop().time() + timeout_s
-        return await self._answer(base_digest, rows, ends, request_id, again=True)
+        return await self._answer(base_digest, rows, _Asked(ends, request_id, spare), again=True)
 
-    async def _answer(self, base: str, rows: Sequence[Row], ends: float, request_id: str, *, again: bool) -> HostAnswer:
+    async def _answer(self, base: str, rows: Sequence[Row], asked: _Asked, *, again: bool) -> HostAnswer:
         if self._placement is None:
             await self._servers.look()
         if self._placement is None:
@@ -128,9 +137,9 @@ class HostPool:
         parts = self._placement.divide(base, rows)
         if len(parts) == 1:
             (address,) = parts
-            return await self._ask(self._servers.at(address), base, rows, ends, request_id, again=again)
+            return await self._ask(self._servers.at(address), base, rows, asked, again=again)
         asking = (
-            self._part(self._servers.at(address), base, rows, indices, ends, request_id, again=again)
+            self._part(self._servers.at(address), base, rows, indices, asked, again=again)
             for address, indices in parts.items()
         )
         return _merged(await asyncio.gather(*asking))
@@ -141,14 +150,13 @@ class HostPool:
         base: str,
         rows: Sequence[Row],
         indices: Sequence[int],
-        ends: float,
-        request_id: str,
+        asked: _Asked,
         *,
         again: bool,
     ) -> _Part:
         some = [rows[index] for index in indices]
         try:
-            return _Part(indices, await self._ask(server, base, some, ends, request_id, again=again))
+            return _Part(indices, await self._ask(server, base, some, asked, again=again))
         except SymbiontError as exc:
             return _Part(indices, exc)
 
@@ -157,14 +165,15 @@ class HostPool:
         server: Server[HostClient],
         base: str,
         rows: Sequence[Row],
-        ends: float,
-        request_id: str,
+        asked: _Asked,
         *,
         again: bool,
     ) -> HostAnswer:
-        left = max(ends - asyncio.get_running_loop().time(), 1e-3)
+        left = max(asked.ends - asyncio.get_running_loop().time(), 1e-3)
         try:
-            return await server.ask(server.client.infer_rows(base, rows, timeout_s=left, request_id=request_id))
+            return await server.ask(
+                server.client.infer_rows(base, rows, timeout_s=left, request_id=asked.request_id, spare=asked.spare)
+            )
         except (Unavailable, FailedPrecondition) as exc:
             # One that is about to end loads nothing; one that is sound and cannot load a host says so for all.
             if isinstance(exc, FailedPrecondition) and await _is_sound(server.client):
@@ -172,7 +181,7 @@ class HostPool:
             self._servers.fail(server, str(exc))
             if not again:
                 raise
-        answer = await self._answer(base, rows, ends, request_id, again=False)
+        answer = await self._answer(base, rows, asked, again=False)
         self._moved(len(rows))
         return answer
 

@@ -203,7 +203,7 @@ class FakeTriton:
         self.loaded.add(base_digest)
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, spare: int = 0
     ) -> HostAnswer:
         if request_id == REQUEST_ID:
             self.warmed += [row.bundle for row in rows]

@@ -1,5 +1,7 @@
 import itertools
 import random
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +11,7 @@ from support.bundles import HIDDEN_SIZE, MAX_LENGTH, POSITIONS, VOCAB_SIZE, rand
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.engine.engine import Engine
+from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.packing import PackingLimits
 from symbiont.engine.row import Row
 from symbiont.engine.torch_runtime import TorchRuntime
@@ -138,3 +141,30 @@ def test_a_base_whose_manifest_is_wrong_is_refused(world, change):
     digest = world.store.put("bases", files, fields | change)
     with pytest.raises(IntegrityError, match=digest):
         TorchRuntime(world.store, digest)
+
+
+@pytest.mark.parametrize(("spare", "beside"), [(0, 2), (1, 1), (9, 1)])
+def test_rows_leave_lanes_to_others(world, monkeypatch, spare, beside):
+    runtime = OpenVinoRuntime(world.store, world.base, threads=2)
+    assert runtime.lanes == 2
+    counting, computing, most, real = threading.Lock(), 0, 0, runtime.encode
+
+    def encode(batch):
+        nonlocal computing, most
+        with counting:
+            computing += 1
+            most = max(most, computing)
+        time.sleep(0.02)
+        answer = real(batch)
+        with counting:
+            computing -= 1
+        return answer
+
+    monkeypatch.setattr(runtime, "encode", encode)
+    # Rows of many lengths, of which each pass takes one.
+    rows = [Row(np.arange(5, 5 + length, dtype=np.int32)) for length in range(1, 49, 4)]
+    engine = Engine(runtime, world.store, limits=PackingLimits(max_rows=1))
+    answers = engine.infer(rows, spare)
+    assert most == beside
+    for row, answer in zip(rows, answers, strict=True):
+        np.testing.assert_allclose(answer, engine.infer([row])[0], rtol=0, atol=1e-5)

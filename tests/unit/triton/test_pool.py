@@ -43,6 +43,7 @@ class FakeServer:
         self.hosts: set[str] = set()
         self.checks = 0
         self.asked: list[Sequence[Row]] = []
+        self.spares: set[int] = set()
         self.closed = False
 
     async def check(self) -> None:
@@ -62,9 +63,10 @@ class FakeServer:
         self.hosts.add(base_digest)
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, spare: int = 0
     ) -> HostAnswer:
         self.asked.append(rows)
+        self.spares.add(spare)
         if self.hanging:
             await asyncio.sleep(60)
         if self.failing or self.away:
@@ -123,6 +125,8 @@ async def test_rows_go_to_their_servers_and_come_back_in_order(fleet: Fleet) -> 
         for address, server in fleet.servers.items():
             assert [list(asked) for asked in server.asked] == [[row for row in rows if first_of(row) == address]]
         assert (await pool.infer_rows(BASE, [])).rows == []
+        await pool.infer_rows(BASE, rows, spare=2)
+        assert all(server.spares == {0, 2} for server in fleet.servers.values())
     assert all(server.closed for server in fleet.servers.values())
     assert fleet.moved == 0
 

@@ -13,6 +13,7 @@ from symbiont.inference.metrics import QueueFigures, SchedulingMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.scheduling.admission import Admission
 from symbiont.inference.scheduling.call import Call, Entry, Piece
+from symbiont.inference.scheduling.company import Company
 from symbiont.inference.scheduling.pace import Pace, Sizes
 from symbiont.inference.scheduling.parking import Parking
 from symbiont.inference.scheduling.queue import FairQueue, Taken, Weights
@@ -34,6 +35,10 @@ class LaneLimits:
         batch_rows: most of them in a request.
         sizes: tokens of a request; a row with more goes alone. As long as one is computed, or twice as long, whoever
             comes next must wait.
+        shared: the same while one tenant fills the queue and others come by with less than a request. What is computed
+            keeps others waiting whatever the queue's order: so the one has a request less in flight than it could, and
+            smaller ones; the others find the last place free, and rows of theirs go alone.
+        spare_lanes: the host computes what the one has in so many lanes less; 0: nobody leaves anything to others.
         quantum: tokens that a tenant gets at a turn.
         queued_tokens: most that wait.
         bundles: those that a host keeps in memory, in one server.
@@ -45,6 +50,8 @@ class LaneLimits:
     in_flight: int = 2
     batch_rows: int = 256
     sizes: Sizes = field(default_factory=Sizes)
+    shared: Sizes = field(default_factory=lambda: Sizes(seconds=0.03, least=16))
+    spare_lanes: int = 1
     quantum: int = 256
     queued_tokens: int = 1 << 20
     bundles: int = 64
@@ -67,6 +74,7 @@ class Lane:
         self.queue = FairQueue(limits.weights, limits.quantum)
         self.parking = Parking(limits.loads)
         self.pace = Pace()
+        self._company = Company()
         self.admission = Admission(self.queue, self.pace, self, limits.queued_tokens, clock, metrics)
         self._residency = Residency(limits.bundles, limits.servers)
         self._waiting: dict[Call, list[Entry]] = {}
@@ -112,6 +120,7 @@ class Lane:
 
     def submit(self, call: Call) -> None:
         """Has the rows of a call wait for their turn; whoever waits for them withdraws the call at the end."""
+        self._company.note(call.turn.tenant, self._clock())
         ready: list[int] = []
         cold: defaultdict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(call.rows):
@@ -146,33 +155,56 @@ class Lane:
         self._pump_is_due = False
         if self.stalled:
             return
-        rows, tokens = self._limits.batch_rows, self.pace.request_tokens(self._limits.sizes)
+        flood = self._flood()
+        rows, tokens = self._limits.batch_rows, self.pace.request_tokens(self._sizes(flood))
         while (bundle := self.parking.next()) is not None:
             self._send(self.parking.take(bundle, rows, tokens), bundle)
         while self.queue.rows and self._may_send():
+            aside = bool(flood) and self._leaves_place(flood)
+            if aside and not self.queue.has_others(flood):
+                break
             # A little more than fits goes along: two requests would cost more than one that is longer.
-            taken = self._take(rows, self.queue.tokens if self.queue.tokens <= _STRETCH * tokens else tokens)
+            fits = self.queue.tokens <= _STRETCH * tokens and not flood
+            taken = self._take(rows, self.queue.tokens if fits else tokens, flood if aside else None)
             for entry in taken.expired:
                 self._expire(entry)
             if taken.pieces:
-                self._send(taken.pieces, None)
+                self._send(taken.pieces, None, spare=0 if aside or not flood else self._limits.spare_lanes, aside=aside)
 
-    def _take(self, rows: int, tokens: int) -> Taken:
+    def _take(self, rows: int, tokens: int, without: str | None) -> Taken:
         """Takes out what comes back in time, as far as that is known."""
         before = self.tokens_in_flight
         if not before and self.queue.tokens <= tokens:
             # Nothing is in the way: whoever asks for more than can be done in time may try.
-            return self.queue.take(rows, tokens, self._clock())
+            return self.queue.take(rows, tokens, self._clock(), without=without)
         back = self._clock() + self.pace.seconds(before + min(tokens, self.queue.tokens))
-        return self.queue.take(rows, tokens, back, self.pace.seconds(1))
+        return self.queue.take(rows, tokens, back, self.pace.seconds(1), without)
 
     def _may_send(self) -> bool:
         return self._plain_in_flight < max(1, self._limits.in_flight - self._silent)
 
-    def _send(self, pieces: Sequence[Piece], loading: str | None) -> None:
+    def _flood(self) -> str:
+        """Returns the tenant that is to leave room to others, if there is one."""
+        if not self._limits.spare_lanes:
+            return ""
+        return self._company.flooding(self.queue, self.pace.request_tokens(self._limits.shared), self._clock())
+
+    def _leaves_place(self, flood: str) -> bool:
+        """Whether it is not the turn of a tenant that floods: the others have the last place, and it has the rest."""
+        if self._limits.in_flight == 1:
+            return False
+        plain = [request for request in self._running if request.loading is None]
+        own = sum(any(piece.call.turn.tenant == flood for piece in request.pieces) for request in plain)
+        nobody_else = own == len(plain) and self.queue.has_others(flood)
+        return own >= self._limits.in_flight - 1 or nobody_else
+
+    def _sizes(self, flood: str) -> Sizes:
+        return self._limits.shared if flood else self._limits.sizes
+
+    def _send(self, pieces: Sequence[Piece], loading: str | None, *, spare: int = 0, aside: bool = False) -> None:
         rows = [piece.call.rows[index] for piece in pieces for index in piece.indices]
         tokens, now = sum(piece.tokens for piece in pieces), self._clock()
-        request = Request(pieces, rows, tokens, now, loading, full=self.queue.rows > 0)
+        request = Request(pieces, rows, tokens, now, loading, full=self.queue.rows > 0, spare=spare, aside=aside)
         for piece in pieces:
             turn = piece.call.turn
             seconds = now - piece.call.arrived
@@ -203,7 +235,9 @@ class Lane:
     async def _ask(self, request: Request) -> HostAnswer:
         left = max(request.expires - self._clock(), 1e-3)
         with together("host", [call.trace for call in request.calls], request.figures | {"symbiont.base": self._base}):
-            return await self._hosts.infer_rows(self._base, request.rows, timeout_s=left, request_id=request.request_id)
+            return await self._hosts.infer_rows(
+                self._base, request.rows, timeout_s=left, request_id=request.request_id, spare=request.spare
+            )
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
         now, self._silent = self._clock(), 0
@@ -211,7 +245,7 @@ class Lane:
         for piece in request.pieces:
             tokens_of[piece.call.turn.tenant] += piece.tokens
         self._metrics.answered(self._base, tokens_of, answer.times, now - request.sent)
-        if request.loading is None:
+        if request.loading is None and not request.aside:
             seconds = now - max(self._last_back, request.sent)
             self.pace.note(request.tokens, seconds, answer.times.in_host, full=request.full)
             self._last_back = now

@@ -1,10 +1,12 @@
 """The rows that wait for one host, in the order in which they are to be served."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import ceil
+from operator import itemgetter
 
 from symbiont.inference.scheduling.call import Entry, Piece, Turn
 from symbiont.inference.scheduling.shares import FairShares
@@ -14,6 +16,8 @@ from symbiont.inference.types import Priority
 _SLOTS_PER_SECOND = 4
 _FAR = 1e12
 _MARGIN = 1.25
+# Where more tenants wait than these, no one floods: a host is simply full.
+_FEW = 16
 
 
 def class_weights(batch_share: float) -> Mapping[Priority, float]:
@@ -139,6 +143,19 @@ class FairQueue:
         tenant = self._classes[turn.priority].tenants.get(turn.tenant)
         return tenant.tokens if tenant else 0
 
+    def flooding(self, tokens: int) -> str:
+        """Returns the tenant that waits with more than so many tokens, while all others wait for less; "" for none."""
+        waiting = Counter[str]()
+        if self.tokens > tokens and self.tenants <= _FEW:
+            for one in self._classes.values():
+                waiting.update({name: tenant.tokens for name, tenant in one.tenants.items()})
+        name, most = max(waiting.items(), key=itemgetter(1), default=("", 0))
+        return name if most > tokens > self.tokens - most else ""
+
+    def has_others(self, tenant: str) -> bool:
+        """Whether any other tenant waits."""
+        return any(waiting.tenants.keys() - {tenant} for waiting in self._classes.values())
+
     def add(self, entry: Entry) -> None:
         """Has rows wait."""
         turn = entry.call.turn
@@ -160,7 +177,7 @@ class FairQueue:
         waiting.tenants[turn.tenant].remove(entry)
         self._leave_if_empty(turn)
 
-    def take(self, rows: int, tokens: int, latest: float, token_s: float = 0.0) -> Taken:
+    def take(self, rows: int, tokens: int, latest: float, token_s: float = 0.0, without: str | None = None) -> Taken:
         """Takes the rows of the next request out.
 
         Args:
@@ -168,13 +185,14 @@ class FairQueue:
             latest: calls that expire by then, on `time.monotonic`, are dropped.
             token_s: seconds of a token. Calls are not begun whose rows do not all go into this request, and whose last
                 ones would be too late at this pace: what is computed for a call that fails is lost to others.
+            without: a tenant whose turn it is not, whatever it waits for.
         """
         pieces: list[Piece] = []
         expired: list[Entry] = []
         whole = tokens
-        while rows > 0 and self._order:
-            waiting = self._classes[self._order.first()]
-            entry = waiting.tenants[waiting.shares.first()].first()
+        while rows > 0 and self._order and (without is None or self.has_others(without)):
+            waiting = self._next_class(without)
+            entry = waiting.tenants[waiting.shares.first(without)].first()
             # The rest of a call goes in full requests, with rows of others; what is begun should not fail by a hair.
             beyond = 0 if entry.begun else _MARGIN * ceil(max(0, entry.tokens - tokens) / whole) * whole
             if entry.call.turn.expires <= latest + beyond * token_s:
@@ -209,11 +227,17 @@ class FairQueue:
         waiting_classes = sum(classes[p] for p, w in self._classes.items() if w.rows or p is turn.priority)
         return min(float(self.tokens + expected), in_class * waiting_classes / classes[turn.priority])
 
+    def _next_class(self, without: str | None) -> _Class:
+        waiting = self._classes[self._order.first()]
+        if without is None or waiting.tenants.keys() - {without}:
+            return waiting
+        return next(one for one in self._classes.values() if one.tenants.keys() - {without})
+
     def _served(self, entry: Entry, piece: Piece) -> None:
         turn, cost = entry.call.turn, piece.tokens
         waiting = self._classes[turn.priority]
-        self._order.charge(cost)
-        waiting.shares.charge(cost)
+        self._order.charge(turn.priority, cost)
+        waiting.shares.charge(turn.tenant, cost)
         self._count(waiting, -cost, -len(piece.indices))
         tenant = waiting.tenants[turn.tenant]
         tenant.count(entry, -cost)

@@ -18,6 +18,8 @@ class Request:
         sent: when, on the lane's clock.
         loading: the bundle that the host must first load for them, if any.
         full: whether more waited than it could take.
+        spare: lanes of the host that it leaves to others.
+        aside: it goes in what others leave, and says nothing of how fast the host is.
     """
 
     pieces: Sequence[Piece]
@@ -26,6 +28,8 @@ class Request:
     sent: float
     loading: str | None
     full: bool
+    spare: int = 0
+    aside: bool = False
 
     @property
     def expires(self) -> float:

@@ -24,6 +24,7 @@ class FairShares(Generic[K]):
         self._now = 0.0
         self._starts: dict[K, float] = {}
         self._weights: dict[K, float] = {}
+        self._ranks: dict[K, int] = {}
         self._turns: list[tuple[float, int, int, K]] = []
         self._left: dict[K, float] = {}
         self._leaving: list[tuple[float, int, K]] = []
@@ -44,23 +45,29 @@ class FairShares(Generic[K]):
 
     def enter(self, key: K, weight: float = 1.0, rank: int = 0) -> None:
         """Has a key wait that did not; of equal tags the smaller rank goes first, then who came first."""
-        self._weights[key] = weight
+        self._weights[key], self._ranks[key] = weight, rank
         self.weight += weight
         self._put(key, max(self._now, self._left.pop(key, 0.0)), rank)
 
-    def first(self) -> K:
-        """Returns whose turn it is; somebody must wait."""
+    def first(self, without: K | None = None) -> K:
+        """Returns whose turn it is, or would be without one of them; somebody must wait.
+
+        Looks at all where it is the turn of the one that is left out.
+        """
+        key = self._first()
+        return key if key != without else min((k for k in self._starts if k != without), key=self._starts.__getitem__)
+
+    def _first(self) -> K:
         while True:
             start, _, _, key = self._turns[0]
             if self._starts.get(key) == start:
                 return key
             heappop(self._turns)
 
-    def charge(self, work: float) -> None:
-        """Counts work that was done for the first one."""
-        key = self.first()
-        start, rank, _, _ = heappop(self._turns)
-        self._put(key, start + work / self._weights[key], rank)
+    def charge(self, key: K, work: float) -> None:
+        """Counts work that was done for one that waits."""
+        start = self._starts[key]
+        self._put(key, start + work / self._weights[key], self._ranks[key])
         self._now = max(self._now, start) + work / self.weight
         while self._leaving and self._leaving[0][0] <= self._now:
             tag, _, gone = heappop(self._leaving)
@@ -71,6 +78,7 @@ class FairShares(Generic[K]):
         """Takes a key out that waits for nothing more."""
         start = self._starts.pop(key)
         self.weight -= self._weights.pop(key)
+        del self._ranks[key]
         if not self._starts:
             self._now = self.weight = 0.0
             for kept in (self._turns, self._left, self._leaving):

@@ -39,6 +39,7 @@ class Sent:
     timeout_s: float
     request_id: str
     reply: "asyncio.Future[HostAnswer]"
+    spare: int
 
     @property
     def lengths(self) -> list[int]:
@@ -67,10 +68,10 @@ class Host:
         pass
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, spare: int = 0
     ) -> HostAnswer:
         reply: asyncio.Future[HostAnswer] = asyncio.get_running_loop().create_future()
-        self.sent.append(Sent(rows, timeout_s, request_id, reply))
+        self.sent.append(Sent(rows, timeout_s, request_id, reply, spare))
         return await reply
 
 

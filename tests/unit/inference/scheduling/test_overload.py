@@ -49,7 +49,7 @@ class SlowHost:
         pass
 
     async def infer_rows(
-        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str
+        self, base_digest: str, rows: Sequence[Row], *, timeout_s: float, request_id: str, spare: int = 0
     ) -> HostAnswer:
         self.requests += 1
         answer: asyncio.Future[HostAnswer] = asyncio.get_running_loop().create_future()

@@ -154,3 +154,25 @@ async def test_tokens_ahead(call: MAKE) -> None:
     assert queue.ahead(call(1, tenant="old", expires=100.0).turn) == QUANTUM
     assert queue.ahead(call(1, tenant="old", expires=200.0).turn) == 1000
     assert queue.ahead(call(1, tenant="old", expires=200.0, priority=Priority.BATCH).turn) == 0
+
+
+async def test_a_tenant_may_be_left_out_whosever_turn_it_is(call: MAKE) -> None:
+    queue = FairQueue(Weights(), QUANTUM)
+    for tenant, priority in (("flood", Priority.INTERACTIVE), ("late", Priority.BATCH), ("flood", Priority.BATCH)):
+        queue.add(entry(call(*[8] * 6, tenant=tenant, priority=priority)))
+    assert queue.has_others("flood")
+    taken = queue.take(64, 64, 0, without="flood")
+    assert [(piece.call.turn.tenant, len(piece.indices)) for piece in taken.pieces] == [("late", 4), ("late", 2)]
+    assert not queue.has_others("flood")
+    assert queue.take(64, 64, 0, without="flood").pieces == []
+    assert (queue.rows, queue.flooding(50), queue.flooding(100)) == (12, "flood", "")
+
+
+async def test_where_many_tenants_wait_none_floods(call: MAKE) -> None:
+    queue = FairQueue(Weights(), QUANTUM)
+    queue.add(entry(call(*[8] * 60, tenant="flood")))
+    for number in range(15):
+        queue.add(entry(call(1, tenant=f"t{number}")))
+    assert queue.flooding(40) == "flood"
+    queue.add(entry(call(1, tenant="one more")))
+    assert queue.flooding(40) == ""

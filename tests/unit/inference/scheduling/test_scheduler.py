@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from symbiont.common.errors import (
     Unavailable,
 )
 from symbiont.engine.row import HostAnswer, Times
+from symbiont.inference.metrics import SchedulingMetrics
 from symbiont.inference.scheduling.lane import LaneLimits
 from symbiont.inference.scheduling.pace import Sizes
 from symbiont.inference.scheduling.scheduler import Scheduler
@@ -144,6 +146,72 @@ async def test_a_large_call_goes_in_parts_between_others(bench: Bench) -> None:
     await bench.answer(1)
     assert values(large) == [16] * 20
     assert bench.is_empty()
+
+
+async def test_a_flood_leaves_a_place_to_whoever_comes_by(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    flood = await bench.ask(*[16] * 40, tenant="flood")
+    # Alone, it gets what fits.
+    assert [len(sent.rows) for sent in bench.host.sent] == [8, 8]
+    neighbour = await bench.ask(5, tenant="neighbour")
+    await bench.answer(0)
+    # Rows of the neighbour go alone, before the flood's.
+    assert (bench.host.sent[2].lengths, bench.host.sent[2].spare) == ([5], 0)
+    await bench.answer(2)
+    assert values(neighbour) == [5]
+    # One request of the flood is in flight, and it gets no second one: the neighbour may come again, and finds a place.
+    assert len(bench.host.sent) == 3
+    again = await bench.ask(7, tenant="neighbour")
+    assert bench.host.sent[3].lengths == [7]
+    await bench.answer(1)
+    # A small one, which leaves a lane.
+    assert (bench.host.sent[4].lengths, bench.host.sent[4].spare) == ([16], 1)
+    await bench.answer(3)
+    assert values(again) == [7]
+    bench.clock.now += 6
+    await bench.answer(4)
+    assert [len(sent.rows) for sent in bench.host.sent[5:]] == [8, 8]
+    for index in range(5, 8):
+        await bench.answer(index)
+    assert values(flood) == [16] * 40
+
+
+async def test_nothing_is_left_to_others_where_no_lane_is_to_spare(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16), spare_lanes=0)
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    await bench.ask(*[16] * 40, tenant="flood")
+    await bench.ask(5, tenant="neighbour")
+    await bench.answer(0)
+    assert sorted(bench.host.sent[2].lengths) == [5, *[16] * 7]
+    assert {sent.spare for sent in bench.host.sent} == {0}
+
+
+async def test_what_goes_aside_says_nothing_of_how_fast_a_host_is(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    await bench.ask(*[16] * 400, tenant="flood")
+    await bench.ask(1, tenant="neighbour")
+    for _ in range(200):
+        sent = next(index for index, one in enumerate(bench.host.sent) if not one.reply.done())
+        bench.clock.now += 0.0 if set(bench.host.sent[sent].lengths) == {1} else 0.1
+        await bench.answer(sent)
+        await bench.ask(1, tenant="neighbour")
+    # Sixteen tokens in a tenth of a second, however fast the neighbour's are.
+    (lane,) = bench.scheduler.lanes
+    assert lane.pace.tokens_per_s == pytest.approx(160, rel=0.3)
+
+
+async def test_where_many_wait_requests_are_as_large_as_ever(bench: Bench) -> None:
+    limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
+    bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
+    first = [await bench.ask(16, tenant=f"t{n}") for n in range(2)]
+    waiting = [await bench.ask(16, 16, tenant=f"t{n}") for n in range(4)]
+    await bench.answer(0)
+    assert len(bench.host.sent[2].rows) == 8
+    await bench.answer(1)
+    await bench.answer(2)
+    assert all(task.done() for task in (*first, *waiting))
 
 
 async def test_the_more_urgent_goes_first(bench: Bench) -> None:

@@ -20,7 +20,7 @@ def test_those_that_wait_all_the_time_share_by_weight(weights: list[float], cost
     for cost in costs:
         key = shares.first()
         served[key] += cost
-        shares.charge(cost)
+        shares.charge(shares.first(), cost)
     # Two that wait differ by no more than the largest cost of each (theorem 1 of the paper).
     each = [served[key] / weight for key, weight in enumerate(weights)]
     for a, first in enumerate(each):
@@ -43,7 +43,7 @@ def test_who_leaves_and_comes_back_gets_no_more_than_who_stays() -> None:
     for _ in range(1000):
         key = shares.first()
         served[key] += 1
-        shares.charge(1)
+        shares.charge(shares.first(), 1)
         if key == "hops":
             shares.leave("hops")
             shares.enter("hops")
@@ -54,12 +54,12 @@ def test_nobody_saves_up_turns_by_staying_away() -> None:
     shares: FairShares[str] = FairShares()
     shares.enter("stays")
     for _ in range(1000):
-        shares.charge(1)
+        shares.charge(shares.first(), 1)
     shares.enter("late")
     served: Counter[str] = Counter()
     for _ in range(10):
         served[shares.first()] += 1
-        shares.charge(1)
+        shares.charge(shares.first(), 1)
     assert served["stays"] >= 4
 
 
@@ -70,9 +70,9 @@ def test_keys_that_come_once_are_forgotten() -> None:
     for key in range(10_000):
         shares.enter(key)
         while shares.first() != key:
-            shares.charge(1)
+            shares.charge(shares.first(), 1)
             turns += 1
-        shares.charge(1)
+        shares.charge(shares.first(), 1)
         shares.leave(key)
         most = max(most, shares.remembered)
     assert most <= 4
@@ -89,3 +89,14 @@ def test_a_turn_of_one_that_left_is_none() -> None:
     shares.leave("a")
     assert shares.first() == "b"
     assert "a" not in shares
+
+
+def test_the_turn_of_the_others_is_known_too() -> None:
+    shares: FairShares[str] = FairShares()
+    for key in ("a", "b", "c"):
+        shares.enter(key)
+    assert (shares.first(), shares.first("a"), shares.first("b")) == ("a", "b", "a")
+    shares.charge("b", 5)
+    assert shares.first("a") == "c"
+    shares.charge("c", 9)
+    assert (shares.first(), shares.first("a")) == ("a", "b")
