@@ -80,8 +80,8 @@ def _is_quiet(monitoring: Monitoring) -> None:
 
     def begun() -> bool:
         up = monitoring.prometheus.query_range("symbiont:up:max", 1, 1)
-        waiting = [rule["name"] for rule in monitoring.prometheus.rules() if rule.get("state", "inactive") != "inactive"]
-        return len(up) == len(JOBS) and not waiting and not monitoring.alertmanager.firing()
+        waits = any(rule.get("state", "inactive") != "inactive" for rule in monitoring.prometheus.rules())
+        return len(up) == len(JOBS) and not waits and not monitoring.alertmanager.firing()
 
     until_sync(begun, PATIENCE_S)
     quiet = time.monotonic()

@@ -176,10 +176,10 @@ async def test_tenants_get_equal_shares_whatever_they_ask(suite: Any, stub: Any,
     await asyncio.gather(*calls)
     mood, intent = (suite.training.versions[f"models/{m}/versions/1"].bundle_digest for m in ("mood", "intent"))
     order = suite.triton.order
-    # Until the last of its rows, the one that asks little waited too.
+    # Until the last of its rows, the one that asks little waited too: its share is half, or what goes at once.
     until = order[: len(order) - order[::-1].index(intent)]
     assert Counter(order) == {mood: 4000, intent: 400}
-    assert until.count(mood) == pytest.approx(400, rel=0.1)
+    assert until.count(mood) <= 440
 
 
 async def test_what_hosts_compute_in_a_second_is_known_when_more_has_waited_than_one_request_takes(
