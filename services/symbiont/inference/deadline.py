@@ -32,7 +32,7 @@ class Deadline:
 
     def tenant_for(self, version: ModelVersion) -> str:
         """Returns for whom a version is asked: the caller's tenant, else whoever owns the model."""
-        return self.tenant or version.model or version.bundle_digest
+        return self.tenant or version.model or f"bundles/{version.bundle_digest}"
 
     def on_behalf_of(self, owner: str) -> Self:
         """Returns the same moment, for an owner where the caller named no tenant."""

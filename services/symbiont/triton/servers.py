@@ -250,6 +250,12 @@ class Servers(Generic[C]):
                     server.abandon()
             except SymbiontError as exc:
                 self._set(server, State.AWAY, str(exc))
+            except (Exception, asyncio.CancelledError) as exc:
+                # Whoever closes this cancels the task; gRPC may cancel a call whose connection went.
+                if (task := asyncio.current_task()) and task.cancelling():
+                    raise
+                get_logger().exception("a check of a triton server failed", server=server.address)
+                self._set(server, State.AWAY, str(exc))
             if server.state is State.READY and not await _within(server.doubted, self._watching.check_s):
                 # Sound is one that was ready for a while, not one that says so and fails at once.
                 pauses.reset()

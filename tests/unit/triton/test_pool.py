@@ -36,7 +36,7 @@ class FakeServer:
     def __init__(self, address: str) -> None:
         self.address = address
         # What a check, a loading and a request raise.
-        self.away: SymbiontError | None = None
+        self.away: BaseException | None = None
         self.unloadable: SymbiontError | None = None
         self.failing: SymbiontError | None = None
         self.hanging = False
@@ -160,6 +160,19 @@ async def test_rows_are_asked_twice_at_most(fleet: Fleet) -> None:
         with pytest.raises(Unavailable, match="refuses"):
             await pool.infer_rows(BASE, make_rows(1), timeout_s=5)
         assert sum(len(server.asked) for server in fleet.servers.values()) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("odd"), asyncio.CancelledError()], ids=lambda error: type(error).__name__
+)
+async def test_a_server_whose_check_ended_oddly_is_found_again(fleet: Fleet, error: BaseException) -> None:
+    async with fleet.pool() as pool:
+        await until(lambda: pool.ready == 2)
+        server = next(iter(fleet.servers.values()))
+        server.away = error
+        await until(lambda: pool.ready == 1)
+        server.away = None
+        await until(lambda: pool.ready == 2)
 
 
 async def test_without_any_server_the_error_names_each(fleet: Fleet) -> None:

@@ -18,6 +18,11 @@ class Turn:
     priority: Priority
     expires: float
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the caller has a tenant; else the turn is a model's or a bundle's, by its resource name."""
+        return "/" not in self.tenant
+
 
 class Call:
     """The rows of one caller. `done` ends with the answers of all rows, or with the error of the whole call."""

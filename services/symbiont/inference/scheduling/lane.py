@@ -120,7 +120,9 @@ class Lane:
 
     def submit(self, call: Call) -> None:
         """Has the rows of a call wait for their turn; whoever waits for them withdraws the call at the end."""
-        self._company.note(call.turn.tenant, self._clock())
+        # Models of one tenant share requests as well as they can.
+        if call.turn.is_named:
+            self._company.note(call.turn.tenant, self._clock())
         ready: list[int] = []
         cold: defaultdict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(call.rows):
