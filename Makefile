@@ -24,6 +24,8 @@ SECURITY := .tools/security
 SECURITY_PACKAGES := pip-audit==2.10.1 cyclonedx-bom==7.5.0 detect-secrets==1.5.0 uv==0.13.9
 # What only looks like a secret: digests, locks, drawn dashboards, key ids of examples.
 NO_SECRETS := '(^|/)(constraints\.txt|CHANGELOG\.md)$$|^deploy/requirements/|^deploy/grafana/|^services/symbiont/api/|\.(svg|png|xz)$$|^tests/'
+# Where a secret lies, and not what it is.
+SECRETS_NAMED := secretName|[sS]ecretRef|secretKeyRef|kind: Secret|"key\.pem"|the Secret `
 # Twice quiet: errors only. What is not compiled here Python compiles when it is imported, which most of it never is.
 PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
 SELDOM_IMPORTED := '/tests?/|/testing/|transformers/models/[^/]+/|torch/_inductor/|sympy/'
@@ -228,7 +230,7 @@ security: setup $(SECURITY)/.installed ## Advisories, secrets in the tree, a bil
 	@$(SECURITY)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/sbom.json
 	@echo "build/sbom.json lists what is installed (CycloneDX)"
 	@git ls-files -z | xargs -0 $(SECURITY)/bin/detect-secrets-hook --cores 1 --exclude-files $(NO_SECRETS) \
-	  --exclude-lines 'user:password@|imagePullSecrets|mountPath: /etc/symbiont/dataset-keys'
+	  --exclude-lines 'user:password@|imagePullSecrets|mountPath: /etc/symbiont/dataset-keys|$(SECRETS_NAMED)'
 	@echo "no secrets in the tree"
 	@SYMBIONT_PROOFS=whole $(BIN)/pytest tests/integration/test_connections.py -m attack -q
 	@for image in core ann train ray engine; do echo "advisories for the packages of $$image:"; status=0; \

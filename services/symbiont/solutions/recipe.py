@@ -51,6 +51,12 @@ class Recipe(Section):
             raise ValueError("say where rows come from: `data`, or `recommendation`, and not both")
         return self
 
+    @model_validator(mode="after")
+    def _what_is_explained(self) -> Self:
+        if self.evaluation.deletion_test and self.data and self.data.pair:
+            raise ValueError("`evaluation.deletion_test` is of single texts, which are explained; pairs are not")
+        return self
+
     @property
     def model(self) -> str:
         """The id of the model."""

@@ -55,6 +55,12 @@ def test_all_problems_are_said_at_once(solution: Solution) -> None:
     assert "data.label.colum: there is no such key: did you mean column?" in said(solution)
 
 
+def test_pairs_are_not_tried_by_deletion(solution: Solution) -> None:
+    solution.change("  slices:", "  pair: other\n  slices:")
+    solution.change("solution: reviews\n", "solution: reviews\nevaluation: {deletion_test: 8}\n")
+    assert "`evaluation.deletion_test` is of single texts" in said(solution)
+
+
 def test_rows_come_from_one_section(solution: Solution) -> None:
     solution.recipe("solution: x\ntitle: x\nsummary: x\n")
     assert "say where rows come from" in said(solution)
