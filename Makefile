@@ -122,7 +122,7 @@ up: setup ## Run the suite on this machine until Ctrl-C
 test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests but those of targets below
 	@$(BIN)/pytest $(TEST_PARALLEL) -m "not slow and not drill and not ray and not mlflow"
 
-slow: setup ## Run the tests that `make test` has only some cases of (a quarter of an hour)
+slow: setup ## Run the tests that `make test` has only some cases of
 	@$(BIN)/pytest $(TEST_PARALLEL) -m "slow and not drill and not ray and not mlflow"
 
 lint: setup ## Static checks: ruff, mypy, generated code, protos
@@ -236,12 +236,13 @@ security: setup $(SECURITY)/.installed ## Advisories, secrets in the tree, a bil
 	@for image in core ann train ray engine; do echo "advisories for the packages of $$image:"; status=0; \
 	  $(SECURITY)/bin/pip-audit --disable-pip --require-hashes --progress-spinner off --timeout 10 \
 	    -r deploy/requirements/$$image.txt > build/audit-$$image.txt 2>&1 || status=$$?; \
-	  if [ $$status -ne 0 ] && grep -qE 'ConnectionError|Could not connect|ServiceError|NewConnection|403|404' build/audit-$$image.txt; \
+	  if grep -qE '^Found [0-9]+ known vulnerabilit' build/audit-$$image.txt; then cat build/audit-$$image.txt; exit 1; \
+	  elif [ $$status -ne 0 ] && grep -qE 'ConnectionError|Could not connect|ServiceError|NewConnection' build/audit-$$image.txt; \
 	  then echo "SKIPPED: no source of advisories can be reached from here, so that nothing was audited"; \
+	  elif [ $$status -ne 0 ]; then cat build/audit-$$image.txt; exit 1; \
 	  elif unknown=$$(grep -c 'could not be audited' build/audit-$$image.txt); then \
 	    echo "SKIPPED: $$unknown packages are not known to the source of advisories, so that they were not audited (build/audit-$$image.txt)"; \
-	    [ $$status -eq 0 ]; \
-	  else cat build/audit-$$image.txt; [ $$status -eq 0 ]; fi; done
+	  else cat build/audit-$$image.txt; fi; done
 
 ray: setup $(RAY)/.installed ## Run the tests on a real Ray cluster, which it installs (4 minutes)
 	@$(BIN)/pytest -m ray

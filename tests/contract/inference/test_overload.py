@@ -168,7 +168,9 @@ async def test_rows_that_expire_cost_no_computing(
     assert expired + value("symbiont_inference_cancelled_rows_total") == 10
 
 
-async def test_tenants_get_equal_shares_whatever_they_ask(suite: Any, stub: Any, busy: None, waiting: Any) -> None:
+async def test_who_asks_little_waits_for_no_more_than_its_share(
+    suite: Any, stub: Any, busy: None, waiting: Any
+) -> None:
     calls = [stub.Predict(request("mood", 100), timeout=100) for _ in range(40)]
     calls += [stub.Predict(request("intent", 100), timeout=100) for _ in range(4)]
     await waiting(100 * 44)
@@ -196,7 +198,7 @@ async def test_what_hosts_compute_in_a_second_is_known_when_more_has_waited_than
     assert value("symbiont_inference_tokens_per_second") > 0
 
 
-async def test_tenants_that_are_named_share_and_models_do_not_count(
+async def test_the_share_is_a_tenants_where_it_is_named_and_models_do_not_count(
     suite: Any, stub: Any, busy: None, waiting: Any
 ) -> None:
     one, other = (("symbiont-tenant", "one"),), (("symbiont-tenant", "other"),)
@@ -209,7 +211,7 @@ async def test_tenants_that_are_named_share_and_models_do_not_count(
     intent = suite.training.versions["models/intent/versions/1"].bundle_digest
     order = suite.triton.order
     until = order[: len(order) - order[::-1].index(intent)]
-    assert 400 < len(until) <= 880
+    assert len(until) <= 880
 
 
 @pytest.mark.parametrize("protocol", ["native", "open"])

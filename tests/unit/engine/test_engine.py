@@ -154,6 +154,7 @@ def test_rows_leave_lanes_to_others(world, monkeypatch, spare, beside):
         with counting:
             computing += 1
             most = max(most, computing)
+        # Long enough for the other lane to come beside it, if it may.
         time.sleep(0.02)
         answer = real(batch)
         with counting:

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from support.waiting import until_sync
 from symbiont.engine.lanes import Lanes
 
@@ -66,10 +68,7 @@ def test_the_smallest_that_waits_is_next_whichever_came_first() -> None:
 def test_one_that_fails_leaves_its_lane() -> None:
     lanes = Lanes(1)
     for _ in range(2):
-        try:
-            with lanes.one(1):
-                raise ValueError
-        except ValueError:
-            pass
+        with pytest.raises(ValueError, match="broken"), lanes.one(1):
+            raise ValueError("broken")
     with lanes.one(1):
         pass
