@@ -53,6 +53,16 @@ def test_squad_is_read_with_its_answers(tmp_path: Path) -> None:
     assert record.columns["language"] == "zh"
 
 
+def test_an_answer_that_stands_beside_its_place_is_found(tmp_path: Path) -> None:
+    answers = [{"answer_start": start, "text": text} for start, text in ((3, "王"), (0, "王"), (0, "是"), (7, "他"))]
+    asked = {"id": "1", "question": "谁?", "answers": answers}
+    article = {"title": "T", "paragraphs": [{"context": "他是王", "qas": [asked]}]}
+    (tmp_path / "q.json").write_text(json.dumps({"data": [article]}), encoding="utf-8")
+    (record,) = read(tmp_path, Source(file="q.json", layout="squad"))
+    # The last is too far off, and is refused by the service with its row.
+    assert [one["start"] for one in record.columns["answers"]] == [2, 2, 1, 7]
+
+
 def test_what_is_written_is_what_the_service_is_told(tmp_path: Path) -> None:
     data = Data(train=(Source(file="x"),), pair="p", fields={"n": "number"}, group="g", label=Label(kind="class"))
     path = write([SolutionRow("文", "p", "a", {"n": 2.0}, {"secret": "x"}, "g1")], tmp_path / "rows.jsonl")
