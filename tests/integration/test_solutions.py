@@ -24,9 +24,10 @@ from support.stacks import ForkingStack, calling
 from support.tiny import BAD, FILLER, GOOD, save_base
 from support.waiting import until_sync
 from symbiont.cli.app import main
-from symbiont.client import Client, Input, NotFoundError, Prediction, RequestError
+from symbiont.client import Client, Input, NotFoundError, Prediction, RequestError, Text
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
+from symbiont.solutions.answering import say
 from symbiont.solutions.figures import Figures
 from symbiont.solutions.loading import RecipeError, load_recipe, shipped
 from symbiont.solutions.promoting import NotPromotedError
@@ -66,7 +67,7 @@ data:
   fields: {amount: number, purpose: category}
   slices: [language]
 development: {fields: all, hidden_layers: [8], costs: {positive_label: bad, false_positive: 1, false_negative: 5}}
-evaluation: {baselines: [majority, trees]}
+evaluation: {baselines: [majority, trees], deletion_test: 12}
 """,
     "matching": """
 data:
@@ -75,7 +76,7 @@ data:
   label: {column: label}
 task: {head: embedding}
 evaluation: {baselines: [tfidf]}
-serving: {catalogue: {id: answers, source: {file: train.csv}, key: label, text: text}}
+serving: {hand_over: {below: 0.9}, catalogue: {id: answers, source: {file: train.csv}, key: label, text: text}}
 """,
     "reading": """
 data:
@@ -87,6 +88,7 @@ data:
   group: title
 task: {head: spans}
 evaluation: {baselines: [overlap]}
+serving: {hand_over: {below: 0.3}}
 """,
     "departments": """
 data:
@@ -94,6 +96,24 @@ data:
   test: [{file: test.csv}]
   label: {column: labels, kind: classes}
 task: {head: multi-label}
+""",
+    "grading": """
+data:
+  train: [{file: train.csv}]
+  test: [{file: test.csv}]
+  text: label
+  pair: "{text}. 电话 bank. {text}"
+  label: {column: language}
+evaluation: {deletion_test: 12}
+serving: {reasons: sentence, hand_over: {below: 0.8}}
+""",
+    "places": """
+data:
+  train: [{file: train.csv}]
+  test: [{file: test.csv}]
+  label: {column: tags, kind: entities, words: text, map: {tone: tone}}
+task: {head: entities}
+evaluation: {baselines: [dictionary]}
 """,
     "films": """
 recommendation:
@@ -116,14 +136,16 @@ def write_tables(folder: Path) -> None:
     for name, count in (("train", 160), ("test", 60)):
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
-            table.writerow(["text", "label", "labels", "amount", "purpose", "language"])
+            table.writerow(["text", "label", "labels", "amount", "purpose", "language", "tags"])
             for i in range(count):
                 place = source.randrange(len(GOOD))
                 telling, label = (GOOD if i % 2 else BAD)[place], "good" if i % 2 else "bad"
                 words = [telling, *source.choices(FILLER, k=source.randint(2, 8)), telling]
                 language = "en" if telling.isascii() else "zh"
                 amount = source.randint(1, 50) + 50 * (i % 2)
-                table.writerow([" ".join(words), label, f"{label}|{language}", amount, source.choice("xy"), language])
+                tags = " ".join("B-tone" if word == telling else "O" for word in words)
+                cells = [" ".join(words), label, f"{label}|{language}", amount, source.choice("xy"), language, tags]
+                table.writerow(cells)
 
 
 def write_squad(folder: Path) -> None:
@@ -181,7 +203,7 @@ def test_every_kind_of_solution_is_served_and_reported(world: World) -> None:
     primary = {name: found.primary for name, found in world.found.items()}
     assert primary == {
         "sentiment": "accuracy", "risk": "accuracy", "matching": "mrr", "reading": "f1", "departments": "micro_f1",
-        "films": "mrr",
+        "films": "mrr", "grading": "accuracy", "places": "micro_f1",
     }  # fmt: skip
     for name, found in world.found.items():
         folder = world.folder / "out" / name
@@ -197,13 +219,61 @@ def test_every_kind_of_solution_is_served_and_reported(world: World) -> None:
 def test_what_is_learnt_is_better_than_chance_and_explained(world: World) -> None:
     sentiment = world.found["sentiment"]
     assert [bar.held for bar in sentiment.bars] == [True]
-    assert sentiment.deletion is not None
-    assert sentiment.deletion.told > sentiment.deletion.random
+    (words,) = sentiment.deletions
+    assert (words.part, words.told > words.random) == ("word", True)
     assert {(row.slice, row.value) for row in sentiment.slices} >= {("language", "en"), ("language", "zh")}
     risk = world.found["risk"]
     assert risk.value("roc_auc") is not None
     assert risk.value("mean_cost") is not None
     assert [one.baseline for one in world.found["films"].baselines] == ["popularity", "als"]
+    # Of two fields the one that tells more is another one than the one at random.
+    assert [(one.part, one.rows) for one in risk.deletions] == [("word", 12), ("field", 12)]
+    (sentences,) = world.found["grading"].deletions
+    assert (sentences.part, sentences.told >= sentences.random) == ("sentence", True)
+
+
+def test_what_is_not_sure_is_left_to_a_person(world: World) -> None:
+    for name, metric in (("grading", "accuracy"), ("reading", "f1"), ("matching", "recall_at_1")):
+        handed, whole = world.found[name].value("handed_over"), world.found[name].value(metric)
+        kept = world.found[name].value(f"kept_{metric}")
+        assert handed is not None, name
+        assert whole is not None, name
+        assert 0 <= handed.value <= 1, name
+        assert (kept is None) == (handed.value == 1), name
+    for one in say(world.client, world.asked("grading").located.recipe, inputs_of(world)["grading"]):
+        assert one.sure is not None
+        assert one.to_person == (one.sure < 0.8)
+    texts = [f"bank {word}" for word in GOOD]
+    said = say(world.client, world.asked("sentiment").located.recipe, [Text(text) for text in texts])
+    assert not any(one.to_person for one in said)
+    reasons = [(text, one.reasons) for text, one in zip(texts, said, strict=True) if one.reasons]
+    assert reasons
+    for text, some in reasons:
+        weights = [one.weight for one in some]
+        assert all(one.text in text for one in some)
+        assert weights == sorted(weights, reverse=True)
+        assert weights[-1] > 0
+
+
+def test_every_kind_of_solution_answers(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, inputs in inputs_of(world).items():
+        recipe = world.asked(name).located.recipe
+        if recipe.data is None:
+            continue
+        given = [Text(one) if isinstance(one, str) else one for one in inputs[:2]]
+        said = say(world.client, recipe, given)
+        assert len(said) == 2, name
+        assert all(one.to_person for one in said if recipe.serving.hand_over and one.sure < 0.3), name
+    text, where = f"{GOOD[0]} bank {GOOD[0]}", ["--home", str(world.stack.home.root)]
+    with pytest.raises(SystemExit) as ended:
+        main(["solutions", "ask", str(world.folder / "sentiment.yaml"), text, "--json", *where])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["text"], told["answer"]) == (text, "positive")
+    with pytest.raises(SystemExit) as ended:
+        main(["solutions", "ask", str(world.folder / "grading.yaml"), "good", "--pair", f"{GOOD[0]}. x.", *where])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(("en ", "zh "))
 
 
 def test_a_second_run_finds_everything_done(world: World) -> None:

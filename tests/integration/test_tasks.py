@@ -286,6 +286,43 @@ async def test_explanations_are_what_erasing_a_word_does(world: World, adapter: 
         assert text[given.start : given.end] == given.text
 
 
+@pytest.mark.parametrize("granularity", [pb.GRANULARITY_SENTENCE, pb.GRANULARITY_WORD])
+async def test_explanations_of_a_pair_and_its_fields(world: World, granularity: Any) -> None:
+    model, reference = world.bundle(task="score", takes="pair", fields=FIELDS, seed=13, rank=4)
+    first, context = "Where is it? 在哪里？", "It is here. 它在那里。Nowhere else"
+    given = [pb.BusinessField(name="income", number=70.0), pb.BusinessField(name="owner", flag=True)]
+    instance = pb.Instance(pair=pb.Pair(first=first, second=context), fields=given)
+    request = pb.ExplainRequest(model=model, instances=[instance], granularity=granularity)
+    (explanation,) = (await world.stub.Explain(request, timeout=60)).explanations
+    encoding, texts = world.encode(first, context), (first, context)
+    assert not explanation.truncated
+
+    def score(kept: Sequence[int], features: Sequence[float]) -> float:
+        row = np.array([encoding.ids[i] for i in kept], np.int32)
+        start = [encoding.type_ids[i] for i in kept].index(1)
+        return 5 / (1 + np.exp(-float(reference.logits(row, start, np.array(features, np.float32))[0])))
+
+    every, both = range(len(encoding.ids)), [1, 0, 0, 0, 0, 1, 0]
+    assert explanation.value == pytest.approx(score(every, both), abs=TOLERANCE)
+    for one in explanation.words:
+        assert texts[one.sequence][one.start : one.end] == one.text
+        inside = [
+            encoding.sequence_ids[i] == one.sequence and one.start <= encoding.offsets[i][0] < one.end for i in every
+        ]
+        without = score([i for i in every if not inside[i]], both)
+        assert one.attribution == pytest.approx(explanation.value - without, abs=TOLERANCE)
+    if granularity == pb.GRANULARITY_SENTENCE:
+        assert [(one.sequence, one.text) for one in explanation.words] == [
+            *((0, text) for text in ("Where is it?", "在哪里？")),
+            *((1, text) for text in ("It is here.", "它在那里。", "Nowhere else")),
+        ]
+    missing = {"income": [0, 1, 0, 0, 0, 1, 0], "owner": [1, 0, 0, 0, 0, 0, 1]}
+    assert [one.name for one in explanation.fields] == [*missing]
+    for one in explanation.fields:
+        expected = explanation.value - score(every, missing[one.name])
+        assert one.attribution == pytest.approx(expected, abs=TOLERANCE)
+
+
 @pytest.fixture
 def of_kind(world: World) -> Callable[[str], str]:
     shapes = {

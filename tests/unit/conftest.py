@@ -422,9 +422,14 @@ class _Inference(inference_pb2_grpc.InferenceServiceServicer):
         response = pb.ExplainResponse(served_model=pb.ServedModel(model_version="models/m/versions/1"))
         for instance in request.instances:
             explanation = response.explanations.add(label=request.label or "yes", value=0.75)
-            for start, word in _words(instance.text):
-                weight = 0.5 if "good" in word else -0.25
-                explanation.words.add(text=word, start=start, end=start + len(word), attribution=weight)
+            texts = [instance.pair.first, instance.pair.second] if instance.HasField("pair") else [instance.text]
+            whole = request.granularity == pb.GRANULARITY_SENTENCE
+            for sequence, text in enumerate(texts):
+                for start, word in [(0, text)] if whole else _words(text):
+                    weight, end = 0.5 if "good" in word else -0.25, start + len(word)
+                    explanation.words.add(text=word, start=start, end=end, attribution=weight, sequence=sequence)
+            for given in instance.fields:
+                explanation.fields.add(name=given.name, attribution=0.125)
         return response
 
 

@@ -1,5 +1,7 @@
 """`symbiont solutions`: industry solutions from recipes, from raw files to a served, monitored model and its report."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +11,17 @@ from rich.text import Text
 
 from symbiont.cli import early_warning
 from symbiont.cli.console import make_console
+from symbiont.cli.inputs import FieldOption, fields_of
 from symbiont.cli.render import facts, table
 from symbiont.cli.target import with_client
 from symbiont.client import Client
+from symbiont.solutions.answering import say
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Measured
 from symbiont.solutions.loading import find_recipe, load_recipe, shipped
 from symbiont.solutions.page import estimated, render
 from symbiont.solutions.reporting import REPORT, RUN
+from symbiont.solutions.rows import SolutionRow
 from symbiont.solutions.running import Run
 from symbiont.solutions.running import check as check_files
 from symbiont.solutions.running import run as run_solution
@@ -94,6 +99,38 @@ def run(
     console.print(f"\nreport: {folder / REPORT}", markup=False, soft_wrap=True)
     if not found.sample and any(bar.held is False for bar in found.bars):
         raise typer.Exit(1)
+
+
+@app.command()
+@with_client
+def ask(
+    client: Client,
+    solution: NameArgument,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="What is asked: a text, question or message.")],
+    pair: Annotated[str, typer.Option(help="Second text of each: a context, a reference.")] = "",
+    field: FieldOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text.")] = False,
+) -> None:
+    """Answers as the solution does: with reasons, and with what it leaves to a person.
+
+    Needs a solution that was run. A reason is a word, a sentence or a field, and what the probability falls by
+    without it.
+
+    Example: symbiont solutions ask customer-scope "Where is my card?" "Who won the game?"
+    """
+    recipe = find_recipe(solution).recipe
+    rows = [SolutionRow(text, pair, fields=fields_of(field or [])).asked(recipe.task.head) for text in texts]
+    console = make_console()
+    for text, said in zip(texts, say(client, recipe, rows), strict=True):
+        if as_json:
+            print(json.dumps({"text": text, **asdict(said)}, ensure_ascii=False))
+            continue
+        sure = "" if said.sure is None else f" {said.sure:.3f}"
+        left = Text("  to a person", "yellow") if said.to_person else Text()
+        console.print(Text(said.answer or "none", "bold") + Text(sure) + left, soft_wrap=True)
+        for reason in said.reasons:
+            weight = "" if reason.weight is None else f"{reason.weight:+.3f} "
+            console.print(Text(f"  {weight}{reason.text}", "dim"), soft_wrap=True)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from typing import Literal
 
 FieldValue = float | bool | str
 Priority = Literal["interactive", "batch"]
+# What an explanation hides at a time.
+Granularity = Literal["word", "sentence"]
 OffsetUnit = Literal["code_point", "utf8_byte", "utf16_unit"]
 
 

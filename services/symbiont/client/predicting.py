@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
-from symbiont.client.inputs import Batch, FieldValue, Input, OffsetUnit, Pair, Priority, Query, QuestionContext, Text
+from symbiont.client.inputs import (
+    Batch,
+    FieldValue,
+    Granularity,
+    Input,
+    OffsetUnit,
+    Pair,
+    Priority,
+    Query,
+    QuestionContext,
+    Text,
+)
 from symbiont.client.names import full_name
 
 T = TypeVar("T")
@@ -12,6 +23,10 @@ _UNITS: Mapping[str, pb.OffsetUnit.ValueType] = {
     "code_point": pb.OFFSET_UNIT_CODE_POINT,
     "utf8_byte": pb.OFFSET_UNIT_UTF8_BYTE,
     "utf16_unit": pb.OFFSET_UNIT_UTF16_UNIT,
+}
+_GRANULARITIES: Mapping[str, pb.Granularity.ValueType] = {
+    "word": pb.GRANULARITY_WORD,
+    "sentence": pb.GRANULARITY_SENTENCE,
 }
 _PRIORITIES: Mapping[str, pb.Priority.ValueType] = {
     "interactive": pb.PRIORITY_INTERACTIVE,
@@ -48,10 +63,17 @@ def stream_request(template: pb.PredictRequest, batch: Batch) -> pb.PredictStrea
     return request
 
 
-def explain(model: str, inputs: Sequence[Input], label: str, offset_unit: OffsetUnit) -> pb.ExplainRequest:
+def explain(
+    model: str, inputs: Sequence[Input], label: str, granularity: Granularity, offset_unit: OffsetUnit
+) -> pb.ExplainRequest:
     """Builds an explanation."""
-    unit = _known("offset_unit", offset_unit, _UNITS)
-    return pb.ExplainRequest(model=model_reference(model), instances=_instances(inputs), label=label, offset_unit=unit)
+    return pb.ExplainRequest(
+        model=model_reference(model),
+        instances=_instances(inputs),
+        label=label,
+        granularity=_known("granularity", granularity, _GRANULARITIES),
+        offset_unit=_known("offset_unit", offset_unit, _UNITS),
+    )
 
 
 def model_reference(model: str) -> str:

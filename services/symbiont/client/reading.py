@@ -15,6 +15,7 @@ from symbiont.client.results import (
     Entity,
     Explanation,
     Explanations,
+    FieldAttribution,
     Match,
     MultiLabel,
     Prediction,
@@ -40,8 +41,9 @@ def explanations_of(response: pb.ExplainResponse) -> Explanations:
         Explanation(
             each.label,
             each.value,
-            tuple(WordAttribution(w.text, w.start, w.end, w.attribution) for w in each.words),
+            tuple(WordAttribution(w.text, w.start, w.end, w.attribution, w.sequence) for w in each.words),
             each.truncated,
+            tuple(FieldAttribution(one.name, one.attribution) for one in each.fields),
         )
         for each in response.explanations
     )

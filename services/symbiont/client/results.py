@@ -211,22 +211,35 @@ class Predictions:
 
 @dataclass(frozen=True)
 class WordAttribution:
-    """How much an answer's value falls when a word is hidden; below 0, the word speaks against it."""
+    """How much an answer's value falls when a word, or a sentence, is hidden; below 0, it speaks against it.
+
+    `sequence` is 0 for the text, or the first one of a pair, and 1 for the second.
+    """
 
     text: str
     start: int
     end: int
     attribution: float
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class FieldAttribution:
+    """How much an answer's value falls when a business field is missing; below 0, the field speaks against it."""
+
+    name: str
+    attribution: float
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the words of a text do to the probability of a label, or to a score, whose label is empty."""
+    """What words and business fields do to the probability of a label, or to a score, whose label is empty."""
 
     label: str
     value: float
     words: tuple[WordAttribution, ...]
     truncated: bool
+    fields: tuple[FieldAttribution, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ from symbiont.client import catalogues, gate, predicting, promotion, requests
 from symbiont.client.channels import Caller, Endpoints, Limits, Page, Paged, not_ready, rpc_of
 from symbiont.client.credentials import Credentials
 from symbiont.client.errors import RequestError, UnavailableError, error_of
-from symbiont.client.inputs import Batch, Input, OffsetUnit, Priority
+from symbiont.client.inputs import Batch, Granularity, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
 from symbiont.client.reading import explanations_of, predictions_of, stream_answer_of
 from symbiont.client.results import Explanations, Predictions
@@ -607,13 +607,15 @@ class Client:
         inputs: Sequence[Input],
         *,
         label: str = "",
+        granularity: Granularity = "word",
         offset_unit: OffsetUnit = "code_point",
     ) -> Explanations:
-        """Explains what the model says of 1 to 16 texts, word by word; for classes, labels and scores.
+        """Explains what the model says of 1 to 16 texts or pairs, word by word; for classes, labels and scores.
 
-        Without `label`, the one that is answered for each text is explained.
+        Without `label`, the one that is answered for each text is explained. With the granularity `sentence`, whole
+        sentences are hidden in place of words: which of them an answer rests on. Business fields are explained, too.
         """
-        request = predicting.explain(model, inputs, label, offset_unit)
+        request = predicting.explain(model, inputs, label, granularity, offset_unit)
         return explanations_of(self._call(self._inference.Explain, request))
 
     def generate(

@@ -14,7 +14,7 @@ from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.licenses import LicenseTerms
 from symbiont.common.offsets import OffsetUnit
 from symbiont.common.resources import parse_name, parse_version_name
-from symbiont.inference.explain import ExplainCall, ExplainResult, Explanation
+from symbiont.inference.explain import ExplainCall, ExplainResult, Explanation, Granularity
 from symbiont.inference.instances import FieldValue, Input, Instance, Pair, Query, QuestionContext, Text
 from symbiont.inference.results import (
     AnswerSpans,
@@ -45,6 +45,11 @@ _UNITS = {
     pb.OFFSET_UNIT_CODE_POINT: OffsetUnit.CODE_POINT,
     pb.OFFSET_UNIT_UTF8_BYTE: OffsetUnit.UTF8_BYTE,
     pb.OFFSET_UNIT_UTF16_UNIT: OffsetUnit.UTF16_UNIT,
+}
+_GRANULARITIES = {
+    pb.GRANULARITY_UNSPECIFIED: Granularity.WORD,
+    pb.GRANULARITY_WORD: Granularity.WORD,
+    pb.GRANULARITY_SENTENCE: Granularity.SENTENCE,
 }
 _PRIORITIES: dict[int, Priority] = {
     pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
@@ -84,8 +89,11 @@ def explain_call_from_proto(request: pb.ExplainRequest) -> ExplainCall:
     """Reads an ExplainRequest."""
     if request.offset_unit not in _UNITS:
         raise InvalidArgument("offset_unit", f"{request.offset_unit} is no unit")
+    if request.granularity not in _GRANULARITIES:
+        raise InvalidArgument("granularity", f"{request.granularity} is none")
     instances = [instance_from_proto(instance) for instance in request.instances]
-    return ExplainCall(request.model, instances, request.label, _UNITS[request.offset_unit])
+    by = _GRANULARITIES[request.granularity]
+    return ExplainCall(request.model, instances, request.label, _UNITS[request.offset_unit], by)
 
 
 def explain_result_to_proto(result: ExplainResult) -> pb.ExplainResponse:
@@ -99,11 +107,18 @@ def explain_result_to_proto(result: ExplainResult) -> pb.ExplainResponse:
 
 def _explanation_to_proto(explanation: Explanation) -> pb.Explanation:
     words = [
-        pb.WordAttribution(text=word.text, start=word.start, end=word.end, attribution=word.attribution)
+        pb.WordAttribution(
+            text=word.text, start=word.start, end=word.end, attribution=word.attribution, sequence=word.sequence
+        )
         for word in explanation.words
     ]
+    fields = [pb.FieldAttribution(name=one.name, attribution=one.attribution) for one in explanation.fields]
     return pb.Explanation(
-        label=explanation.label, value=explanation.value, words=words, truncated=explanation.truncated
+        label=explanation.label,
+        value=explanation.value,
+        words=words,
+        truncated=explanation.truncated,
+        fields=fields,
     )
 
 

@@ -1,22 +1,32 @@
 """Explains an answer by what changes when a word is left out (erasure: Li et al., arXiv 1612.08220)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
+from numpy.typing import NDArray
 
 from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.offsets import OffsetUnit, places
+from symbiont.common.sentences import sentences
 from symbiont.engine.row import Floats
 from symbiont.inference.classify import decide, probabilities, sigmoid
-from symbiont.inference.instances import Instance, Text
+from symbiont.inference.instances import Instance, Pair, Text
 from symbiont.inference.tasks.plan import encode_fields, wrong_input
 from symbiont.inference.tasks.pooled import score_of
-from symbiont.inference.tokens import Ids, Places
+from symbiont.inference.tokens import Ids, Places, TokenQuery
 from symbiont.inference.types import BundleInfo, Logits, ModelVersion
 
 MAX_EXPLAINED = 16
+
+
+class Granularity(Enum):
+    """What is hidden at a time."""
+
+    WORD = auto()
+    SENTENCE = auto()
 
 
 @dataclass(frozen=True)
@@ -27,26 +37,42 @@ class ExplainCall:
     instances: Sequence[Instance]
     label: str = ""
     offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
+    granularity: Granularity = Granularity.WORD
 
 
 @dataclass(frozen=True)
 class WordAttribution:
-    """How much the value falls without a word; `start` and `end` are in the unit that was asked for."""
+    """How much the value falls without a word, or a sentence.
+
+    Attributes:
+        start, end: where it stands, in the unit that was asked for.
+        sequence: 0 for the text, or the first one of a pair, 1 for the second.
+    """
 
     text: str
     start: int
     end: int
     attribution: float
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class FieldAttribution:
+    """How much the value falls when a business field is missing."""
+
+    name: str
+    attribution: float
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The value that is explained, of a label where the task has any, and what each word does to it."""
+    """The value that is explained, of a label where the task has any, and what each word and each field does to it."""
 
     label: str
     value: float
     words: Sequence[WordAttribution]
     truncated: bool
+    fields: Sequence[FieldAttribution] = ()
 
 
 @dataclass(frozen=True)
@@ -59,67 +85,122 @@ class ExplainResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Erased:
-    """One text with each of its words left out once.
+class Given:
+    """An instance that is explained.
 
     Attributes:
-        rows: ids of the whole text, then of it without its first word, its second, and so on.
-        spans: where the words stand, in code points.
+        texts: one, or the two of a pair.
+        features: its encoded business fields.
+        missing: what those are without each field that it has, by the field's name.
     """
 
-    rows: Sequence[Ids]
-    spans: Sequence[tuple[int, int]]
+    texts: Sequence[str]
+    features: Floats
+    missing: Mapping[str, Floats]
 
 
-def check_call(call: ExplainCall, bundle: BundleInfo) -> Sequence[tuple[str, Floats]]:
-    """Returns the texts with their encoded business fields.
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """A part of a text that is hidden in a row.
+
+    Attributes:
+        ids: what is left of the row.
+        segment_start: where its second text begins, for tokenizers that mark it, else 0.
+        sequence: 0 for the first text, 1 for the second.
+        start, end: where the part stands in its text, in code points.
+    """
+
+    ids: Ids
+    segment_start: int
+    sequence: int
+    start: int
+    end: int
+
+
+def check_call(call: ExplainCall, bundle: BundleInfo) -> Sequence[Given]:
+    """Returns the instances as they are explained.
 
     Raises:
         InvalidArgument: the model's task is not explained, or has no such label, or takes other inputs.
     """
-    if bundle.head.kind not in ("classification", "multi_label", "score") or bundle.takes != "text":
-        problem = (
-            f"it answers {bundle.head.kind} of a {bundle.takes}; classes, labels and scores of a text are explained"
-        )
+    if bundle.head.kind not in ("classification", "multi_label", "score") or bundle.takes not in ("text", "pair"):
+        problem = f"it answers {bundle.head.kind} of a {bundle.takes}; classes, labels and scores are explained"
         raise InvalidArgument("model", problem, reason="TASK")
     if call.label and call.label not in bundle.labels:
         known = ", ".join(bundle.labels[:20]) or "none, because it gives a score"
         raise InvalidArgument("label", f"the model has no label {call.label[:100]!r}; its labels: {known}")
+    return [_given(f"instances[{index}]", instance, bundle) for index, instance in enumerate(call.instances)]
+
+
+def _given(field: str, instance: Instance, bundle: BundleInfo) -> Given:
+    features = encode_fields(field, instance, bundle)
+    missing = {
+        name: encode_fields(field, Instance(instance.input, [one for one in instance.fields if one[0] != name]), bundle)
+        for name, _ in instance.fields
+    }
+    match instance.input:
+        case Text(text=text) if bundle.takes == "text":
+            return Given([text], features, missing)
+        case Pair(first=first, second=second) if bundle.takes == "pair":
+            return Given([first, second], features, missing)
+    raise wrong_input(field, instance.input, bundle, Pair if bundle.takes == "pair" else Text)
+
+
+def query_of(given: Sequence[Given]) -> TokenQuery:
+    """Returns what is to be tokenized: the texts, or pairs of texts, of instances of one model."""
+    seconds = [one.texts[1] for one in given if len(one.texts) > 1]
+    return TokenQuery([one.texts[0] for one in given], seconds, places=True)
+
+
+def hide(ids: Ids, segment_start: int, there: Places, texts: Sequence[str], granularity: Granularity) -> list[Hidden]:
+    """Returns a row without each part of its texts: without its first word, its second, and so on."""
     found = []
-    for index, instance in enumerate(call.instances):
-        field = f"instances[{index}]"
-        if not isinstance(instance.input, Text):
-            raise wrong_input(field, instance.input, bundle, Text)
-        found.append((instance.input.text, encode_fields(field, instance, bundle)))
+    for sequence in range(len(texts)):
+        numbers, inside = _numbers(there, texts[sequence], granularity), there.sequences == sequence
+        for number in np.unique(numbers[inside]):
+            tokens = np.flatnonzero(inside & (numbers == number))
+            start = segment_start - int(np.count_nonzero(tokens < segment_start))
+            span = int(there.starts[tokens[0]]), int(there.ends[tokens[-1]])
+            found.append(Hidden(np.delete(ids, tokens), start, sequence, *span))
     return found
 
 
-def erase(ids: Ids, there: Places) -> Erased:
-    """Returns a text's row and the rows without each of its words."""
-    rows, spans = [ids], []
-    for tokens in _words(there):
-        rows.append(np.delete(ids, tokens))
-        spans.append((int(there.starts[tokens[0]]), int(there.ends[tokens[-1]])))
-    return Erased(rows, spans)
-
-
-def _words(there: Places) -> Iterator[Sequence[int]]:
-    for word in dict.fromkeys(there.words[there.sequences == 0].tolist()):
-        yield np.flatnonzero((there.words == word) & (there.sequences == 0)).tolist()
+def _numbers(there: Places, text: str, granularity: Granularity) -> NDArray[np.int32]:
+    """Returns for each token of a row the number of its word, or of its sentence in this text."""
+    if granularity is Granularity.WORD:
+        return there.words
+    return np.searchsorted([start for start, _ in sentences(text)], there.starts, "right").astype(np.int32)
 
 
 def explain(
-    text: str, erased: Erased, values: Sequence[Logits], bundle: BundleInfo, call: ExplainCall, *, truncated: bool
+    given: Given,
+    hidden: Sequence[Hidden],
+    values: Iterator[Logits],
+    bundle: BundleInfo,
+    call: ExplainCall,
+    *,
+    truncated: bool,
 ) -> Explanation:
-    """Reads what the rows of an erased text gave."""
-    scores = [_scores(row, bundle) for row in values]
-    best = bundle.labels.index(call.label) if call.label else _answered(scores[0], bundle)
-    whole, where = scores[0][best], places(text, call.offset_unit)
+    """Reads what the rows of an instance gave: the whole one, without each part, without each field."""
+    whole = _scores(next(values), bundle)
+    best = bundle.labels.index(call.label) if call.label else _answered(whole, bundle)
+    where = [places(text, call.offset_unit) for text in given.texts]
+
+    def falls() -> float:
+        return whole[best] - _scores(next(values), bundle)[best]
+
     words = [
-        WordAttribution(text[start:end], where[start], where[end], whole - without[best])
-        for (start, end), without in zip(erased.spans, scores[1:], strict=True)
+        WordAttribution(
+            given.texts[one.sequence][one.start : one.end],
+            where[one.sequence][one.start],
+            where[one.sequence][one.end],
+            falls(),
+            one.sequence,
+        )
+        for one in hidden
     ]
-    return Explanation(bundle.labels[best] if bundle.labels else "", whole, words, truncated)
+    fields = [FieldAttribution(name, falls()) for name in given.missing]
+    return Explanation(bundle.labels[best] if bundle.labels else "", whole[best], words, truncated, fields)
 
 
 def _answered(scores: Sequence[float], bundle: BundleInfo) -> int:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,17 @@ from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.cache import ResponseCache
 from symbiont.inference.catalogues.matching import Matching
 from symbiont.inference.deadline import Deadline
-from symbiont.inference.explain import MAX_EXPLAINED, ExplainCall, ExplainResult, check_call, erase, explain
+from symbiont.inference.explain import (
+    MAX_EXPLAINED,
+    ExplainCall,
+    ExplainResult,
+    Given,
+    Hidden,
+    check_call,
+    explain,
+    hide,
+    query_of,
+)
 from symbiont.inference.instances import Instance, texts_of
 from symbiont.inference.licenses import Licenses
 from symbiont.inference.metrics import InferenceMetrics
@@ -30,7 +40,7 @@ from symbiont.inference.router import FIELD, Router
 from symbiont.inference.scheduling.admission import estimate
 from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.tasks.plan import Plan, Window
-from symbiont.inference.tokens import TokenQuery, Tokens
+from symbiont.inference.tokens import Ids, TokenQuery, Tokens
 from symbiont.inference.types import (
     BundleInfo,
     Logits,
@@ -176,18 +186,22 @@ class Predictor:
         served = await self.find(reference, deadline, seconds)
         given = check_call(call, served.bundle)
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, TokenQuery([text for text, _ in given], places=True), deadline)
-        erased = [erase(ids, there) for ids, there in zip(tokens.rows, tokens.places, strict=True)]
+            tokens = await self._tokenize(served, query_of(given), deadline)
+        starts = tokens.segment_starts or [0] * len(given)
+        hidden = [
+            hide(ids, start, there, one.texts, call.granularity)
+            for ids, start, there, one in zip(tokens.rows, starts, tokens.places, given, strict=True)
+        ]
         rows = [
-            Row(ids, served.version.bundle_digest, features=features, expires=deadline.end)
-            for (_, features), one in zip(given, erased, strict=True)
-            for ids in one.rows
+            row
+            for ids, start, one, parts in zip(tokens.rows, starts, given, hidden, strict=True)
+            for row in explained_rows(ids, start, one, parts, served, deadline)
         ]
         async with _stage("infer", seconds, deadline):
             values = iter(await self._infer(served, rows, Question(), deadline, seconds, ""))
         explanations = [
-            explain(text, one, [next(values) for _ in one.rows], served.bundle, call, truncated=cut)
-            for (text, _), one, cut in zip(given, erased, tokens.truncated, strict=True)
+            explain(one, parts, values, served.bundle, call, truncated=cut)
+            for one, parts, cut in zip(given, hidden, tokens.truncated, strict=True)
         ]
         return ExplainResult(explanations, served.version, seconds)
 
@@ -286,6 +300,18 @@ def rows_of(tokens: Tokens, served: Served, features: Sequence[Floats], deadline
         )
         for number, ids in enumerate(tokens.rows)
     ]
+
+
+def explained_rows(
+    ids: Ids, segment_start: int, given: Given, hidden: Sequence[Hidden], served: Served, deadline: Deadline
+) -> Iterator[Row]:
+    """Yields the rows of an instance that is explained: whole, without each part, without each field."""
+    digest, end = served.version.bundle_digest, deadline.end
+    yield Row(ids, digest, segment_start, given.features, end)
+    for one in hidden:
+        yield Row(one.ids, digest, one.segment_start, given.features, end)
+    for features in given.missing.values():
+        yield Row(ids, digest, segment_start, features, end)
 
 
 def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from symbiont.client import Client, Input, NotFoundError, Prediction
+from symbiont.client import AnswerSpans, Classification, Client, Input, NotFoundError, Prediction
 
 ROWS_A_CALL = 16
 SINGLE_CALLS = 50
@@ -14,12 +14,18 @@ _PROMOTION_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Answers:
-    """What was served. `seconds` are those of single calls of one row, sorted."""
+    """What was served.
+
+    Attributes:
+        seconds: of single calls of one row, sorted.
+        sure: of each row, how sure the answer is: its best probability, or cosine; empty where that is not known.
+    """
 
     predictions: tuple[Prediction, ...]
     version: str
     bundle_digest: str
     seconds: tuple[float, ...]
+    sure: tuple[float, ...] = ()
 
     def percentile(self, share: float) -> float:
         """Returns a percentile of the latency of single calls, in milliseconds."""
@@ -44,7 +50,18 @@ def ask(client: Client, model: str, inputs: Sequence[Input], version: str = "", 
         began = time.perf_counter()
         client.predict(model, [one], top_k)
         seconds.append(time.perf_counter() - began)
-    return Answers(tuple(found), answer.model_version, answer.bundle_digest, tuple(sorted(seconds)))
+    known = isinstance(found[0].result, Classification | AnswerSpans)
+    sure = tuple(map(sure_of, found)) if known else ()
+    return Answers(tuple(found), answer.model_version, answer.bundle_digest, tuple(sorted(seconds)), sure)
+
+
+def sure_of(prediction: Prediction) -> float:
+    """Returns how sure an answer is: the best probability of a class, or of a span, or of there being none."""
+    match prediction.result:
+        case AnswerSpans(spans=spans, no_answer_probability=none):
+            return spans[0].probability if spans else none
+        case _:
+            return prediction.classes[0].probability
 
 
 def wait_for(client: Client, model: str, first: Input, version: str, top_k: int = 0) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from symbiont.client import Client, NotFoundError
@@ -62,15 +63,32 @@ def fill_catalogue(client: Client, catalogue: str, model: str, entries: Sequence
         client.import_catalogue_entries(catalogue, list(entries), replace=True, model=model)
 
 
-def search(client: Client, catalogue: str, texts: Sequence[str]) -> tuple[list[list[str]], list[float]]:
-    """Returns ids of entries for each text, best first, and the seconds of single calls, sorted."""
+@dataclass(frozen=True)
+class Searched:
+    """What was found.
+
+    Attributes:
+        found: ids of entries for each text, best first.
+        sure: of each text, the cosine of the best entry.
+        seconds: of single calls, sorted.
+    """
+
+    found: list[list[str]]
+    sure: list[float]
+    seconds: list[float]
+
+
+def search(client: Client, catalogue: str, texts: Sequence[str]) -> Searched:
+    """Returns what a catalogue has for each text."""
     found: list[list[str]] = []
+    sure: list[float] = []
     for start in range(0, len(texts), ROWS_A_CALL):
         answer = client.search_catalogue(catalogue, texts[start : start + ROWS_A_CALL], top_k=TOP_K)
         found += [[match.id for match in line.matches] for line in answer.rankings]
+        sure += [line.matches[0].score if line.matches else -1.0 for line in answer.rankings]
     seconds = []
     for text in texts[:SINGLE_CALLS]:
         began = time.perf_counter()
         client.search_catalogue(catalogue, [text], top_k=TOP_K)
         seconds.append(time.perf_counter() - began)
-    return found, sorted(seconds)
+    return Searched(found, sure, sorted(seconds))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from symbiont.solutions.loading import Located, RecipeError
-from symbiont.solutions.reading import Record, UnreadableError, columns_of, read
+from symbiont.solutions.reading import ROW, Record, UnreadableError, columns_of, read
 from symbiont.solutions.recipe_rows import Data, Source, Split
 from symbiont.solutions.rows import SolutionRow, label_of, rows_of, value_of
 from symbiont.solutions.splitting import SplitError, split
@@ -79,10 +79,11 @@ def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
     named += [(("data", "slices", place), name) for place, name in enumerate(data.slices)]
     if data.label.kind != "none":
         named.append((("data", "label", "column"), data.label.column))
+        named.append((("data", "label", "words"), data.label.words))
     for place, template in named:
         for column in columns_of(template) if template else ():
             if column not in first.columns:
-                there = ", ".join(map(str, first.columns))
+                there = ", ".join(str(name) for name in first.columns if name != ROW)
                 yield f"{located.at(*place)}: {first.file} has no column {column!r}: it has {there}"
 
 
@@ -109,9 +110,10 @@ def _wrong_label(located: Located, data: Data, record: Record, unknown: set[str]
                 f"{located.at('data', 'label', 'map')}: the label {name!r} ({record.place}) is not in the map: "
                 "add a line for it, or name it in `drop`"
             )
-    except ValueError:
+    except ValueError as exc:
         where = located.at("data", "label")
-        yield f"{where}: {record.place}: the label is no number: mend the file, or say another kind"
+        said = "the label is no number" if data.label.kind == "number" else str(exc)
+        yield f"{where}: {record.place}: {said}: mend the file, or say another kind"
 
 
 def _wrong_cells(located: Located, data: Data, record: Record) -> Iterator[str]:

@@ -1,75 +1,88 @@
-"""The deletion test: an explanation is worth something if taking its most telling word out moves the answer more than
-taking out any word (Samek and others, IEEE Transactions on Neural Networks and Learning Systems 28, 2017).
+"""The deletion test: an explanation is worth something if taking its most telling part out moves the answer more than
+taking out any part (Samek and others, IEEE Transactions on Neural Networks and Learning Systems 28, 2017).
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from symbiont.client import Client, Input, Pair, Prediction, Text, WordAttribution
-from symbiont.evaluation import Classified, Estimate, estimates, rows_of
-from symbiont.solutions.figures import Deletion
+from symbiont.client import Client, Explanation, FieldAttribution, Input, Pair, Prediction, Text, WordAttribution
+from symbiont.client.inputs import Granularity
+from symbiont.solutions.figures import Deletion, share_of
 from symbiont.solutions.rows import SolutionRow
 
 SEED = 0
-# One text is as many rows as it has words, which a busy host must answer in time.
-_ROWS_A_CALL = 1
+FIELD = "field"
 
 
-def deletion_test(client: Client, model: str, rows: Sequence[SolutionRow], most: int) -> Deletion | None:
-    """Returns how far answers fall without the most telling word, and without a word at random; None without texts.
+def deletion_test(
+    client: Client, model: str, rows: Sequence[SolutionRow], most: int, granularity: Granularity = "word"
+) -> tuple[Deletion, ...]:
+    """Returns how far answers fall without the most telling word or sentence, and without any one of them.
+
+    Where rows have business fields, those are tried, too. Rows with one part only tell nothing.
 
     Args:
         model: `model@alias`, a classifier.
         most: how many rows are tried, evenly taken.
     """
     count = min(most, len(rows))
-    chosen = [rows[place * len(rows) // count] for place in range(count)]
-    calls = (chosen[start : start + _ROWS_A_CALL] for start in range(0, count, _ROWS_A_CALL))
-    falls = [fall for some in calls for fall in _falls(client, model, some)]
-    if not falls:
-        return None
-    told, chance = np.array(falls).T
-    won = _share(told > chance)
-    return Deletion(rows=len(falls), told=float(told.mean()), random=float(chance.mean()), win=won)
-
-
-def _share(wins: "np.ndarray[Any, np.dtype[np.bool_]]") -> Estimate:
-    """Returns the share of what is true with its interval, by the code that judges answers."""
-    rows = rows_of([str(place) for place in range(len(wins))])
-    logits = np.stack([~wins, wins], axis=1).astype(np.float32)
-    won = Classified(rows, ("random", "told"), logits, np.ones(len(wins), np.int64))
-    return estimates(won, ["accuracy"])["accuracy"]
-
-
-def _falls(client: Client, model: str, rows: Sequence[SolutionRow]) -> Iterator[tuple[float, float]]:
-    """Yields how far each answer's probability falls without its most telling word, and without a random one."""
-    inputs = [_input(row, row.text) for row in rows]
-    found = client.explain(model, inputs).explanations
-    kept = [(row, one) for row, one in zip(rows, found, strict=True) if len(one.words) > 1]
+    chosen = [rows[place * len(rows) // count].asked("classification") for place in range(count)]
     chance = random.Random(SEED)  # noqa: S311, no secret
-    shortened: list[Input] = []
-    for row, one in kept:
-        telling = max(one.words, key=lambda word: word.attribution)
-        other = chance.choice([word for word in one.words if word is not telling])
-        shortened += [_input(row, without(row.text, word)) for word in (telling, other)]
-    answers = client.predict(model, shortened).predictions if shortened else ()
-    for place, (_, one) in enumerate(kept):
-        told, random_one = (_probability(answers[2 * place + which], one.label) for which in (0, 1))
-        yield one.value - told, one.value - random_one
+    falls: dict[str, list[tuple[float, float]]] = {granularity: [], FIELD: []}
+    for given in chosen:
+        # One text is as many rows as it has parts, which a busy host must answer in time.
+        (found,) = client.explain(model, [given], granularity=granularity).explanations
+        for part, some in ((granularity, found.words), (FIELD, found.fields)):
+            falls[part] += _falls(client, model, given, found, some, chance)
+    return tuple(_deletion(part, found) for part, found in falls.items() if found)
 
 
-def without(text: str, word: WordAttribution) -> str:
-    """Returns a text without one of its words."""
-    return " ".join((text[: word.start] + text[word.end :]).split()) or text
+def _deletion(part: str, falls: Sequence[tuple[float, float]]) -> Deletion:
+    told, chance = np.array(falls).T
+    return Deletion(
+        part=part, rows=len(falls), told=float(told.mean()), random=float(chance.mean()), win=share_of(told > chance)
+    )
 
 
-def _input(row: SolutionRow, text: str) -> Input:
-    made = row.asked("classification")
-    return replace(made, first=text) if isinstance(made, Pair) else Text(text, row.fields)
+def _falls(
+    client: Client,
+    model: str,
+    given: Input,
+    found: Explanation,
+    parts: Sequence[WordAttribution | FieldAttribution],
+    chance: random.Random,
+) -> Iterator[tuple[float, float]]:
+    """Yields how far the answer's probability falls without its most telling part, and without another one."""
+    if len(parts) < 2:
+        return
+    telling = max(parts, key=lambda part: part.attribution)
+    other = chance.choice([part for part in parts if part is not telling])
+    answers = client.predict(model, [without(given, telling), without(given, other)]).predictions
+    told, by_chance = (found.value - _probability(answer, found.label) for answer in answers)
+    yield told, by_chance
+
+
+def without(given: Input, part: WordAttribution | FieldAttribution) -> Input:
+    """Returns what was asked without one of its words, sentences or fields."""
+    if isinstance(part, FieldAttribution):
+        assert isinstance(given, Text | Pair)  # noqa: S101, others have no fields
+        return replace(given, fields={name: value for name, value in given.fields.items() if name != part.name})
+    match given:
+        case Text(text=text):
+            return replace(given, text=_cut(text, part))
+        case Pair(first=first, second=second):
+            if part.sequence:
+                return replace(given, second=_cut(second, part))
+            return replace(given, first=_cut(first, part))
+        case _:
+            raise TypeError(f"{type(given).__name__} is not explained")
+
+
+def _cut(text: str, part: WordAttribution) -> str:
+    return " ".join((text[: part.start] + text[part.end :]).split()) or text
 
 
 def _probability(prediction: Prediction, label: str) -> float:

@@ -29,6 +29,8 @@ def explanation(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "gate", ", ".join(_rules(recipe)) or "none: every version is promoted"
     if reject := recipe.serving.reject:
         yield "rejects", f"answers {reject.label} where no label reaches {reject.below:g}"
+    if hand_over := recipe.serving.hand_over:
+        yield "leaves to a person", f"what is less sure than {hand_over.below:g}"
     if catalogue := recipe.serving.catalogue:
         yield "catalogue", f"{catalogue.id}, of {catalogue.source.file}"
     yield "serves as", f"{recipe.model}@{recipe.serving.alias}{_release(recipe)}"

@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import ConfigDict
 
 from symbiont.bundle.part import Part
-from symbiont.evaluation import Classified, Estimate, Outcome, compare, estimates, primary, slice_table
+from symbiont.evaluation import Classified, Estimate, Outcome, compare, estimates, primary, rows_of, slice_table
 from symbiont.evaluation.figures import SliceRow
 from symbiont.evaluation.metrics.family import direction
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_evaluation import Bar
 
+HANDED_OVER, KEPT = "handed_over", "kept_"
+_OF_KEPT = {"classification": "accuracy", "spans": "f1", "embedding": "recall_at_1"}
 IN_SCOPE, OUT_OF_SCOPE = "in_scope_accuracy", "out_of_scope_recall"
 
 
@@ -46,8 +50,15 @@ class BarResult(Part):
 
 
 class Deletion(Part):
-    """What taking out the most telling word of each row does to the answer's probability, against a word at random."""
+    """What taking out the most telling part of each row does to the answer's probability, against a part at random.
 
+    Attributes:
+        part: `word`, `sentence` or `field`.
+        told, random: how far the probability falls by the one, and by the other.
+        win: the share of rows where it falls further by the first.
+    """
+
+    part: str
     rows: int
     told: float
     random: float
@@ -63,13 +74,15 @@ class Latency(Part):
 
 
 class Figures(Part):
-    """What a run found.
+    """What a run found. Of a run of another version of the suite, what is not known is passed over.
 
     Attributes:
         sample: whether only some of the rows were taken, for a quick look: no figure of the solution.
         learnt: rows after the data gate, of `uploaded`.
         seconds: with a worker, in training.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     solution: str
     title: str
@@ -89,7 +102,7 @@ class Figures(Part):
     bars: tuple[BarResult, ...] = ()
     slices: tuple[SliceRow, ...] = ()
     latency: Latency
-    deletion: Deletion | None = None
+    deletions: tuple[Deletion, ...] = ()
     findings: tuple[str, ...] = ()
 
     def value(self, metric: str) -> Estimate | None:
@@ -112,6 +125,30 @@ def _scopes(recipe: Recipe, outcome: Outcome) -> Iterator[Measured]:
         if chosen.any():
             part = outcome.take(np.flatnonzero(chosen))
             yield Measured(metric=name, estimate=estimates(part, ["accuracy"])["accuracy"])
+
+
+def handed_over(recipe: Recipe, outcome: Outcome, sure: Sequence[float]) -> Iterator[Measured]:
+    """Yields the share of rows that a person sees to, and how good the answers to the others are.
+
+    Args:
+        sure: of each row, how sure the answer is.
+    """
+    if (bound := recipe.serving.hand_over) is None or not sure:
+        return
+    kept = np.array(sure) >= bound.below
+    yield Measured(metric=HANDED_OVER, estimate=share_of(~kept))
+    metric = _OF_KEPT[outcome.task]
+    if kept.any():
+        part = outcome.take(np.flatnonzero(kept))
+        yield Measured(metric=f"{KEPT}{metric}", estimate=estimates(part, [metric])[metric])
+
+
+def share_of(wins: "npt.NDArray[np.bool_]") -> Estimate:
+    """Returns the share of what is true with its interval, by the code that judges answers."""
+    rows = rows_of([str(place) for place in range(len(wins))])
+    logits = np.stack([~wins, wins], axis=1).astype(np.float32)
+    won = Classified(rows, ("false", "true"), logits, np.ones(len(wins), np.int64))
+    return estimates(won, ["accuracy"])["accuracy"]
 
 
 def beside(recipe: Recipe, name: str, ours: Outcome, theirs: Outcome) -> Beside:

@@ -16,12 +16,15 @@ from symbiont.evaluation import (
     Retrieved,
     Rows,
     Scored,
+    Tagged,
     answered,
     decide,
+    parts_by_row,
     ragged,
     rows_of,
 )
 from symbiont.evaluation.metrics.classification import probabilities
+from symbiont.solutions.marking import Mark
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_serving import Reject
 from symbiont.solutions.rows import SolutionRow
@@ -59,6 +62,8 @@ def outcome_of(recipe: Recipe, rows: Sequence[SolutionRow], predictions: Sequenc
             return Scored(judged_rows(rows), said, np.array([float(row.label) for row in rows]))
         case "spans":
             return _answered(rows, predictions)
+        case "entities":
+            return tagged(rows, [[(e.start, e.end, e.type) for e in one.entities] for one in predictions])
         case _:
             said = np.array([one.similarity for one in predictions])
             return Compared(judged_rows(rows), said, np.array([float(row.label or 0) for row in rows]))
@@ -131,6 +136,13 @@ def _multi_labelled(rows: Sequence[SolutionRow], predictions: Sequence[Predictio
 def _answered(rows: Sequence[SolutionRow], predictions: Sequence[Prediction]) -> Answered:
     said = [prediction.spans[0].text if prediction.spans else "" for prediction in predictions]
     return answered(judged_rows(rows), said, [[one["text"] for one in row.label] for row in rows])
+
+
+def tagged(rows: Sequence[SolutionRow], said: Sequence[Sequence[Mark]]) -> Tagged:
+    """Returns the outcome of named parts that were found in each row."""
+    truth = [[(one["start"], one["end"], one["label"]) for one in row.label] for row in rows]
+    types = sorted({name for parts in (*truth, *said) for _, _, name in parts})
+    return Tagged(judged_rows(rows), tuple(types), parts_by_row(said, types), parts_by_row(truth, types))
 
 
 def found_in_catalogue(rows: Sequence[SolutionRow], found: Sequence[Sequence[str]], keys: int) -> Retrieved:

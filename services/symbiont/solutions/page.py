@@ -19,7 +19,7 @@ def render(found: Figures) -> str:
         _section("Beside others on the same rows", *(_beside(one) for one in found.baselines)),
         _section("Published", _published(found)) if found.published else "",
         _section("Parts of the rows", _slices(found)) if found.slices else "",
-        _section("Explanations", _deletion(found)) if found.deletion else "",
+        _section("Explanations", _deletions(found)) if found.deletions else "",
         _section("Served", _served(found)),
         element("p", element("a", "The report of the version", href="evaluation.html")),
     )
@@ -92,14 +92,13 @@ def _slices(found: Figures) -> Html:
     return table(["property", "value", "rows", found.primary], rows, 2)
 
 
-def _deletion(found: Figures) -> Html:
-    made = found.deletion
-    assert made is not None  # noqa: S101, the caller looked
-    text = (
-        f"On {made.rows} rows, without its most telling word the probability of an answer falls by {made.told:.3f}, "
-        f"without a word at random by {made.random:.3f}; the first is more in {estimated('accuracy', made.win)}."
-    )
-    return element("p", text)
+def _deletions(found: Figures) -> Html:
+    rows = [
+        [one.part, str(one.rows), f"{one.told:.3f}", f"{one.random:.3f}", estimated("accuracy", one.win)]
+        for one in found.deletions
+    ]
+    head = ["what is taken out", "rows", "the most telling one", "one at random", "the first one is more in"]
+    return element("div", element("p", "How far the probability of an answer falls."), table(head, rows, 1))
 
 
 def _served(found: Figures) -> Html:

@@ -13,6 +13,8 @@ from symbiont.solutions.recipe_rows import Source
 Columns = Mapping[str, Any]
 # Of the layout `squad`.
 SQUAD_COLUMNS = ("id", "title", "question", "context", "answers")
+# The column that every row has besides.
+ROW = "row"
 # Of an answer, characters beside the place where it is said to stand.
 _OFF = 2
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -46,8 +48,10 @@ def read(folder: Path, source: Source) -> Iterator[Record]:
     try:
         rows = _squad(path) if source.layout == "squad" else _table(path)
         for line, columns in rows:
-            whole = {**columns, **source.set}
-            if all(str(whole.get(name)) in wanted for name, wanted in source.where.items()):
+            whole = {ROW: line, **columns, **source.set}
+            if line not in source.without and all(
+                str(whole.get(name)) in wanted for name, wanted in source.where.items()
+            ):
                 yield Record(whole, source.file, line)
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, KeyError, TypeError) as exc:
         raise UnreadableError(f"{source.file} is no {source.layout} in UTF-8: {exc!r}") from exc

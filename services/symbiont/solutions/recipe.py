@@ -9,6 +9,9 @@ from symbiont.solutions.recipe_rows import Data, DataGate, Identifier, Recommend
 from symbiont.solutions.recipe_serving import Monitoring, Serving
 from symbiont.solutions.recipe_training import Development, Method, Task
 
+# Heads whose answers are explained by what words, sentences and fields do to a probability.
+EXPLAINED = ("classification",)
+
 
 class Base(Section):
     """The shared base. It is registered where it is not."""
@@ -53,8 +56,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _what_is_explained(self) -> Self:
-        if self.evaluation.deletion_test and self.data and self.data.pair:
-            raise ValueError("`evaluation.deletion_test` is of single texts, which are explained; pairs are not")
+        if self.evaluation.deletion_test and self.task.head not in EXPLAINED:
+            raise ValueError(f"`evaluation.deletion_test` is of {' and '.join(EXPLAINED)}, whose answers are explained")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_handed_over(self) -> Self:
+        sure = self.task.head in ("classification", "spans") or self.serving.catalogue
+        if self.serving.hand_over and not sure:
+            raise ValueError("`serving.hand_over` is of classification, spans and catalogues: others say not how sure")
         return self
 
     @property

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from symbiont.solutions.recipe_rows import Section
 
-BaselineName = Literal["majority", "tfidf", "trees", "vader", "snownlp", "popularity", "als", "overlap"]
+BaselineName = Literal["majority", "tfidf", "trees", "vader", "snownlp", "popularity", "als", "overlap", "dictionary"]
 
 
 class Gate(Section):
@@ -72,4 +72,5 @@ class Evaluation(Section):
     bars: tuple[Bar, ...] = ()
     """What it sets out to reach."""
     deletion_test: Annotated[int, Field(ge=0)] = 0
-    """Rows whose most telling word is taken out, against a word at random: explanations must tell the two apart."""
+    """Rows whose most telling word, or sentence, is taken out, and their most telling business field, against any at
+    random: explanations must tell the two apart."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FieldKind = Literal["number", "flag", "category", "date"]
-LabelKind = Literal["class", "classes", "number", "answers", "none"]
+LabelKind = Literal["class", "classes", "number", "answers", "entities", "none"]
 
 
 class Section(BaseModel):
@@ -17,7 +17,7 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """A raw file."""
+    """A raw file. Beside its own columns, every row has one called `row`, its number in the file."""
 
     file: str
     """Path below the folder of the data."""
@@ -25,6 +25,8 @@ class Source(Section):
     """`table`: CSV, TSV or JSONL, a row each; `squad`: SQuAD's JSON of questions with answers in paragraphs."""
     where: dict[str, tuple[str, ...]] = {}
     """Take only rows whose column has one of these values."""
+    without: tuple[int, ...] = ()
+    """Rows to leave out, by the numbers that messages give them: what is wrong in a file that you cannot mend."""
     set: dict[str, str] = {}
     """Columns that every row of this file has besides, as its language."""
 
@@ -35,11 +37,19 @@ class Label(Section):
     column: str = "label"
     """Its column, or a template with columns in braces."""
     kind: LabelKind = "class"
-    """A name, several (`a|b`), a number, parts of the second text, or none."""
+    """A name, several (`a|b`), a number, parts of the second text, named parts of the text, or none."""
+    words: str = ""
+    """Of `entities` as tags (`O B-place I-place`): column of the words, divided by spaces, that they are of."""
     map: dict[str, str] = {}
     """Names in the files to names of the model; with a map, every name needs a line."""
     drop: tuple[str, ...] = ()
     """Names whose rows are left out."""
+
+    @model_validator(mode="after")
+    def _words_of_tags(self) -> Self:
+        if self.words and self.kind != "entities":
+            raise ValueError("`words` goes with `kind: entities`: the words that tags are of")
+        return self
 
 
 class Split(Section):

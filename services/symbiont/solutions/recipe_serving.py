@@ -1,6 +1,6 @@
 """The sections of a recipe that say how it is served, and what is watched then."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,13 @@ class Reject(Section):
     """What it says then; a label of the rows to judge by, at least."""
     below: Share
     """It says so where its best probability is below this."""
+
+
+class HandOver(Section):
+    """When a person sees to a row, because the model is not sure enough."""
+
+    below: Share
+    """Its best probability is below this; of a catalogue, the cosine of the best entry."""
 
 
 class Release(Section):
@@ -51,6 +58,10 @@ class Serving(Section):
     """Alias that callers ask."""
     reject: Reject | None = None
     """Out-of-scope texts."""
+    hand_over: HandOver | None = None
+    """What is left to a person."""
+    reasons: Literal["word", "sentence"] = "word"
+    """What `ask` gives as reasons, and the deletion test takes out: words, or of long texts whole sentences."""
     release: Release | None = None
     """How a version takes over; default: at once."""
     catalogue: CatalogueSource | None = None

@@ -10,7 +10,7 @@ from symbiont.solutions.recipe_rows import Section
 class Task(Section):
     """What the model answers."""
 
-    head: Literal["classification", "multi-label", "score", "spans", "embedding"] = "classification"
+    head: Literal["classification", "multi-label", "score", "entities", "spans", "embedding"] = "classification"
     """The task head."""
     balanced: bool = False
     """Every label counts alike, however few rows it has."""

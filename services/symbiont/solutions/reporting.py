@@ -25,10 +25,10 @@ def figures_of(
     served: Answers,
     *,
     sample: bool,
-    deletion: Deletion | None = None,
+    deletions: tuple[Deletion, ...] = (),
 ) -> Figures:
     """Returns what a run found."""
-    measured = figures.measure(recipe, outcome)
+    measured = (*figures.measure(recipe, outcome), *figures.handed_over(recipe, outcome, served.sure))
     return Figures(
         solution=recipe.solution,
         title=recipe.title,
@@ -48,7 +48,7 @@ def figures_of(
         bars=figures.judge_bars(recipe, measured, beside),
         slices=figures.slices_of(outcome),
         latency=Latency(p50_ms=served.percentile(0.5), p99_ms=served.percentile(0.99), calls=len(served.seconds)),
-        deletion=deletion,
+        deletions=deletions,
         findings=_findings(datasets),
     )
 

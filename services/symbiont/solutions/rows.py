@@ -9,6 +9,7 @@ from typing import Any
 from symbiont.client import Input, Pair, QuestionContext, Text
 from symbiont.client.inputs import FieldValue
 from symbiont.client.requests import DatasetColumns
+from symbiont.solutions.marking import marks_of
 from symbiont.solutions.reading import Columns, Record, fill
 from symbiont.solutions.recipe_rows import Data, FieldKind
 
@@ -21,7 +22,8 @@ class SolutionRow:
     """A row.
 
     Attributes:
-        label: a name, a list of names, a number, a list of answers with start and text; None where there is none.
+        label: a name, a list of names, a number, a list of answers with start and text, or of entities with start, end
+            and label; None where there is none.
         fields: what the model gets beside the text; what is missing is left out.
         slices: what it is judged by apart, and does not get.
     """
@@ -55,7 +57,7 @@ def label_of(data: Data, columns: Columns) -> Any:
 
     Raises:
         KeyError: the map of the recipe does not have it.
-        ValueError: it is no number, where labels are numbers.
+        ValueError: it is no number, where labels are numbers, or no parts of the text.
     """
     label = data.label
     if label.kind == "none":
@@ -65,6 +67,10 @@ def label_of(data: Data, columns: Columns) -> Any:
         return raw
     if label.kind == "number":
         return float(raw)
+    if label.kind == "entities":
+        words = str(fill(label.words, columns)) if label.words else None
+        marks = marks_of(str(fill(data.text, columns)).strip(), raw, words)
+        return [{"start": a, "end": b, "label": _mapped(label.map, n)} for a, b, n in marks if n not in label.drop]
     if label.kind == "classes":
         names = [name for name in str(raw).split("|") if name and name not in label.drop]
         return [_mapped(label.map, name) for name in names]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from symbiont.client import Client
 from symbiont.client.catalogues import Entry
-from symbiont.evaluation import Classified, Outcome
+from symbiont.evaluation import Outcome
 from symbiont.solutions import baselines, figures
 from symbiont.solutions.asking import Answers, ask, wait_for
 from symbiont.solutions.cataloguing import entries_of, fill_catalogue, rows_of, search
 from symbiont.solutions.checking import Sides, read_sides
 from symbiont.solutions.explaining import deletion_test
-from symbiont.solutions.figures import Beside, Figures
+from symbiont.solutions.figures import Beside, Deletion, Figures
 from symbiont.solutions.learning import learn, spec_of
 from symbiont.solutions.loading import Located, RecipeError
 from symbiont.solutions.monitoring import write_rules
@@ -89,12 +89,12 @@ def run(client: Client, asked: Run, say: Say) -> Figures:
     write_rules(recipe, out)
     served, outcome = _serve(client, asked, sides.test, job.model_version, say)
     beside = _beside(asked, sides, outcome, say)
-    deletion = None
-    if recipe.evaluation.deletion_test and isinstance(outcome, Classified):
+    deletions: tuple[Deletion, ...] = ()
+    if most := recipe.evaluation.deletion_test:
         say("explanations are tried")
-        deletion = deletion_test(client, short(job.model_version), sides.test, recipe.evaluation.deletion_test)
+        deletions = deletion_test(client, short(job.model_version), sides.test, most, recipe.serving.reasons)
     sample = asked.most is not None
-    found = figures_of(recipe, datasets, job, outcome, beside, served, sample=sample, deletion=deletion)
+    found = figures_of(recipe, datasets, job, outcome, beside, served, sample=sample, deletions=deletions)
     write(client, out, found)
     return found
 
@@ -138,10 +138,11 @@ def _search(
 ) -> "tuple[Answers, Outcome]":
     wait_for(client, model, rows[0].text, version)
     fill_catalogue(client, source.id, model, entries)
-    found, seconds = search(client, source.id, [row.text for row in rows])
+    searched = search(client, source.id, [row.text for row in rows])
     digest = client.get_model_version(version).bundle_digest
     keys = len({key_of(entry) for entry, _ in entries})
-    return Answers((), version, digest, tuple(seconds)), found_in_catalogue(rows, found, keys)
+    answers = Answers((), version, digest, tuple(searched.seconds), tuple(searched.sure))
+    return answers, found_in_catalogue(rows, searched.found, keys)
 
 
 def _entries(asked: Run) -> list[Entry]:

@@ -142,7 +142,8 @@ BAD_TO_EXPLAIN: list[tuple[str, pb.ExplainRequest, str]] = [
     ("no such label", pb.ExplainRequest(model="models/mood", instances=[TEXT], label="ugly"), "label"),
     ("a label of a score", pb.ExplainRequest(model="models/credit", instances=[TEXT], label="a"), "label"),
     ("a task of tokens", pb.ExplainRequest(model="models/names", instances=[TEXT]), "model"),
-    ("a task of pairs", pb.ExplainRequest(model="models/pairs", instances=[PAIR]), "model"),
+    ("a text for a pair", pb.ExplainRequest(model="models/pairs", instances=[TEXT]), "instances[0]"),
+    ("unheard-of granularity", pb.ExplainRequest(model="models/mood", instances=[TEXT], granularity=9), "granularity"),
     ("unheard-of unit", pb.ExplainRequest(model="models/mood", instances=[TEXT], offset_unit=9), "offset_unit"),
     (
         "a field that is not there",

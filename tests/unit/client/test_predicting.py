@@ -146,10 +146,21 @@ def test_a_stream_that_is_left_ends(client: Any, model: str) -> None:
     stream.close()
 
 
+def test_explains_pairs_by_sentence(client: Any, model: str) -> None:
+    answer = client.explain(model, [c.Pair("Is it good?", "It is.")], granularity="sentence")
+    assert answer.explanations[0].words == (
+        c.WordAttribution("Is it good?", 0, 11, 0.5, 0),
+        c.WordAttribution("It is.", 0, 6, -0.25, 1),
+    )
+    with pytest.raises(ValueError, match="granularity"):
+        client.explain(model, ["a"], granularity="letter")
+
+
 def test_explains(client: Any, model: str) -> None:
     answer = client.explain(model, ["a good one", c.Text("bad", {"owner": True})], label="no")
     first, second = answer.explanations
     assert (first.label, first.value, first.truncated) == ("no", 0.75, False)
     assert first.words[1] == c.WordAttribution("good", 2, 6, 0.5)
     assert [word.text for word in second.words] == ["bad"]
+    assert second.fields == (c.FieldAttribution("owner", 0.125),)
     assert answer.model_version == "models/m/versions/1"

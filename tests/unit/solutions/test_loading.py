@@ -55,10 +55,26 @@ def test_all_problems_are_said_at_once(solution: Solution) -> None:
     assert "data.label.colum: there is no such key: did you mean column?" in said(solution)
 
 
-def test_pairs_are_not_tried_by_deletion(solution: Solution) -> None:
-    solution.change("  slices:", "  pair: other\n  slices:")
-    solution.change("solution: reviews\n", "solution: reviews\nevaluation: {deletion_test: 8}\n")
-    assert "`evaluation.deletion_test` is of single texts" in said(solution)
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (
+            "evaluation: {deletion_test: 8}\ntask: {head: multi-label}",
+            "`evaluation.deletion_test` is of classification",
+        ),
+        ("serving: {hand_over: {below: 0.5}}\ntask: {head: score}", "`serving.hand_over` is of classification"),
+        ("serving: {hand_over: {below: 1.5}}", "serving.hand_over.below: input should be less than or equal to 1"),
+        ("serving: {reasons: letter}", "serving.reasons: input should be 'word' or 'sentence'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(solution: Solution, more: str, problem: str) -> None:
+    solution.change("solution: reviews\n", f"solution: reviews\n{more}\n")
+    assert problem in said(solution)
+
+
+def test_words_go_with_tags(solution: Solution) -> None:
+    solution.change("    column: label\n", "    column: label\n    words: text\n")
+    assert "`words` goes with `kind: entities`" in said(solution)
 
 
 def test_rows_come_from_one_section(solution: Solution) -> None:

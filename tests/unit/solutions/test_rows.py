@@ -106,3 +106,21 @@ def test_a_class_that_only_judges_is_refused() -> None:
     ]
     with pytest.raises(SplitError, match="no row of 'b' is left to learn from"):
         split(rows, Split(test_fraction=0.2, by="time"))
+
+
+def test_rows_have_numbers_by_which_some_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\na,x\nb,x\nc,y\n", encoding="utf-8")
+    found = list(read(tmp_path, Source(file="x.csv", without=(3,))))
+    assert [(one.columns["row"], one.columns["text"]) for one in found] == [(2, "a"), (4, "c")]
+    # A column of that name in the file is the file's.
+    (tmp_path / "y.csv").write_text("text,row\na,seven\n", encoding="utf-8")
+    assert [one.columns["row"] for one in read(tmp_path, Source(file="y.csv"))] == ["seven"]
+
+
+def test_named_parts_are_mapped_and_dropped() -> None:
+    label = Label(column="tags", kind="entities", words="words", map={"place": "where", "time": "when"}, drop=("x",))
+    columns = {"text": " in Rome today ", "tags": "O B-place B-time", "words": "in Rome today"}
+    assert row_of(columns, label=label).label == [
+        {"start": 3, "end": 7, "label": "where"}, {"start": 8, "end": 13, "label": "when"},
+    ]  # fmt: skip
+    assert row_of({**columns, "tags": "O B-x O"}, label=label).label == []

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 
 from symbiont.evaluation import Outcome
-from symbiont.solutions.baselines import classifying, lexicons, overlapping, searching
+from symbiont.solutions.baselines import classifying, lexicons, overlapping, remembering, searching
 from symbiont.solutions.outcomes import decided_by_costs
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_evaluation import BaselineName
@@ -19,6 +19,7 @@ _BASELINES: dict[BaselineName, Baseline] = {
     "vader": lexicons.vader,
     "snownlp": lexicons.snownlp,
     "overlap": overlapping.overlap,
+    "dictionary": remembering.dictionary,
 }
 # What each imports, where that is not in every installation.
 _NEEDS = {"tfidf": "sklearn", "trees": "sklearn", "vader": "vaderSentiment", "snownlp": "snownlp", "als": "implicit"}
@@ -46,6 +47,7 @@ def _fitting(recipe: Recipe) -> list[str]:
     of_heads = {
         "classification": ["majority", "tfidf", "vader", "snownlp", *fields],
         "spans": ["overlap"],
+        "entities": ["dictionary"],
         "embedding": ["tfidf"],
     }
     return of_heads.get(recipe.task.head, [])

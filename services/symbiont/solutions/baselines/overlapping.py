@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 
+from symbiont.common.sentences import sentences
 from symbiont.evaluation import Answered, answered
 from symbiont.solutions.outcomes import judged_rows
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.rows import SolutionRow
 
-_SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]?")
 # Words, and Chinese letters one by one.
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
 
@@ -22,5 +22,5 @@ def overlap(recipe: Recipe, train: Sequence[SolutionRow], test: Sequence[Solutio
 def nearest_sentence(question: str, context: str) -> str:
     """Returns the sentence of a context that shares most words with a question, the first of several."""
     asked = set(_WORD.findall(question.lower()))
-    sentences = [one.strip() for one in _SENTENCE.findall(context) if one.strip()]
-    return max(sentences, key=lambda one: len(asked & set(_WORD.findall(one.lower()))), default="")
+    parts = [context[start:end] for start, end in sentences(context)]
+    return max(parts, key=lambda one: len(asked & set(_WORD.findall(one.lower()))), default="")

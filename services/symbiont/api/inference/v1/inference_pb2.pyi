@@ -74,6 +74,30 @@ OFFSET_UNIT_UTF16_UNIT: OffsetUnit.ValueType  # 3
 """UTF-16 code units, as Java's and JavaScript's strings."""
 Global___OffsetUnit: typing_extensions.TypeAlias = OffsetUnit
 
+class _Granularity:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _GranularityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Granularity.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    GRANULARITY_UNSPECIFIED: _Granularity.ValueType  # 0
+    """A word."""
+    GRANULARITY_WORD: _Granularity.ValueType  # 1
+    """A word."""
+    GRANULARITY_SENTENCE: _Granularity.ValueType  # 2
+    """A sentence: which one of a long text an answer rests on."""
+
+class Granularity(_Granularity, metaclass=_GranularityEnumTypeWrapper):
+    """What an explanation hides at a time."""
+
+GRANULARITY_UNSPECIFIED: Granularity.ValueType  # 0
+"""A word."""
+GRANULARITY_WORD: Granularity.ValueType  # 1
+"""A word."""
+GRANULARITY_SENTENCE: Granularity.ValueType  # 2
+"""A sentence: which one of a long text an answer rests on."""
+Global___Granularity: typing_extensions.TypeAlias = Granularity
+
 @typing.final
 class PredictRequest(google.protobuf.message.Message):
     """Request of Predict."""
@@ -852,6 +876,7 @@ class ExplainRequest(google.protobuf.message.Message):
     INSTANCES_FIELD_NUMBER: builtins.int
     LABEL_FIELD_NUMBER: builtins.int
     OFFSET_UNIT_FIELD_NUMBER: builtins.int
+    GRANULARITY_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Required. As in PredictRequest."""
     label: builtins.str
@@ -860,9 +885,11 @@ class ExplainRequest(google.protobuf.message.Message):
     """
     offset_unit: Global___OffsetUnit.ValueType
     """Optional. What the positions of words count. Default: code points."""
+    granularity: Global___Granularity.ValueType
+    """Optional. What is hidden at a time. Default: a word."""
     @property
     def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Instance]:
-        """Required. 1 to 16 instances whose input is a text."""
+        """Required. 1 to 16 instances whose input is a text, or a pair of texts."""
 
     def __init__(
         self,
@@ -871,8 +898,9 @@ class ExplainRequest(google.protobuf.message.Message):
         instances: collections.abc.Iterable[Global___Instance] | None = ...,
         label: builtins.str = ...,
         offset_unit: Global___OffsetUnit.ValueType = ...,
+        granularity: Global___Granularity.ValueType = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["instances", b"instances", "label", b"label", "model", b"model", "offset_unit", b"offset_unit"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["granularity", b"granularity", "instances", b"instances", "label", b"label", "model", b"model", "offset_unit", b"offset_unit"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ExplainRequest: typing_extensions.TypeAlias = ExplainRequest
@@ -922,6 +950,7 @@ class Explanation(google.protobuf.message.Message):
     VALUE_FIELD_NUMBER: builtins.int
     WORDS_FIELD_NUMBER: builtins.int
     TRUNCATED_FIELD_NUMBER: builtins.int
+    FIELDS_FIELD_NUMBER: builtins.int
     label: builtins.str
     """Output only. The label that is explained; empty for a score."""
     value: builtins.float
@@ -930,7 +959,11 @@ class Explanation(google.protobuf.message.Message):
     """Output only. True when the text was longer than the model takes and its end was cut."""
     @property
     def words(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___WordAttribution]:
-        """Output only. The words of the text, in its order."""
+        """Output only. The words of the text, or its sentences, in its order; of a pair, those of its second text after."""
+
+    @property
+    def fields(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FieldAttribution]:
+        """Output only. The business fields that the instance gave, in its order."""
 
     def __init__(
         self,
@@ -939,15 +972,39 @@ class Explanation(google.protobuf.message.Message):
         value: builtins.float = ...,
         words: collections.abc.Iterable[Global___WordAttribution] | None = ...,
         truncated: builtins.bool = ...,
+        fields: collections.abc.Iterable[Global___FieldAttribution] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["label", b"label", "truncated", b"truncated", "value", b"value", "words", b"words"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["fields", b"fields", "label", b"label", "truncated", b"truncated", "value", b"value", "words", b"words"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Explanation: typing_extensions.TypeAlias = Explanation
 
 @typing.final
+class FieldAttribution(google.protobuf.message.Message):
+    """What one business field contributes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ATTRIBUTION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Output only. Its name."""
+    attribution: builtins.float
+    """Output only. How much `value` falls when the field is missing; below 0, it speaks against the label."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        attribution: builtins.float = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attribution", b"attribution", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___FieldAttribution: typing_extensions.TypeAlias = FieldAttribution
+
+@typing.final
 class WordAttribution(google.protobuf.message.Message):
-    """What one word contributes."""
+    """What one word, or one sentence, contributes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -955,6 +1012,7 @@ class WordAttribution(google.protobuf.message.Message):
     START_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     ATTRIBUTION_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
     text: builtins.str
     """Output only. The word as it stands in the text."""
     start: builtins.int
@@ -963,6 +1021,8 @@ class WordAttribution(google.protobuf.message.Message):
     """Output only. Where it ends in the text, exclusive."""
     attribution: builtins.float
     """Output only. How much `value` falls when the word is hidden; below 0, it speaks against the label."""
+    sequence: builtins.int
+    """Output only. 0 for the text, or the first of a pair; 1 for the second."""
     def __init__(
         self,
         *,
@@ -970,8 +1030,9 @@ class WordAttribution(google.protobuf.message.Message):
         start: builtins.int = ...,
         end: builtins.int = ...,
         attribution: builtins.float = ...,
+        sequence: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attribution", b"attribution", "end", b"end", "start", b"start", "text", b"text"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attribution", b"attribution", "end", b"end", "sequence", b"sequence", "start", b"start", "text", b"text"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WordAttribution: typing_extensions.TypeAlias = WordAttribution

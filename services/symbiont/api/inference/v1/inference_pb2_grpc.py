@@ -109,10 +109,10 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Explains predictions: how much each word of a text speaks for a label.
+        """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
-        For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
-        answer is its attribution, so that a text of n words costs n + 1 rows.
+        For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
+        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,10 +58,10 @@ class InferenceServiceStub:
     stream run at a time; the stream is not read further until one of them is answered.
     """
     Explain: grpc.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.ExplainRequest, symbiont.api.inference.v1.inference_pb2.ExplainResponse]
-    """Explains predictions: how much each word of a text speaks for a label.
+    """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
-    For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
-    answer is its attribution, so that a text of n words costs n + 1 rows.
+    For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
+    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
     """
 
 @typing.type_check_only
@@ -100,10 +100,10 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     stream run at a time; the stream is not read further until one of them is answered.
     """
     Explain: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.inference.v1.inference_pb2.ExplainRequest, symbiont.api.inference.v1.inference_pb2.ExplainResponse]  # type: ignore[assignment]
-    """Explains predictions: how much each word of a text speaks for a label.
+    """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
-    For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
-    answer is its attribution, so that a text of n words costs n + 1 rows.
+    For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
+    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
     """
 
 class InferenceServiceServicer(metaclass=abc.ABCMeta):
@@ -157,10 +157,10 @@ class InferenceServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.inference.v1.inference_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> typing.Union[symbiont.api.inference.v1.inference_pb2.ExplainResponse, collections.abc.Awaitable[symbiont.api.inference.v1.inference_pb2.ExplainResponse]]:
-        """Explains predictions: how much each word of a text speaks for a label.
+        """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
-        For models whose task is classification, multi-label or score. Every word is hidden once and the change of the
-        answer is its attribution, so that a text of n words costs n + 1 rows.
+        For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
+        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
         """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
