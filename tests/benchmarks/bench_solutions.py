@@ -109,8 +109,10 @@ def with_approval(stack: Stack, client: Client, asked: Run) -> Figures:
 
 def tried(client: Client, asked: Run, readme: Path) -> bool:
     """Tries the chart on rows of the past, and writes what came of it; returns whether it is good enough."""
-    found = replay(client, asked.located.recipe, asked.data)
+    replayed = replay(client, asked.located.recipe, asked.data)
+    found = replayed.figures
     write_replay(readme, found)
+    readme.with_name("replay.svg").write_text(replayed.picture(asked.located.recipe.title) + "\n", encoding="utf-8")
     figures = (
         f"{found.found} of {found.surges} surges, {found.per_topic_90:.2f} false alarms per topic and {DAYS} windows"
     )

@@ -549,12 +549,14 @@ def test_a_replay_tells_how_good_alarms_are(world: World, capsys: Any) -> None:
     }
     path.write_text(text + yaml.safe_dump(more))
     where = ["--home", str(world.stack.home.root)]
+    options = ["--data", str(world.folder), "--surges", "1", "--picture", str(world.folder / "replay.svg")]
     with pytest.raises(SystemExit) as ended:
-        main(["solutions", "replay", str(path), "--data", str(world.folder), "--surges", "1", *where])
+        main(["solutions", "replay", str(path), *options, *where])
     out = capsys.readouterr().out
     assert ended.value.code == 0, out
     assert "1 of 1 (100.0 %)" in out
     assert "0.00" in out
+    assert (world.folder / "replay.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_a_service_that_refuses_is_said_as_it_says_it(world: World) -> None:

@@ -66,6 +66,9 @@ def replay(
     surges: Annotated[int, typer.Option(min=0, help="Surges put in for each topic, three windows long.")] = SURGES,
     times: Annotated[float, typer.Option(min=1, help="How many times the usual count a surge adds.")] = TIMES,
     seed: Annotated[int, typer.Option(help="Chooses where surges stand.")] = 0,
+    picture: Annotated[
+        Path, typer.Option(dir_okay=False, help="Where to draw counts, limits and alarms, as SVG.")
+    ] = Path("replay.svg"),
 ) -> None:
     """Tries the control chart on dated rows of the past: precision, recall and delay of its alarms.
 
@@ -74,9 +77,12 @@ def replay(
 
     Example: symbiont solutions replay financial-warning --data data
     """
-    found = replayed(client, find_recipe(solution).recipe, data, surges=surges, times=times, seed=seed)
-    make_console().print(facts(_shown(found)))
-    if not found.good:
+    recipe, console = find_recipe(solution).recipe, make_console()
+    found = replayed(client, recipe, data, surges=surges, times=times, seed=seed)
+    console.print(facts(_shown(found.figures)))
+    picture.write_text(found.picture(recipe.title), encoding="utf-8")
+    console.print(f"picture: {picture}", markup=False, soft_wrap=True)
+    if not found.figures.good:
         raise typer.Exit(1)
 
 

@@ -1,5 +1,7 @@
 """The chart of a solution tried on its dated rows, as the served model reads them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from symbiont.client import Client
@@ -7,8 +9,12 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.solutions.asking import ask
 from symbiont.solutions.reading import read
 from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_serving import Chart
+from symbiont.solutions.warning.picture import draw
 from symbiont.solutions.warning.replay import (
+    Counts,
     ReplayFigures,
+    Surge,
     daily_counts,
     dated_rows,
     judge,
@@ -19,9 +25,23 @@ from symbiont.solutions.warning.replay import (
 SURGES, TIMES = 3, 3.0
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """A replay: how good alarms were, and what they were of, with the surges that were put in among the counts."""
+
+    figures: ReplayFigures
+    counts: Counts
+    surges: Sequence[Surge]
+    chart: Chart
+
+    def picture(self, title: str) -> str:
+        """Returns it as an SVG."""
+        return draw(self.counts, self.surges, self.chart, title)
+
+
 def replay(
     client: Client, recipe: Recipe, data: Path, *, surges: int = SURGES, times: float = TIMES, seed: int = 0
-) -> ReplayFigures:
+) -> Replayed:
     """Returns how good the chart's alarms are on the rows of `monitoring.replay`, with surges put in.
 
     Args:
@@ -43,4 +63,5 @@ def replay(
     labelled = ((topic, day, one.label) for (topic, day, _), one in zip(rows, answers.predictions, strict=True))
     counts = daily_counts(labelled, chart.label)
     planned = plan_surges(counts, chart, surges, seed, times=times)
-    return judge(with_surges(counts, planned), planned, chart)
+    surged = with_surges(counts, planned)
+    return Replayed(judge(surged, planned, chart), surged, planned, chart)
