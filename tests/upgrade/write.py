@@ -57,7 +57,11 @@ def fill(client: Client, folder: Path) -> None:
 
 
 def main() -> int:
-    """Writes the state; returns the exit status."""
+    """Writes the state; returns the exit status, 1 where that version's is written already."""
+    target = STATES / f"{version('symbiont')}.tar.xz"
+    if target.exists():
+        print(f"{target} is what a released version wrote, which stays as it is: say another version in pyproject.toml")
+        return 1
     with tempfile.TemporaryDirectory() as name:
         home = Home(Path(name) / "home")
         with Stack(home, insecure=True) as stack:
@@ -66,7 +70,6 @@ def main() -> int:
                 fill(client, Path(name))
                 said = answers(client)
         (home.root / "answers.json").write_text(json.dumps(said, ensure_ascii=False, indent=1), encoding="utf-8")
-        target = STATES / f"{version('symbiont')}.tar.xz"
         target.parent.mkdir(exist_ok=True)
         with tarfile.open(target, "w:xz", preset=9) as archive:
             for path in sorted(home.root.iterdir()):
