@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from symbiont.common.errors import InvalidArgument
+from symbiont.common.expressions import check_definition
 from symbiont.common.sources import check_links, read_object
 from symbiont.tokenization.library import DEFINITION, FORMAT_VERSION, SLOW_BACKEND
 
@@ -49,10 +48,7 @@ def read_source(folder: Path, field: str, max_tokens: int) -> tuple[Files, dict[
     }
     definition = folder / DEFINITION
     if definition.is_file():
-        try:
-            Tokenizer.from_file(str(definition))
-        except Exception as exc:  # the library raises nothing narrower
-            raise InvalidArgument(field, f"{DEFINITION} is not a tokenizer: {exc}") from exc
+        check_definition(field, definition)
         return {DEFINITION: definition}, fields
     if not (folder / CONFIG).is_file():
         problem = f"there is neither {DEFINITION} nor {CONFIG} in it; write them with a tokenizer's save_pretrained"

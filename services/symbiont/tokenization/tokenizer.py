@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer as LibraryTokenizer
 
 from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
+from symbiont.common.expressions import is_panic
 from symbiont.tokenization.types import SpecialToken, TokenizerInfo
 
 _PROBE_TOKENS = 64
@@ -121,8 +122,10 @@ class FastTokenizer:
         encode = self._tokenizer.encode_batch if detail else self._tokenizer.encode_batch_fast
         try:
             encodings = encode(texts, add_special_tokens=False)
-        except Exception as exc:  # the library raises nothing narrower
-            raise FailedPrecondition(f"tokenizers/{self.info.digest} cannot encode these texts: {exc}") from exc
+        except BaseException as exc:  # the library raises nothing narrower
+            if isinstance(exc, Exception) or is_panic(exc):
+                raise FailedPrecondition(f"tokenizers/{self.info.digest} cannot encode these texts: {exc}") from exc
+            raise
         if not detail:
             return [Content(encoding.ids) for encoding in encodings]
         return [

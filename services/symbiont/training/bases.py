@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from tokenizers import Tokenizer
 
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, InvalidArgument, Unavailable
+from symbiont.common.expressions import check_definition
 from symbiont.common.licenses import LicenseTerms
 from symbiont.common.log import get_logger
 from symbiont.common.resources import check_id
@@ -220,10 +220,7 @@ def _tokenizer(folder: Path) -> Path:
         raise InvalidArgument(
             FIELD, f"there is no {file.name} in {folder}; save one with a fast tokenizer of transformers"
         )
-    try:
-        Tokenizer.from_file(str(file))
-    except Exception as exc:
-        raise InvalidArgument(FIELD, f"{file.name} is not a tokenizer: {exc}") from exc
+    check_definition(FIELD, file)
     return file
 
 
