@@ -12,7 +12,8 @@ from symbiont.tokenization.tokenizer import FastTokenizer
 
 # Of GPT-2 and of Llama 3.
 GPT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+LLAMA = _WORDS + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def tokenizer(pattern: str = "", replaced: str = "") -> Tokenizer:
@@ -52,6 +53,6 @@ def test_a_text_on_which_the_library_gives_up_is_refused() -> None:
     """As of a tokenizer that was stored before expressions were tried."""
     made = FastTokenizer("d" * 64, tokenizer(r"(a+)+$").to_str().encode(), 128)
     assert json.loads(tokenizer().to_str())["model"]["type"] == "WordLevel"
-    with pytest.raises(FailedPrecondition, match="cannot encode these texts: .*retry-limit"):
+    with pytest.raises(FailedPrecondition, match=r"cannot encode these texts: .*retry-limit"):
         made.encode(["a" * 40 + "!"], detail=False)
     assert made.encode(["bank"], detail=False)[0].ids == [0]

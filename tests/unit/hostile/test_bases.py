@@ -222,6 +222,18 @@ def test_a_tokenizer_that_is_none(folder: Path, refused: Callable[[str], None], 
         read_source(folder, "source", 0)
 
 
+def test_a_tokenizer_whose_expression_takes_for_ever(folder: Path, refused: Callable[[str], None]) -> None:
+    file = folder / "tokenizer.json"
+    definition = json.loads(file.read_text(encoding="utf-8"))
+    definition["pre_tokenizer"] = {
+        "type": "Split", "pattern": {"Regex": r"(\w+\s?)*$"}, "behavior": "Isolated", "invert": False,
+    }  # fmt: skip
+    file.write_text(json.dumps(definition), encoding="utf-8")
+    refused("takes for ever")
+    with pytest.raises(InvalidArgument, match="takes for ever"):
+        read_source(folder, "source", 0)
+
+
 def test_a_tokenizer_with_code_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "tokenizer"
     folder.mkdir()
