@@ -2,6 +2,7 @@
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -41,6 +42,8 @@ _META = "meta"
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
+    # Of numpy, which reads a header as Python 2 wrote it when it cannot read it otherwise.
+    tokenize.TokenError,
     SymbiontError,
     ArithmeticError,
     AttributeError,

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import zipfile
 from dataclasses import fields
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_any_damage_is_refused_or_harmless(outcome: Outcome) -> None:
         # What no one can tell is read as an outcome; whatever else must be said in one way.
         with contextlib.suppress(IntegrityError):
             outcome_from_bytes(bytes(damaged))
+
+
+def test_a_header_that_does_not_end_is_refused() -> None:
+    """Found by chance: numpy takes it for one of Python 2."""
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (3\n"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("meta.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(IntegrityError, match="EOF in multi-line"):
+        outcome_from_bytes(stream.getvalue())
 
 
 def test_objects_are_refused() -> None:

@@ -61,15 +61,15 @@ class SigningKey:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads a key; InvalidArgument where the file holds none."""
-        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        from symbiont.common.security.pem import private_key_of
 
         try:
-            private = load_pem_private_key(path.read_bytes(), password=None)
+            private = private_key_of(path.read_bytes())
         except OSError as exc:
             raise InvalidArgument("signing_key", f"{path} cannot be read: {exc.strerror}") from exc
-        except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        except ValueError as exc:
             raise InvalidArgument("signing_key", f"{path} is no key in PEM; make one: symbiont bundles key") from exc
         if not isinstance(private, Ed25519PrivateKey):
             raise InvalidArgument("signing_key", f"{path} is no Ed25519 key; make one: symbiont bundles key")

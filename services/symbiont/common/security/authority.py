@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.security.files import Tls
+from symbiont.common.security.pem import private_key_of
 
 AUTHORITY_DAYS = 3650
 DAYS = 365
@@ -50,7 +50,7 @@ class Authority:
             self._make()
         try:
             self._certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-            key = load_pem_private_key((folder / "key.pem").read_bytes(), None)
+            key = private_key_of((folder / "key.pem").read_bytes())
         except (OSError, ValueError) as exc:
             raise FailedPrecondition(f"{folder} holds no authority (ca.pem and key.pem): {exc}") from exc
         if not isinstance(key, ec.EllipticCurvePrivateKey):

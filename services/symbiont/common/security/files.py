@@ -10,10 +10,10 @@ from pathlib import Path
 
 import grpc
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from symbiont.common.errors import FailedPrecondition
 from symbiont.common.log import get_logger
+from symbiont.common.security.pem import private_key_of
 
 # Between two looks at the files: a new certificate is used this much later at most.
 LOOK_S = 1.0
@@ -87,7 +87,7 @@ def read(tls: Tls) -> Material:
 def _check_pair(certificate: bytes, key: bytes) -> datetime:
     """Returns when a certificate ends; raises ValueError where the key is not its own."""
     own = x509.load_pem_x509_certificates(certificate)[0]
-    if load_pem_private_key(key, None).public_key() != own.public_key():
+    if private_key_of(key).public_key() != own.public_key():
         raise ValueError("the key is not that of the certificate")
     return own.not_valid_after_utc
 

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from symbiont.api.training.v1 import worker_pb2
 from symbiont.common.artifacts import take_over
 from symbiont.common.errors import SymbiontError, Unavailable
+from symbiont.common.security.files import Tls
 from symbiont.training.planning.clients import SampleClient
 from symbiont.training.planning.types import TrainingPlan
 from symbiont.training.types import Failure, PlanStage
@@ -69,7 +70,7 @@ def _plan(spec: worker_pb2.WorkerSpec, seconds: float, company: int, say: Any) -
 
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     limits = Limits(train_seconds=seconds, judge_seconds=0.3 * seconds, threads=threads, company=company)
-    client = SampleClient(spec.tokenization_address, PATIENCE_SECONDS)
+    client = SampleClient(spec.tokenization_address, PATIENCE_SECONDS, Tls.from_environment())
     try:
         artifacts = artifacts_of(spec)
         return probe(attempt_from_proto(spec), artifacts, client, limits, say, psutil.Process().create_time())
