@@ -25,5 +25,5 @@ def test_a_key_is_read() -> None:
     ids=["empty", "text", "odd", "encrypted"],
 )
 def test_what_is_none_is_a_value_error(content: bytes) -> None:
-    with pytest.raises(ValueError, match="key|PEM"):
+    with pytest.raises(ValueError, match=r"key|PEM"):
         private_key_of(content)
