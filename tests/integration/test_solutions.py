@@ -24,7 +24,7 @@ from support.stacks import ForkingStack, calling
 from support.tiny import BAD, FILLER, GOOD, save_base
 from support.waiting import until_sync
 from symbiont.cli.app import main
-from symbiont.client import Client, Input, NotFoundError, Prediction, RequestError, Text
+from symbiont.client import Client, Input, NotFoundError, Prediction, RequestError, Text, training_spec
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
 from symbiont.solutions.answering import say
@@ -253,6 +253,12 @@ def test_what_is_not_sure_is_left_to_a_person(world: World) -> None:
         assert all(one.text in text for one in some)
         assert weights == sorted(weights, reverse=True)
         assert weights[-1] > 0
+
+
+def test_a_job_is_planned_where_everybody_shows_a_certificate(world: World) -> None:
+    dataset = next(one.name for one in world.client.list_datasets() if "sentiment" in one.name)
+    spec = training_spec(base_model="tiny", dataset=dataset, model="planned", epochs=1, max_tokens=32)
+    assert world.client.plan_training_job(spec).total_steps > 0
 
 
 def test_every_kind_of_solution_answers(world: World, capsys: pytest.CaptureFixture[str]) -> None:

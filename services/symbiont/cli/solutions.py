@@ -19,13 +19,13 @@ from symbiont.solutions.answering import say
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Measured
 from symbiont.solutions.loading import find_recipe, load_recipe, shipped
-from symbiont.solutions.page import estimated, render
+from symbiont.solutions.page import estimated, render, slice_cells
 from symbiont.solutions.reporting import REPORT, RUN
 from symbiont.solutions.rows import SolutionRow
-from symbiont.solutions.running import Run
+from symbiont.solutions.running import QUICK_LOOK, Run, quick_look
 from symbiont.solutions.running import check as check_files
 from symbiont.solutions.running import run as run_solution
-from symbiont.solutions.scaffold import scaffold
+from symbiont.solutions.scaffold import Language, scaffold
 from symbiont.solutions.table import write_table
 
 app = typer.Typer(
@@ -109,6 +109,7 @@ def ask(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="What is asked: a text, question or message.")],
     pair: Annotated[str, typer.Option(help="Second text of each: a context, a reference.")] = "",
     field: FieldOption = None,
+    alias: Annotated[str, typer.Option(help="Ask this alias, as quick-look (default: the recipe's).")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a text.")] = False,
 ) -> None:
     """Answers as the solution does: with reasons, and with what it leaves to a person.
@@ -118,7 +119,10 @@ def ask(
 
     Example: symbiont solutions ask customer-scope "Where is my card?" "Who won the game?"
     """
-    recipe = find_recipe(solution).recipe
+    located = find_recipe(solution)
+    recipe = (quick_look(located) if alias == QUICK_LOOK else located).recipe
+    if alias not in ("", QUICK_LOOK):
+        recipe = recipe.model_copy(update={"serving": recipe.serving.model_copy(update={"alias": alias})})
     rows = [SolutionRow(text, pair, fields=fields_of(field or [])).asked(recipe.task.head) for text in texts]
     console = make_console()
     for text, said in zip(texts, say(client, recipe, rows), strict=True):
@@ -160,12 +164,13 @@ def report(
 def new(
     name: Annotated[str, typer.Argument(help="Id of the new solution: a-z, 0-9 and -.")],
     folder: Annotated[Path, typer.Option(help="Folder that it gets its own folder in.")] = Path(),
+    language: Annotated[Language, typer.Option(help="Of its texts; mixed: Chinese and English, on e5-small.")] = "en",
 ) -> None:
     """Begins a solution of your own: a recipe that runs on the made-up rows beside it, to be changed bit by bit.
 
     Example: symbiont solutions new complaints
     """
-    made = scaffold(name, folder)
+    made = scaffold(name, folder, language)
     console = make_console()
     console.print(f"{made} has solution.yaml, README.md and rows that are made up", markup=False)
     console.print(f"[dim]look at it:[/] symbiont solutions explain {made} --data {made / 'data'}")
@@ -182,6 +187,15 @@ def _show(console: Console, found: Figures) -> None:
         (m.metric, estimated(m.metric, m.estimate), *(_cell(m.metric, one) for one in theirs)) for m in found.measured
     ]
     console.print(table(columns, rows, title=f"{found.title}: {found.version.removeprefix('models/')}"))
+    if found.slices:
+        names = [
+            "PROPERTY",
+            "VALUE",
+            ">ROWS",
+            f">{found.primary.upper()}",
+            *(f">{b.baseline.upper()}" for b in found.baselines),
+        ]
+        console.print(table(names, slice_cells(found)))
     if found.bars:
         console.print(table(["BAR", ""], ((bar.text, _HELD[bar.held]) for bar in found.bars)))
     latency = found.latency

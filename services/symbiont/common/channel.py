@@ -88,7 +88,10 @@ def translated(peer: str) -> Iterator[None]:
     """
     try:
         yield
-    except grpc.aio.AioRpcError as exc:
+    except grpc.RpcError as exc:
+        # Every error of a call has both; the type of one that is not awaited is private.
+        if not isinstance(exc, grpc.aio.AioRpcError | grpc.Call):
+            raise
         text = exc.details() or exc.code().name
         if exc.code() is grpc.StatusCode.INVALID_ARGUMENT:
             field, _, rest = text.partition(": ")

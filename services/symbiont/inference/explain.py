@@ -1,16 +1,18 @@
 """Explains an answer by what changes when a word is left out (erasure: Li et al., arXiv 1612.08220)."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.offsets import OffsetUnit, places
 from symbiont.common.sentences import sentences
+from symbiont.common.unspaced import has_unspaced
 from symbiont.engine.row import Floats
 from symbiont.inference.classify import decide, probabilities, sigmoid
 from symbiont.inference.instances import Instance, Pair, Text
@@ -155,21 +157,58 @@ def query_of(given: Sequence[Given]) -> TokenQuery:
 def hide(ids: Ids, segment_start: int, there: Places, texts: Sequence[str], granularity: Granularity) -> list[Hidden]:
     """Returns a row without each part of its texts: without its first word, its second, and so on."""
     found = []
-    for sequence in range(len(texts)):
-        numbers, inside = _numbers(there, texts[sequence], granularity), there.sequences == sequence
-        for number in np.unique(numbers[inside]):
-            tokens = np.flatnonzero(inside & (numbers == number))
-            start = segment_start - int(np.count_nonzero(tokens < segment_start))
-            span = int(there.starts[tokens[0]]), int(there.ends[tokens[-1]])
-            found.append(Hidden(np.delete(ids, tokens), start, sequence, *span))
+    for sequence, text in enumerate(texts):
+        for part in _parts(there, sequence, text, granularity):
+            tokens = [token.place for token in part]
+            start = segment_start - sum(place < segment_start for place in tokens)
+            found.append(Hidden(np.delete(ids, tokens), start, sequence, part[0].start, part[-1].end))
     return found
 
 
-def _numbers(there: Places, text: str, granularity: Granularity) -> NDArray[np.int32]:
-    """Returns for each token of a row the number of its word, or of its sentence in this text."""
-    if granularity is Granularity.WORD:
-        return there.words
-    return np.searchsorted([start for start, _ in sentences(text)], there.starts, "right").astype(np.int32)
+@dataclass(frozen=True)
+class _Token:
+    """A token by its place in the row, with its word, and where it stands in the text, without space before it."""
+
+    place: int
+    word: int
+    start: int
+    end: int
+
+
+def _parts(there: Places, sequence: int, text: str, granularity: Granularity) -> Iterator[Sequence[_Token]]:
+    """Yields the tokens of each word, or of each sentence, of one of a row's texts."""
+    tokens = list(_tokens(there, sequence, text))
+    if granularity is Granularity.SENTENCE:
+        begins = [start for start, _ in sentences(text)]
+        for _, of_sentence in groupby(tokens, lambda token: bisect_right(begins, token.start)):
+            yield list(of_sentence)
+        return
+    part: list[_Token] = []
+    for token in tokens:
+        if part and not _is_one_word(part[-1], token, text):
+            yield part
+            part = []
+        part.append(token)
+    if part:
+        yield part
+
+
+def _tokens(there: Places, sequence: int, text: str) -> Iterator[_Token]:
+    for place in np.flatnonzero(there.sequences == sequence).tolist():
+        start, end = int(there.starts[place]), int(there.ends[place])
+        space = len(text[start:end]) - len(text[start:end].lstrip())
+        yield _Token(place, int(there.words[place]), start + space, end)
+
+
+def _is_one_word(before: _Token, token: _Token, text: str) -> bool:
+    """Whether a token goes on with the word of the one before.
+
+    Between Chinese letters stands no space, so that what some tokenizers call a word is a sentence: there each token is
+    one, but for those that are parts of one letter.
+    """
+    if before.word != token.word:
+        return False
+    return not has_unspaced(text[before.start : token.end]) or token.start < before.end
 
 
 def explain(

@@ -42,22 +42,28 @@ def observer_specs(home: Home, ports: Ports, names: Sequence[str]) -> list[Proce
     return [_spec(name, find(name), home, ports) for name in names]
 
 
-def scraping(metrics_urls: Mapping[str, str], alertmanager: str = "") -> dict[str, Any]:
+def scraping(metrics_urls: Mapping[str, str], alertmanager: str = "", own: Path | None = None) -> dict[str, Any]:
     """Returns a configuration of Prometheus with the project's rules.
 
     Args:
         metrics_urls: where each part serves its metrics; its name becomes the job.
         alertmanager: `host:port` of who is told of alerts; nobody where it is empty.
+        own: folder where the user puts `rules/*.yml` and `targets/*.json`, as those of solutions.
     """
+    mine = [{"job_name": "own", "file_sd_configs": [{"files": [str(own / "targets/*.json")]}]}] if own else []
     told = [{"static_configs": [{"targets": [alertmanager]}]}] if alertmanager else []
     return {
         "global": PACE,
-        "rule_files": [str(path) for path in sorted((_OWN / "rules").glob("*.yml"))],
+        "rule_files": [
+            *(str(path) for path in sorted((_OWN / "rules").glob("*.yml"))),
+            *([str(own / "rules/*.yml")] if own else []),
+        ],
         "alerting": {"alertmanagers": told},
         "scrape_configs": [
             {"job_name": name, "static_configs": [{"targets": [urlsplit(url).netloc]}]}
             for name, url in metrics_urls.items()
-        ],
+        ]
+        + mine,
     }
 
 
@@ -74,8 +80,10 @@ def _spec(name: str, program: str, home: Home, ports: Ports) -> ProcessSpec:
 
 def _prometheus(folder: Path, ports: Ports) -> list[str]:
     told = ports.address(ALERTMANAGER) if ALERTMANAGER in ports.of else ""
+    for name in ("rules", "targets"):
+        (folder / name).mkdir(exist_ok=True)
     # JSON is YAML, which is what Prometheus reads.
-    (folder / "prometheus.yml").write_text(json.dumps(scraping(ports.metrics_urls, told), indent=2))
+    (folder / "prometheus.yml").write_text(json.dumps(scraping(ports.metrics_urls, told, folder), indent=2))
     return [
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from symbiont.solutions.loading import Located, RecipeError
-from symbiont.solutions.reading import ROW, Record, UnreadableError, columns_of, read
+from symbiont.solutions.reading import ROW, Record, UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe_rows import Data, Source, Split
 from symbiont.solutions.rows import SolutionRow, label_of, rows_of, value_of
 from symbiont.solutions.splitting import SplitError, split
@@ -57,8 +57,8 @@ def _records(located: Located, folder: Path, data: Data, side: str) -> list[Reco
     for number, source in enumerate(sources):
         place = ("data", side, number, "file")
         if not (folder / source.file).is_file():
-            path = folder / source.file
-            raise RecipeError([f"{located.at(*place)}: {path} does not exist: name its folder with --data"])
+            said = f"{folder} is a file" if folder.is_file() else f"{folder / source.file} does not exist"
+            raise RecipeError([f"{located.at(*place)}: {said}: name its folder with --data"])
         try:
             records = list(read(folder, source))
         except UnreadableError as exc:
@@ -92,11 +92,22 @@ def _wrong(located: Located, data: Data, records: Sequence[Record]) -> Iterator[
     said = 0
     unknown: set[str] = set()
     for record in records:
-        for problem in (*_wrong_label(located, data, record, unknown), *_wrong_cells(located, data, record)):
+        for problem in (
+            *_empty(located, data, record),
+            *_wrong_label(located, data, record, unknown),
+            *_wrong_cells(located, data, record),
+        ):
             yield problem
             said += 1
             if said == MOST_PROBLEMS:
                 return
+
+
+def _empty(located: Located, data: Data, record: Record) -> Iterator[str]:
+    for name in ("text", "pair"):
+        template = getattr(data, name)
+        if template and not str(fill(template, record.columns) or "").strip():
+            yield f"{located.at('data', name)}: {record.place}: it is empty: mend it, or name the row in `without`"
 
 
 def _wrong_label(located: Located, data: Data, record: Record, unknown: set[str]) -> Iterator[str]:

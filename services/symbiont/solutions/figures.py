@@ -31,6 +31,7 @@ class Beside(Part):
     baseline: str
     measured: tuple[Measured, ...]
     gains: tuple[Measured, ...]
+    slices: tuple[SliceRow, ...] = ()
 
 
 class PublishedFigure(Part):
@@ -154,7 +155,7 @@ def share_of(wins: "npt.NDArray[np.bool_]") -> Estimate:
 def beside(recipe: Recipe, name: str, ours: Outcome, theirs: Outcome) -> Beside:
     """Returns a baseline with what we are above it."""
     gains = [Measured(metric=one.metric, estimate=one.gain) for one in compare(ours, theirs).differences]
-    return Beside(baseline=name, measured=measure(recipe, theirs), gains=tuple(gains))
+    return Beside(baseline=name, measured=measure(recipe, theirs), gains=tuple(gains), slices=slices_of(theirs))
 
 
 def slices_of(outcome: Outcome) -> tuple[SliceRow, ...]:

@@ -131,6 +131,8 @@ def _words(error: ErrorDetails, place: _Place) -> str:
             return "it is missing: add it"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
+        case "tuple_type":
+            return f"it is a list: write [{error['input']}]"
         case _:
             return f"{error['msg'][:1].lower()}{error['msg'][1:]}, not {error['input']!r}"
 

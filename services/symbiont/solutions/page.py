@@ -88,8 +88,20 @@ def _published(found: Figures) -> Html:
 
 
 def _slices(found: Figures) -> Html:
-    rows = [[row.slice, row.value, str(row.rows), estimated(row.metric, row.estimate)] for row in found.slices]
-    return table(["property", "value", "rows", found.primary], rows, 2)
+    return table(
+        ["property", "value", "rows", found.primary, *(one.baseline for one in found.baselines)], slice_cells(found), 2
+    )
+
+
+def slice_cells(found: Figures) -> list[list[str]]:
+    """Returns a line for each value of each slice: how many rows, our primary metric there, and each baseline's."""
+    theirs = [{(row.slice, row.value): row for row in one.slices} for one in found.baselines]
+    return [
+        [row.slice, row.value, str(row.rows), estimated(row.metric, row.estimate)]
+        + [number(row.metric, other[key].estimate.value) if key in other else "" for other in theirs]
+        for row in found.slices
+        for key in [(row.slice, row.value)]
+    ]
 
 
 def _deletions(found: Figures) -> Html:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from symbiont.solutions.rows import SolutionRow, write
 # Told what is being done.
 Say = Callable[[str], None]
 _ID_DIGITS = 8
+# Between two words on how far a training is.
+_PROGRESS_SECONDS = 20.0
 
 
 class JobFailedError(Exception):
@@ -146,10 +150,19 @@ def follow(client: Client, job: TrainingJob, say: Say) -> TrainingJob:
     Raises:
         JobFailedError: it did not succeed.
     """
-    say(f"{job.name} trains")
+    say(
+        f"{job.name} was trained before"
+        if has_ended(job.state)
+        else f"{job.name} trains; symbiont jobs watch shows more"
+    )
+    told = time.monotonic()
     for event in client.watch_training_job(job.name):
-        if event.WhichOneof("event") == "warning":
+        kind = event.WhichOneof("event")
+        if kind == "warning":
             say(f"{job.name}: {event.warning.text}")
+        elif kind == "progress" and time.monotonic() - told > _PROGRESS_SECONDS:
+            told, made = time.monotonic(), event.progress
+            say(f"step {made.step} of {made.total_steps}, {timedelta(seconds=made.eta.seconds)} to go")
     done = client.get_training_job(job.name)
     if done.state != JOB_STATE_SUCCEEDED:
         raise JobFailedError(f"{done.name} did not succeed: {done.failure.message or 'it was cancelled'}")

@@ -67,9 +67,13 @@ def _table(path: Path) -> Iterator[tuple[int, Columns]]:
     if path.suffix not in _DELIMITERS:
         raise UnreadableError(f"{path.name}: tables are .csv, .tsv or .jsonl; for SQuAD's JSON say layout: squad")
     with path.open(encoding="utf-8", newline="") as stream:
-        for number, row in enumerate(csv.DictReader(stream, delimiter=_DELIMITERS[path.suffix]), 2):
+        delimiter = _DELIMITERS[path.suffix]
+        for number, row in enumerate(csv.DictReader(stream, delimiter=delimiter, strict=True), 2):
             if None in row or None in row.values():
                 raise UnreadableError(f"{path.name}, row {number}: it has not as many cells as the header")
+            if delimiter == "\t" and any("\t" in cell and "\n" in cell for cell in row.values()):
+                problem = "a quote that is not closed makes one cell of several lines: double it, or take it away"
+                raise UnreadableError(f"{path.name}, row {number}: {problem}")
             yield number, row
 
 

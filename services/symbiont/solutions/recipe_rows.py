@@ -1,13 +1,23 @@
 """The sections of a recipe that say where rows come from, and what is done to them before they are learnt."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 FieldKind = Literal["number", "flag", "category", "date"]
 LabelKind = Literal["class", "classes", "number", "answers", "entities", "none"]
+
+
+def _named(value: Any) -> Any:
+    """Numbers as names, as files have them: 1 for "1"."""
+    if isinstance(value, bool):
+        raise ValueError('yes, no, on, off, true and false without quotes are no names: write "yes"')
+    return str(value) if isinstance(value, int) else value
+
+
+Name = Annotated[str, BeforeValidator(_named)]
 
 
 class Section(BaseModel):
@@ -23,7 +33,7 @@ class Source(Section):
     """Path below the folder of the data."""
     layout: Literal["table", "squad"] = "table"
     """`table`: CSV, TSV or JSONL, a row each; `squad`: SQuAD's JSON of questions with answers in paragraphs."""
-    where: dict[str, tuple[str, ...]] = {}
+    where: dict[str, tuple[Name, ...]] = {}
     """Take only rows whose column has one of these values."""
     without: tuple[int, ...] = ()
     """Rows to leave out, by the numbers that messages give them: what is wrong in a file that you cannot mend."""
@@ -40,9 +50,9 @@ class Label(Section):
     """A name, several (`a|b`), a number, parts of the second text, named parts of the text, or none."""
     words: str = ""
     """Of `entities` as tags (`O B-place I-place`): column of the words, divided by spaces, that they are of."""
-    map: dict[str, str] = {}
+    map: dict[Name, Name] = {}
     """Names in the files to names of the model; with a map, every name needs a line."""
-    drop: tuple[str, ...] = ()
+    drop: tuple[Name, ...] = ()
     """Names whose rows are left out."""
 
     @model_validator(mode="after")

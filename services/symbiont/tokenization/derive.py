@@ -1,6 +1,5 @@
 """A customer's terms as tokens of their own: a new tokenizer out of an old one."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,15 +7,12 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as LibraryTokenizer
 
 from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.unspaced import has_unspaced
 from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import AddedTerm
 
 MAX_TERMS = 10_000
 MAX_TERM_CHARACTERS = 64
-# Scripts that put no spaces between words: a term of theirs has a letter on either side as a rule.
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 # What Metaspace and byte-level tokenizers put where a word begins.
 _WORD_MARKS = frozenset("▁Ġ ")
 
@@ -90,7 +86,8 @@ def _added(library: LibraryTokenizer, term: str) -> AddedToken:
     # a mark before every text would have the term found at the beginning of words alone.
     seen = library.normalizer.normalize_str(term) if library.normalizer else term
     marked = any(mark in seen and mark not in term for mark in "▁Ġ")
-    return AddedToken(term, single_word=not _UNSPACED.search(term), normalized=not marked)
+    # A term of a script without spaces has a letter on either side as a rule.
+    return AddedToken(term, single_word=not has_unspaced(term), normalized=not marked)
 
 
 def _is_one_token(parent: Tokenizer, ids: Sequence[int], unknown: int | None) -> bool:

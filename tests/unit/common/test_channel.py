@@ -1,5 +1,6 @@
 """A channel carries the request id on; a peer's status becomes a domain error that names the peer."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -77,3 +78,16 @@ async def test_the_time_to_wait_survives_the_hop(peer: Any, seconds: float | Non
     with pytest.raises(errors.ResourceExhausted) as caught, translated("training"):
         await peer.stub.GetModel(REQUEST)
     assert caught.value.retry_after_s == seconds
+
+
+async def test_so_does_that_of_a_call_that_is_not_awaited(peer: Any) -> None:
+    async def act(request: Any, context: Any) -> None:
+        raise errors.NotFound("models/x does not exist")
+
+    def ask() -> None:
+        with grpc.insecure_channel(peer.address) as channel, translated("training"):
+            model_pb2_grpc.ModelServiceStub(channel).GetModel(REQUEST, timeout=10)
+
+    peer.servicer.act = act
+    with pytest.raises(errors.NotFound, match="models/x does not exist"):
+        await asyncio.to_thread(ask)

@@ -43,7 +43,13 @@ def test_where_a_suite_moved_it_is_scraped(programs: Path, tmp_path: Path) -> No
     assert argv[0] == str(programs / "prometheus")
     assert "--web.listen-address=127.0.0.1:9090" in argv
     config = json.loads((tmp_path / "prometheus/prometheus.yml").read_text())
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    *jobs, own = config["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    # What a user puts there, as the rules and targets of solutions, stays when the suite starts again.
+    folder = tmp_path / "prometheus"
+    assert own == {"job_name": "own", "file_sd_configs": [{"files": [str(folder / "targets/*.json")]}]}
+    assert config["rule_files"][-1] == str(folder / "rules/*.yml")
+    assert (folder / "rules").is_dir()
     assert targets["inference"] == ["127.0.0.1:4711"]
     assert set(targets) == {"tokenization", "training", "triton", "inference"}
 

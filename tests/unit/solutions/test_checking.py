@@ -110,3 +110,15 @@ def test_a_quick_look_serves_apart_and_asks_no_gate() -> None:
         assert looked.data == located.recipe.data
     assert looked.serving.catalogue
     assert looked.serving.catalogue.id == f"customer-answers-{QUICK_LOOK}"
+
+
+def test_rows_without_a_text_are_named(solution: Solution) -> None:
+    solution.table("train", [*ROWS, ("  ", "bad", "en")])
+    assert "data.text: train.csv, row 6: it is empty: mend it, or name the row in `without`" in said(solution)
+    solution.change("train: [{file: train.csv}]", "train: [{file: train.csv, without: [6]}]")
+    assert len(read_sides(solution.load(), solution.folder).train) == 4
+
+
+def test_a_file_is_no_folder(solution: Solution) -> None:
+    with pytest.raises(RecipeError, match=r"train\.csv is a file: name its folder with --data"):
+        read_sides(solution.load(), solution.folder / "train.csv")

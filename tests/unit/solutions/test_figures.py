@@ -193,7 +193,11 @@ def test_what_is_begun_is_right_from_the_start(tmp_path: Path) -> None:
     made = scaffold("complaints", tmp_path)
     located = find_recipe(str(made))
     sides = check(Run(located, made / "data", tmp_path / "out"))
-    assert len(sides.train) == 60
+    assert len(sides.train) == 48
+    mixed = scaffold("mixed", tmp_path, "mixed")
+    both = check(Run(find_recipe(str(mixed)), mixed / "data", tmp_path / "out"))
+    assert {row.slices["language"] for row in both.test} == {"en", "zh"}
+    assert find_recipe(str(mixed)).recipe.base.id == "e5-small"
     assert {row.label for row in sides.test} == {"complaint", "question"}
     with pytest.raises(AlreadyExists, match="take another name"):
         scaffold("complaints", tmp_path)

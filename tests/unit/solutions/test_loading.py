@@ -22,7 +22,8 @@ def said(solution: Solution) -> str:
         ("title: Reviews", "titel: Reviews", ["solution.yaml:2: titel: there is no such key: did you mean title?"]),
         ("title: Reviews\n", "", ["title: it is missing: add it"]),
         ("language: mixed", "language: latin", ["solution.yaml:4: language:", "'en', 'zh' or 'mixed'", "not 'latin'"]),
-        ("slices: [language]", "slices: 3", ["solution.yaml:11: data.slices:", "not 3"]),
+        ("slices: [language]", "slices: lang", ["solution.yaml:11: data.slices: it is a list: write [lang]"]),
+        ("map: {good: good,", "map: {yes: good,", ["data.label.map", 'without quotes are no names: write "yes"']),
         ("{file: train.csv}", "{fil: train.csv}", ["solution.yaml:6: data.train.0.fil: there is no such key"]),
         ("solution: reviews", "solution: My Reviews", ["solution.yaml:1: solution:", "not 'My Reviews'"]),
         ("summary: Says", "summary: a: b: Says", ["solution.yaml:3: this is not YAML", "quote texts"]),
@@ -108,3 +109,9 @@ def test_what_ships_is_right_and_is_called_what_its_folder_is(name: str) -> None
 def test_the_published_schema_is_that_of_the_code() -> None:
     published = json.loads((Path(loading.__file__).parent / "schema.json").read_text(encoding="utf-8"))
     assert published == json_schema()
+
+
+def test_numbers_are_names(solution: Solution) -> None:
+    solution.change("map: {good: good, bad: bad}", "map: {1: good, 0: bad}\n    drop: [2]")
+    label = solution.load().recipe.data.label  # type: ignore[union-attr]
+    assert (label.map, label.drop) == ({"1": "good", "0": "bad"}, ("2",))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from symbiont.client import Pair, QuestionContext, Text
-from symbiont.solutions.reading import Record, columns_of, fill, read
+from symbiont.solutions.reading import Record, UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe_rows import Data, Label, Source, Split
 from symbiont.solutions.rows import SolutionRow, columns_of_dataset, rows_of, write
 from symbiont.solutions.splitting import SplitError, split
@@ -124,3 +124,24 @@ def test_named_parts_are_mapped_and_dropped() -> None:
         {"start": 3, "end": 7, "label": "where"}, {"start": 8, "end": 13, "label": "when"},
     ]  # fmt: skip
     assert row_of({**columns, "tags": "O B-x O"}, label=label).label == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        # Up to the next quote of the file it would all be one cell.
+        ("x.tsv", 'text\tlabel\n"Oh, it is good\t1\nbad\t0\nno "good" at all\t0\n', "is no table"),
+        ("x.tsv", 'text\tlabel\n"Oh\t1\nbad\t0\ngood"\t1\n', "row 2: a quote that is not closed"),
+        ("x.csv", 'text,label\n"Oh, it is good,1\nbad,0\n', "is no table"),
+    ],
+)
+def test_a_quote_that_is_not_closed_swallows_no_rows(name: str, text: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UnreadableError, match=problem):
+        list(read(tmp_path, Source(file=name)))
+
+
+def test_cells_of_several_lines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text,label\n"one, and\nanother",1\n', encoding="utf-8")
+    (found,) = read(tmp_path, Source(file="x.csv"))
+    assert found.columns["text"] == "one, and\nanother"

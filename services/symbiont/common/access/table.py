@@ -86,7 +86,7 @@ symbiont.tokenization.v1.TokenizationService
   CountTokens                         . x x . x x x x .  count
   Decode                              . x x . x x x . .  count
   LookUpVocabulary                    . x x . x x x . .  count
-  AnalyzeTexts                        . x x . x x . . .  count
+  AnalyzeTexts                        . x x . x x x . .  count
 
 symbiont.inference.v1.InferenceService
   Predict                             . x . . x x x . .  count

@@ -1,0 +1,56 @@
+"""What is hidden of a text at a time, by tokenizers that mark words and by those that mark spaces."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from symbiont.inference.explain import Granularity, hide
+from symbiont.inference.tokens import Places
+
+# Word, start and end of each token, as XLM-R's tokenizer has them: a space belongs to the token behind it.
+Tokens = Sequence[tuple[int, int, int]]
+
+
+def hidden(text: str, tokens: Tokens, granularity: Granularity) -> list[tuple[str, list[int]]]:
+    """Returns the parts of a text with the places that each leaves out, between two special tokens."""
+    words, starts, ends = (np.array([-1, *column, -1], np.int32) for column in zip(*tokens, strict=True))
+    sequences = np.array([-1, *[0] * len(tokens), -1], np.int32)
+    ids = np.arange(len(sequences), dtype=np.int32)
+    parts = hide(ids, 0, Places(sequences, words, starts, ends), [text], granularity)
+    assert all(part.segment_start == 0 for part in parts)
+    return [(text[part.start : part.end], sorted(set(ids.tolist()) - set(part.ids.tolist()))) for part in parts]
+
+
+ENGLISH = "Great sound. The cable broke."
+ENGLISH_TOKENS = [(0, 0, 5), (1, 5, 11), (1, 11, 12), (2, 12, 16), (3, 16, 22), (4, 22, 28), (4, 28, 29)]
+CHINESE = "质量很好。物流快 ok"
+CHINESE_TOKENS = [(0, 0, 2), (0, 2, 4), (0, 4, 5), (0, 5, 7), (0, 7, 8), (1, 8, 11)]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "parts"),
+    [
+        (ENGLISH, ENGLISH_TOKENS, [("Great sound.", [1, 2, 3]), ("The cable broke.", [4, 5, 6, 7])]),
+        (CHINESE, CHINESE_TOKENS, [("质量很好。", [1, 2, 3]), ("物流快 ok", [4, 5, 6])]),
+    ],
+)
+def test_a_sentence_begins_behind_the_space(text: str, tokens: Tokens, parts: list[tuple[str, list[int]]]) -> None:
+    assert hidden(text, tokens, Granularity.SENTENCE) == parts
+
+
+def test_a_word_has_all_of_its_tokens() -> None:
+    assert hidden(ENGLISH, ENGLISH_TOKENS, Granularity.WORD) == [
+        ("Great", [1]), ("sound.", [2, 3]), ("The", [4]), ("cable", [5]), ("broke.", [6, 7]),
+    ]  # fmt: skip
+
+
+def test_chinese_is_hidden_by_token_and_not_by_line() -> None:
+    assert hidden(CHINESE, CHINESE_TOKENS, Granularity.WORD) == [
+        ("质量", [1]), ("很好", [2]), ("。", [3]), ("物流", [4]), ("快", [5]), ("ok", [6]),
+    ]  # fmt: skip
+
+
+def test_tokens_of_one_letter_are_hidden_together() -> None:
+    """As of tokenizers by bytes."""
+    assert hidden("好吗", [(0, 0, 1), (0, 0, 1), (0, 1, 2)], Granularity.WORD) == [("好", [1, 2]), ("吗", [3])]
