@@ -555,7 +555,16 @@ def test_a_replay_tells_how_good_alarms_are(world: World, capsys: Any) -> None:
     }
     path.write_text(text + yaml.safe_dump(more))
     where = ["--home", str(world.stack.home.root)]
-    options = ["--data", str(world.folder), "--surges", "1", "--picture", str(world.folder / "replay.svg")]
+    options = [
+        "--data",
+        str(world.folder),
+        "--surges",
+        "1",
+        "--replays",
+        "1",
+        "--picture",
+        str(world.folder / "replay.svg"),
+    ]
     with pytest.raises(SystemExit) as ended:
         main(["solutions", "replay", str(path), *options, *where])
     out = capsys.readouterr().out

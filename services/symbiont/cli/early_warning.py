@@ -16,9 +16,10 @@ from symbiont.client import Client
 from symbiont.solutions.loading import find_recipe
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_serving import Chart
+from symbiont.solutions.table import delays_of
 from symbiont.solutions.warning.counting import Told, TopicCounter, count_stream
 from symbiont.solutions.warning.replay import DAYS, ReplayFigures
-from symbiont.solutions.warning.replaying import SURGES, TIMES
+from symbiont.solutions.warning.replaying import REPLAYS, SURGES, TIMES
 from symbiont.solutions.warning.replaying import replay as replayed
 
 NameArgument = Annotated[str, typer.Argument(metavar="SOLUTION", help="Id, or a folder or file of your own recipe.")]
@@ -65,7 +66,7 @@ def replay(
     data: Annotated[Path, typer.Option("--data", help="Folder of its raw files.")],
     surges: Annotated[int, typer.Option(min=0, help="Surges put in for each topic, three windows long.")] = SURGES,
     times: Annotated[float, typer.Option(min=1, help="How many times the usual count a surge adds.")] = TIMES,
-    seed: Annotated[int, typer.Option(help="Chooses where surges stand.")] = 0,
+    replays: Annotated[int, typer.Option(min=1, help="How often, with surges in other places.")] = REPLAYS,
     picture: Annotated[
         Path, typer.Option(dir_okay=False, help="Where to draw counts, limits and alarms, as SVG.")
     ] = Path("replay.svg"),
@@ -78,7 +79,7 @@ def replay(
     Example: symbiont solutions replay financial-warning --data data
     """
     recipe, console = find_recipe(solution).recipe, make_console()
-    found = replayed(client, recipe, data, surges=surges, times=times, seed=seed)
+    found = replayed(client, recipe, data, surges=surges, times=times, replays=replays)
     console.print(facts(_shown(found.figures)))
     picture.write_text(found.picture(recipe.title), encoding="utf-8")
     console.print(f"picture: {picture}", markup=False, soft_wrap=True)
@@ -110,8 +111,9 @@ def _shown(found: ReplayFigures) -> list[tuple[str, str]]:
     return [
         ("topics", str(found.topics)),
         ("windows", str(found.windows)),
+        ("replays", str(found.replays)),
         ("surges found", f"{found.found} of {found.surges} ({share(found.recall)})"),
         ("precision", share(found.precision)),
-        ("delay in windows", ", ".join(map(str, found.delays))),
+        ("delay in windows", delays_of(found)),
         (f"false alarms per topic and {DAYS} days", f"{found.per_topic_90:.2f}"),
     ]

@@ -1,5 +1,6 @@
 """The table of figures in a solution's README: written by a run, and honestly empty before."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,14 +34,20 @@ def write_replay(readme: Path, found: ReplayFigures) -> None:
         InvalidArgument: the page has no place for them.
     """
     cells = {
-        "topics, windows": f"{found.topics}, {found.windows}",
-        "surges found in time": f"{found.found} of {found.surges}",
-        "delay in windows": ", ".join(map(str, found.delays)),
+        "topics, windows, replays": f"{found.topics}, {found.windows}, {found.replays}",
+        "surges found in time": f"{found.found} of {found.surges} ({number('recall', found.recall)})",
+        "delay in windows": delays_of(found),
         "precision": number("accuracy", found.precision),
         f"false alarms, per topic and {DAYS} windows": f"{found.false_alarms}, {found.per_topic_90:.2f}",
     }
     lines = (f"| {name} | {value} |" for name, value in cells.items())
     _put(readme, REPLAY_BEGIN, REPLAY_END, "\n".join(["| replay | value |\n|---|---|", *lines]))
+
+
+def delays_of(found: ReplayFigures) -> str:
+    """Returns how many alarms came after how many windows, for people."""
+    counted = sorted(Counter(found.delays).items())
+    return ", ".join(f"{windows}: {count}" for windows, count in counted)
 
 
 def _put(readme: Path, first: str, last: str, table: str) -> None:

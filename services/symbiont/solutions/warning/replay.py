@@ -30,12 +30,14 @@ class Surge:
 
 
 class ReplayFigures(Part):
-    """How good alarms were.
+    """How good alarms were, over several replays, each with surges in other places.
 
     Attributes:
+        surges, found: of all replays; found are those with an alarm in time.
         delays: windows from the begin of each surge that was found to its alarm; 0 is its first window.
-        false_alarms: alarms of no surge.
+        false_alarms: alarms of no surge, of all replays.
         per_topic_90: false alarms per topic and 90 windows.
+        replays: how many.
     """
 
     topics: int
@@ -45,6 +47,7 @@ class ReplayFigures(Part):
     delays: tuple[int, ...]
     false_alarms: int
     per_topic_90: float
+    replays: int = 1
 
     @property
     def precision(self) -> float:
@@ -132,6 +135,20 @@ def alarms_of(counts: Counts, chart: Chart) -> dict[str, list[int]]:
         control = ControlChart(chart)
         found[topic] = [window for window, count in enumerate(line) if control.add(count).alarm]
     return found
+
+
+def together(found: Sequence[ReplayFigures]) -> ReplayFigures:
+    """Returns the figures of several replays of the same rows as one."""
+    return ReplayFigures(
+        topics=found[0].topics,
+        windows=found[0].windows,
+        surges=sum(one.surges for one in found),
+        found=sum(one.found for one in found),
+        delays=tuple(delay for one in found for delay in one.delays),
+        false_alarms=sum(one.false_alarms for one in found),
+        per_topic_90=sum(one.per_topic_90 for one in found) / len(found),
+        replays=len(found),
+    )
 
 
 def judge(counts: Counts, surges: Sequence[Surge], chart: Chart) -> ReplayFigures:

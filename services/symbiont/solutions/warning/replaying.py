@@ -19,15 +19,18 @@ from symbiont.solutions.warning.replay import (
     dated_rows,
     judge,
     plan_surges,
+    together,
     with_surges,
 )
 
 SURGES, TIMES = 3, 3.0
+# One tells little: whether a surge is found hangs on where it stands.
+REPLAYS = 20
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """A replay: how good alarms were, and what they were of, with the surges that were put in among the counts."""
+    """Replays: how good alarms were; counts and surges are those of the first."""
 
     figures: ReplayFigures
     counts: Counts
@@ -40,7 +43,7 @@ class Replayed:
 
 
 def replay(
-    client: Client, recipe: Recipe, data: Path, *, surges: int = SURGES, times: float = TIMES, seed: int = 0
+    client: Client, recipe: Recipe, data: Path, *, surges: int = SURGES, times: float = TIMES, replays: int = REPLAYS
 ) -> Replayed:
     """Returns how good the chart's alarms are on the rows of `monitoring.replay`, with surges put in.
 
@@ -48,7 +51,7 @@ def replay(
         data: folder of the raw files.
         surges: so many for each topic, three windows long.
         times: how many times the usual count a surge adds.
-        seed: chooses where surges stand.
+        replays: how often, each time with surges in other places.
 
     Raises:
         InvalidArgument: the recipe has no chart, or no rows to try it on.
@@ -62,6 +65,6 @@ def replay(
     answers = ask(client, f"{recipe.model}@{recipe.serving.alias}", [text for _, _, text in rows])
     labelled = ((topic, day, one.label) for (topic, day, _), one in zip(rows, answers.predictions, strict=True))
     counts = daily_counts(labelled, chart.label)
-    planned = plan_surges(counts, chart, surges, seed, times=times)
-    surged = with_surges(counts, planned)
-    return Replayed(judge(surged, planned, chart), surged, planned, chart)
+    plans = [plan_surges(counts, chart, surges, seed, times=times) for seed in range(max(replays, 1))]
+    found = together([judge(with_surges(counts, planned), planned, chart) for planned in plans])
+    return Replayed(found, with_surges(counts, plans[0]), plans[0], chart)

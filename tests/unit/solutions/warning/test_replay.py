@@ -12,6 +12,7 @@ from symbiont.solutions.warning.replay import (
     dated_rows,
     judge,
     plan_surges,
+    together,
     with_surges,
 )
 
@@ -75,3 +76,12 @@ def test_topics_are_a_closed_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "MOST_TOPICS", 2)
     counter = TopicCounter(CollectorRegistry(), "s", ["negative"])
     assert [counter.know(topic) for topic in ("a", "b", "c", "a", "d")] == ["a", "b", OTHER, "a", OTHER]
+
+
+def test_several_replays_are_one_figure() -> None:
+    plans = [plan_surges(FLAT, CHART, 3, seed) for seed in range(4)]
+    blind = judge(with_surges(FLAT, plans[0]), [], CHART)
+    found = together([*(judge(with_surges(FLAT, planned), planned, CHART) for planned in plans), blind])
+    assert (found.replays, found.surges, found.found, found.false_alarms) == (5, 24, 24, 6)
+    assert len(found.delays) == 24
+    assert found.per_topic_90 == pytest.approx(blind.per_topic_90 / 5)
