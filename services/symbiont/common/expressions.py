@@ -6,7 +6,7 @@ letter, so that an expression which does so at all is refused.
 
 import json
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +34,20 @@ def check_definition(field: str, path: Path) -> None:
     """
     try:
         tokenizer = Tokenizer.from_file(str(path))
+        # The library reads some files that are no JSON, and others read them, too.
+        definition = json.loads(path.read_bytes())
     except Exception as exc:  # the library raises nothing narrower
         raise InvalidArgument(field, f"{path.name} is not a tokenizer: {exc}") from exc
-    if letter := endless_letter(tokenizer, path.read_bytes()):
+    if letter := endless_letter(tokenizer, definition):
         problem = (
             f"{path.name} has a regular expression that takes for ever, for example on {letter * 5}...: simplify it"
         )
         raise InvalidArgument(field, problem, reason="TOKENIZER_EXPRESSION")
 
 
-def endless_letter(tokenizer: Tokenizer, definition: bytes) -> str:
+def endless_letter(tokenizer: Tokenizer, definition: Mapping[str, Any]) -> str:
     """Returns a letter whose repetition keeps an expression of the tokenizer busy for too long; empty for none."""
-    expressions = "".join(_expressions(json.loads(definition)))
+    expressions = "".join(_expressions(definition))
     if not expressions:
         return ""
     letters = dict.fromkeys(_LETTERS + expressions)

@@ -89,6 +89,8 @@ class FastTokenizer:
         """
         try:
             self._tokenizer = LibraryTokenizer.from_buffer(definition)
+            # The library reads some bytes that are no JSON.
+            facts = json.loads(definition)
         except Exception as exc:  # the library raises nothing narrower
             raise IntegrityError(f"tokenizers/{digest}: tokenizer.json cannot be read: {exc}") from exc
         padding = self._tokenizer.padding or {}
@@ -97,7 +99,6 @@ class FastTokenizer:
         self.pad_type = int(padding.get("pad_type_id", 0))
         self.single = _single_frame(self._tokenizer, digest)
         self.pair = _pair_frame(self._tokenizer)
-        facts = json.loads(definition)
         self.info = TokenizerInfo(
             digest=digest,
             family=str(facts["model"].get("type") or type(self._tokenizer.model).__name__),

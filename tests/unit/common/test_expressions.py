@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
 from symbiont.common.expressions import check_definition, endless_letter
 from symbiont.tokenization.tokenizer import FastTokenizer
 
@@ -29,7 +29,7 @@ def tokenizer(pattern: str = "", replaced: str = "") -> Tokenizer:
 )
 def test_an_expression_that_takes_for_ever_is_found(pattern: str, letter: str, tmp_path: Path) -> None:
     for made in (tokenizer(pattern), tokenizer(replaced=pattern)):
-        assert endless_letter(made, made.to_str().encode()) == letter
+        assert endless_letter(made, json.loads(made.to_str())) == letter
         made.save(str(tmp_path / "tokenizer.json"))
         with pytest.raises(InvalidArgument, match="takes for ever, for example on") as refused:
             check_definition("folder", tmp_path / "tokenizer.json")
@@ -46,7 +46,7 @@ def test_one_that_ends_is_not(pattern: str, tmp_path: Path) -> None:
 def test_a_vocabulary_that_lacks_letters_is_no_fault() -> None:
     made = tokenizer(GPT)
     made.model = models.BPE({"a": 0}, [])
-    assert endless_letter(made, made.to_str().encode()) == ""
+    assert endless_letter(made, json.loads(made.to_str())) == ""
 
 
 def test_a_text_on_which_the_library_gives_up_is_refused() -> None:
@@ -56,3 +56,14 @@ def test_a_text_on_which_the_library_gives_up_is_refused() -> None:
     with pytest.raises(FailedPrecondition, match=r"cannot encode these texts: .*retry-limit"):
         made.encode(["a" * 40 + "!"], detail=False)
     assert made.encode(["bank"], detail=False)[0].ids == [0]
+
+
+def test_what_the_library_reads_and_is_no_json_is_refused(tmp_path: Path) -> None:
+    """Found by chance: a key without a value."""
+    text = tokenizer().to_str(pretty=True).replace('"version": "1.0",', '"versio.0",', 1)
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    Tokenizer.from_str(text)
+    with pytest.raises(InvalidArgument, match="is not a tokenizer: Expecting ':'"):
+        check_definition("folder", tmp_path / "tokenizer.json")
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        FastTokenizer("d" * 64, text.encode(), 128)
