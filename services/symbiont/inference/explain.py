@@ -12,7 +12,6 @@ from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.offsets import OffsetUnit, places
 from symbiont.common.sentences import sentences
-from symbiont.common.unspaced import has_unspaced
 from symbiont.engine.row import Floats
 from symbiont.inference.classify import decide, probabilities, sigmoid
 from symbiont.inference.instances import Instance, Pair, Text
@@ -183,14 +182,8 @@ def _parts(there: Places, sequence: int, text: str, granularity: Granularity) ->
         for _, of_sentence in groupby(tokens, lambda token: bisect_right(begins, token.start)):
             yield list(of_sentence)
         return
-    part: list[_Token] = []
-    for token in tokens:
-        if part and not _is_one_word(part[-1], token, text):
-            yield part
-            part = []
-        part.append(token)
-    if part:
-        yield part
+    for _, of_word in groupby(tokens, lambda token: token.word):
+        yield list(of_word)
 
 
 def _tokens(there: Places, sequence: int, text: str) -> Iterator[_Token]:
@@ -198,17 +191,6 @@ def _tokens(there: Places, sequence: int, text: str) -> Iterator[_Token]:
         start, end = int(there.starts[place]), int(there.ends[place])
         space = len(text[start:end]) - len(text[start:end].lstrip())
         yield _Token(place, int(there.words[place]), start + space, end)
-
-
-def _is_one_word(before: _Token, token: _Token, text: str) -> bool:
-    """Whether a token goes on with the word of the one before.
-
-    Between Chinese letters stands no space, so that what some tokenizers call a word is a sentence: there each token is
-    one, but for those that are parts of one letter.
-    """
-    if before.word != token.word:
-        return False
-    return not has_unspaced(text[before.start : token.end]) or token.start < before.end
 
 
 def explain(

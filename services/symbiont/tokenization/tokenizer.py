@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as LibraryTokenizer
 
 from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
 from symbiont.common.expressions import is_panic
+from symbiont.common.unspaced import has_unspaced
 from symbiont.tokenization.types import SpecialToken, TokenizerInfo
 
 _PROBE_TOKENS = 64
@@ -129,10 +131,7 @@ class FastTokenizer:
             raise
         if not detail:
             return [Content(encoding.ids) for encoding in encodings]
-        return [
-            Content(e.ids, e.offsets, [-1 if word is None else word for word in e.word_ids], e.tokens)
-            for e in encodings
-        ]
+        return [Content(e.ids, e.offsets, _words(text, e), e.tokens) for text, e in zip(texts, encodings, strict=True)]
 
     def decode(self, rows: Sequence[Sequence[int]], *, keep_special_tokens: bool) -> list[str]:
         """Returns the text of each row."""
@@ -190,6 +189,28 @@ def _probe(tokenizer: LibraryTokenizer) -> str:
     size = tokenizer.get_vocab_size()
     tokens = (tokenizer.id_to_token(number) for number in range(0, size, max(1, size // _PROBE_TOKENS)))
     return " ".join(token for token in tokens if token)
+
+
+def _words(text: str, encoding: Encoding) -> list[int]:
+    """Returns for each token the number of its word.
+
+    A tokenizer that cuts texts at spaces takes a Chinese sentence for a word. Where a script puts no spaces each token
+    is a word, but for tokens of the same letter.
+    """
+    words = [-1 if word is None else word for word in encoding.word_ids]
+    if not has_unspaced(text):
+        return words
+    number, before, begun, reached = -1, -1, 0, 0
+    numbers = []
+    for word, (start, end) in zip(words, encoding.offsets, strict=True):
+        if word < 0:
+            numbers.append(-1)
+            continue
+        if word != before or (start >= reached and has_unspaced(text[begun:end])):
+            number += 1
+        numbers.append(number)
+        before, begun, reached = word, start, end
+    return numbers
 
 
 def _single_frame(tokenizer: LibraryTokenizer, digest: str) -> Frame:

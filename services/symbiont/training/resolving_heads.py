@@ -85,7 +85,8 @@ def resolve_head(
         settings = settings.model_copy(
             update={"labels": _labels(name, settings.labels, spec, dataset, judged_by, under)}
         )
-    if kind is LabelKind.CLASS and not judged_by:
+    # An embedding needs no row of each on either side: who has no like is learnt from as what others are not.
+    if kind is LabelKind.CLASS and not judged_by and name != "embedding":
         _check_rare(spec, dataset, under)
     if isinstance(settings, ClassificationHead):
         _check_costs(settings, f"{under}.classification")

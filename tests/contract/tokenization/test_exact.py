@@ -21,6 +21,7 @@ from support.tokenizers import NAMES, definition
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.unspaced import has_unspaced
 
 MAX_TOKENS = 600
 OTHERS = [Path(p) for p in os.environ.get("SYMBIONT_TEST_TOKENIZERS", "").split(":") if p]
@@ -131,6 +132,33 @@ def none_as_minus_one(values: Sequence[int | None]) -> list[int]:
     return [-1 if value is None else value for value in values]
 
 
+def word_ids(name: str, request: pb.TokenizeRequest, index: int, row: Encoding) -> list[int]:
+    """Returns the library's, except that of scripts without spaces each token is a word: see `words_of`."""
+    texts = [request.texts[index], *([request.pair_texts[index]] if request.pair_texts else [])]
+    numbers = [words_of(name, text) for text in texts]
+    return [
+        -1 if word is None or sequence is None else numbers[sequence][word, offsets]
+        for word, sequence, offsets in zip(row.word_ids, row.sequence_ids, row.offsets, strict=True)
+    ]
+
+
+def words_of(name: str, text: str) -> dict[tuple[int, tuple[int, int]], int]:
+    """Returns the word of each token of a text, by the library's word and where the token stands."""
+    encoding = library(name).encode(text, add_special_tokens=False)
+    numbers: dict[tuple[int, tuple[int, int]], int] = {}
+    before, start = None, 0
+    for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+        if word is None:
+            continue
+        parted = has_unspaced(text[start:end])
+        if before is None or word != before[0] or (parted and begin >= before[1]):
+            numbers.setdefault((word, (begin, end)), max(numbers.values(), default=-1) + 1)
+        else:
+            numbers.setdefault((word, (begin, end)), max(numbers.values()))
+        before, start = (word, end), begin
+    return numbers
+
+
 def sequence_ids(row: Encoding) -> list[int]:
     """Returns the library's, except that padding is of no text: without a post-processor the library calls it 0."""
     values = none_as_minus_one(row.sequence_ids)
@@ -164,7 +192,7 @@ def check(name: str, request: pb.TokenizeRequest, response: pb.TokenizeResponse,
         "type_ids": [value for _, row in rows for value in type_ids(row, second_type)],
         "special_tokens_mask": [value for _, row in rows for value in row.special_tokens_mask],
         "sequence_ids": [value for _, row in rows for value in sequence_ids(row)],
-        "word_ids": [value for _, row in rows for value in none_as_minus_one(row.word_ids)],
+        "word_ids": [value for index, row in rows for value in word_ids(name, request, index, row)],
         "tokens": [value for _, row in rows for value in row.tokens],
         "starts": [start for _, row in rows for start, _ in row.offsets],
         "ends": [end for _, row in rows for _, end in row.offsets],

@@ -25,7 +25,7 @@ def hidden(text: str, tokens: Tokens, granularity: Granularity) -> list[tuple[st
 ENGLISH = "Great sound. The cable broke."
 ENGLISH_TOKENS = [(0, 0, 5), (1, 5, 11), (1, 11, 12), (2, 12, 16), (3, 16, 22), (4, 22, 28), (4, 28, 29)]
 CHINESE = "质量很好。物流快 ok"
-CHINESE_TOKENS = [(0, 0, 2), (0, 2, 4), (0, 4, 5), (0, 5, 7), (0, 7, 8), (1, 8, 11)]
+CHINESE_TOKENS = [(0, 0, 2), (1, 2, 4), (2, 4, 5), (3, 5, 7), (4, 7, 8), (5, 8, 11)]
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,7 @@ def test_a_word_has_all_of_its_tokens() -> None:
     ]  # fmt: skip
 
 
-def test_chinese_is_hidden_by_token_and_not_by_line() -> None:
+def test_of_chinese_each_token_is_a_word() -> None:
     assert hidden(CHINESE, CHINESE_TOKENS, Granularity.WORD) == [
         ("质量", [1]), ("很好", [2]), ("。", [3]), ("物流", [4]), ("快", [5]), ("ok", [6]),
     ]  # fmt: skip
-
-
-def test_tokens_of_one_letter_are_hidden_together() -> None:
-    """As of tokenizers by bytes."""
-    assert hidden("好吗", [(0, 0, 1), (0, 0, 1), (0, 1, 2)], Granularity.WORD) == [("好", [1, 2]), ("吗", [3])]

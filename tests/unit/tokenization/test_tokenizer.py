@@ -75,3 +75,19 @@ def test_a_text_that_cannot_be_encoded_is_not_the_callers_fault(detail: bool) ->
     definition = Tokenizer(models.WordPiece({"a": 0})).to_str().encode()
     with pytest.raises(FailedPrecondition, match="cannot encode"):
         FastTokenizer(DIGEST, definition, 512).encode(["zzz"], detail=detail)
+
+
+def test_of_scripts_without_spaces_each_token_is_a_word(definitions: dict[str, bytes]) -> None:
+    """Of a tokenizer that cuts at spaces, for which a Chinese sentence is one word."""
+    text = "取消订单BERT模型 ok today"
+    (content,) = FastTokenizer(DIGEST, definitions["unigram"], 64).encode([text], detail=True)
+    assert content.words is not None
+    assert content.offsets is not None
+    of_word: dict[int, list[str]] = {}
+    for word, (start, end) in zip(content.words, content.offsets, strict=True):
+        of_word.setdefault(word, []).append(text[start:end])
+    assert list(of_word) == list(range(len(of_word)))
+    joined = ["".join(parts).strip() for parts in of_word.values()]
+    assert joined[-2:] == ["ok", "today"]
+    assert "BERT" in joined
+    assert len([word for word in joined if not word.isascii()]) > 1

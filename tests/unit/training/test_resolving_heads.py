@@ -194,3 +194,10 @@ def test_costs_that_mean_nothing_are_refused(asked: dict[str, Any], problem: str
 def test_costs_are_numbers_given_once(asked: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument, match=r"^training_job\.spec\.classification"):
         tiny_spec(classification=asked)
+
+
+def test_an_embedding_may_have_classes_of_one_row() -> None:
+    rare = replace(ROWS, label_counts=(("a", 1), ("b", 8)))
+    assert resolved(rare, embedding={})[0] == "embedding"
+    with pytest.raises(InvalidArgument, match="'a' of datasets/rows has one row"):
+        resolved(rare)

@@ -773,7 +773,9 @@ class TokenizeResponse(google.protobuf.message.Message):
 
     @property
     def word_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Output only. Index of the word that a token is of, counted in its text; -1 for special tokens and padding."""
+        """Output only. Index of the word that a token is of, counted in its text; -1 for special tokens and padding. Of
+        scripts without spaces, as Chinese, each token is a word, whatever the tokenizer takes for one.
+        """
 
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
