@@ -18,6 +18,7 @@ language: {language}
 base: {base}
 data:
   train: [{{file: train.csv}}]
+  # Without a file that judges: `split: {{test_fraction: 0.2, by: row}}`, or by group or time.
   test: [{{file: test.csv}}]
   text: text
   label:
@@ -28,12 +29,17 @@ data:
   slices: [language]
 gate: {{clean: true, deduplicate: 0.9}}
 task: {{head: classification}}
+# `name: head-only` takes a minute, and is a few points worse.
 method: {{name: lora, epochs: 3, max_tokens: 64}}
+# With business fields: `development: {{fields: all}}`, and in data `fields: {{amount: number, region: category}}`.
 evaluation:
   baselines: [majority, tfidf]
   gate: {{metric: macro_f1, not_worse: 0.01}}
   bars: [{{metric: macro_f1, above_baseline: 0.0, baseline: tfidf}}]
-serving: {{alias: production}}
+serving:
+  alias: production
+  # What is less sure goes to a person.
+  hand_over: {{below: 0.6}}
 monitoring: {{drift: 0.25}}
 """
 _README = """# {title}

@@ -66,7 +66,9 @@ class ReplayFigures(Part):
 
 
 def daily_counts(rows: Iterable[tuple[str, str, str]], label: str) -> dict[str, list[float]]:
-    """Returns for each topic how many rows of each day have a label; days without rows count 0.
+    """Returns for each topic how many rows of each day have a label, from its first row on; days without rows count 0.
+
+    Before its first row a topic is not known to Prometheus either: that nothing came is no count.
 
     Args:
         rows: topic, ISO date and label of each.
@@ -79,9 +81,12 @@ def daily_counts(rows: Iterable[tuple[str, str, str]], label: str) -> dict[str, 
         counted[topic][when] += said == label
     if not days:
         return {}
-    first, span = min(days), (max(days) - min(days)).days + 1
-    every = [first + timedelta(offset) for offset in range(span)]
-    return {topic: [float(found[day]) for day in every] for topic, found in sorted(counted.items())}
+    last = max(days)
+    return {
+        topic: [float(found[first + timedelta(day)]) for day in range((last - first).days + 1)]
+        for topic, found in sorted(counted.items())
+        for first in [min(found)]
+    }
 
 
 def dated_rows(replay: Replay, records: Iterable[Record]) -> list[tuple[str, str, str]]:
@@ -170,5 +175,5 @@ def judge(counts: Counts, surges: Sequence[Surge], chart: Chart) -> ReplayFigure
         found=len(delays),
         delays=tuple(delays),
         false_alarms=false,
-        per_topic_90=false * DAYS / max(windows * len(counts), 1),
+        per_topic_90=false * DAYS / max(sum(map(len, counts.values())), 1),
     )

@@ -38,7 +38,9 @@ def test_rows_without_a_day_are_refused(columns: dict[str, str]) -> None:
 
 def test_days_without_rows_count_nothing() -> None:
     rows = [("a", "2023-01-01", "negative"), ("a", "2023-01-01", "positive"), ("b", "2023-01-04", "negative")]
-    assert daily_counts(rows, "negative") == {"a": [1, 0, 0, 0], "b": [0, 0, 0, 1]}
+    assert daily_counts(rows, "negative") == {"a": [1, 0, 0, 0], "b": [1]}
+    # The first row begins a topic, whatever its label.
+    assert daily_counts([*rows, ("b", "2023-01-02", "positive")], "negative")["b"] == [0, 0, 1]
     assert daily_counts([], "negative") == {}
 
 
