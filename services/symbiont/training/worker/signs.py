@@ -72,11 +72,17 @@ class Signs:
         if len(last) > RISING and all(later > earlier for earlier, later in pairwise(last)):
             yield from self._once(
                 "LOSS_RISING",
-                f"the loss on held-out rows has risen over {RISING} checkpoints, to {loss:.4g}: it learns by heart, "
-                "fewer epochs would do",
+                f"{_worse(loss)} over {RISING} checkpoints: it learns by heart, fewer epochs would do",
             )
 
     def _once(self, code: str, text: str) -> Iterator[Warning]:
         if code not in self._said:
             self._said.add(code)
             yield Warning(code, text)
+
+
+def _worse(loss: float) -> str:
+    # Where a metric is chosen by, its negative stands for the loss.
+    if loss < 0:
+        return f"the metric on held-out rows has fallen to {-loss:.4g}"
+    return f"the loss on held-out rows has risen to {loss:.4g}"

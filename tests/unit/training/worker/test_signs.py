@@ -28,6 +28,12 @@ def test_a_gradient_far_over_the_usual_is_said_once() -> None:
     assert list(signs.of_progress(progress(10, 50.0))) == []
 
 
+def test_a_metric_that_falls_is_no_loss_below_zero() -> None:
+    signs = Signs()
+    *_, (warning,) = [list(signs.of_judgement(loss)) for loss in (-0.9, -0.8, -0.7, -0.6)]
+    assert "the metric on held-out rows has fallen to 0.6 over 3 checkpoints" in warning.text
+
+
 def test_a_loss_that_keeps_rising_is_said_once() -> None:
     signs = Signs()
     said = [[w.code for w in signs.of_judgement(loss)] for loss in (0.9, 0.5, 0.6, 0.7, 0.8, 0.9)]
