@@ -102,9 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     suite.tokenization.start()
     suite.training.start()
     yield World(suite)
-    suite.channel.close()
-    suite.training.stop()
-    suite.tokenization.stop()
+    suite.stop()
 
 
 @pytest.mark.parametrize("case", TRAINING, ids=str)

@@ -95,9 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     suite.tokenization.start()
     suite.training.start()
     yield World(suite)
-    suite.channel.close()
-    suite.training.stop()
-    suite.tokenization.stop()
+    suite.stop()
 
 
 def _whole(call: Callable[[], Any]) -> None:

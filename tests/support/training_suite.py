@@ -51,6 +51,15 @@ class Suite:
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
         self.workers = worker_pb2_grpc.WorkerServiceStub(self.channel)
 
+    def stop(self) -> None:
+        """Stops both services, and then their workers: those outlive a controller, which none takes up again here."""
+        self.channel.close()
+        self.training.stop()
+        self.tokenization.stop()
+        for process in psutil.process_iter(["cmdline"]):
+            if f"{self.folder}/" in " ".join(process.info["cmdline"] or []):
+                process.kill()
+
     def register(self, source: Path, identifier: str = "tiny") -> base_model_pb2.BaseModel:
         model = base_model_pb2.BaseModel(source=base_model_pb2.BaseModelSource(folder=str(source)), license="MIT")
         return self.bases.RegisterBaseModel(
