@@ -48,6 +48,8 @@ class Run:
     ) -> list[Encoded]:
         """As the tokenization service does, by the library alone."""
         tokenizer = Tokenizer.from_file(str(self.artifacts.path("tokenizers", digest) / "tokenizer.json"))
+        # Some that are published pad every text to 128 tokens.
+        tokenizer.no_padding()
         cut = {"strategy": "only_second"} if pairs and stride is not None else {}
         tokenizer.enable_truncation(max_tokens, stride=stride or 0, **cut)
         made = tokenizer.encode_batch(list(zip(texts, pairs, strict=True)) if pairs else list(texts))

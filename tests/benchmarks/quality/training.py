@@ -102,6 +102,7 @@ def _hyper(cell: Cell, chosen: RealSet) -> dict[str, Any]:
         "learning_rate": RATES[cell.method],
         "max_tokens": chosen.max_tokens,
         "seed": cell.seed,
+        "precision": "PRECISION_BF16",
         "checkpoint_interval": 1_000_000,
     }
 

@@ -74,8 +74,9 @@ class Loop:
         self.micro_batches = micro_batches or hyper.accumulation_steps
         self.ranks = ranks or Ranks()
         self._wrapped = self.ranks.wrap(network)
+        # Fused: one pass over the parameters where there would be a dozen, of which each reads and writes memory.
         self.optimizer = torch.optim.AdamW(
-            _groups(network), lr=hyper.peak_learning_rate, weight_decay=hyper.weight_decay
+            _groups(network), lr=hyper.peak_learning_rate, weight_decay=hyper.weight_decay, fused=True
         )
         self.join = join
         self.in_epoch = in_epoch or (lambda _: rows)
