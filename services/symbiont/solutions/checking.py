@@ -12,6 +12,8 @@ from symbiont.solutions.splitting import SplitError, split
 
 # Of one kind of problem so many are said: the rest are most often the same.
 MOST_PROBLEMS = 5
+# Characters of an answer that are said.
+_ANSWER = 40
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def _wrong(located: Located, data: Data, records: Sequence[Record]) -> Iterator[
     for record in records:
         for problem in (
             *_empty(located, data, record),
+            *_misplaced(located, data, record),
             *_wrong_label(located, data, record, unknown),
             *_wrong_cells(located, data, record),
         ):
@@ -108,6 +111,20 @@ def _empty(located: Located, data: Data, record: Record) -> Iterator[str]:
         template = getattr(data, name)
         if template and not str(fill(template, record.columns) or "").strip():
             yield f"{located.at('data', name)}: {record.place}: it is empty: mend it, or name the row in `without`"
+
+
+def _misplaced(located: Located, data: Data, record: Record) -> Iterator[str]:
+    if data.label.kind != "answers":
+        return
+    place, answers = f"{located.at('data', 'label')}: {record.place}", record.columns[data.label.column]
+    if not isinstance(answers, list) or not all(isinstance(a, dict) and {"start", "text"} <= a.keys() for a in answers):
+        yield f"{place}: answers are a list of objects with `start` and `text`, as JSONL and SQuAD's JSON have it"
+        return
+    context = str(fill(data.pair, record.columns))
+    for answer in answers:
+        if not context.startswith(answer["text"], answer["start"]):
+            said = f"its answer {answer['text'][:_ANSWER]!r} does not stand at {answer['start']} of its {data.pair}"
+            yield f"{place}: {said}: mend it, or name the row in `without`"
 
 
 def _wrong_label(located: Located, data: Data, record: Record, unknown: set[str]) -> Iterator[str]:

@@ -88,7 +88,7 @@ def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
     beside = {name: str(columns[name]) if name else "" for name in (data.group, data.time, data.subject)}
     return SolutionRow(
         text=str(fill(data.text, columns)).strip(),
-        pair=str(fill(data.pair, columns)).strip() if data.pair else "",
+        pair=_pair(data, columns),
         label=label,
         fields=fields,
         slices={name: str(columns[name]) for name in data.slices},
@@ -96,6 +96,12 @@ def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
         time=beside[data.time] if data.time else "",
         subject=beside[data.subject] if data.subject else "",
     )
+
+
+def _pair(data: Data, columns: Columns) -> str:
+    """Returns the second text, without the spaces around it unless places of answers are counted in it."""
+    pair = str(fill(data.pair, columns)) if data.pair else ""
+    return pair if data.label.kind == "answers" else pair.strip()
 
 
 def value_of(kind: FieldKind, raw: Any) -> FieldValue:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from symbiont.solutions.checking import read_sides
@@ -110,6 +112,30 @@ def test_a_quick_look_serves_apart_and_asks_no_gate() -> None:
         assert looked.data == located.recipe.data
     assert looked.serving.catalogue
     assert looked.serving.catalogue.id == f"customer-answers-{QUICK_LOOK}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            [{"start": 1, "text": "gut"}],
+            "answers.jsonl, row 1: its answer 'gut' does not stand at 1 of its context: mend",
+        ),
+        ("gut", "answers.jsonl, row 1: answers are a list of objects with `start` and `text`"),
+        ([{"start": 1}], "answers.jsonl, row 1: answers are a list of objects"),
+    ],
+)
+def test_answers_that_stand_elsewhere_are_named(solution: Solution, answers: object, words: str) -> None:
+    row = {"question": "how?", "context": "gut so", "answers": answers}
+    (solution.folder / "answers.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    solution.change("{file: train.csv}", "{file: answers.jsonl}")
+    solution.change("  test: [{file: test.csv}]\n", "  text: question\n  pair: context\n")
+    solution.change(
+        "    column: label\n    map: {good: good, bad: bad}\n  slices: [language]\n",
+        "    {column: answers, kind: answers}\n",
+    )
+    solution.recipe(solution.path.read_text(encoding="utf-8") + "task: {head: spans}\n")
+    assert words in said(solution)
 
 
 def test_rows_without_a_text_are_named(solution: Solution) -> None:

@@ -59,8 +59,15 @@ def test_an_answer_that_stands_beside_its_place_is_found(tmp_path: Path) -> None
     article = {"title": "T", "paragraphs": [{"context": "他是王", "qas": [asked]}]}
     (tmp_path / "q.json").write_text(json.dumps({"data": [article]}), encoding="utf-8")
     (record,) = read(tmp_path, Source(file="q.json", layout="squad"))
-    # The last is too far off, and is refused by the service with its row.
+    # The last is too far off, and is refused with its row.
     assert [one["start"] for one in record.columns["answers"]] == [2, 2, 1, 7]
+
+
+def test_spaces_before_a_context_stay_since_places_are_counted_from_them() -> None:
+    columns = {"text": " 谁? ", "pair": " 他是王 ", "label": [{"start": 3, "text": "王"}]}
+    row = row_of(columns, pair="pair", label=Label(kind="answers"))
+    assert (row.text, row.pair) == ("谁?", " 他是王 ")
+    assert row_of({**columns, "label": "a"}, pair="pair", label=Label(kind="class")).pair == "他是王"
 
 
 def test_what_is_written_is_what_the_service_is_told(tmp_path: Path) -> None:
