@@ -28,8 +28,28 @@ def drop(values: Tensor, share: float) -> Tensor:
         return functional.dropout(values, share)
     count = values.numel()
     words = torch.empty(-(-count // WORD_BYTES), dtype=torch.int64).random_(LEAST_WORD, None)
-    dropped = words.view(torch.uint8)[:count].view(values.shape) < limit
-    return values.masked_fill(dropped, 0.0).mul_(STEPS / (STEPS - limit))
+    # In place: 1 where a value stays, in the bytes that were drawn.
+    kept = words.view(torch.uint8)[:count].view(values.shape).ge_(limit)
+    found: Tensor = _Drop.apply(values, kept, STEPS / (STEPS - limit))  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Drop(torch.autograd.Function):
+    """Values times 0 or a scale. What the backward pass needs is a byte a value, and each pass writes once."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale
+        return _times(values, kept, scale)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _times(gradient, ctx.saved_tensors[0], ctx.scale), None, None
+
+
+def _times(values: Tensor, kept: Tensor, scale: float) -> Tensor:
+    return kept.to(values.dtype).mul_(scale).mul_(values)
 
 
 class Dropout(nn.Dropout):

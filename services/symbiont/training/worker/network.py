@@ -17,6 +17,7 @@ from symbiont.training.spec import TrainingSpec
 from symbiont.training.worker.dropout import drop_by_bytes
 from symbiont.training.worker.examples import Example, alone, sides
 from symbiont.training.worker.own_module import make
+from symbiont.training.worker.precision import keep_inputs
 
 # Far below any output, and finite: its chance is 0 and its gradient too.
 FILLED = -1e4
@@ -162,6 +163,7 @@ def build_network(
     module = build_head(spec, head.outputs(asked if settings is None else settings), base.config.hidden_size, features)
     applied = method.apply(base, method_settings)
     drop_by_bytes(applied)
+    keep_inputs(applied)
     return Network(applied, module, pooling, method, method_settings, on_tokens=head.on_tokens, compares=head.compares)
 
 

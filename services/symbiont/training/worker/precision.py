@@ -16,6 +16,13 @@ def rounded(precision: str, device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, dtype=torch.bfloat16) if precision == BF16 else nullcontext()
 
 
+def keep_inputs(base: torch.nn.Module) -> None:
+    """Lets PEFT's layers take brain floats as they come: it makes fp32 of them, which autocast then rounds again."""
+    for module in base.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]
+
+
 def is_native() -> bool:
     """Says whether this machine computes brain floats itself, and not by way of others."""
     if torch.cuda.is_available():

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
 
 from support.attempts import HYPER, Run
 from symbiont.common.artifacts import ArtifactStore
@@ -35,6 +37,22 @@ def test_a_resumed_training_ends_with_the_same_bytes(registry: Store, artifacts:
     checkpoint = Run(registry, artifacts).until(7, attempt)
     again = Run(registry, artifacts)
     assert again(Attempt(attempt.job, attempt.spec, attempt.inputs, checkpoint.digest)) == whole
+
+
+@pytest.mark.parametrize("taken", ["fp32", "as it comes"])
+def test_what_an_adapter_takes_is_rounded_once(taken: str) -> None:
+    base = get_peft_model(
+        nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), LoraConfig(target_modules=["1"], lora_dropout=0.1)
+    )
+    if taken == "as it comes":
+        precision.keep_inputs(base)
+    seen: list[torch.dtype] = []
+    dropout = next(module for module in base.modules() if isinstance(module, nn.Dropout))
+    dropout.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].dtype))
+    with precision.rounded("PRECISION_BF16", "cpu"):
+        base(torch.ones(2, 4))
+    base(torch.ones(2, 4))
+    assert seen == [torch.float32 if taken == "fp32" else torch.bfloat16, torch.float32]
 
 
 @pytest.mark.parametrize("native", [True, False])
