@@ -15,9 +15,11 @@ from symbiont.cli.inputs import FieldOption, fields_of
 from symbiont.cli.render import facts, table
 from symbiont.cli.target import with_client
 from symbiont.client import Client
+from symbiont.common.errors import InvalidArgument
 from symbiont.solutions.answering import say
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Measured
+from symbiont.solutions.guessing import Language, guess
 from symbiont.solutions.loading import find_recipe, load_recipe, shipped
 from symbiont.solutions.page import estimated, render, slice_cells
 from symbiont.solutions.reporting import REPORT, RUN
@@ -25,7 +27,7 @@ from symbiont.solutions.rows import SolutionRow
 from symbiont.solutions.running import QUICK_LOOK, Run, quick_look
 from symbiont.solutions.running import check as check_files
 from symbiont.solutions.running import run as run_solution
-from symbiont.solutions.scaffold import Language, scaffold
+from symbiont.solutions.scaffold import scaffold
 from symbiont.solutions.table import write_table
 
 app = typer.Typer(
@@ -164,16 +166,44 @@ def report(
 def new(
     name: Annotated[str, typer.Argument(help="Id of the new solution: a-z, 0-9 and -.")],
     folder: Annotated[Path, typer.Option(help="Folder that it gets its own folder in.")] = Path(),
-    language: Annotated[Language, typer.Option(help="Of its texts; mixed: Chinese and English, on e5-small.")] = "en",
+    language: Annotated[
+        Language, typer.Option(help="Of made-up texts; mixed: Chinese and English, on e5-small.")
+    ] = "en",
+    rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your table (.csv, .tsv, .jsonl): its columns and classes are found out."),
+    ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table that judges, of the same folder (default: a fifth of the rows)."),
+    ] = None,
+    text: Annotated[str, typer.Option(help="Column of the texts (default: the longest).")] = "",
+    label: Annotated[str, typer.Option(help="Column of the classes (default: by its name and its values).")] = "",
 ) -> None:
-    """Begins a solution of your own: a recipe that runs on the made-up rows beside it, to be changed bit by bit.
+    """Begins a solution of your own: from a table of yours, or on made-up rows, to be changed bit by bit.
 
-    Example: symbiont solutions new complaints
+    Examples: symbiont solutions new complaints --rows complaints.csv; symbiont solutions new complaints
     """
-    made = scaffold(name, folder, language)
     console = make_console()
-    console.print(f"{made} has solution.yaml, README.md and rows that are made up", markup=False)
-    console.print(f"[dim]look at it:[/] symbiont solutions explain {made} --data {made / 'data'}")
+    if rows is None:
+        if judge or text or label:
+            raise InvalidArgument("--rows", "--judge, --text and --label go with it: name your table")
+        made = scaffold(name, folder, language)
+        data = made / "data"
+        console.print(f"{made} has solution.yaml, README.md and rows that are made up", markup=False)
+    else:
+        if judge and judge.resolve().parent != rows.resolve().parent:
+            raise InvalidArgument("--judge", f"it must lie beside {rows.name}: one folder has the raw files")
+        found = guess(rows, text, label)
+        made = scaffold(name, folder, found=found, files=[rows, judge] if judge else [rows])
+        data = rows.parent
+        console.print(f"{made} has solution.yaml and README.md. Look whether it is right:", markup=False)
+        for line in found.said():
+            _say(console, line)
+    place = made if made.is_absolute() else f"./{made}"
+    console.print(f"[dim]check it:[/]     symbiont solutions explain {place} --data {data}", soft_wrap=True)
+    console.print(f"[dim]a quick look:[/] symbiont solutions run {place} --data {data} --rows 200", soft_wrap=True)
+    console.print(f"[dim]all of it:[/]    symbiont solutions run {place} --data {data}", soft_wrap=True)
 
 
 def _say(console: Console, text: str) -> None:
