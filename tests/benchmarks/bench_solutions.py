@@ -8,6 +8,7 @@ table; without `--data` it then runs what `symbiont solutions new` begins.
 import argparse
 import csv
 import json
+import signal
 import sys
 import tempfile
 from datetime import date, timedelta
@@ -129,6 +130,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.data is None and not arguments.small:
         parser.error("name the folder of the sets with --data, or take --small")
+    # Whoever ends it in the background ends its suite as well.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit("ended"))
     # A quick look leaves nothing behind that a whole run would find.
     home, good = Path(tempfile.mkdtemp()) if arguments.small else arguments.home.absolute(), True
     with Stack(Home(home)) as stack:
