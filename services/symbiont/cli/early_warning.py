@@ -113,6 +113,7 @@ def _shown(found: ReplayFigures) -> list[tuple[str, str]]:
         ("windows", str(found.windows)),
         ("replays", str(found.replays)),
         ("surges found", f"{found.found} of {found.surges} ({share(found.recall)})"),
+        ("others, in the quiet after an alarm", f"{found.quiet} of {found.surges - found.found}"),
         ("precision", share(found.precision)),
         ("delay in windows", delays_of(found)),
         (f"false alarms per topic and {DAYS} days", f"{found.per_topic_90:.2f}"),

@@ -102,6 +102,8 @@ class Replay(Section):
     """Column of the day or time."""
     separator: str = ""
     """What stands between the texts of a cell."""
+    surge: Annotated[float, Field(gt=0)] | None = None
+    """Rows a window that a surge put in has at least; default: twice what alarms at all."""
 
 
 class Monitoring(Section):

@@ -36,6 +36,7 @@ def write_replay(readme: Path, found: ReplayFigures) -> None:
     cells = {
         "topics, windows, replays": f"{found.topics}, {found.windows}, {found.replays}",
         "surges found in time": f"{found.found} of {found.surges} ({number('recall', found.recall)})",
+        "of the others, begun in the quiet after an alarm": f"{found.quiet} of {found.surges - found.found}",
         "delay in windows": delays_of(found),
         "precision": number("accuracy", found.precision),
         f"false alarms, per topic and {DAYS} windows": f"{found.false_alarms}, {found.per_topic_90:.2f}",

@@ -112,13 +112,13 @@ def test_the_command_says_what_it_took_for_what(tmp_path: Path, capsys: pytest.C
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     rows = ["--rows", str(tmp_path / "train.jsonl"), "--judge", str(tmp_path / "dev.jsonl")]
     begin = ["solutions", "new", "mine", "--folder", str(tmp_path)]
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([*begin, *rows])
     said = capsys.readouterr().out
     assert "label: column 'label', 2 classes in 40 rows: 0 (20), 1 (20)" in said
     assert f"symbiont solutions run {tmp_path}/mine --data {tmp_path}" in said
     assert len(read_sides(find_recipe(str(tmp_path / "mine")), tmp_path).test) == 40
     for wrong, words in ((rows[2:], "name your table"), ([*rows[:3], "/elsewhere.csv"], "must lie beside")):
-        with pytest.raises(SystemExit, match="^1$"):
+        with pytest.raises(SystemExit, match=r"^1$"):
             main([*begin, *wrong])
         assert words in capsys.readouterr().err

@@ -35,6 +35,7 @@ class ReplayFigures(Part):
     Attributes:
         surges, found: of all replays; found are those with an alarm in time.
         delays: windows from the begin of each surge that was found to its alarm; 0 is its first window.
+        quiet: surges that were not found, and began in the windows after an alarm in which a topic gives no other.
         false_alarms: alarms of no surge, of all replays.
         per_topic_90: false alarms per topic and 90 windows.
         replays: how many.
@@ -48,6 +49,7 @@ class ReplayFigures(Part):
     false_alarms: int
     per_topic_90: float
     replays: int = 1
+    quiet: int = 0
 
     @property
     def precision(self) -> float:
@@ -107,18 +109,21 @@ def dated_rows(replay: Replay, records: Iterable[Record]) -> list[tuple[str, str
     return rows
 
 
-def plan_surges(counts: Counts, chart: Chart, each: int, seed: int = 0, *, times: float = 3.0) -> list[Surge]:
+def plan_surges(
+    counts: Counts, chart: Chart, each: int, seed: int = 0, *, times: float = 3.0, least: float | None = None
+) -> list[Surge]:
     """Returns so many surges of three windows for each topic, apart from each other, after the warm-up.
 
     Args:
-        times: how many times the topic's mean count a surge adds, and at least twice what alarms at all.
+        times: how many times the topic's mean count a surge adds.
+        least: what it adds at least; default: twice what alarms at all.
     """
     chance = random.Random(seed)  # noqa: S311, no secret
     apart = chart.cool_down + LATEST + 3
     surges = []
     for topic, line in sorted(counts.items()):
         room = list(range(chart.warm_up + 1, len(line) - LATEST, apart))
-        extra = max(times * sum(line) / max(len(line), 1), 2 * chart.least)
+        extra = max(times * sum(line) / max(len(line), 1), 2 * chart.least if least is None else least)
         for start in sorted(chance.sample(room, min(each, len(room)))):
             surges.append(Surge(topic, start, 3, float(round(extra))))
     return surges
@@ -153,18 +158,21 @@ def together(found: Sequence[ReplayFigures]) -> ReplayFigures:
         false_alarms=sum(one.false_alarms for one in found),
         per_topic_90=sum(one.per_topic_90 for one in found) / len(found),
         replays=len(found),
+        quiet=sum(one.quiet for one in found),
     )
 
 
 def judge(counts: Counts, surges: Sequence[Surge], chart: Chart) -> ReplayFigures:
     """Returns how good the alarms on counts that hold these surges are."""
     alarms = alarms_of(counts, chart)
-    delays, used = [], set()
+    delays, used, quiet = [], set(), 0
     for surge in surges:
         mine = [one for one in alarms[surge.topic] if surge.start <= one <= surge.start + LATEST]
         if mine:
             delays.append(mine[0] - surge.start)
             used |= {(surge.topic, one) for one in mine}
+        else:
+            quiet += any(surge.start - chart.cool_down <= one < surge.start for one in alarms[surge.topic])
     total = sum(map(len, alarms.values()))
     windows = max(map(len, counts.values()), default=0)
     false = total - len(used)
@@ -176,4 +184,5 @@ def judge(counts: Counts, surges: Sequence[Surge], chart: Chart) -> ReplayFigure
         delays=tuple(delays),
         false_alarms=false,
         per_topic_90=false * DAYS / max(sum(map(len, counts.values())), 1),
+        quiet=quiet,
     )

@@ -65,6 +65,6 @@ def replay(
     answers = ask(client, f"{recipe.model}@{recipe.serving.alias}", [text for _, _, text in rows])
     labelled = ((topic, day, one.label) for (topic, day, _), one in zip(rows, answers.predictions, strict=True))
     counts = daily_counts(labelled, chart.label)
-    plans = [plan_surges(counts, chart, surges, seed, times=times) for seed in range(max(replays, 1))]
+    plans = [plan_surges(counts, chart, surges, seed, times=times, least=how.surge) for seed in range(max(replays, 1))]
     found = together([judge(with_surges(counts, planned), planned, chart) for planned in plans])
     return Replayed(found, with_surges(counts, plans[0]), plans[0], chart)

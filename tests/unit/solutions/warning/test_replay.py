@@ -87,3 +87,15 @@ def test_several_replays_are_one_figure() -> None:
     assert (found.replays, found.surges, found.found, found.false_alarms) == (5, 24, 24, 6)
     assert len(found.delays) == 24
     assert found.per_topic_90 == pytest.approx(blind.per_topic_90 / 5)
+
+
+def test_a_surge_that_begins_in_the_quiet_after_an_alarm_is_counted_apart() -> None:
+    counts = {"a": [2.0] * 20 + [30.0] + [2.0] + [30.0] * 3 + [2.0] * 30}
+    found = judge(counts, [Surge("a", 22, 3, 28.0), Surge("a", 45, 3, 0.0)], CHART)
+    assert (found.found, found.quiet, found.false_alarms) == (0, 1, 1)
+    assert together([found, found]).quiet == 2
+
+
+def test_a_surge_has_so_many_rows_at_least() -> None:
+    assert {surge.extra for surge in plan_surges({"a": [0.1] * 40}, CHART, 1)} == {2 * CHART.least}
+    assert {surge.extra for surge in plan_surges({"a": [0.1] * 40}, CHART, 1, least=5)} == {5}
