@@ -1,4 +1,4 @@
-"""A rolling restart of everything under load: no call fails. `make drain` has ten thousand calls."""
+"""A rolling restart of one of each two processes under load: no call fails. `make drain` has both, and many calls."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +16,8 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.timeout(600)
-async def test_no_call_fails_while_every_process_is_restarted(tmp_path: Path, url: str) -> None:
-    calls = await drain(tmp_path, url, least_calls=200)
+async def test_no_call_fails_while_a_process_of_each_kind_is_restarted(tmp_path: Path, url: str) -> None:
+    calls = await drain(tmp_path, url, least_calls=200, one_of_two=True)
     assert calls.failed == {}
     assert calls.answered.keys() == {"Predict", "Tokenize", "GetModel"}
     assert calls.count >= 200

@@ -68,6 +68,7 @@ def progress(suite: Suite, job: str, attempt: int) -> int:
     return found.progress.step if runs else -1
 
 
+@pytest.mark.slow
 def test_ranks_outlive_their_controller_and_not_each_other(api: SimulatedApi, node: Kubelet, suite: Suite) -> None:
     job = suite.create(hyperparameters=ENDLESS, ranks=2).name
     until_sync(lambda: progress(suite, job, 1) > 0, 90)

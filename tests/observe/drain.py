@@ -194,8 +194,8 @@ async def answering(replicas: Sequence[Replica]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
-    """Runs the suite, restarts all of it in turn under load, and returns what became of the calls."""
+async def drain(folder: Path, database_url: str, least_calls: int, *, one_of_two: bool = False) -> Calls:
+    """Runs the suite, restarts all of it in turn under load, or one of each two; returns what became of the calls."""
     suite, calls, enough = Suite(folder, database_url), Calls(), asyncio.Event()
     async with AsyncExitStack() as stack:
         for triton in suite.tritons:
@@ -206,6 +206,7 @@ async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
         client = await stack.enter_async_context(AsyncClient(suite.endpoints))
         base = await train(client, folder)
         replicas = suite.replicas(base)
+        restarted = replicas[::2] if one_of_two else replicas
         await client.predict(MODEL, ["warm"])
         async with asyncio.TaskGroup() as group:
             for number in range(CALLERS):
@@ -213,7 +214,7 @@ async def drain(folder: Path, database_url: str, least_calls: int) -> Calls:
             await answering(replicas)
             for round_ in count(1):
                 print(f"round {round_}")
-                await roll(replicas, calls)
+                await roll(restarted, calls)
                 if calls.count >= least_calls:
                     break
             enough.set()

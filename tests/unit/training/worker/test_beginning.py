@@ -124,7 +124,7 @@ def test_exchanged_labels_are_refused(line: Line, learnt: types.ModelVersion) ->
 
 def test_the_classes_that_fell_are_named(line: Line, learnt: types.ModelVersion) -> None:
     # Only rows of one label, but for a few: the other one is forgotten.
-    rows = [row for row in labelled_rows(400, seed=6) if row[1] == "good"] + [("bad bank", "bad"), ("bad loan", "bad")]
+    rows = [row for row in labelled_rows(200, seed=6) if row[1] == "good"] + [("bad bank", "bad"), ("bad loan", "bad")]
     line.registry.add_dataset(upload(line.artifacts, csv_of(rows), "lopsided"))
     hyper = {**HYPER, "epochs": 6, "learning_rate": 0.005}
     line.train(rows="lopsided", start_from=learnt.name, hyperparameters=hyper)
