@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RequestError as exc:
         print_error(describe(exc), hint_for(exc))
     except NothingRunsError as exc:
-        print_error(str(exc), "[dim]start one with[/] symbiont up [dim]or name its addresses[/]")
+        print_error(str(exc), "[dim]start one with[/] symbiont up[dim], or name its[/] --home [dim]or its addresses[/]")
     except HomeBusyError as exc:
         print_error(str(exc), "[dim]it is up already; stop that one first, or take another --home[/]")
     except NotReadyError as exc:

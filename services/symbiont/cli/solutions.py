@@ -99,6 +99,8 @@ def run(
     found = run_solution(client, Run(located, data, folder, rows), lambda text: _say(console, text))
     _show(console, found)
     console.print(f"\nreport: {folder / REPORT}", markup=False, soft_wrap=True)
+    alias = f" --alias {QUICK_LOOK}" if found.sample else ""
+    console.print(f"[dim]ask it:[/] symbiont solutions ask {solution} 'a text'{alias}", soft_wrap=True)
     if not found.sample and any(bar.held is False for bar in found.bars):
         raise typer.Exit(1)
 
@@ -133,6 +135,8 @@ def ask(
             continue
         sure = "" if said.sure is None else f" {said.sure:.3f}"
         left = Text("  to a person", "yellow") if said.to_person else Text()
+        if len(texts) > 1:
+            console.print(Text(text, "dim"), soft_wrap=True)
         console.print(Text(said.answer or "none", "bold") + Text(sure) + left, soft_wrap=True)
         for reason in said.reasons:
             weight = "" if reason.weight is None else f"{reason.weight:+.3f} "

@@ -191,7 +191,8 @@ def _judge(bar: Bar, ours: "dict[str, float]", theirs: "dict[str, dict[str, floa
         text = f"{bar.metric} {'at least' if sign > 0 else 'at most'} {bar.at_least:g}"
         return BarResult(text=text, held=None if value is None else sign * (value - bar.at_least) >= 0)
     other, far = theirs.get(bar.baseline or "", {}).get(bar.metric), bar.above_baseline or 0.0
-    text = f"{bar.metric} {f'{far:.0%}' if bar.relative else f'{far:g}'} better than {bar.baseline}"
+    by = f"{far:.0%} " if bar.relative else f"{far:g} " if far else ""
+    text = f"{bar.metric} {by}better than {bar.baseline}"
     if value is None or other is None:
         return BarResult(text=text, held=None)
     return BarResult(text=text, held=sign * (value - other) >= (far * abs(other) if bar.relative else far))

@@ -51,6 +51,7 @@ class Guess:
         classes: names of the labels in the table, and how many rows each has, the most frequent first.
         language: `mixed` where some of the texts are Chinese.
         max_tokens: where texts are cut.
+        cut: share of the texts that are longer, about.
         rows: how many there are.
         empty: numbers of the rows without a text or a label.
         slices: columns that say a language.
@@ -62,6 +63,7 @@ class Guess:
     classes: Mapping[str, int]
     language: Language
     max_tokens: int
+    cut: float
     rows: int
     empty: tuple[int, ...]
     slices: tuple[str, ...]
@@ -71,11 +73,14 @@ class Guess:
         """Yields a line for each thing that was found out, to be looked at."""
         names = ", ".join(f"{name} ({count:,})" for name, count in list(self.classes.items())[:6])
         more = f" and {len(self.classes) - 6} more" if len(self.classes) > 6 else ""
-        yield f"text: column {self.text!r}, cut after {self.max_tokens} tokens"
+        yield f"text: column {self.text!r}, cut after {self.max_tokens} tokens, as about {self.cut:.0%} of them are"
         yield f"label: column {self.label!r}, {len(self.classes)} classes in {self.rows:,} rows: {names}{more}"
         yield f"language: {'Chinese and English' if self.language == 'mixed' else 'English'}"
+        if self.slices:
+            yield f"quality is shown apart by: {', '.join(self.slices)}"
         if self.empty:
-            yield f"left out: {len(self.empty)} rows without a text or a label"
+            lines = ", ".join(map(str, self.empty[:6])) + (" ..." if len(self.empty) > 6 else "")
+            yield f"left out, for want of a text or a label: lines {lines} of the file"
 
 
 def guess(path: Path, text: str = "", label: str = "") -> Guess:
@@ -109,6 +114,8 @@ def guess(path: Path, text: str = "", label: str = "") -> Guess:
             "label", f"column {label!r} has {len(classes):,} different values: classes are 2 to {MOST_CLASSES}"
         )
     texts = [cells[text][n] for n in kept]
+    lengths = sorted(map(_tokens, texts))
+    cut = _cut_of(lengths)
     others = {name: values for name, values in cells.items() if name not in (text, label)}
     slices = tuple(name for name in others if name.lower() in _LANGUAGES)
     kinds = {name: _kind_of(values) for name, values in others.items() if name not in slices}
@@ -117,7 +124,8 @@ def guess(path: Path, text: str = "", label: str = "") -> Guess:
         label=label,
         classes=dict(classes.most_common()),
         language="mixed" if mean(bool(_CHINESE.search(one)) for one in texts) >= _SOME else "en",
-        max_tokens=_cut_of(texts),
+        max_tokens=cut,
+        cut=sum(one > cut for one in lengths) / len(lengths),
         rows=len(kept),
         empty=tuple(records[n].line for n in sorted(empty)),
         slices=slices,
@@ -164,12 +172,16 @@ def _kind_of(values: Sequence[str]) -> FieldKind | None:
         [float(one) for one in there]
     except ValueError:
         return "category" if 2 <= len(set(there)) <= min(MOST_CLASSES, len(values) // _ROWS_OF_A_CLASS) else None
-    return "number" if len(set(there)) > 1 else None
+    # Whole numbers of which none comes twice number the rows.
+    numbers_rows = len(set(there)) == len(values) and all(one.lstrip("-").isdigit() for one in there)
+    return "number" if len(set(there)) > 1 and not numbers_rows else None
 
 
-def _cut_of(texts: Sequence[str]) -> int:
-    tokens = sorted(
-        len(_CHINESE.findall(one)) / _CHINESE_LETTERS + len(_CHINESE.sub("", one)) / _LETTERS for one in texts
-    )
-    wanted = tokens[int(_COVERED * (len(tokens) - 1))] + 2
+def _tokens(text: str) -> float:
+    """Returns how many tokens a text has, about, with the two around it."""
+    return len(_CHINESE.findall(text)) / _CHINESE_LETTERS + len(_CHINESE.sub("", text)) / _LETTERS + 2
+
+
+def _cut_of(lengths: Sequence[float]) -> int:
+    wanted = lengths[int(_COVERED * (len(lengths) - 1))]
     return next((cut for cut in _CUTS if cut >= wanted), _CUTS[-1])

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _RECIPE = """# yaml-language-server: $schema={schema}
 solution: {name}
 title: {title}
-summary: Says what a text is about, for whoever must answer it. Write here what yours does, and for whom.
+summary: {summary}
 language: {language}
 base: {base}
 {data}gate: {{clean: true, deduplicate: 0.9}}
@@ -67,6 +67,9 @@ _FOUND = """data:
     map:
 {names}
 {slices}"""
+_SUMMARY = "Says what a text is about, for whoever must answer it. Write here what yours does, and for whom."
+# So many classes are named in a summary.
+_NAMED = 4
 # Rows below which it goes through them more often.
 _PASSES = ((500, 12), (2_000, 6), (20_000, 3))
 _BASES: Mapping[Language, str] = {
@@ -112,6 +115,7 @@ def scaffold(
     written = _RECIPE.format(
         name=name,
         title=title,
+        summary=_summary(found, files) if found else _SUMMARY,
         schema=schema,
         language=found.language if found else language,
         base=_BASES[found.language if found else language],
@@ -130,6 +134,11 @@ def scaffold(
         _write(made / "data/train.csv", [row for place, row in enumerate(rows) if place % 4])
         _write(made / "data/test.csv", rows[::4])
     return made
+
+
+def _summary(found: Guess, files: Sequence[Path]) -> str:
+    names = ", ".join([*list(found.classes)[:_NAMED], *(["..."] if len(found.classes) > _NAMED else [])])
+    return _scalar(f"Says of a text like those of {files[0].name} which of {len(found.classes)} it is: {names}.")
 
 
 def _data(found: Guess, files: Sequence[Path]) -> str:

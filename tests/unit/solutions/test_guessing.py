@@ -35,7 +35,8 @@ def test_columns_are_told_by_what_is_in_them(tmp_path: Path) -> None:
     assert (found.text, found.label, found.language) == ("body", "verdict", "en")
     assert found.classes == {"bad": 20, "no": 20}
     assert (found.max_tokens, found.slices) == (32, ("lang",))
-    assert found.fields["amount"] == "number"
+    # What numbers the rows is no field.
+    assert found.fields == {"amount": "number"}
 
 
 def test_a_column_that_is_called_so_is_the_label(tmp_path: Path) -> None:
@@ -63,6 +64,8 @@ def test_what_is_made_is_right_at_once(tmp_path: Path) -> None:
     located = find_recipe(str(made))
     sides = read_sides(located, tmp_path)
     assert (len(sides.train), len(sides.test)) == (32, 8)
+    assert "left out, for want of a text or a label: lines 42, 43 of the file" in list(guess(path).said())
+    assert located.recipe.summary == "Says of a text like those of rows.csv which of 2 it is: bad, no."
     # What YAML would take for false is a name.
     assert located.recipe.data.label.map == {"bad": "bad", "no": "no"}
     assert located.recipe.data.train[0].without == (42, 43)
