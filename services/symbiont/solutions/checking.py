@@ -1,5 +1,6 @@
 """Everything that can be wrong with a recipe and its files, found before anything starts."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from symbiont.solutions.splitting import SplitError, split
 
 # Of one kind of problem so many are said: the rest are most often the same.
 MOST_PROBLEMS = 5
+# In a quick look.
+_ROWS_OF_A_CLASS = 4
 # Characters of an answer that are said.
 _ANSWER = 40
 
@@ -50,7 +53,7 @@ def read_sides(located: Located, folder: Path, most: int | None = None) -> Sides
         learnt, judged = tuple(one), tuple(other)
     if problems := [*_unlearnt(located, learnt, judged)]:
         raise RecipeError(problems)
-    return Sides(_some(learnt, most), _some(judged, most))
+    return Sides(learnt, judged) if most is None else _some(learnt, judged, most)
 
 
 def _records(located: Located, folder: Path, data: Data, side: str) -> list[Record]:
@@ -163,8 +166,22 @@ def _unlearnt(located: Located, train: Sequence[SolutionRow], test: Sequence[Sol
             yield f"{located.at('data', 'test')}: {name!r} is judged and never learnt: add rows of it to `train`"
 
 
-def _some(rows: tuple[SolutionRow, ...], most: int | None) -> tuple[SolutionRow, ...]:
-    """Returns rows evenly taken, so that files sorted by label keep their classes."""
-    if most is None or most >= len(rows):
-        return rows
+def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int) -> Sides:
+    """Returns rows evenly taken, so that files sorted by label keep their classes.
+
+    Of more classes than have some rows each, the most frequent ones: of one row a class nothing is learnt. What is
+    never learnt, as what is to be rejected, still judges.
+    """
+    counts = Counter(row.label for row in learnt if isinstance(row.label, str))
+    if len(counts) * _ROWS_OF_A_CLASS <= max(most, 2 * _ROWS_OF_A_CLASS):
+        return Sides(_evenly(learnt, most), _evenly(judged, most))
+    kept = [label for label, _ in counts.most_common(max(most // _ROWS_OF_A_CLASS, 2))]
+    each = max(most // len(kept), 1)
+    train = [row for label in kept for row in _evenly([one for one in learnt if one.label == label], each)]
+    others = [row for row in judged if row.label in kept or row.label not in counts]
+    return Sides(tuple(train), _evenly(others, most))
+
+
+def _evenly(rows: Sequence[SolutionRow], most: int) -> tuple[SolutionRow, ...]:
+    most = min(most, len(rows))
     return tuple(rows[place * len(rows) // most] for place in range(most))

@@ -86,7 +86,9 @@ def resolve_head(
             update={"labels": _labels(name, settings.labels, spec, dataset, judged_by, under)}
         )
     # An embedding needs no row of each on either side: who has no like is learnt from as what others are not.
-    if kind is LabelKind.CLASS and not judged_by and name != "embedding":
+    if kind is LabelKind.CLASS and name == "embedding":
+        _check_likes(spec, dataset, under)
+    elif kind is LabelKind.CLASS and not judged_by:
         _check_rare(spec, dataset, under)
     if isinstance(settings, ClassificationHead):
         _check_costs(settings, f"{under}.classification")
@@ -189,6 +191,12 @@ def _check_rare(spec: TrainingSpec, dataset: Dataset, under: str) -> None:
     if rare:
         problem = f"the label {rare[0]!r} of {spec.dataset} has one row: it cannot be held out too"
         raise InvalidArgument(f"{under}.holdout_fraction", problem)
+
+
+def _check_likes(spec: TrainingSpec, dataset: Dataset, under: str) -> None:
+    if all(count < 2 for _, count in dataset.label_counts):
+        problem = f"no label of {spec.dataset} has two rows: what is alike is learnt from rows of one label"
+        raise InvalidArgument(f"{under}.embedding", problem)
 
 
 def _check_range(

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 
@@ -93,6 +94,18 @@ def test_a_label_may_be_dropped(solution: Solution) -> None:
 def test_a_quick_look_keeps_both_ends_of_a_file(solution: Solution) -> None:
     sides = read_sides(solution.load(), solution.folder, 2)
     assert [row.text for row in sides.train] == [ROWS[0][0], ROWS[2][0]]
+
+
+def test_a_quick_look_at_many_classes_takes_some_rows_of_a_few(solution: Solution) -> None:
+    rows = [(f"text {place}", f"class{place % 50}", "en") for place in range(400)]
+    solution.table("train", rows)
+    solution.table("test", rows[:50])
+    solution.change("\n    map: {good: good, bad: bad}", "")
+    sides = read_sides(solution.load(), solution.folder, 40)
+    counts = Counter(row.label for row in sides.train)
+    assert set(counts.values()) == {4}
+    assert len(counts) == 10
+    assert {row.label for row in sides.test} == set(counts)
 
 
 def test_a_file_that_is_no_table_is_said(solution: Solution) -> None:

@@ -199,5 +199,7 @@ def test_costs_are_numbers_given_once(asked: dict[str, Any]) -> None:
 def test_an_embedding_may_have_classes_of_one_row() -> None:
     rare = replace(ROWS, label_counts=(("a", 1), ("b", 8)))
     assert resolved(rare, embedding={})[0] == "embedding"
+    with pytest.raises(InvalidArgument, match=r"^spec\.embedding: no label of datasets/rows has two rows"):
+        resolved(replace(ROWS, label_counts=(("a", 1), ("b", 1))), embedding={})
     with pytest.raises(InvalidArgument, match="'a' of datasets/rows has one row"):
         resolved(rare)
