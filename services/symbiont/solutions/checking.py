@@ -53,7 +53,8 @@ def read_sides(located: Located, folder: Path, most: int | None = None) -> Sides
         learnt, judged = tuple(one), tuple(other)
     if problems := [*_unlearnt(located, learnt, judged)]:
         raise RecipeError(problems)
-    return Sides(learnt, judged) if most is None else _some(learnt, judged, most)
+    reject = located.recipe.serving.reject
+    return Sides(learnt, judged) if most is None else _some(learnt, judged, most, reject.label if reject else "")
 
 
 def _records(located: Located, folder: Path, data: Data, side: str) -> list[Record]:
@@ -166,11 +167,11 @@ def _unlearnt(located: Located, train: Sequence[SolutionRow], test: Sequence[Sol
             yield f"{located.at('data', 'test')}: {name!r} is judged and never learnt: add rows of it to `train`"
 
 
-def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int) -> Sides:
+def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int, rejected: str) -> Sides:
     """Returns rows evenly taken, so that files sorted by label keep their classes.
 
     Of more classes than have some rows each, the most frequent ones: of one row a class nothing is learnt. What is
-    never learnt, as what is to be rejected, still judges.
+    never learnt, or rejected, still judges.
     """
     counts = Counter(row.label for row in learnt if isinstance(row.label, str))
     if len(counts) * _ROWS_OF_A_CLASS <= max(most, 2 * _ROWS_OF_A_CLASS):
@@ -178,7 +179,7 @@ def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most
     kept = [label for label, _ in counts.most_common(max(most // _ROWS_OF_A_CLASS, 2))]
     each = max(most // len(kept), 1)
     train = [row for label in kept for row in _evenly([one for one in learnt if one.label == label], each)]
-    others = [row for row in judged if row.label in kept or row.label not in counts]
+    others = [row for row in judged if row.label in (*kept, rejected) or row.label not in counts]
     return Sides(tuple(train), _evenly(others, most))
 
 
