@@ -76,6 +76,8 @@ class Guess:
         yield f"text: column {self.text!r}, cut after {self.max_tokens} tokens, as about {self.cut:.0%} of them are"
         yield f"label: column {self.label!r}, {len(self.classes)} classes in {self.rows:,} rows: {names}{more}"
         yield f"language: {'Chinese and English' if self.language == 'mixed' else 'English'}"
+        if single := [name for name, count in self.classes.items() if count == 1]:
+            yield f"of one row each, which cannot be learnt and judged: {', '.join(single[:6])}: name them in `drop`"
         if self.slices:
             yield f"quality is shown apart by: {', '.join(self.slices)}"
         if self.empty:

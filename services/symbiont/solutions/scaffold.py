@@ -21,7 +21,7 @@ language: {language}
 base: {base}
 {data}gate: {{clean: true, deduplicate: 0.9}}
 task: {{head: classification}}
-# `name: head-only` takes a minute, and is a few points worse; `bf16: true` halves the time where the machine has AMX.
+# `name: head-only` takes a minute, and is a few points worse; `bf16: true` is faster on machines that compute it.
 method: {{name: lora, epochs: {epochs}, max_tokens: {max_tokens}}}
 # With business fields: `development: {{fields: all}}`, and in data `{fields}`.
 evaluation:

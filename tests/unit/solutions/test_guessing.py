@@ -72,6 +72,11 @@ def test_what_is_made_is_right_at_once(tmp_path: Path) -> None:
     assert located.recipe.data.slices == ("lang",)
 
 
+def test_a_class_of_one_row_is_said(tmp_path: Path) -> None:
+    said = list(guess(reviews(tmp_path, ("40", "nothing like it", "odd", "1", "en"))).said())
+    assert "of one row each, which cannot be learnt and judged: odd: name them in `drop`" in said
+
+
 def test_names_of_all_kinds_survive(tmp_path: Path) -> None:
     names = ["a: b", "#1", "- x", "null", "很好", 'say "so"', "5"]
     rows = [(f"{TEXTS[n % 4]} {n}", names[n % len(names)]) for n in range(70)]
