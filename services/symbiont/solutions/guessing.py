@@ -73,7 +73,7 @@ class Guess:
         """Yields a line for each thing that was found out, to be looked at."""
         names = ", ".join(f"{name} ({count:,})" for name, count in list(self.classes.items())[:6])
         more = f" and {len(self.classes) - 6} more" if len(self.classes) > 6 else ""
-        yield f"text: column {self.text!r}, cut after {self.max_tokens} tokens, as about {self.cut:.0%} of them are"
+        yield f"text: column {self.text!r}, cut after {self.max_tokens} tokens (about {self.cut:.0%} are longer)"
         yield f"label: column {self.label!r}, {len(self.classes)} classes in {self.rows:,} rows: {names}{more}"
         yield f"language: {'Chinese and English' if self.language == 'mixed' else 'English'}"
         if single := [name for name, count in self.classes.items() if count == 1]:
