@@ -17,7 +17,7 @@ COMMANDS = [
     (page.relative_to(ROOT), line.split(" #")[0].strip())
     for page in PAGES
     for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), re.DOTALL)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("symbiont ")
 ]
 
@@ -40,6 +40,7 @@ def test_the_command_line_takes_what_the_page_says(
     arguments = shlex.split(line)[1:]
     monkeypatch.chdir(tmp_path)
     for file in (a for a in arguments if a.endswith((".csv", ".tsv", ".jsonl", ".parquet", ".txt"))):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
     context: Any = None
     while hasattr(command, "commands"):
