@@ -22,6 +22,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Who is ended by it here ends, though the tests run in the background, whose processes ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# After the settings, which what it imports reads.
+from support.service import ServiceProcess  # noqa: E402
+
+ServiceProcess.forked = True
+
 SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases", "test_benchmarks")]
 
 

@@ -234,8 +234,7 @@ def cached_head(measures: Measures, train: Rows, rounds: int) -> None:
 def steps(measures: Measures, train: Rows, rounds: int) -> None:
     """The same batches by LoRA and with everything trained, a step of each in turn."""
     lora = build_network(spec_of(**LORA), BASE, "mean")
-    full = build_network(spec_of(head_only={}), BASE, "mean")
-    full.base.requires_grad_(True)
+    full = build_network(spec_of(full={}), BASE, "mean")
     loops = {"LoRA step, ms": loop_of(lora, train.ids, train.labels, 1)}
     loops["full step, ms"] = loop_of(full, train.ids, train.labels, 1)
     batches = epoch_batches([len(ids) for ids in train.ids], BATCH, 0, 0)

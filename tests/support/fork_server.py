@@ -1,4 +1,7 @@
-"""`python -m support.fork_server NAME`: the fork server of the tests, whose forks may be scripts beside workers."""
+"""`python -m support.fork_server NAME [SERVICE]`: the fork servers of the tests.
+
+Forks of one are scripts, beside workers; of another services, all of one kind: what one imports is in its metrics.
+"""
 
 import runpy
 import sys
@@ -29,6 +32,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    fork_server.PROGRAMS["script"] = "support.fork_server"
-    serving.PRELOADED = (*serving.PRELOADED, *MORE)
+    if len(sys.argv) > 2:
+        service = f"symbiont.{sys.argv.pop()}.__main__"
+        fork_server.PROGRAMS["service"] = service
+        serving.PRELOADED = (service,)
+    else:
+        fork_server.PROGRAMS["script"] = "support.fork_server"
+        serving.PRELOADED = (*serving.PRELOADED, *MORE)
     serving.main()

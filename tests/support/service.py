@@ -12,12 +12,14 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from support.forked import ForkedProcess, Process
 from support.waiting import until_sync
 from symbiont.common.threads import QUIET
 from symbiont.training.fork_server import SINGLE, ForkServer
 
 # What names the fork server that services, and scripts of tests, are to use.
 FORK_SERVER = "SYMBIONT_FORK_SERVER"
+_OWN = f"symbiont-{uuid.uuid4().hex}"
 # Whose stdin is to stay open.
 _KEPT: list["subprocess.Popen[bytes]"] = []
 
@@ -37,14 +39,17 @@ def free_port() -> int:
 
 
 @cache
-def fork_server() -> ForkServer:
-    """Returns that of which all workers are forks, unless a test says otherwise; ends with this process."""
+def fork_server(service: str = "") -> ForkServer:
+    """Returns that of which all workers are forks, unless a test says otherwise, or that of a kind of service.
+
+    It ends with this process.
+    """
     if name := os.environ.get(FORK_SERVER):
-        return ForkServer(name)
-    name = f"symbiont-{uuid.uuid4().hex}"
+        return ForkServer(f"{name}{service}")
+    name = f"{_OWN}{service}"
     # It ends when its stdin does, thus with this process.
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.fork_server", name],
+        [sys.executable, "-m", "support.fork_server", name, *([service] if service else [])],
         stdin=subprocess.PIPE,
         env={**QUIET, **os.environ, **SINGLE, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
@@ -56,7 +61,13 @@ def fork_server() -> ForkServer:
 
 
 class ServiceProcess:
-    """`python -m symbiont.<name>` with settings; it can be killed and started again on the same port."""
+    """`python -m symbiont.<name>` with settings; it can be killed and started again on the same port.
+
+    Where `forked` is set, as tests have it, it is a fork of a process that has loaded the service: it serves a second
+    earlier. Benchmarks start what a user does.
+    """
+
+    forked = FORK_SERVER in os.environ
 
     def __init__(self, name: str, folder: Path, **settings: object) -> None:
         self.name = name
@@ -68,27 +79,37 @@ class ServiceProcess:
         values = {"address": self.address, "metrics_address": self.metrics_address, **settings}
         self._environment = os.environ | {f"SYMBIONT_{key.upper()}": str(value) for key, value in values.items()}
         self._command = [sys.executable, "-m", f"symbiont.{name}"]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def run(self, command: list[str]) -> None:
         """Lets the process run something else in place of the service's own module."""
         self._command = command
+        self.forked = False
 
     def see(self, folder: Path) -> None:
         """Lets the process import what lies in a folder."""
+        self.forked = False
         self._environment["PYTHONPATH"] = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
     def start(self) -> "ServiceProcess":
         """Starts the process and waits until it serves."""
         before = self._count("serving")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
+            self._process = self._fork(log.fileno()) or subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=self._environment
+            )
         until_sync(lambda: self._count("serving") > before or self.process.poll() is not None, 60)
         assert self.process.poll() is None, self.log.read_text()
         return self
 
+    def _fork(self, log: int) -> Process | None:
+        if not self.forked:
+            return None
+        forked = fork_server(self.name).fork("service", [], self._environment, log, log)
+        return forked and ForkedProcess(forked)
+
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> Process:
         """The running process."""
         assert self._process is not None
         return self._process

@@ -124,8 +124,6 @@ def tell(connection: socket.socket, **values: Any) -> None:
 
 def become(order: Order) -> None:
     """Makes this fork what a process is that was started with these arguments, and runs the program."""
-    import torch
-
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     for number, descriptor in enumerate([null, *order.descriptors]):
@@ -141,7 +139,7 @@ def become(order: Order) -> None:
     tell(order.connection, pid=os.getpid())
     order.connection.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if threads := order.environment.get("OMP_NUM_THREADS"):
+    if (threads := order.environment.get("OMP_NUM_THREADS")) and (torch := sys.modules.get("torch")):
         torch.set_num_threads(int(threads))
     importlib.import_module(module).main()
 

@@ -13,7 +13,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from typing_extensions import override
 
-NAME = "sdpa_dropped_by_bytes"
+NAME, WHOLE = "sdpa_dropped_by_bytes", "sdpa_whole"
 STEPS = 256
 # Of a word that is drawn.
 WORD_BYTES, LEAST_WORD = 8, -(2**63)
@@ -60,18 +60,18 @@ class Dropout(nn.Dropout):
         return drop(input, self.p) if self.training else input
 
 
-def drop_by_bytes(base: nn.Module) -> None:
-    """Lets a base, with what a method has put on it, drop by bytes wherever it drops: in layers, and in attention."""
+def drop_by_bytes(base: nn.Module, *, attention: bool) -> None:
+    """Lets a base, with what a method has put on it, drop by bytes in its layers, and in attention or there nothing."""
     for module in list(base.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
                 setattr(module, name, Dropout(child.p))
     config: Any = base.config
     if config._attn_implementation == "sdpa":
-        config._attn_implementation = NAME
+        config._attn_implementation = NAME if attention else WHOLE
 
 
-def attention(
+def dropping(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -109,5 +109,20 @@ def attention(
     return seen.transpose(1, 2).contiguous(), None
 
 
-ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+def whole(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """As transformers' attention by SDPA, whatever it was to drop; see `dropping` for shapes."""
+    found: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, 0.0, **more)
+    return found
+
+
+for name, function in ((NAME, dropping), (WHOLE, whole)):
+    ALL_ATTENTION_FUNCTIONS.register(name, function)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(name, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])

@@ -1,11 +1,15 @@
 """Dropout by bytes is dropout: its shares, its scale, its seed; attention without it is what it was."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from symbiont.training.worker.dropout import NAME, Dropout, drop, drop_by_bytes
+from support.registry import tiny_spec
+from symbiont.training.worker.dropout import NAME, WHOLE, Dropout, drop, drop_by_bytes
+from symbiont.training.worker.network import build_network
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.97])
@@ -45,10 +49,10 @@ def test_what_is_dropped_gets_no_gradient() -> None:
     assert float(values.grad.max()) == pytest.approx(256 / 192)
 
 
-def bert(dropout: float) -> BertModel:
+def bert(dropout: float, hidden: float = 0.0) -> BertModel:
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    shares = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": dropout}
+    shares = {"hidden_dropout_prob": hidden, "attention_probs_dropout_prob": dropout}
     return BertModel(BertConfig(vocab_size=64, **sizes, **shares), add_pooling_layer=False)
 
 
@@ -62,14 +66,14 @@ def answer(model: BertModel) -> torch.Tensor:
 
 def test_a_base_that_judges_is_what_it_was() -> None:
     plain, changed = bert(0.1).eval(), bert(0.1).eval()
-    drop_by_bytes(changed)
+    drop_by_bytes(changed, attention=True)
     assert changed.config._attn_implementation == NAME
     assert torch.equal(answer(plain), answer(changed))
 
 
 def test_attention_that_drops_has_the_mean_of_one_that_does_not() -> None:
     model = bert(0.1)
-    drop_by_bytes(model)
+    drop_by_bytes(model, attention=True)
     assert any(isinstance(module, Dropout) for module in model.modules())
     with torch.no_grad():
         wanted = answer(model.eval())
@@ -80,7 +84,7 @@ def test_attention_that_drops_has_the_mean_of_one_that_does_not() -> None:
 
 def test_a_row_does_not_see_what_fills_it_up() -> None:
     model = bert(0.5)
-    drop_by_bytes(model)
+    drop_by_bytes(model, attention=True)
     ids = torch.arange(24).reshape(2, 12)
     mask = torch.ones(2, 12, dtype=torch.int64)
     mask[1, 7:] = 0
@@ -90,3 +94,28 @@ def test_a_row_does_not_see_what_fills_it_up() -> None:
     torch.manual_seed(1)
     other = model(input_ids=ids, attention_mask=mask).last_hidden_state
     assert torch.equal(one[1, :7], other[1, :7])
+
+
+def test_frozen_attention_is_whole_where_layers_still_drop() -> None:
+    model, layers = bert(0.5), bert(0.5, hidden=0.1)
+    wanted = answer(model.eval())
+    drop_by_bytes(model, attention=False)
+    drop_by_bytes(layers, attention=False)
+    assert model.config._attn_implementation == WHOLE
+    assert torch.equal(answer(model.train()), wanted)
+    assert not torch.equal(answer(layers.train()), wanted)
+
+
+LAYERS = {"target_modules": ["query"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "name"),
+    [("lora", {**LAYERS, "alpha": 16}, WHOLE), ("houlsby", LAYERS, WHOLE), ("prefix", {}, WHOLE), ("full", {}, NAME)],
+)
+def test_who_trains_attention_lets_it_drop(
+    method: str, settings: dict[str, object], name: str, tiny_base: Path
+) -> None:
+    spec = tiny_spec(classification={"labels": ["no", "yes"]}, **{method: settings})
+    network = build_network(spec, tiny_base, "mean")
+    assert network.base.config._attn_implementation == name
