@@ -43,7 +43,7 @@ from serving.suite import add_home, running_suite
 
 from symbiont.cli.demo.texts import labelled_sets
 
-FULL, SMALL = Scale(rounds=6, seconds=8.0), Scale(rounds=2, seconds=1.0)
+FULL, SMALL = Scale(rounds=6, seconds=8.0), Scale(rounds=1, seconds=0.5)
 # The flood has filled the queue by then.
 LEAD_S = 1.0
 MOST = 1.5

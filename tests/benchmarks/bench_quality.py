@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
@@ -25,6 +26,8 @@ RESULTS = Path(__file__).parent / "quality" / "results.jsonl"
 SEEDS = 3
 # A method, another one, and by how many points it may be below that on average.
 FALLS = (("lora", "full", 0.5), ("houlsby", "full", 0.5), ("adalora", "lora", 0.3), ("prefix", "full", 3.0))
+# By how much probabilities may be off, once calibrated.
+CALIBRATED = 0.03
 Results = dict[str, dict[str, Any]]
 
 
@@ -46,6 +49,17 @@ def values(results: Results, name: str, method: str) -> list[float]:
     """Returns what a method came to on a set, in points, for each seed that was trained."""
     found = (results.get(Cell(name, method, seed).key) for seed in range(SEEDS))
     return [100 * result["value"] for result in found if result]
+
+
+def calibrated(results: Results, method: str) -> list[str]:
+    """Returns the sets on which a method's probabilities are as right as they have to be, on average of the seeds."""
+    errors: dict[str, list[float]] = defaultdict(list)
+    for result in results.values():
+        name, by, _ = result["key"].split("/")
+        # Questions have no probabilities of classes.
+        if by == method and "calibration_error" in result["metrics"]:
+            errors[name].append(result["metrics"]["calibration_error"])
+    return [name for name, found in errors.items() if mean(found) <= CALIBRATED]
 
 
 def fall(results: Results, method: str, than: str) -> list[float]:
@@ -81,6 +95,9 @@ def bars(results: Results) -> Iterator[tuple[str, float, float, str]]:
     for method in ("lora", "houlsby"):
         if found := [r["trained"] for key, r in results.items() if f"/{method}/" in key]:
             yield f"{method}: parameters that are trained, in %", 100 * max(found), 4, "most"
+    sure = {method: calibrated(results, method) for method in METHODS}
+    most = max(sure, key=lambda method: len(sure[method]))
+    yield f"{most}: sets calibrated to {CALIBRATED:.0%} ({', '.join(sure[most])})", len(sure[most]), 3, "least"
     best = [mean(found) for method in METHODS if (found := values(results, "banking77-all", method))]
     if best:
         yield "banking77, accuracy of the best method on the dev part, in %", max(best), 93.5, "least"

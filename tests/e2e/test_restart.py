@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.stacks import calling
+from support.stacks import ForkingStack, calling
 from support.tiny import csv_of, labelled_rows, save_base
 from support.waiting import until_sync
 from symbiont.cli.target import endpoints_of
@@ -20,7 +20,7 @@ def endpoints(stack: Stack) -> Endpoints:
 def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     (tmp_path / "rows.csv").write_bytes(csv_of(labelled_rows(64)))
-    with Stack(home) as stack:
+    with ForkingStack(home) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             client.register_base_model("tiny", folder=save_base(tmp_path / "tiny"))
@@ -34,7 +34,7 @@ def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:
         (worker,) = home.workers()
     assert find(worker) is None
     assert home.read_run() is None
-    with Stack(home) as stack:
+    with ForkingStack(home) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             events = list(client.watch_training_job(job))

@@ -10,8 +10,9 @@ from pathlib import Path
 from symbiont.training import fork_server
 from symbiont.training.fork_server import __main__ as serving
 
-# What scripts load beside what workers do.
+# What scripts and gates load beside what workers do.
 MORE = (
+    "cleanlab.rank",
     "rich.table",
     "sklearn.ensemble",
     "sklearn.model_selection",
@@ -20,8 +21,18 @@ MORE = (
     "support.tiny",
     "symbiont.engine.engine",
     "symbiont.engine.torch_runtime",
+    "symbiont.training.gate.doing",
     "transformers.trainer",
 )
+# What a service loads when somebody needs it.
+LATER = {
+    "symbiont.training.__main__": (
+        "symbiont.training.tracking.tensorboard",
+        "tensorboard.compat.proto.event_pb2",
+        "tensorboard.plugins.hparams.summary_v2",
+        "tensorboard.plugins.text.metadata",
+    ),
+}
 
 
 def main() -> None:
@@ -35,7 +46,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         service = f"symbiont.{sys.argv.pop()}.__main__"
         fork_server.PROGRAMS["service"] = service
-        serving.PRELOADED = (service,)
+        serving.PRELOADED = (service, *LATER.get(service, ()))
     else:
         fork_server.PROGRAMS["script"] = "support.fork_server"
         serving.PRELOADED = (*serving.PRELOADED, *MORE)

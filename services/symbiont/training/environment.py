@@ -4,13 +4,16 @@ import functools
 import hashlib
 import os
 import platform
-from importlib.metadata import distributions, version
+import re
+from importlib.metadata import Distribution, distributions, version
 from pathlib import Path
 
 import psutil
 
 import symbiont
 from symbiont.bundle.part import Part
+
+_FIELD = re.compile(r"^(Name|Version): *(.*?)\s*$", re.MULTILINE)
 
 
 class Environment(Part):
@@ -60,7 +63,15 @@ def environment() -> Environment:
 
 @functools.cache
 def _packages() -> dict[str, str]:
-    return dict(sorted((d.name.lower().replace("_", "-"), d.version) for d in distributions() if d.name))
+    found = (_name_and_version(one) for one in distributions())
+    return dict(sorted((name.lower().replace("_", "-"), number) for name, number in found if name))
+
+
+def _name_and_version(installed: Distribution) -> tuple[str, str]:
+    """Returns what its metadata begin with; parsing them, as `name` and `version` do, takes ten times as long."""
+    text = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
+    fields = dict(_FIELD.findall(text.partition("\n\n")[0]))
+    return fields.get("Name", ""), fields.get("Version", "")
 
 
 @functools.cache

@@ -27,7 +27,11 @@ PRELOADED = (
     "symbiont.training.worker.attempt",
     "symbiont.training.planning.__main__",
     "symbiont.training.planning.probe",
+    "symbiont.training.heads.classification",
+    "symbiont.training.methods.lora",
+    "grpc._channel",
     "peft",
+    "peft.utils.transformers_weight_conversion",
     "sklearn.metrics",
     "transformers.models.bert.modeling_bert",
 )
@@ -155,6 +159,9 @@ def main() -> None:
     setproctitle.getproctitle()
     for module in PRELOADED:
         importlib.import_module(module)
+    if transformers := sys.modules.get("transformers.conversion_mapping"):
+        # Makes what every model that is loaded is asked about: a thousand expressions.
+        transformers.get_checkpoint_conversion_mapping("bert")
     # A collection would write to every object, and memory that is written to is shared no more.
     gc.collect()
     gc.freeze()

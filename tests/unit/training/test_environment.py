@@ -1,0 +1,12 @@
+"""On what a version was made."""
+
+from importlib.metadata import distributions
+
+from symbiont.training.environment import environment
+
+
+def test_packages_are_all_that_are_installed() -> None:
+    wanted = {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
+    found = environment().packages
+    assert found == dict(sorted(wanted.items()))
+    assert {"torch", "symbiont"} <= found.keys()
