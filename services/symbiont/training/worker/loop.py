@@ -84,6 +84,9 @@ class Loop:
         self.steps_per_epoch = math.ceil(len(rows) / hyper.rows_per_step)
         self.total_steps = self.steps_per_epoch * hyper.epochs
         network.begin(self.total_steps)
+        # To look for them anew in each step takes as long as a step of a small model.
+        self._trained = list(network.trainable().values())
+        network.train()
 
     def run(self, first_step: int = 0) -> int:
         """Trains from a step to the end, or until it is to finish; returns the steps done.
@@ -121,11 +124,12 @@ class Loop:
         return self.total_steps
 
     def _step(self, step: int, batch: Any) -> tuple[Command, float, float]:
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         # Dropout's numbers belong to the step, not to the process: a resumed training draws the same ones.
-        torch.manual_seed(_step_seed(self.hyper.seed, step, self.ranks.rank))
+        _seed(_step_seed(self.hyper.seed, step, self.ranks.rank))
         command, loss = self.ranks.agree(self.command(), self._backward(batch))
-        norm = nn.utils.clip_grad_norm_(list(self.network.trainable().values()), self.hyper.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self._trained, self.hyper.max_gradient_norm)
         if not (math.isfinite(loss) and math.isfinite(norm.item())):
             raise Diverged(f"loss {loss}, gradient norm {norm.item()} at step {step + 1}: lower the learning rate")
         for group in self.optimizer.param_groups:
@@ -177,6 +181,13 @@ class Loop:
             tokens_per_second=since.tokens / max(time.monotonic() - since.time, 1e-9),
             eta_seconds=elapsed / (done - first_step) * (self.total_steps - done),
         )
+
+
+def _seed(seed: int) -> None:
+    """As `torch.manual_seed`, which keeps a traceback of each call for every kind of device that is not used yet."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from support.attempts import HYPER, METHODS, Run
 from support.registry import upload
@@ -65,10 +66,20 @@ def test_a_quantised_form_that_cannot_be_used_costs_no_training(run: Run) -> Non
 def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
     run.registry.add_dataset(upload(artifacts, csv_of(labelled_rows(600)), "many"))
     lora = {"target_modules": ["query", "key", "value", "dense"]}
-    run(run.attempt(dataset="datasets/many", lora=lora, hyperparameters={**HYPER, "epochs": 5, "learning_rate": 0.005}))
+    hyper = {**HYPER, "epochs": 5, "learning_rate": 0.005, "checkpoint_interval": 1000}
+    run(run.attempt(dataset="datasets/many", lora=lora, hyperparameters=hyper))
     (evaluation,) = run.of(types.Evaluation)
     assert evaluation.row_count == 120
     assert evaluation.accuracy >= 0.8
+
+
+def test_steps_leave_nothing_behind(run: Run) -> None:
+    # Where torch notes who has seeded devices that nobody uses yet.
+    noted = torch.cuda._queued_calls
+    before = len(noted)
+    run(run.attempt())
+    assert run.of(types.Progress)[-1].step > 10
+    assert len(noted) - before < 10
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 
 LITTLE = {**HYPER, "epochs": 1, "learning_rate": 1e-12, "warmup_fraction": 0.0, "weight_decay": 0.0}
-LEARNT = {**HYPER, "epochs": 5, "learning_rate": 0.005}
+LEARNT = {**HYPER, "epochs": 5, "learning_rate": 0.005, "checkpoint_interval": 1000}
 ALL_LAYERS = {"lora": {"target_modules": ["query", "key", "value", "dense"]}}
 
 
@@ -126,7 +126,7 @@ def test_the_classes_that_fell_are_named(line: Line, learnt: types.ModelVersion)
     # Only rows of one label, but for a few: the other one is forgotten.
     rows = [row for row in labelled_rows(200, seed=6) if row[1] == "good"] + [("bad bank", "bad"), ("bad loan", "bad")]
     line.registry.add_dataset(upload(line.artifacts, csv_of(rows), "lopsided"))
-    hyper = {**HYPER, "epochs": 6, "learning_rate": 0.005}
+    hyper = {**LEARNT, "epochs": 6}
     line.train(rows="lopsided", start_from=learnt.name, hyperparameters=hyper)
     changes = {change.label: change for change in line.of(types.Evaluation)[-1].class_changes}
     assert changes["bad"].worse
