@@ -2,10 +2,12 @@
 
 from importlib.metadata import distributions
 
-from symbiont.training.environment import environment
+from symbiont.training.environment import _packages, environment
 
 
 def test_packages_are_all_that_are_installed() -> None:
+    # Tests before this one may have added folders to look in.
+    _packages.cache_clear()
     wanted = {one.name.lower().replace("_", "-"): one.version for one in distributions() if one.name}
     found = environment().packages
     assert found == dict(sorted(wanted.items()))
