@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 from typing import Protocol
@@ -41,7 +40,7 @@ class ForkedProcess:
         """Returns the exit status, None while it runs."""
         if self._status is None:
             with suppress(BlockingIOError):
-                self._receive(socket.MSG_DONTWAIT)
+                self._receive(0)
         return self._status
 
     def wait(self, timeout: float | None = None) -> int:
@@ -51,9 +50,8 @@ class ForkedProcess:
             subprocess.TimeoutExpired: it has not after so many seconds.
         """
         if self._status is None:
-            self._connection.settimeout(timeout)
             try:
-                self._receive()
+                self._receive(timeout)
             except TimeoutError as exc:
                 raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from exc
         assert self._status is not None
@@ -68,8 +66,9 @@ class ForkedProcess:
         """Ends it."""
         self.send_signal(signal.SIGKILL)
 
-    def _receive(self, flags: int = 0) -> None:
+    def _receive(self, timeout: float | None) -> None:
+        self._connection.settimeout(timeout)
         # Without a word: the fork server has ended first.
-        answer = self._connection.recv(MAX_MESSAGE, flags) or b'{"status": -9}'
+        answer = self._connection.recv(MAX_MESSAGE) or b'{"status": -9}'
         self._connection.close()
         self._status = int(json.loads(answer)["status"])

@@ -159,9 +159,9 @@ def main() -> None:
     setproctitle.getproctitle()
     for module in PRELOADED:
         importlib.import_module(module)
-    if transformers := sys.modules.get("transformers.conversion_mapping"):
+    if loading := sys.modules.get("transformers.conversion_mapping"):
         # Makes what every model that is loaded is asked about: a thousand expressions.
-        transformers.get_checkpoint_conversion_mapping("bert")
+        loading.get_checkpoint_conversion_mapping("bert")
     # A collection would write to every object, and memory that is written to is shared no more.
     gc.collect()
     gc.freeze()

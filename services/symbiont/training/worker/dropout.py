@@ -109,17 +109,9 @@ def dropping(
     return seen.transpose(1, 2).contiguous(), None
 
 
-def whole(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    **more: Any,
-) -> tuple[Tensor, None]:
-    """As transformers' attention by SDPA, whatever it was to drop; see `dropping` for shapes."""
-    found: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, 0.0, **more)
+def whole(*inputs: Any, dropout: float = 0.0, **more: Any) -> tuple[Tensor, None]:
+    """As transformers' attention by SDPA, whatever it was to drop; it takes what `dropping` does."""
+    found: tuple[Tensor, None] = sdpa_attention_forward(*inputs, **more)
     return found
 
 

@@ -186,7 +186,7 @@ class Loop:
 def _seed(seed: int) -> None:
     """As `torch.manual_seed`, which keeps a traceback of each call for every kind of device that is not used yet."""
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
 
 
