@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -30,11 +31,18 @@ ServiceProcess.forked = True
 SHARING = [f"tests/e2e/{name}.py" for name in ("test_faults", "test_path", "test_releases", "test_benchmarks")]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def frozen() -> None:
+# How many modules there were when all that lived was last set apart.
+_seen_modules = 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
     """Every attempt collects garbage; what was imported is none, and to look takes longer than a tiny training."""
-    gc.collect()
-    gc.freeze()
+    global _seen_modules
+    if len(sys.modules) > _seen_modules + 50:
+        gc.collect()
+        gc.freeze()
+        _seen_modules = len(sys.modules)
 
 
 class OneProcessPerServer(LoadFileScheduling):

@@ -37,14 +37,14 @@ from bench_overload import (
     p99,
     report,
 )
-from bench_path import MODEL, train
 from rich.console import Console
+from serving.mood import MODEL, train
 from serving.suite import add_home, running_suite
 
 from symbiont.cli.demo.texts import labelled_sets
 
-FULL, SMALL = Scale(rounds=6, seconds=8.0), Scale(rounds=1, seconds=0.5)
-# The flood has filled the queue by then.
+FULL, SMALL = Scale(rounds=6, seconds=8.0), Scale(rounds=1, seconds=0.1)
+# The flood has filled the queue by then; in small it need not.
 LEAD_S = 1.0
 MOST = 1.5
 
@@ -90,8 +90,9 @@ class Tenants:
         """The neighbour's calls in the flood, and what becomes of that."""
         rate = TIMES_TOO_MUCH * peak.texts_per_s() / TEXTS_PER_CALL
         deadline = max(LEAST_DEADLINE_S, 2 * median(peak.answered))
-        flood = asyncio.create_task(self._flood.open(rate, TEXTS_PER_CALL, deadline, self._seconds + LEAD_S))
-        await asyncio.sleep(LEAD_S)
+        lead = min(LEAD_S, self._seconds)
+        flood = asyncio.create_task(self._flood.open(rate, TEXTS_PER_CALL, deadline, self._seconds + lead))
+        await asyncio.sleep(lead)
         return await self.quiet(), await flood
 
 

@@ -27,9 +27,9 @@ os.environ.update(QUIET)
 
 import grpc
 import psutil
-from bench_path import MODEL, train
 from rich.console import Console
 from rich.table import Table
+from serving.mood import MODEL, train
 from serving.suite import add_home, running_suite
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
@@ -50,7 +50,7 @@ class Scale:
     seconds: float
 
 
-FULL, SMALL = Scale(rounds=5, seconds=6.0), Scale(rounds=1, seconds=0.5)
+FULL, SMALL = Scale(rounds=5, seconds=6.0), Scale(rounds=1, seconds=0.1)
 
 
 @dataclass

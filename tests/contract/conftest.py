@@ -1,10 +1,7 @@
 """Real services on loopback: in this process, or as processes of their own."""
 
 import asyncio
-import json
-import os
-import signal
-import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from grpc_status import rpc_status
 from prometheus_client.parser import text_string_to_metric_families
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from support.service import ServiceProcess
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.principal import Guard
@@ -45,7 +43,7 @@ class Running:
     metrics: ServiceMetrics | None = None
     lifecycle: Lifecycle | None = None
     server: grpc.aio.Server | None = None
-    process: asyncio.subprocess.Process | None = None
+    process: ServiceProcess | None = None
 
     async def samples(self) -> Callable[..., float | None]:
         """Returns a look-up in the metrics as they are now: (name, **labels) -> value."""
@@ -96,36 +94,26 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 async def launch(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
-    """Starts `python -m symbiont.{service}` with settings, and waits until its log says that it serves."""
+    """Starts a service with settings, on free ports whatever they are, and waits until its log says that it serves."""
     async with AsyncExitStack() as stack:
 
         async def start(service: str, **settings: str) -> Running:
-            values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **settings}
-            environment = {**os.environ, **{f"SYMBIONT_{name.upper()}": value for name, value in values.items()}}
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", f"symbiont.{service}"),
-                env=environment,
-                cwd=tmp_path,
-                stderr=asyncio.subprocess.PIPE,
-                limit=1 << 20,
-            )
+            chosen = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **settings}
+            process = ServiceProcess(service, Path(tempfile.mkdtemp(dir=tmp_path)), **chosen)
+            await asyncio.to_thread(process.start)
             stack.push_async_callback(end, process)
-            assert process.stderr
-            async with asyncio.timeout(60):
-                while (line := json.loads(await process.stderr.readline()))["event"] != "serving":
-                    assert line["service"] == service
-            address = f"127.0.0.1:{line['port']}"
+            lines = process.events()
+            assert {line["service"] for line in lines} == {service}
+            (serving,) = [line for line in lines if line["event"] == "serving"]
+            address = f"127.0.0.1:{serving['port']}"
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-            return Running(address, channel, f"http://127.0.0.1:{line['metrics_port']}/metrics", process=process)
+            return Running(address, channel, f"http://127.0.0.1:{serving['metrics_port']}/metrics", process=process)
 
         yield start
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    # Reads the log to its end too, so that the pipe is closed.
-    await process.communicate()
+async def end(process: ServiceProcess) -> None:
+    await asyncio.to_thread(process.kill)
 
 
 @pytest.fixture
@@ -134,11 +122,7 @@ def stop() -> Callable[[Running], Awaitable[int]]:
 
     async def send(running: Running) -> int:
         assert running.process
-        running.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
-            await running.process.communicate()
-        assert running.process.returncode is not None
-        return running.process.returncode
+        return await asyncio.to_thread(running.process.stop)
 
     return send
 

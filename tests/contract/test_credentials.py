@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import jwt
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.protobuf.empty_pb2 import Empty
 from typing_extensions import override
@@ -30,6 +31,8 @@ from symbiont.common.security.listening import Listening
 from symbiont.common.security.suite import SuiteCertificates
 from symbiont.common.server import SERVING, Lifecycle, build_server, set_health
 from symbiont.common.settings import ServiceSettings
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROBE = "/symbiont.training.v1.ModelService/GetModel"
 OF_INSTALLATION = {Role.OPERATOR, Role.SERVICE}
@@ -104,8 +107,9 @@ async def _code(channel: Any, method: str) -> str:
     return "OK"
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    tmp_path = tmp_path_factory.mktemp("place")
     certificates = SuiteCertificates(tmp_path / "tls")
     certificates.prepare()
     for role in ROLES:

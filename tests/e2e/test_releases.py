@@ -23,7 +23,7 @@ from symbiont.local.signing import key_file
 
 from .conftest import Suite, train
 
-SWAPS = proofs.size("SWAPS", small=6, whole=50)
+SWAPS = proofs.size("SWAPS", small=3, whole=50)
 CALLS_IN_FLIGHT = 3
 TEXTS_A_CALL = 2
 # Rows of a batch answer as alone within 1e-5; what two versions say of these texts lies far beyond that.

@@ -27,7 +27,7 @@ def test_a_stopped_suite_goes_on_where_it_was(tmp_path: Path) -> None:
             client.create_dataset("rows", tmp_path / "rows.csv")
             # No checkpoint is due before the end: only the stop can make one.
             spec = training_spec(
-                base_model="tiny", dataset="rows", model="mood", epochs=240, batch_size=4, checkpoint_interval=1_000_000
+                base_model="tiny", dataset="rows", model="mood", epochs=90, batch_size=4, checkpoint_interval=1_000_000
             )
             job = client.create_training_job(spec).name
             until_sync(lambda: client.get_training_job(job).progress.step > 0, 60)

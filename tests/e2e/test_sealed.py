@@ -79,7 +79,7 @@ def live(client: Client, second: Client, folder: Path) -> None:
     client.update_catalogue_entries(
         "faq", [(f"{ENTRY}-{n}", f"{text} {ANSWER}") for n, (text, _) in enumerate(rows[:12])]
     )
-    paused = training_spec(dataset="rows", model="paused", checkpoint_interval=20, **{**COMMON, "epochs": 40})
+    paused = training_spec(dataset="rows", model="paused", checkpoint_interval=20, **{**COMMON, "epochs": 20})
     job = client.create_training_job(paused).name
     until_sync(lambda: client.get_training_job(job).progress.step > 30, 200)
     client.pause_training_job(job)

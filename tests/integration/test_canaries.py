@@ -15,7 +15,7 @@ from fuzz import calls
 from fuzz.grammar import Grammar
 from support.collector import collecting
 
-CALLS = 3000
+CALLS = 1200
 # What people write, and what they call things: a refusal may say to its caller what that called a thing.
 TEXT, NAME = "canary-text-9f2c", "canary-name-77ab"
 WRITTEN = {

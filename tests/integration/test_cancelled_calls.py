@@ -41,7 +41,7 @@ from symbiont.triton.open_inference import open_inference_pb2_grpc as oip_grpc
 from symbiont.triton.server import TritonServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-CANCELLED = proofs.size("CANCELLED", small=300, whole=10_000)
+CANCELLED = proofs.size("CANCELLED", small=200, whole=10_000)
 # What lives then is compared with what lives at the end.
 FIRST_LOOK = CANCELLED // 5
 CALLERS = 24

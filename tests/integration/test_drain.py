@@ -17,7 +17,7 @@ def url() -> Iterator[str]:
 
 @pytest.mark.timeout(600)
 async def test_no_call_fails_while_a_process_of_each_kind_is_restarted(tmp_path: Path, url: str) -> None:
-    calls = await drain(tmp_path, url, least_calls=200, one_of_two=True)
+    calls = await drain(tmp_path, url, least_calls=200, one_of_two=True, pause_s=0.02)
     assert calls.failed == {}
     assert calls.answered.keys() == {"Predict", "Tokenize", "GetModel"}
     assert calls.count >= 200

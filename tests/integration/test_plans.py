@@ -43,7 +43,7 @@ class Suite:
             tokenization_address=self.tokenization.address,
             worker_threads=1,
             price_per_rank_hour=3.6,
-            plan_seconds=2,
+            plan_seconds=1,
         )
         self.endpoints = Endpoints(training=self.training.address, tokenization=self.tokenization.address)
         self.client = Client(self.endpoints)

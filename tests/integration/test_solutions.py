@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import re
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -187,7 +189,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, text in RECIPES.items():
         whole = HEAD.format(name=name, folder=folder) + METHOD + text
         (folder / f"{name}.yaml").write_text(whole, encoding="utf-8")
-    with ForkingStack(Home(folder / "home")) as stack:
+    # Else the trial of a plan takes twenty seconds.
+    with patch.dict(os.environ, SYMBIONT_PLAN_SECONDS="1"), ForkingStack(Home(folder / "home")) as stack:
         stack.wait_ready()
         with calling(stack) as client:
             made = World(folder, client, stack)

@@ -139,7 +139,7 @@ def test_the_head_alone_is_advised_where_it_suffices(client: Client, undisturbed
     # that it is training which takes the time.
     listener = Listener()
     methods = methods_of(["head-only", "lora", "houlsby", "full"])
-    spec = spec_of("plain", dataset="plain", epochs=30, patience=1000)
+    spec = spec_of("plain", dataset="plain", epochs=20, patience=1000)
     advice = advise(client, spec, RaceSettings("plain-advice", methods), listener)
     assert advice.advised is not None
     assert advice.advised.method == "head_only"
@@ -150,7 +150,7 @@ def test_the_head_alone_is_advised_where_it_suffices(client: Client, undisturbed
 
 
 def test_what_is_hopelessly_behind_is_cancelled(client: Client) -> None:
-    options = {"learning_rate": WRECKING_RATE, "epochs": 20, "patience": 1000}
+    options = {"dataset": "plain", "learning_rate": WRECKING_RATE, "epochs": 20, "patience": 1000}
     settings = {"methods": methods_of(["head-only", "full"])}
     advice = race(client, "wrecked", settings, **options)
     assert [rung.fate for rung in advice.rungs] == [Fate.TRAINED, Fate.CUT]
@@ -301,7 +301,7 @@ def found(findings: Findings) -> Any:
 
 @pytest.fixture(scope="module")
 def whole_search(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    return findings_of(client, tmp_path_factory.mktemp("journals"), "searched", SPACE, {"pruner": "none"})
+    return findings_of(client, tmp_path_factory.mktemp("journals"), "searched", SPACE, {"pruner": "none"}, epochs=3)
 
 
 def test_a_search_finds_what_is_best_of_what_it_tried(client: Client, whole_search: Findings) -> None:
@@ -319,27 +319,27 @@ def test_a_search_finds_what_is_best_of_what_it_tried(client: Client, whole_sear
 
 @pytest.mark.slow
 def test_a_search_survives_its_process(suite: Suite, client: Client, whole_search: Findings, tmp_path: Path) -> None:
-    words = ["search", "broken", "--base", "tiny", "--dataset", "rows", "--learning-rate", str(RATE), "--epochs", "6"]
+    words = ["search", "broken", "--base", "tiny", "--dataset", "rows", "--learning-rate", str(RATE), "--epochs", "3"]
     words += ["--storage", str(tmp_path / "broken.journal"), "--trials", "4", "--pruner", "none"]
     for text in SPACE:
         words += ["--search", text]
     for count in (1, 2):
         process = command(*words, suite=suite)
         killed(process, lambda count=count: len(jobs_of(client, "broken")) == count)  # type: ignore[misc]
-    findings = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none"})
+    findings = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none"}, epochs=3)
     assert found(findings) == found(whole_search)
     jobs = jobs_of(client, "broken")
     assert len(jobs) == len({job.request_id for job in jobs}) == len(jobs_of(client, "searched"))
     # Once it is over it is only shown, and with more trials it goes on.
-    again = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none"})
+    again = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none"}, epochs=3)
     assert found(again) == found(findings)
     assert not again.runs
-    more = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none", "trials": 5})
+    more = findings_of(client, tmp_path, "broken", SPACE, {"pruner": "none", "trials": 5}, epochs=3)
     assert found(more)[:4] == found(findings)
     assert len(more.trials) == 5
     # Other settings are another study.
     with pytest.raises(ValueError, match="name a new one with --study"):
-        findings_of(client, tmp_path, "broken", [*SPACE, "dropout=0,0.1"])
+        findings_of(client, tmp_path, "broken", [*SPACE, "dropout=0,0.1"], epochs=3)
 
 
 def test_who_leaves_a_search_leaves_its_job(suite: Suite, client: Client, tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_an_end_of_the_space_that_is_refused_begins_nothing(client: Client, tmp_
 
 
 def test_a_search_ends_with_its_budget(client: Client, tmp_path: Path) -> None:
-    findings = findings_of(client, tmp_path, "spent", SPACE, {"trials": 50, "purse": Purse(cost=4.0)})
+    findings = findings_of(client, tmp_path, "spent", SPACE, {"trials": 50, "purse": Purse(cost=2.0)}, epochs=2)
     assert 1 <= len(findings.trials) < 50
     assert findings.best is not None
 

@@ -52,7 +52,7 @@ async def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def settings(store) -> GeneratorSettings:
-    return GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG, lease_s=6)
+    return GeneratorSettings(store.root, threads=1, max_sequences=2, max_waiting=200, token_budget=3 * LONG, lease_s=4)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -182,7 +182,7 @@ async def test_a_full_queue_refuses(server, store):
     ids = prompts(1)[0]
     await whole(client, base, ids, 1)
     answers = await asyncio.gather(
-        *(whole(client, base, ids, 500, Sampling(1.0, seed=n)) for n in range(6)), return_exceptions=True
+        *(whole(client, base, ids, 200, Sampling(1.0, seed=n)) for n in range(6)), return_exceptions=True
     )
     refused = [a for a in answers if isinstance(a, ResourceExhausted)]
     assert len(refused) >= 3

@@ -27,8 +27,7 @@ from symbiont.training.store import Store
 from symbiont.training.types import Inputs
 
 TESTS = Path(__file__).parents[1]
-JOBS = 200 if os.environ.get("SYMBIONT_PROOFS") == "whole" else 24
-PLACES = 6
+JOBS, PLACES = (200, 6) if os.environ.get("SYMBIONT_PROOFS") == "whole" else (14, 4)
 
 
 class TrivialTraining(ServiceProcess):

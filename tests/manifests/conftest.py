@@ -20,6 +20,8 @@ from symbiont.local.services import DEFAULT_PORTS
 ROOT = Path(__file__).parents[2]
 SERVICES = ("tokenization", "training", "inference")
 Document = dict[str, Any]
+# What `safe_load` reads, ten times as fast where the library is there that it is for.
+QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
@@ -27,7 +29,7 @@ def _render(folder: Path) -> list[Document]:
     command = [str(kubectl_path()), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, QUICK) if document]
 
 
 def _settings_class(service: str) -> type[ServiceSettings]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from shutil import copytree
@@ -35,17 +36,23 @@ def pick(documents: list[Document], kind: str, name: str) -> Document:
     return found[0]
 
 
-@pytest.fixture(params=["plain", "with a template"])
-def documents(
-    request: pytest.FixtureRequest, render: Callable[[Path], list[Document]], tmp_path: Path
+@pytest.fixture(scope="module", params=["plain", "with a template"])
+def rendered(
+    request: pytest.FixtureRequest, render: Callable[[Path], list[Document]], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Document]:
     """What the overlay of the component's README renders to, without and with its second part."""
+    tmp_path = tmp_path_factory.mktemp("overlay")
     copytree(ROOT / "k8s", tmp_path / "k8s")
     overlay, template = re.findall(r"```yaml\n(.*?)```", (COMPONENT / "README.md").read_text(), flags=re.DOTALL)
     folder = tmp_path / "k8s/overlays/mine"
     folder.mkdir()
     (folder / "kustomization.yaml").write_text(overlay + (template if "template" in request.param else ""))
     return render(folder)
+
+
+@pytest.fixture
+def documents(rendered: list[Document]) -> list[Document]:
+    return deepcopy(rendered)
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ async def train(client: AsyncClient, folder: Path) -> str:
     return version.aliases[0].model_version.base_digest
 
 
-async def call_on(client: AsyncClient, calls: Calls, chance: Random, enough: asyncio.Event) -> None:
+async def call_on(client: AsyncClient, calls: Calls, chance: Random, enough: asyncio.Event, pause_s: float) -> None:
     """Calls, one after another, until it is told that it is enough."""
     asked: dict[str, Callable[[], Awaitable[object]]] = {
         "Predict": lambda: client.predict(MODEL, ["the film was a joy", "dull"]),
@@ -174,6 +174,7 @@ async def call_on(client: AsyncClient, calls: Calls, chance: Random, enough: asy
             calls.failed[f"{kind}: {exc}"] += 1
         else:
             calls.answered[kind] += 1
+        await asyncio.sleep(pause_s)
 
 
 async def roll(replicas: Sequence[Replica], calls: Calls) -> None:
@@ -194,8 +195,13 @@ async def answering(replicas: Sequence[Replica]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def drain(folder: Path, database_url: str, least_calls: int, *, one_of_two: bool = False) -> Calls:
-    """Runs the suite, restarts all of it in turn under load, or one of each two; returns what became of the calls."""
+async def drain(
+    folder: Path, database_url: str, least_calls: int, *, one_of_two: bool = False, pause_s: float = 0.0
+) -> Calls:
+    """Runs the suite, restarts all of it in turn under load, or one of each two; returns what became of the calls.
+
+    Each caller pauses so long between two calls.
+    """
     suite, calls, enough = Suite(folder, database_url), Calls(), asyncio.Event()
     async with AsyncExitStack() as stack:
         for triton in suite.tritons:
@@ -210,7 +216,7 @@ async def drain(folder: Path, database_url: str, least_calls: int, *, one_of_two
         await client.predict(MODEL, ["warm"])
         async with asyncio.TaskGroup() as group:
             for number in range(CALLERS):
-                group.create_task(call_on(client, calls, Random(number), enough))
+                group.create_task(call_on(client, calls, Random(number), enough, pause_s))
             await answering(replicas)
             for round_ in count(1):
                 print(f"round {round_}")

@@ -1,8 +1,10 @@
 """Tiny random bases and bundles, and what plain transformers and PEFT answer with them: for tests of any package."""
 
+import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,9 +194,7 @@ def random_bundle(
     `decision` is what its head has of costs or thresholds.
     """
     torch.manual_seed(seed)
-    encoder: nn.Module = AutoModel.from_pretrained(store.path("bases", base), dtype=torch.float32)
-    # As in training: the model's own pooler takes no part.
-    encoder.pooler = None  # type: ignore[assignment]
+    encoder: nn.Module = copy.deepcopy(_loaded(store.path("bases", base)))
     hidden_size: int = store.manifest("bases", base)["hidden_size"]
     method: Method = NoMethod()
     adapter: dict[str, Tensor] = {}
@@ -248,6 +248,15 @@ def random_bundle(
         int8=int8,
     )
     return write_bundle(store, manifest, adapter, layer.state_dict()), reference
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path) -> nn.Module:
+    """Loads a base, of which bundles get copies: many live on one."""
+    encoder: nn.Module = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    # As in training: the model's own pooler takes no part.
+    encoder.pooler = None  # type: ignore[assignment]
+    return encoder
 
 
 def _with_random_lora(encoder: nn.Module, method: LoraMethod) -> PeftModel | PeftMixedModel:

@@ -1,22 +1,51 @@
 """Suites as `symbiont up` runs them, and their callers."""
 
 import os
-from typing import Self
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, Self
 from unittest.mock import patch
 
+from support.forked import ForkedProcess
 from support.service import FORK_SERVER, fork_server
 from symbiont.cli.target import endpoints_of
 from symbiont.client import Client
 from symbiont.client.credentials import Credentials
+from symbiont.local.child import Child
 from symbiont.local.stack import Stack
+
+# By its command.
+SERVICES = {(sys.executable, "-m", f"symbiont.{name}"): name for name in ("tokenization", "training", "inference")}
+
+
+class ForkingChild(Child):
+    """A supervised process that is a fork of one which has loaded the service, where it is one of ours."""
+
+    def _launch(
+        self, argv: Sequence[str], env: Mapping[str, str], log: BinaryIO
+    ) -> "ForkedProcess | subprocess.Popen[bytes]":
+        service = SERVICES.get(tuple(argv))
+        forked = service and fork_server(service).fork("service", [], env, log.fileno(), log.fileno())
+        return ForkedProcess(forked) if forked else super()._launch(argv, env, log)
 
 
 class ForkingStack(Stack):
-    """A suite whose workers are forks of the tests' fork server: one of its own takes longer than most trainings."""
+    """A suite whose services and workers are forks of the tests' fork servers: to load all takes longer than to run."""
 
     def __enter__(self) -> Self:
-        with patch.dict(os.environ, {FORK_SERVER: fork_server().name}):
+        # Before the variable, which says that they are there.
+        for service in SERVICES.values():
+            fork_server(service)
+        with (
+            patch.dict(os.environ, {FORK_SERVER: fork_server().name}),
+            patch("symbiont.local.supervisor.Child", ForkingChild),
+        ):
             return super().__enter__()
+
+
+# What a benchmark starts: what a user does, unless a test runs it.
+BenchmarkStack: type[Stack] = ForkingStack if FORK_SERVER in os.environ else Stack
 
 
 def calling(stack: Stack, principal: str = "") -> Client:

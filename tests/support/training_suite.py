@@ -37,7 +37,7 @@ class Suite:
             "database_url": f"sqlite:///{folder}/symbiont.db",
             "state_root": folder / "jobs",
             "tokenization_address": self.tokenization.address,
-            "poll_seconds": 0.1,
+            "poll_seconds": 0.25,
             "worker_threads": 1,
         }
         self.training = training("training", folder, **usual | settings)

@@ -10,7 +10,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
     deadline = time.monotonic() + seconds
     while not (await holds if isinstance(holds := condition(), Awaitable) else holds):
         assert time.monotonic() < deadline, f"not within {seconds} s"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_pause(deadline - seconds))
 
 
 def until_sync(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -18,4 +18,9 @@ def until_sync(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(_pause(deadline - seconds))
+
+
+def _pause(began: float) -> float:
+    """Returns when to look again: soon at first, and the longer it has taken the later, for looking costs time too."""
+    return min(max(0.02, (time.monotonic() - began) / 20), 0.1)

@@ -135,17 +135,20 @@ class Child:
                 return None
             argv, env = self.spec.command()
             with _open_log(self.spec.log) as log:
-                # In a session of its own, so that Ctrl-C reaches the supervisor alone.
-                self._process = subprocess.Popen(
-                    argv,
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                self._process = self._launch(argv, env, log)
         self._set(State.STARTING, processes.identify(self._process.pid))
         return self._process
+
+    def _launch(self, argv: Sequence[str], env: Mapping[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
+        """Starts it in a session of its own, so that Ctrl-C reaches the supervisor alone."""
+        return subprocess.Popen(
+            argv,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def _attend(self, process: subprocess.Popen[bytes]) -> float | None:
         """Waits until the process ends; returns when it became ready, by the monotonic clock."""

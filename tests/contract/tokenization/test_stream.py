@@ -129,7 +129,7 @@ async def test_more_streams_than_are_taken_are_turned_away(service: Any, stub: A
 
 async def test_a_reader_that_does_not_read_is_not_served_ahead(launch: Any, store: ArtifactStore, put: Any) -> None:
     running = await launch("tokenization", artifact_root=str(store.root))
-    memory = psutil.Process(running.process.pid).memory_info
+    memory = psutil.Process(running.process.process.pid).memory_info
     stub: Any = TokenizationServiceStub(running.channel)
     # Many times what the windows of the connection take, which grow with the machine's slowness.
     name, texts, cap, sent = put("minilm"), [ENGLISH * 8] * 400, 1000, 0

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span
 
+from support.waiting import until
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.common import errors
 from symbiont.common.channel import connect
@@ -212,7 +213,9 @@ async def test_a_call_leaves_a_span_on_both_sides(
         async with connect(traced_peer.address) as channel:
             call = model_pb2_grpc.ModelServiceStub(channel).GetModel(REQUEST)
             assert await call.code() is code
-    server, client = (s for s in spans.get_finished_spans() if s.name == GET_MODEL)
+    # The caller may know of the end before the service has ended its span.
+    await until(lambda: len([s for s in spans.get_finished_spans() if s.name == GET_MODEL]) == 2)
+    client, server = sorted((s for s in spans.get_finished_spans() if s.name == GET_MODEL), key=lambda s: s.start_time)
     assert (server.kind, client.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
     assert server.parent.span_id == client.context.span_id
     for one in (server, client):

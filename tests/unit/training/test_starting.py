@@ -50,33 +50,45 @@ def test_the_shape_is_the_versions(line: Line, method: str) -> None:
     assert f"{version.name} has {key!r}" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "field", "values"),
-    [
-        ({"lora": {"rank": 4}}, {"lora": {"rank": 8}}, "lora.rank", "given as 8, where models/mood/versions/1 has 4"),
-        ({}, {"lora": {"target_modules": ["key"]}}, "lora.target_modules", "given as ['key']"),
-        ({}, {"lora": {"alpha": 3}}, "lora.alpha", "given as 3.0, where models/mood/versions/1 has 16.0"),
-        ({"adalora": {"rank": 2}}, {"adalora": {"initial_rank": 9}}, "adalora.initial_rank", "given as 9"),
-        ({"houlsby": {"size": 4}}, {"houlsby": {"size": 8}}, "houlsby.size", "given as 8"),
-        ({"prefix": {}}, {"prefix": {"virtual_tokens": 3}}, "prefix.virtual_tokens", "has 16"),
-        ({}, {"hidden_layers": [8]}, "hidden_layers", "given as [8], where models/mood/versions/1 has []"),
-        ({}, {"hyperparameters": {"max_tokens": 9}}, "hyperparameters.max_tokens", "given as 9"),
-        ({}, {"business_fields": {}}, "business_fields", "takes none"),
-        ({}, {"multi_label": {}}, "multi_label", "has 'classification'"),
-        ({}, {"classification": {"labels": ["good", "bad"]}}, "classification.labels", "['good', 'bad']"),
-        ({}, {"classification": {"labels": ["bad", "new"]}}, "classification.labels", "'good' is not among"),
-        ({}, {"classification": {"labels": ["bad", "good", "new"]}}, "allow_new_labels", "does not know 'new'"),
-        ({}, {"replay": {"dataset": "datasets/none"}}, "replay.dataset", "datasets/none does not exist"),
-        ({}, {"base_model": "bases/other"}, "base_model", "lives on bases/tiny"),
-    ],
-)
-def test_a_spec_that_says_otherwise(
-    line: Line, first: dict[str, Any], then: dict[str, Any], field: str, values: str
-) -> None:
+# What a version was asked with -> what is said of it then, the field that is at fault, and what of the values is told.
+OTHERWISE: dict[str, tuple[dict[str, Any], list[tuple[dict[str, Any], str, str]]]] = {
+    "lora rank": (
+        {"lora": {"rank": 4}},
+        [({"lora": {"rank": 8}}, "lora.rank", "given as 8, where models/mood/versions/1 has 4")],
+    ),
+    "adalora": (
+        {"adalora": {"rank": 2}},
+        [({"adalora": {"initial_rank": 9}}, "adalora.initial_rank", "given as 9")],
+    ),
+    "houlsby": ({"houlsby": {"size": 4}}, [({"houlsby": {"size": 8}}, "houlsby.size", "given as 8")]),
+    "prefix": ({"prefix": {}}, [({"prefix": {"virtual_tokens": 3}}, "prefix.virtual_tokens", "has 16")]),
+    "as it comes": (
+        {},
+        [
+            ({"lora": {"target_modules": ["key"]}}, "lora.target_modules", "given as ['key']"),
+            ({"lora": {"alpha": 3}}, "lora.alpha", "given as 3.0, where models/mood/versions/1 has 16.0"),
+            ({"hidden_layers": [8]}, "hidden_layers", "given as [8], where models/mood/versions/1 has []"),
+            ({"hyperparameters": {"max_tokens": 9}}, "hyperparameters.max_tokens", "given as 9"),
+            ({"business_fields": {}}, "business_fields", "takes none"),
+            ({"multi_label": {}}, "multi_label", "has 'classification'"),
+            ({"classification": {"labels": ["good", "bad"]}}, "classification.labels", "['good', 'bad']"),
+            ({"classification": {"labels": ["bad", "new"]}}, "classification.labels", "'good' is not among"),
+            ({"classification": {"labels": ["bad", "good", "new"]}}, "allow_new_labels", "does not know 'new'"),
+            ({"replay": {"dataset": "datasets/none"}}, "replay.dataset", "datasets/none does not exist"),
+            ({"base_model": "bases/other"}, "base_model", "lives on bases/tiny"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_a_spec_that_says_otherwise(line: Line, case: str) -> None:
+    first, said = OTHERWISE[case]
     version = line.train(hyperparameters=QUICK, **first)
-    error = refused(line, start_from=version.name, **then)
-    assert error.field == f"training_job.spec.{field}"
-    assert values in str(error)
+    for then, field, values in said:
+        error = refused(line, start_from=version.name, **then)
+        assert error.field == f"training_job.spec.{field}", then
+        assert values in str(error), then
 
 
 def test_new_labels_stand_behind_the_old_ones(line: Line) -> None:

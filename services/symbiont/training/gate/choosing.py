@@ -15,6 +15,7 @@ from symbiont.training.gate.features import (
     condensed,
     cross_validated,
     model,
+    present,
     probabilities,
 )
 from symbiont.training.gate.results import Suggestion
@@ -69,8 +70,10 @@ def _opinion(
         known = classes_of(labelled, LabelKind.CLASS)
         if not known.enough:
             return none
-        fitted = model(vectorizer.features[: len(labelled)][known.rows], known.numbers, seed)
-        return known.names, probabilities(fitted, whole, len(known.names)), []
+        learned = vectorizer.features[: len(labelled)][known.rows]
+        columns = present(learned)
+        fitted = model(learned[:, columns], known.numbers, seed)
+        return known.names, probabilities(fitted, whole[:, columns], len(known.names)), []
     classes = classes_of(rows, kind)
     if not classes.enough:
         return none

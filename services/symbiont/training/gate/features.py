@@ -48,6 +48,11 @@ class Vectorizer:
         return self._hashing.transform(f"{row.text[:_CHARACTERS]}\n{row.pair[:_CHARACTERS]}" for row in rows)
 
 
+def present(features: Features) -> Any:
+    """Returns the columns that rows have: most are of texts that are not here, and cost as much as the others."""
+    return np.unique(features.indices) if issparse(features) else slice(None)
+
+
 def model(features: Features, classes: Ints, seed: int) -> Any:
     """Returns a logistic regression that has learned; it wants at least two classes."""
     if len(np.unique(classes)) <= _MOST_CLASSES:
@@ -71,9 +76,7 @@ def cross_validated(features: Features, classes: Ints, count: int, seed: int) ->
     """
     folds = min(FOLDS, int(np.bincount(classes, minlength=count).min()))
     made = np.zeros((len(classes), count))
-    # Most columns are of texts that are not here, and cost as much as the others.
-    if issparse(features):
-        features = features[:, np.unique(features.indices)]
+    features = features[:, present(features)]
     for learned, asked in StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, classes):
         fitted = model(features[learned], classes[learned], seed)
         made[asked] = probabilities(fitted, features[asked], count)
@@ -82,6 +85,7 @@ def cross_validated(features: Features, classes: Ints, count: int, seed: int) ->
 
 def condensed(features: Features, seed: int) -> Floats:
     """Returns features in a few dimensions, for distances between rows: directions of unit length."""
+    features = features[:, present(features)]
     width = min(64, features.shape[0] - 1, features.shape[1] - 1)
     if width < 1:
         return np.ones((features.shape[0], 1))

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from symbiont.training.data.rows import LabelKind, Row
 from symbiont.training.gate.classes import classes_of
-from symbiont.training.gate.features import Vectorizer, model
+from symbiont.training.gate.features import Vectorizer, model, present
 from symbiont.training.gate.results import Shift
 
 # Classes of fewer rows are not judged.
@@ -27,8 +27,9 @@ def label_shift(rows: Sequence[Row], other: Sequence[Row], kind: LabelKind, seed
     if not mine.enough or len(shared) < 2:
         return []
     vectorizer = Vectorizer([rows[place] for place in mine.rows.tolist()])
-    said = model(vectorizer.features, mine.numbers, seed).predict(
-        vectorizer.of([other[place] for place in others.rows.tolist()])
+    columns = present(vectorizer.features)
+    said = model(vectorizer.features[:, columns], mine.numbers, seed).predict(
+        vectorizer.of([other[place] for place in others.rows.tolist()])[:, columns]
     )
     confusion = np.zeros((len(shared), len(shared)))
     for line, name in enumerate(shared):

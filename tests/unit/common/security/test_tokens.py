@@ -23,9 +23,6 @@ from symbiont.common.security.tokens import TokenRules, Tokens
 RULES = TokenRules(AUDIENCE)
 
 
-RULES = TokenRules(AUDIENCE)
-
-
 @asynccontextmanager
 async def believing(issuer: LittleIssuer, rules: TokenRules = RULES) -> AsyncIterator[Tokens]:
     """A verifier that has fetched the issuer's keys."""
@@ -157,7 +154,7 @@ async def test_keys_that_nobody_has_do_not_make_it_ask_the_issuer_each_time() ->
         async with believing(issuer) as tokens:
             asked = issuer.asked["/keys"]
             for number in range(200):
-                token = jwt.encode(issuer.claims(), pem(issuer.keys["first"]), "RS256", headers={"kid": str(number)})
+                token = jwt.encode(issuer.claims(), issuer.keys["first"], "RS256", headers={"kid": str(number)})
                 with pytest.raises((Unavailable, Unauthenticated)):
                     tokens.principal(token)
             await until(lambda: issuer.asked["/keys"] > asked)

@@ -38,7 +38,9 @@ def gone(pid: int) -> bool:
 
 def test_a_program_runs_with_its_variables_and_is_heard_to_the_end() -> None:
     rank = Rank()
-    pid = rank.start(python("import os, sys; print(os.getpid(), os.environ['RANK']); sys.exit('end')"), {"RANK": "3"})
+    pid = rank.start(
+        python("import os, sys; print(os.getpid(), os.environ['RANK'], flush=True); sys.exit('end')"), {"RANK": "3"}
+    )
     assert rest(rank) == (f"{pid} 3\nend\n".encode(), 1)
     assert rank.poll(0) == (b"", 1)
 

@@ -46,7 +46,7 @@ def test_rows_that_give_nothing_away() -> None:
 
 
 def test_a_shifted_label_map_is_named() -> None:
-    rows, other = labelled(600, seed=0), labelled(300, seed=9)
+    rows, other = labelled(300, seed=0), labelled(150, seed=9)
     assert label_shift(rows, other, LabelKind.CLASS) == []
     names = sorted(TOPICS)
     moved = {name: names[(place + 1) % len(names)] for place, name in enumerate(names)}
@@ -57,7 +57,7 @@ def test_a_shifted_label_map_is_named() -> None:
 
 
 def test_two_names_that_were_exchanged_are_named_alone() -> None:
-    rows, other = labelled(600, seed=0), labelled(300, seed=9)
+    rows, other = labelled(300, seed=0), labelled(150, seed=9)
     moved = {"card": "loan", "loan": "card"}
     exchanged = [Row(row.text, moved.get(str(row.label), row.label)) for row in other]
     found = label_shift(rows, exchanged, LabelKind.CLASS)

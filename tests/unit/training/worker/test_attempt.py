@@ -66,7 +66,7 @@ def test_a_quantised_form_that_cannot_be_used_costs_no_training(run: Run) -> Non
 def test_enough_rows_are_learnt(run: Run, artifacts: ArtifactStore) -> None:
     run.registry.add_dataset(upload(artifacts, csv_of(labelled_rows(600)), "many"))
     lora = {"target_modules": ["query", "key", "value", "dense"]}
-    hyper = {**HYPER, "epochs": 5, "learning_rate": 0.005, "checkpoint_interval": 1000}
+    hyper = {**HYPER, "epochs": 5, "batch_size": 16, "learning_rate": 0.01, "checkpoint_interval": 1000}
     run(run.attempt(dataset="datasets/many", lora=lora, hyperparameters=hyper))
     (evaluation,) = run.of(types.Evaluation)
     assert evaluation.row_count == 120

@@ -1,6 +1,9 @@
 """A training that starts from a version goes on from what that answers, by every method and head, and resumes."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +17,13 @@ from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import load_bundle
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument
-from symbiont.training import types
+from symbiont.training import bases, types
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 
 LITTLE = {**HYPER, "epochs": 1, "learning_rate": 1e-12, "warmup_fraction": 0.0, "weight_decay": 0.0}
 LEARNT = {**HYPER, "epochs": 5, "learning_rate": 0.005, "checkpoint_interval": 1000}
+ENOUGH = {**LEARNT, "batch_size": 16, "learning_rate": 0.01}
 ALL_LAYERS = {"lora": {"target_modules": ["query", "key", "value", "dense"]}}
 
 
@@ -47,7 +51,7 @@ def test_it_goes_on_where_the_version_was(line: Line, method: str) -> None:
     assert (second.base_digest == first.base_digest) == (method != "full")
 
 
-@pytest.mark.parametrize("head", few(HEADS, "classification", "fields-gated", "entities"))
+@pytest.mark.parametrize("head", few(HEADS, "fields-gated", "entities"))
 def test_every_head_goes_on(line: Line, head: str) -> None:
     case = HEADS[head]
     for name, count in (("first", 40), ("second", 56)):
@@ -62,7 +66,7 @@ def test_every_head_goes_on(line: Line, head: str) -> None:
     assert all(change.before == change.after for change in changes)
 
 
-@pytest.mark.parametrize("method", few(METHODS, "adalora", "full"))
+@pytest.mark.parametrize("method", few(METHODS, "adalora"))
 def test_a_resumed_training_gives_the_same_bundle_bit_for_bit(line: Line, method: str) -> None:
     first = line.train(**METHODS[method])
     spec, inputs = line.resolved(dataset="datasets/more", start_from=first.name, replay={})
@@ -102,16 +106,31 @@ def test_new_labels_stand_behind_the_old_and_are_learnt(line: Line) -> None:
     assert changes["ask"].low > 0
 
 
-@pytest.fixture
-def learnt(line: Line) -> types.ModelVersion:
-    """A version that knows its labels."""
-    line.registry.add_dataset(upload(line.artifacts, csv_of(labelled_rows(600)), "many"))
-    version = line.train(rows="many", hyperparameters=LEARNT, **ALL_LAYERS)
+@pytest.fixture(scope="module")
+def learnt_once(tiny_base: Path, tiny_graph: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry in which is a version that knows its labels."""
+    folder = tmp_path_factory.mktemp("learnt")
+    artifacts = ArtifactStore(shutil.copytree(tiny_graph, folder / "artifacts"))
+    store = Store(f"sqlite:///{folder}/symbiont.db")
+    store.add_base(bases.register(artifacts, "tiny", types.Source("folder", str(tiny_base)), "tests", "MIT"))
+    store.add_dataset(upload(artifacts, csv_of(labelled_rows(600)), "many"))
+    version = Line(store, artifacts).train(rows="many", hyperparameters=ENOUGH, **ALL_LAYERS)
     assert version.evaluation.accuracy >= 0.8
-    return version
+    store.close()
+    return folder
 
 
-def test_exchanged_labels_are_refused(line: Line, learnt: types.ModelVersion) -> None:
+@pytest.fixture
+def knowing(learnt_once: Path, tmp_path: Path) -> Iterator[Line]:
+    """Has models/mood/versions/1, which knows its labels."""
+    folder = shutil.copytree(learnt_once, tmp_path / "learnt")
+    store = Store(f"sqlite:///{folder}/symbiont.db")
+    yield Line(store, ArtifactStore(folder / "artifacts"))
+    store.close()
+
+
+def test_exchanged_labels_are_refused(knowing: Line) -> None:
+    line, learnt = knowing, knowing.registry.version("mood", 1)
     other = {"good": "bad", "bad": "good"}
     rows = [(text, other[label]) for text, label in labelled_rows(60, seed=5)]
     line.registry.add_dataset(upload(line.artifacts, csv_of(rows), "exchanged"))
@@ -122,11 +141,12 @@ def test_exchanged_labels_are_refused(line: Line, learnt: types.ModelVersion) ->
     assert accepted.number == learnt.number + 1
 
 
-def test_the_classes_that_fell_are_named(line: Line, learnt: types.ModelVersion) -> None:
+def test_the_classes_that_fell_are_named(knowing: Line) -> None:
+    line, learnt = knowing, knowing.registry.version("mood", 1)
     # Only rows of one label, but for a few: the other one is forgotten.
     rows = [row for row in labelled_rows(200, seed=6) if row[1] == "good"] + [("bad bank", "bad"), ("bad loan", "bad")]
     line.registry.add_dataset(upload(line.artifacts, csv_of(rows), "lopsided"))
-    hyper = {**LEARNT, "epochs": 6}
+    hyper = {**ENOUGH, "epochs": 6}
     line.train(rows="lopsided", start_from=learnt.name, hyperparameters=hyper)
     changes = {change.label: change for change in line.of(types.Evaluation)[-1].class_changes}
     assert changes["bad"].worse
@@ -136,6 +156,6 @@ def test_the_classes_that_fell_are_named(line: Line, learnt: types.ModelVersion)
     assert "recall of 'bad'" in warning.text
     assert "'good'" not in warning.text
     line.reports.clear()
-    line.train(rows="lopsided", start_from=learnt.name, hyperparameters=hyper, replay={"fraction": 1.0})
+    line.train(rows="lopsided", start_from=learnt.name, hyperparameters=hyper, replay={"fraction": 0.4})
     kept = {change.label: change for change in line.of(types.Evaluation)[-1].class_changes}
     assert kept["bad"].after > changes["bad"].after

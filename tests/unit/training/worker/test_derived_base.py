@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from support.attempts import HYPER, Run
 from support.registry import tiny_spec, upload
+from support.sampling import few
 from support.tiny import csv_of, labelled_rows, save_base
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import InvalidArgument, NotFound
@@ -90,11 +91,16 @@ def derived_of(artifacts: ArtifactStore, parent: str, terms: list[str], identifi
     return digest
 
 
-WAYS: list[dict[str, Any]] = [{}, {"lora": {"rank": 4}}, {"masked_tokens": {"whole_words": True}}]
+WAYS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {"lora": {"rank": 4}},
+    "whole-words": {"masked_tokens": {"whole_words": True}},
+}
 
 
-@pytest.mark.parametrize("way", WAYS, ids=["full", "lora", "whole-words"])
-def test_it_learns_and_a_resumed_training_gives_the_same_base_bit_for_bit(run: Deriving, way: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", few(WAYS, "lora", "whole-words"))
+def test_it_learns_and_a_resumed_training_gives_the_same_base_bit_for_bit(run: Deriving, name: str) -> None:
+    way = WAYS[name]
     attempt = run.attempt(**way)
     graphs = set(run.artifacts.list("graphs"))
     whole = run.made(attempt)
