@@ -49,8 +49,11 @@ class Vectorizer:
 
 
 def present(features: Features) -> Any:
-    """Returns the columns that rows have: most are of texts that are not here, and cost as much as the others."""
-    return np.unique(features.indices) if issparse(features) else slice(None)
+    """Returns the columns that rows have: most are of texts that are not here, and cost as much as the others.
+
+    Where no row has any, as with empty texts, all of them: nothing can be learned of none.
+    """
+    return np.unique(features.indices) if issparse(features) and features.nnz else slice(None)
 
 
 def model(features: Features, classes: Ints, seed: int) -> Any:
@@ -87,7 +90,7 @@ def condensed(features: Features, seed: int) -> Floats:
     """Returns features in a few dimensions, for distances between rows: directions of unit length."""
     features = features[:, present(features)]
     width = min(64, features.shape[0] - 1, features.shape[1] - 1)
-    if width < 1:
+    if width < 1 or not abs(features).sum():
         return np.ones((features.shape[0], 1))
     wide = features.shape[1] > width
     dense: Floats = np.asarray(TruncatedSVD(width, random_state=seed).fit_transform(features) if wide else features)

@@ -163,6 +163,14 @@ def test_rows_without_labels_are_judged_by_others() -> None:
     assert len(alone) == 5
 
 
+@pytest.mark.parametrize("strategy", [Strategy.UNCERTAIN, Strategy.DIVERSE])
+def test_empty_texts_are_chosen_from_too(strategy: Strategy) -> None:
+    rows = [Row("", name) for name in ("a", "b") for _ in range(6)]
+    for others in ((), rows):
+        found = choose(rows, LabelKind.CLASS, Suggest(strategy=strategy, count=2), others)
+        assert [item.reason for item in found] == [strategy, strategy]
+
+
 def test_diverse_rows_are_far_from_each_other() -> None:
     features = np.repeat(np.eye(4), 10, axis=0) + 1e-3
     found = choose([Row(str(n)) for n in range(40)], LabelKind.NONE, Suggest(count=4), features=features)

@@ -56,6 +56,11 @@ def test_a_shifted_label_map_is_named() -> None:
     assert all(shift.share > 0.9 for shift in found)
 
 
+def test_of_empty_texts_nothing_is_learnt() -> None:
+    rows = [Row("", label) for label in ("a", "b") for _ in range(6)]
+    assert label_shift(rows, rows, LabelKind.CLASS) == []
+
+
 def test_two_names_that_were_exchanged_are_named_alone() -> None:
     rows, other = labelled(300, seed=0), labelled(150, seed=9)
     moved = {"card": "loan", "loan": "card"}

@@ -44,6 +44,11 @@ def test_labels_that_are_no_classes_and_rare_ones_are_left_alone() -> None:
     assert all(suspect.given != "alone" for suspect in suspects(rows, LabelKind.CLASS))
 
 
+def test_empty_texts_are_judged_too() -> None:
+    rows = [Row("", name) for name in ("a", "b") for _ in range(6)]
+    assert all(rows[suspect.row].label in {"a", "b"} for suspect in suspects(rows, LabelKind.CLASS))
+
+
 def test_the_most_suspect_go_up_to_a_share() -> None:
     rows, wrong = flipped(labelled(400), 0.05)
     outcome = drop_suspects(numbered(rows), LabelKind.CLASS, DropSuspects(max_fraction=0.02))
