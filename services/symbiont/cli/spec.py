@@ -178,7 +178,10 @@ def spec_of(
     epochs: Annotated[int | None, option(_LOOP, "Passes over the rows (default: 3).")] = None,
     batch_size: Annotated[int | None, option(_LOOP, "Rows a step (default: 16).")] = None,
     learning_rate: Annotated[
-        float | None, option(_LOOP, "Peak learning rate (default: 0.001, of full 0.00005).")
+        float | None,
+        option(
+            _LOOP, "Peak learning rate (default: what the method wants, from 0.00005 of full to 0.01 of a head alone)."
+        ),
     ] = None,
     weight_decay: Annotated[float | None, option(_LOOP, "Weight decay (default: 0.01).")] = None,
     warmup_fraction: Annotated[float | None, option(_LOOP, "Share of steps that warm up (default: 0.06).")] = None,

@@ -9,8 +9,7 @@ from symbiont.common.errors import InvalidArgument, NotFound
 from symbiont.training.own_modules import installed, unknown
 from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
 from symbiont.training.spec import (
-    FULL_LEARNING_RATE,
-    LEARNING_RATE,
+    LEARNING_RATES,
     AdaLoraMethod,
     HoulsbyMethod,
     LoraMethod,
@@ -81,7 +80,7 @@ def resolve(
         problem = f"a base of {base.max_tokens} tokens has room for {room} beside the virtual ones"
         raise InvalidArgument(f"{under}.prefix.virtual_tokens", problem)
     max_tokens = hyper.max_tokens or min(DEFAULT_MAX_TOKENS, room)
-    rate = hyper.learning_rate or (FULL_LEARNING_RATE if spec.full else LEARNING_RATE)
+    rate = hyper.learning_rate or LEARNING_RATES[spec.method]
     keep_best = hyper.patience is not None if hyper.keep_best is None else hyper.keep_best
     evaluate = judged or keep_best or hyper.patience is not None
     if hyper.evaluate_checkpoints is not None:

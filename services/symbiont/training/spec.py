@@ -14,8 +14,17 @@ from symbiont.common.resources import OWNED_ID
 from symbiont.training.costs import BinaryCosts, CostMatrix, Matrix, matrix_of
 from symbiont.training.part import Finite, Message
 
-# Of the adapters, and of all of a base.
-LEARNING_RATE, FULL_LEARNING_RATE = 1e-3, 5e-5
+# Peaks, by method. What begins at nothing beside a frozen base wants steps as large as it bears; how they compare on
+# real sets: tests/benchmarks/README.md. Of all of a base those that large ones still bear.
+LEARNING_RATES = {
+    "head_only": 1e-2,
+    "lora": 1e-3,
+    "adalora": 5e-3,
+    "houlsby": 2e-3,
+    "prefix": 1e-2,
+    "full": 5e-5,
+    "bitfit": 1e-3,
+}
 # Share of an earlier dataset that is learnt again.
 REPLAYED = 0.2
 _ID = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -214,8 +223,8 @@ class Hyperparameters(Message):
 
     @property
     def peak_learning_rate(self) -> float:
-        """That of a resolved spec, or what is usual for adapters."""
-        return LEARNING_RATE if self.learning_rate is None else self.learning_rate
+        """That of a resolved spec, or what is usual for LoRA."""
+        return LEARNING_RATES["lora"] if self.learning_rate is None else self.learning_rate
 
     @property
     def rows_per_step(self) -> int:
@@ -237,7 +246,7 @@ class Replay(Message):
 
 
 # The fields of a spec of which one is set.
-METHODS = ("head_only", "lora", "adalora", "houlsby", "prefix", "full", "bitfit")
+METHODS = tuple(LEARNING_RATES)
 HEADS = ("classification", "multi_label", "score", "entities", "spans", "embedding", "masked_tokens")
 
 

@@ -73,6 +73,16 @@ def test_a_spec_is_completed_from_what_it_names(registry: Store) -> None:
     assert resolve(tiny_spec(prefix={}), registry)[0].hyperparameters.max_tokens == 48
 
 
+@pytest.mark.parametrize(
+    ("method", "rate"),
+    [("head_only", 1e-2), ("lora", 1e-3), ("adalora", 5e-3), ("houlsby", 2e-3), ("prefix", 1e-2), ("full", 5e-5)],
+)
+def test_the_learning_rate_is_the_methods_unless_it_is_said(registry: Store, method: str, rate: float) -> None:
+    assert resolve(tiny_spec(**{method: {}}), registry)[0].hyperparameters.learning_rate == rate
+    said = tiny_spec(hyperparameters={"learning_rate": 0.3}, **{method: {}})
+    assert resolve(said, registry)[0].hyperparameters.learning_rate == 0.3
+
+
 def test_what_may_be_trained_on_a_base(registry: Store) -> None:
     base = registry.base("tiny")
     assert base.methods == ("HEAD_ONLY", "LORA", "ADALORA", "HOULSBY", "BITFIT", "PREFIX", "FULL")

@@ -1457,7 +1457,9 @@ class Hyperparameters(google.protobuf.message.Message):
     batch_size: builtins.int
     """Optional. Rows computed at a time, 1 to 4096. Default 16."""
     learning_rate: builtins.float
-    """Optional. Peak learning rate of AdamW, above 0, at most 1. Default: 0.001, and 0.00005 where the base is trained."""
+    """Optional. Peak learning rate of AdamW, above 0, at most 1. Default by method: 0.01 of a head alone and
+    of a prefix, 0.005 of AdaLoRA, 0.002 of Houlsby's adapters, 0.001 of LoRA and BitFit, 0.00005 of all of a base.
+    """
     weight_decay: builtins.float
     """Optional. Weight decay, 0 to 1. Default 0.01."""
     warmup_fraction: builtins.float
