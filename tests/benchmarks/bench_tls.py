@@ -30,7 +30,7 @@ from symbiont.common.threads import QUIET
 os.environ.update(QUIET)
 
 import psutil
-from bench_observability import CALLERS, SMALL, Scale, interval
+from bench_observability import CALLERS, interval
 from rich.console import Console
 from rich.table import Table
 from serving.mood import MODEL, train
@@ -47,7 +47,17 @@ from symbiont.local.home import Home, RunRecord
 from symbiont.local.stack import Stack
 
 LIMIT = 1.10
-FULL = Scale(rounds=10, calls=192)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int
+    calls: int
+
+
+FULL, SMALL = Scale(rounds=10, calls=192), Scale(rounds=1, calls=16)
 PLAIN, MUTUAL, TOKEN = "plain", "mutual TLS", "mutual TLS and a token"
 
 

@@ -28,7 +28,8 @@ from symbiont.client import Client, Endpoints, Limits
 from symbiont.training.fork_server import SINGLE, ForkServer
 
 TESTS = Path(__file__).parents[1]
-HYPER = training_job_pb2.Hyperparameters(epochs=24, batch_size=4, checkpoint_interval=20, learning_rate=0.01)
+# Of a run.
+EPOCHS = 24
 # Faults inside a process, with about how often its point is passed in a run: where to draw a moment from.
 POINTS = {
     "worker-checkpoint-half": 12,
@@ -77,7 +78,10 @@ class Outcome:
 class Drill:
     """A suite in which things die."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, epochs: int = EPOCHS) -> None:
+        self.hyper = training_job_pb2.Hyperparameters(
+            epochs=epochs, batch_size=4, checkpoint_interval=20, learning_rate=0.01
+        )
         self.random = random.Random(seed)
         self.plan = folder / "plan"
         self.fork_server = ForkServer(f"symbiont-drill-{uuid.uuid4().hex}")
@@ -150,7 +154,7 @@ class Drill:
         self.count += 1
         # A caller whose answer is lost asks again, and gets the same job.
         return self.client.create_training_job(
-            self.suite.spec(model=f"models/run-{self.count}", hyperparameters=HYPER)
+            self.suite.spec(model=f"models/run-{self.count}", hyperparameters=self.hyper)
         ).name
 
     def _watch(self, job: str, seen: list[training_job_pb2.TrainingEvent]) -> None:

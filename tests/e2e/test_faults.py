@@ -142,6 +142,7 @@ def test_a_triton_that_hangs_costs_no_call_more_than_its_deadline(suite: Suite) 
     until_sync(lambda: health(suite, "models/sentiment@production") == SERVING, 60)
 
 
+@pytest.mark.slow
 def test_a_host_that_hangs_is_replaced_while_it_does(suite: Suite) -> None:
     """A call fails by its deadline or is answered rightly; another host answers before the first one can."""
     expected = suite.client.predict("sentiment", [TEXT])
@@ -156,6 +157,7 @@ def test_a_host_that_hangs_is_replaced_while_it_does(suite: Suite) -> None:
     until_sync(lambda: health(suite, "models/sentiment@production") == SERVING, 60)
 
 
+@pytest.mark.slow
 def test_a_triton_that_is_slow_gives_no_wrong_answer(suite: Suite) -> None:
     """Asked all the time by callers with different texts, so that an answer to another's question would show."""
     expected = {text: suite.client.predict("sentiment", [text]) for text in TEXTS}

@@ -176,6 +176,7 @@ def test_a_hung_triton_costs_no_generation_more_than_its_deadline(language: Lang
     assert text_of(list(language.client.generate("tiny-lm", "a", max_tokens=8))) == text
 
 
+@pytest.mark.slow
 def test_a_killed_triton_ends_the_stream_and_comes_back(language: Language) -> None:
     parts = language.client.generate("tiny-lm", "Where is my order?", max_tokens=ENDLESS)
     leave(parts)

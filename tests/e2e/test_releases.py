@@ -136,6 +136,7 @@ def agreed(suite: Suite, versions: dict[str, str], count: int) -> tuple[str, lis
     return label, found[:count]
 
 
+@pytest.mark.slow
 def test_a_candidate_that_says_other_labels_is_taken_back(suite: Suite, versions: dict[str, str], alias: str) -> None:
     label, texts = agreed(suite, versions, 20)
     rules = ReleaseRules(max_label_shift=0.5, min_samples=40)

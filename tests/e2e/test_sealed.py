@@ -151,6 +151,7 @@ def test_a_flipped_bit_in_any_encrypted_file_is_found(home: Home, said: dict[str
     assert count > 30
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_after_rotations_everything_is_as_it_was(home: Home, said: dict[str, object]) -> None:
     before = {path: path.read_bytes() for path in home.artifacts.rglob("*") if path.is_file()}

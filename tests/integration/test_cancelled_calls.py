@@ -234,6 +234,7 @@ def _open_request(model: str, texts: list[str]) -> oip.ModelInferRequest:
     return request
 
 
+@pytest.mark.slow
 @pytest.mark.proof
 async def test_callers_that_go_at_any_moment_leave_nothing_behind(setting: Setting) -> None:
     callers = Callers(setting, random.Random(proofs.seed()))

@@ -123,6 +123,7 @@ async def test_a_host_that_is_loaded_anew_is_counted_anew(world: World) -> None:
     assert await world.client.ready()
 
 
+@pytest.mark.slow
 async def test_a_run_says_what_fits_and_leaves_nothing(
     world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from drill.drill import Drill
 
 @pytest.mark.timeout(600)
 def test_what_is_killed_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    drill = Drill(tmp_path, seed=0)
+    drill = Drill(tmp_path, seed=0, epochs=8)
     try:
         drill.start(undisturbed=1)
         outcome = drill.run("both")

@@ -48,7 +48,7 @@ def upload(client: Client, folder: Path, name: str, case: HeadCase) -> None:
     client.create_dataset(name, file, **header)
 
 
-@pytest.mark.parametrize("name", few(SHOWN, "fields-gated", "spans"))
+@pytest.mark.parametrize("name", few(SHOWN, "fields-gated"))
 def test_a_head_is_trained_and_planned(suite: Suite, name: str) -> None:
     case = HEADS[name]
     endpoints = Endpoints(training=suite.training.address, tokenization=suite.tokenization.address)

@@ -133,6 +133,7 @@ def test_a_label_map_that_was_exchanged_fails_the_job(suite: Suite, client: Clie
     assert "accept_changed_labels" in job.failure.message
 
 
+@pytest.mark.slow
 def test_a_killed_worker_goes_on_from_its_checkpoint(suite: Suite, client: Client, first: str) -> None:
     upload(client, suite, "more", [{"text": text, "label": label} for text, label in labelled_rows(60, seed=8)])
     options: dict[str, Any] = {"dataset": "more", "start_from": first, "epochs": 30, "checkpoint_interval": 10}

@@ -51,6 +51,7 @@ def client(store: ArtifactStore) -> Iterator[Client]:
     assert all(text not in json.dumps(training.events(), ensure_ascii=False) for text in TEXTS)
 
 
+@pytest.mark.slow
 def test_from_texts_to_a_bundle_that_was_checked(client: Client, store: ArtifactStore, tmp_path: Path) -> None:
     stages: list[str] = []
     base = client.quantize_base_model("tiny", TEXTS, progress=stages.append)

@@ -5,7 +5,7 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(400)
 TOLERANCE = 1e-4
 HYPER = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
 OWN = {"own_module": {"name": "crossed", "settings": json.dumps({"size": 7, "parts": 3})}}
-# Every head that takes one, beside each kind of adapter; the last ones have none.
+# Every head that takes one, beside each kind of adapter; `plain` and `tokens` have none.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "classification": ("classification", {"lora": {}, **OWN}),
     "fields": ("fields", {"houlsby": {"size": 4}, **OWN}),
@@ -47,6 +47,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("classification", {"lora": {}}),
     "tokens": ("entities", {"lora": {}}),
 }
+# A module between fields and a head beside a prefix, and a bundle without one.
+FEW = ("fields-gated", "plain")
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +57,25 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore) -> dict[str, str]:
-    """What is made while the package is there; it is gone before anything is served."""
+def bundles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore) -> Any:
+    """The bundles of some cases, made while the package is there; it is gone before anything is served."""
     package = install(tmp_path_factory.mktemp("packages"))
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(package)
-        made = trained(tmp_path_factory, artifacts)
+        made = trained(tmp_path_factory, artifacts, request.param)
     shutil.rmtree(package)
     del sys.modules["customer_layers"]
     return made
 
 
-def trained(tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore) -> dict[str, str]:
+def trained(tmp_path_factory: pytest.TempPathFactory, artifacts: ArtifactStore, names: Sequence[str]) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("registry")
     store = Store(f"sqlite:///{folder}/symbiont.db")
     source = types.Source("folder", str(save_base(folder / "tiny")))
     store.add_base(bases.register(artifacts, "tiny", source, "tests", "MIT"))
     made = {}
-    for name, (head, changes) in CASES.items():
+    for name in names:
+        head, changes = CASES[name]
         store.add_dataset(HEADS[head].dataset(artifacts, name))
         spec = tiny_spec(dataset=f"datasets/{name}", hyperparameters=HYPER, **{**HEADS[head].head, **changes})
         made[name] = Run(store, artifacts)(Attempt("job-test", *resolve(spec, store), ""))
@@ -97,7 +100,15 @@ def asked_of(artifacts: ArtifactStore, digest: str) -> list[tuple[Row, tuple[flo
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+@pytest.mark.parametrize(
+    ("bundles", "runtime"),
+    [
+        pytest.param(FEW, "openvino", id="few-openvino"),
+        pytest.param(tuple(CASES), "openvino", id="all-openvino", marks=pytest.mark.slow),
+        pytest.param(tuple(CASES), "torch", id="all-torch", marks=pytest.mark.slow),
+    ],
+    indirect=["bundles"],
+)
 async def test_a_host_without_the_package_answers_as_training_did(
     triton: TritonServer, artifacts: ArtifactStore, bundles: dict[str, str], runtime: RuntimeName
 ) -> None:

@@ -301,6 +301,7 @@ def test_the_command_does_all_of_it(run: Callable[..., Result], tmp_path: Path) 
     assert run("gate", "mood@cli", "--open").output == "mood@cli has no gate: every version may be promoted\n"
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_version_again(run: Callable[..., Result]) -> None:
     made = run("reproduce", "mood/versions/2")
     assert made.exit_code == 0

@@ -104,6 +104,7 @@ async def test_one_that_dies_is_left_out_and_comes_back_with_its_hosts(setting: 
             assert await alone.host_ready(setting.base)
 
 
+@pytest.mark.slow
 async def test_without_any_the_error_names_each(setting: Setting) -> None:
     for server in setting.servers.values():
         await server.kill()

@@ -360,6 +360,7 @@ def write_reports(path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_template_for_cities_waits_for_a_second_person(world: World) -> None:
     write_reports(world.folder / "reports.csv")
     shipped_text = shipped()["city-reports"].read_text(encoding="utf-8")
@@ -494,6 +495,7 @@ class Watching(Server):
         return {one["metric"]["topic"] for one in self.http.get("/api/v1/query", params=asked).json()["data"]["result"]}
 
 
+@pytest.mark.slow
 def test_a_surge_of_what_the_model_calls_bad_reaches_somebody(world: World, tmp_path: Path) -> None:
     text = f"{BAD[0]} bank {BAD[0]}"
     label = world.client.predict("sentiment", [text]).predictions[0].label

@@ -107,6 +107,7 @@ def undisturbed(client: Client) -> Advice:
     return race(client, "whole", {"exhaustive": True}, **FULL_WINS)
 
 
+@pytest.mark.slow
 def test_full_is_advised_where_it_is_best_by_more_than_the_tolerance(client: Client, undisturbed: Advice) -> None:
     assert undisturbed.advised is not None
     assert undisturbed.advised.method == "full"
@@ -149,6 +150,7 @@ def test_the_head_alone_is_advised_where_it_suffices(client: Client, undisturbed
     assert "brought less than 0.5 points" in listener.said[-1]
 
 
+@pytest.mark.slow
 def test_what_is_hopelessly_behind_is_cancelled(client: Client) -> None:
     options = {"dataset": "plain", "learning_rate": WRECKING_RATE, "epochs": 20, "patience": 1000}
     settings = {"methods": methods_of(["head-only", "full"])}

@@ -136,6 +136,7 @@ def mlflow_history(uri: str, job: str) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_of_two_controllers_is_killed(tmp_path: Path) -> None:
     with postgres() as url:

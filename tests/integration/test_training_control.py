@@ -152,6 +152,7 @@ def test_what_a_paused_job_has_learned_is_kept_by_another_worker(suite: Suite, c
     assert any(text.startswith("finishing with step ") for text in texts)
 
 
+@pytest.mark.slow
 def test_a_budget_of_time_makes_a_version_of_the_best(suite: Suite, client: Client) -> None:
     spec = suite.spec(hyperparameters=ENDLESS, model="models/budget")
     job = client.create_training_job(spec, budget=job_budget(training_seconds=4)).name

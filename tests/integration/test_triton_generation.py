@@ -144,6 +144,7 @@ async def test_callers_who_leave_before_the_first_token(server, generators, base
     assert len((await whole(generators, base, ids, 3))[0]) == 3
 
 
+@pytest.mark.slow
 async def test_a_client_that_dies_frees_its_places(server, settings, generators, base, model):
     other = TokenGenerators(server.url, settings)
     ids = prompts(1)[0]
@@ -175,6 +176,7 @@ async def test_what_does_not_fit_is_refused(generators, base):
         await whole(generators, base, np.array([10**6], np.int32), 3)
 
 
+@pytest.mark.slow
 async def test_a_full_queue_refuses(server, store):
     base = store_model(store, tiny_model(seed=9, max_length=LONG), max_length=LONG)
     settings = GeneratorSettings(store.root, threads=1, max_sequences=1, max_waiting=1, token_budget=2 * LONG)

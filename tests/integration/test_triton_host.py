@@ -134,6 +134,7 @@ async def test_pairs_fields_and_heads_on_tokens_pass_triton(host, base, store):
     assert answer.times.computed > 0
 
 
+@pytest.mark.slow
 async def test_rows_that_leave_a_lane_to_others_are_answered_as_all(server, store):
     # On the host of the test of both runtimes: to load one takes longer than all of this.
     base = tiny_base(store, seed=91)

@@ -142,6 +142,7 @@ def test_the_end_of_a_job_waits_for_counting_before_it_locks_the_job(url: str) -
     store.close()
 
 
+@pytest.mark.slow
 def test_a_change_on_one_controller_is_seen_by_the_watchers_of_the_other(tmp_path: Path, url: str) -> None:
     suite, second = controllers(tmp_path, url, worker_program=f"{sys.executable} -c 'import time; time.sleep(600)'")
     suite.tokenization.start()

@@ -114,6 +114,7 @@ def _usage(prometheus: Any, folder: Path, by: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find("prometheus"), reason=f"not installed; {HINT}")
 def test_where_nobody_has_used_anything(prometheus: Any) -> None:
     until_sync(lambda: seen(prometheus, "count(symbiont_inference_base_info)") == 4)

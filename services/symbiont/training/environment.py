@@ -63,8 +63,9 @@ def environment() -> Environment:
 
 @functools.cache
 def _packages() -> dict[str, str]:
-    found = (_name_and_version(one) for one in distributions())
-    return dict(sorted((name.lower().replace("_", "-"), number) for name, number in found if name))
+    # Of a package that is there twice the first is imported; some bring others in folders of their own.
+    found = map(_name_and_version, reversed([*distributions()]))
+    return dict(sorted({name.lower().replace("_", "-"): number for name, number in found if name}.items()))
 
 
 def _name_and_version(installed: Distribution) -> tuple[str, str]:

@@ -220,6 +220,7 @@ def test_quantised_forms_are_shared_bounded_and_let_go(quantized, monkeypatch):
     assert runtime.quantized(other, None) is not None
 
 
+@pytest.mark.slow
 def test_quantising_sends_nothing_to_anyone(quantized, tmp_path):
     """Outside of pytest, where NNCF would be quiet by itself: no socket is opened, no process made, nothing noted."""
     program = """

@@ -32,6 +32,7 @@ def test_the_files_are_as_the_recipe_says(name: str, tmp_path: Path) -> None:
     assert len(sides.test) >= 100
 
 
+@pytest.mark.slow
 @real
 def test_als_recommends_better_than_popularity() -> None:
     histories = read_histories(find_recipe("film-recommendation"), Path(DATA) / FOLDERS["film-recommendation"])

@@ -55,9 +55,9 @@ def rule(called: str, said: dict[str, object]) -> Iterator[str]:
         yield f"{called} unpacks by names that somebody else wrote"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nothing_that_is_read_may_run(path: Path) -> None:
-    assert list(problems(path)) == []
+def test_nothing_that_is_read_may_run() -> None:
+    assert len(FILES) > 100
+    assert [f"{path.relative_to(PACKAGE)}: {problem}" for path in FILES for problem in problems(path)] == []
 
 
 @pytest.mark.parametrize(

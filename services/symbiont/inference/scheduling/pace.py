@@ -39,7 +39,8 @@ class Pace:
 
     def __init__(self) -> None:
         self._held: _Sample | None = None
-        # Means of the tokens and the seconds of requests that were full.
+        # The first request that was full, and means of the tokens and the seconds of all of them.
+        self._first: tuple[float, float] | None = None
         self._full: tuple[float, float] | None = None
         # Means of tokens, seconds, tokens squared, tokens times seconds; nothing before the first request.
         self._means: tuple[float, float, float, float] | None = None
@@ -83,8 +84,13 @@ class Pace:
             self._learn_speed(sample.tokens, sample.seconds)
 
     def _learn_speed(self, tokens: float, seconds: float) -> None:
+        if not self._first:
+            self._first = tokens, seconds
+            return
         if not self._full:
-            self._full = tokens, seconds
+            # What comes first may have had to wait for what is made once. Were it believed alone, all that waits behind
+            # it would be refused.
+            self._full = min(self._first, (tokens, seconds), key=lambda one: one[1] / one[0])
             return
         # One slow request may have a reason of its own.
         seconds = min(seconds, 2 * tokens / self.tokens_per_s)

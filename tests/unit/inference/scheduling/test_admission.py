@@ -24,7 +24,7 @@ class Door:
     def __init__(self, clock: Any, metrics: Any) -> None:
         self.queue, self.pace = FairQueue(Weights(), 64), Pace()
         self.admission = Admission(self.queue, self.pace, self, BOUND, clock, metrics)
-        for _ in range(2):
+        for _ in range(3):
             self.pace.note(1000, 1.0, 1.0, full=True)
 
     def wait(self, call: Call) -> None:

@@ -18,6 +18,15 @@ def test_nothing_is_known_at_first() -> None:
     assert pace.tokens_per_s == 0
 
 
+@pytest.mark.parametrize("samples", [[(100, 2.0), (1000, 0.1)], [(1000, 0.1), (100, 2.0)]])
+def test_of_the_first_two_the_slower_one_is_not_believed(samples: list[tuple[int, float]]) -> None:
+    pace = Pace()
+    noted(pace, *samples)
+    assert pace.seconds(1000) == 0
+    noted(pace, (1000, 0.1))
+    assert pace.tokens_per_s == pytest.approx(10_000)
+
+
 def test_it_follows_what_is_measured() -> None:
     pace = Pace()
     noted(pace, *[(1000, 0.1)] * 3)

@@ -400,7 +400,7 @@ async def test_a_silent_host_is_asked_whether_it_lives_before_it_gets_more(bench
 
 async def test_a_call_that_would_wait_too_long_is_refused_before_its_tokens_are_made(bench: Bench) -> None:
     tasks = [await bench.ask(50, 50, tenant="known")]
-    for _ in range(2):
+    for _ in range(3):
         bench.lane.pace.note(100, 1.0, 1.0, full=True)
     asked = bench.scheduler.expecting(BASE, 1, 10, timeout_s=1, tenant="x", priority=Priority.INTERACTIVE)
     with pytest.raises(ResourceExhausted) as caught, asked:

@@ -143,6 +143,7 @@ def test_there_may_be_none() -> None:
     absent.close()
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_parent_and_its_forks_go_on(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDS], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout

@@ -176,6 +176,7 @@ async def test_a_trial_that_ends_without_a_word_is_no_plan(planning: Planning) -
             await anext(plan)
 
 
+@pytest.mark.slow
 async def test_rows_that_are_gone_are_said_to_be(make: Callable[..., Planning], artifacts: ArtifactStore) -> None:
     # By a program, as where there is nothing to fork from.
     planning = make(forks=False)
