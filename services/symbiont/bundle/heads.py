@@ -137,11 +137,13 @@ class EntityHead(LinearHead):
 class SpanHead(LinearHead):
     """The answer to a question as a part of a context: for each token, whether it begins and whether it ends there.
 
-    The first token stands for "no answer" (as in SQuAD 2.0, Rajpurkar et al., arXiv 1806.03822).
+    The first token stands for "no answer" (as in SQuAD 2.0, Rajpurkar et al., arXiv 1806.03822); with `always_answers`
+    the most probable part is the answer, whatever that token says.
     """
 
     kind: Literal["spans"] = "spans"
     max_answer_tokens: int = Field(default=30, ge=1)
+    always_answers: bool = False
 
     @property
     def outputs(self) -> int:

@@ -12,6 +12,7 @@ _OPTIONS = {"target_modules": "target-module", "labels": "label"}
 _SWITCHES = {
     "keep_best": ("--keep-best", "--keep-last"),
     "evaluate_checkpoints": ("--evaluate-checkpoints", "--no-evaluate-checkpoints"),
+    "always_answers": ("--always-answers", "--not-always-answers"),
     "rank_stabilized": ("--rank-stabilized", ""),
 }
 

@@ -142,6 +142,15 @@ def spec_of(
     minimum: Annotated[float | None, option(_HEAD, "score: least number answered; goes with --maximum.")] = None,
     maximum: Annotated[float | None, option(_HEAD, "score: greatest number answered.")] = None,
     max_answer_tokens: Annotated[int | None, option(_HEAD, "spans: longest answer in tokens (default: 30).")] = None,
+    always_answers: Annotated[
+        bool | None,
+        option(
+            _HEAD,
+            "spans: answer each question, however probable it is that there is no answer "
+            "(default: where each row to learn from has one).",
+            "--always-answers/--not-always-answers",
+        ),
+    ] = None,
     embedding_size: Annotated[
         int | None, option(_HEAD, "embedding: length of the vector (default: that of the base).")
     ] = None,
@@ -268,6 +277,7 @@ def spec_of(
         minimum=minimum,
         maximum=maximum,
         max_answer_tokens=max_answer_tokens,
+        always_answers=always_answers,
         embedding_size=embedding_size,
         temperature=temperature,
         business_fields="all" if business_fields == ["all"] else business_fields,

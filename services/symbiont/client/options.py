@@ -48,7 +48,7 @@ _HEADS: dict[Head, dict[str, str]] = {
     "multi-label": {"labels": "labels", "balanced": "class_weights", "tune_thresholds": "thresholds"},
     "score": {"minimum": "minimum", "maximum": "maximum"},
     "entities": {"labels": "labels"},
-    "spans": {"max_answer_tokens": "max_answer_tokens"},
+    "spans": {"max_answer_tokens": "max_answer_tokens", "always_answers": "always_answers"},
     "embedding": {"embedding_size": "size", "temperature": "temperature"},
     "masked-tokens": {"mask_fraction": "mask_fraction", "whole_words": "whole_words", "tokenizer": "tokenizer"},
 }
@@ -95,6 +95,7 @@ class TrainingOptions(TypedDict, total=False):
     minimum: float | None
     maximum: float | None
     max_answer_tokens: int | None
+    always_answers: bool | None
     embedding_size: int | None
     temperature: float | None
     mask_fraction: float | None

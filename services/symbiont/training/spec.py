@@ -152,6 +152,7 @@ class SpansHead(Message):
     """The answer to a question as a part of its context."""
 
     max_answer_tokens: int = Field(30, ge=1, le=512)
+    always_answers: bool | None = None
 
 
 class EmbeddingHead(Message):

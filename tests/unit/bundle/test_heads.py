@@ -15,7 +15,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "score": {"pooling": "mean", "link": "sigmoid", "scale": 5.0, "offset": 1.0},
     "embedding": {"pooling": "mean", "size": 3},
     "entities": {"num_labels": 3},
-    "spans": {"max_answer_tokens": 10},
+    "spans": {"max_answer_tokens": 10, "always_answers": True},
 }
 ONE_THRESHOLD = {"kind": "multi_label", "hidden_size": HIDDEN, "pooling": "cls", "num_labels": 2, "thresholds": [0.5]}
 LABELS = {"classification": ["a", "b"], "multi_label": ["a", "b"], "entities": ["O", "B-x", "I-x"]}

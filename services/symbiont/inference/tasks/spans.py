@@ -53,7 +53,9 @@ def _part(given: QuestionContext, call: PredictCall, bundle: BundleInfo, least: 
 
     def read(texts: Sequence[Windows]) -> AnswerSpans:
         scored, none = score(texts[0], head.max_answer_tokens)
-        return answers(scored, none, given.context, call.offset_unit, call.top_k or 1, least)
+        return answers(
+            scored, none, given.context, call.offset_unit, call.top_k or 1, least, always=head.always_answers
+        )
 
     return Part([given.question], read, [given.context])
 
@@ -93,8 +95,10 @@ def _spans(
     return begins[first] + ends[last], starts.astype(np.int64), stops.astype(np.int64)
 
 
-def answers(scored: Scored, none: float, context: str, unit: OffsetUnit, most: int, least: float) -> AnswerSpans:
-    """Returns the best `most` answers that do not overlap, or none where that there is none is more probable."""
+def answers(
+    scored: Scored, none: float, context: str, unit: OffsetUnit, most: int, least: float, *, always: bool = False
+) -> AnswerSpans:
+    """Returns the best `most` answers that do not overlap; unless `always`, only those more probable than none."""
     highest = max(none, float(scored.scores.max(initial=none)))
     weights = np.exp(scored.scores - highest)
     nothing = float(np.exp(none - highest))
@@ -104,7 +108,7 @@ def answers(scored: Scored, none: float, context: str, unit: OffsetUnit, most: i
     for index in np.argsort(-scored.scores, kind="stable").tolist():
         start, end = _trimmed(context, int(scored.starts[index]), int(scored.ends[index]))
         probability = float(weights[index]) / total
-        if len(chosen) == most or probability < least or weights[index] < nothing:
+        if len(chosen) == most or probability < least or (weights[index] < nothing and not always):
             break
         if start < end and all(end <= other or start >= stop for other, stop in taken):
             taken.append((start, end))

@@ -30,6 +30,13 @@ class Spans(Head):
     on_tokens = True
 
     @override
+    def fit(self, settings: SpansHead, rows: Sequence[Row]) -> SpansHead:
+        """A window without the answer learns that there is none; where no row is without, that says nothing of rows."""
+        if settings.always_answers is not None:
+            return settings
+        return settings.model_copy(update={"always_answers": all(row.label for row in rows)})
+
+    @override
     def material(self, settings: SpansHead, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         encoded = encode(
             [row.text for row in rows],
@@ -85,11 +92,15 @@ class Spans(Head):
     @override
     def settings_of(self, manifest: BundleManifest, rows: Sequence[Row]) -> SpansHead:
         entry: Any = manifest.head
-        return SpansHead(max_answer_tokens=entry.max_answer_tokens)
+        return SpansHead(max_answer_tokens=entry.max_answer_tokens, always_answers=entry.always_answers)
 
     @override
     def entry(self, settings: SpansHead, hidden_size: int, pooling: Any) -> HeadEntry:
-        return HeadEntry(hidden_size=hidden_size, max_answer_tokens=settings.max_answer_tokens)
+        return HeadEntry(
+            hidden_size=hidden_size,
+            max_answer_tokens=settings.max_answer_tokens,
+            always_answers=bool(settings.always_answers),
+        )
 
     @override
     def asks(self, *, paired: bool) -> Any:
@@ -136,7 +147,7 @@ def answer(outputs: Sequence["np.ndarray[Any, Any]"], windows: Sequence[Encoded]
 
     As in serving: an answer's score is the sum of its two outputs, and that there is none every window must say.
     """
-    none = min(float(values[0].sum()) for values in outputs)
+    none = -np.inf if settings.always_answers else min(float(values[0].sum()) for values in outputs)
     best, found = none, None
     for values, item in zip(outputs, windows, strict=True):
         tokens, starts, ends = context(item)

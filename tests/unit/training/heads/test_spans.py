@@ -9,7 +9,8 @@ from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.tasks import spans as serving
 from symbiont.inference.tasks.plan import Window
 from symbiont.inference.tokens import Places
-from symbiont.training.heads.spans import answer, bounds
+from symbiont.training.data.rows import Row
+from symbiont.training.heads.spans import Spans, answer, bounds
 from symbiont.training.spec import SpansHead
 from symbiont.training.worker.examples import Encoded
 
@@ -40,12 +41,12 @@ def test_an_answer_is_tokens_of_each_window_that_has_it_whole() -> None:
     assert bounds(window(0, 3), [(0, 3), place]) == (5, 5)
 
 
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_the_answer_is_the_one_that_is_served(seed: int, two_windows: bool) -> None:
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_the_answer_is_the_one_that_is_served(seed: int, two_windows: bool, always: bool) -> None:
     random = np.random.default_rng(seed)
     windows = [window(0, 5), window(3, 7)] if two_windows else [window(0, 7)]
     outputs = [random.normal(size=(len(item.ids), 2)).astype(np.float32) for item in windows]
-    found = answer(outputs, windows, SpansHead(max_answer_tokens=3))
+    found = answer(outputs, windows, SpansHead(max_answer_tokens=3, always_answers=always))
     served = [
         Window(
             values.ravel(),
@@ -56,5 +57,21 @@ def test_the_answer_is_the_one_that_is_served(seed: int, two_windows: bool) -> N
     ]
     head = SpanHead(hidden_size=8, max_answer_tokens=3)
     scored, none = serving.score(served, head.max_answer_tokens)
-    answers = serving.answers(scored, none, CONTEXT, OffsetUnit.CODE_POINT, 1, 0.0).spans
+    answers = serving.answers(scored, none, CONTEXT, OffsetUnit.CODE_POINT, 1, 0.0, always=always).spans
     assert (CONTEXT[slice(*found)] if found else None) == (answers[0].text if answers else None)
+    assert found or not always
+
+
+def test_who_has_learnt_of_none_without_an_answer_answers_always() -> None:
+    with_answer, without = Row("q", ((0, 3),), pair=CONTEXT), Row("q", (), pair=CONTEXT)
+    head, outputs = Spans(), [np.zeros((13, 2), np.float32)]
+    # That there is none is the most probable by far, and then that it is one word.
+    outputs[0][0] = 9.0
+    outputs[0][7] = 1.0
+    for rows, always in (([with_answer], True), ([with_answer, without], False)):
+        settings = head.fit(SpansHead(), rows)
+        assert settings.always_answers is always
+        found = answer(outputs, [window(0, 7)], settings)
+        assert (found and CONTEXT[slice(*found)]) == ("opens" if always else None)
+        assert head.entry(settings, 8, None).always_answers is always
+    assert head.fit(SpansHead(always_answers=False), [with_answer]).always_answers is False

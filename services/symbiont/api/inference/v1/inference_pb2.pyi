@@ -599,7 +599,9 @@ class AnswerSpans(google.protobuf.message.Message):
     """Output only. Probability that the context holds no answer, 0 to 1."""
     @property
     def spans(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AnswerSpan]:
-        """Output only. Parts of the context, most probable first; empty when most speaks for there being no answer."""
+        """Output only. Parts of the context, most probable first; empty when most speaks for there being no answer, unless the
+        model was made to answer always.
+        """
 
     def __init__(
         self,

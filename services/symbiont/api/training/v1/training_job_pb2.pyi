@@ -1326,19 +1326,30 @@ class SpansHead(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     MAX_ANSWER_TOKENS_FIELD_NUMBER: builtins.int
+    ALWAYS_ANSWERS_FIELD_NUMBER: builtins.int
     max_answer_tokens: builtins.int
     """Optional. Longest answer in tokens, 1 to 512. Default 30."""
+    always_answers: builtins.bool
+    """Optional. Whether each question is answered, by the most probable part of the context, though that there is none may
+    be more probable. Default: whether each row to learn from has an answer, so that nothing was learnt of those without.
+    """
     def __init__(
         self,
         *,
         max_answer_tokens: builtins.int | None = ...,
+        always_answers: builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens", "max_answer_tokens", b"max_answer_tokens"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_always_answers", b"_always_answers", "_max_answer_tokens", b"_max_answer_tokens", "always_answers", b"always_answers", "max_answer_tokens", b"max_answer_tokens"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens", "max_answer_tokens", b"max_answer_tokens"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_always_answers", b"_always_answers", "_max_answer_tokens", b"_max_answer_tokens", "always_answers", b"always_answers", "max_answer_tokens", b"max_answer_tokens"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__always_answers: typing_extensions.TypeAlias = typing.Literal["always_answers"]
+    _WhichOneofArgType__always_answers: typing_extensions.TypeAlias = typing.Literal["_always_answers", b"_always_answers"]
     _WhichOneofReturnType__max_answer_tokens: typing_extensions.TypeAlias = typing.Literal["max_answer_tokens"]
     _WhichOneofArgType__max_answer_tokens: typing_extensions.TypeAlias = typing.Literal["_max_answer_tokens", b"_max_answer_tokens"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__always_answers) -> _WhichOneofReturnType__always_answers | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_answer_tokens) -> _WhichOneofReturnType__max_answer_tokens | None: ...
 
 Global___SpansHead: typing_extensions.TypeAlias = SpansHead
