@@ -1,7 +1,7 @@
 """Both clients on the fake suite."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -25,18 +25,22 @@ class Driver:
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             value = getattr(self._client, name)(*args, **kwargs)
-            if isinstance(value, AsyncIterator):
+            if isinstance(value, AsyncGenerator):
                 return self._drain(value)
             return self._loop.run_until_complete(value)
 
         return call
 
-    def _drain(self, items: AsyncIterator[Any]) -> Iterator[Any]:
-        while True:
-            try:
-                yield self._loop.run_until_complete(anext(items))
-            except StopAsyncIteration:
-                return
+    def _drain(self, items: AsyncGenerator[Any, None]) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    yield self._loop.run_until_complete(anext(items))
+                except StopAsyncIteration:
+                    return
+        finally:
+            # Who leaves early has closed it: that it is collected comes to nothing while the loop stands still.
+            self._loop.run_until_complete(items.aclose())
 
     def finish(self) -> None:
         self._loop.run_until_complete(self._client.close())
