@@ -21,6 +21,7 @@ PICTURES := .tools/pictures
 DRAWN_BY := tests/observe/pictures
 CHECKOV := .tools/checkov
 SECURITY := .tools/security
+UV_PACKAGE := uv==0.13.9
 SECURITY_PACKAGES := pip-audit==2.10.1 cyclonedx-bom==7.5.0 detect-secrets==1.5.0 $(UV_PACKAGE)
 # What only looks like a secret: digests, locks, drawn dashboards, key ids of examples.
 NO_SECRETS := '(^|/)(constraints\.txt|CHANGELOG\.md)$$|^deploy/requirements/|^deploy/grafana/|^services/symbiont/api/|\.(svg|png|xz)$$|^tests/'
@@ -31,7 +32,6 @@ PIP_INSTALL := $(BIN)/pip install -qq --no-compile --disable-pip-version-check
 # Installs in a quarter of pip's time. It does not read pip's configuration, and is told where that says to look; where
 # that is not enough, pip does it.
 INSTALLED := -c constraints.txt -e '.[engine,train,ann,pii,solutions,demo,dev]'
-UV_PACKAGE := uv==0.13.9
 PIP_SAYS = $$($(BIN)/pip config get global.$(1) 2> /dev/null || true)
 UV_INSTALL = VIRTUAL_ENV=$(VENV) UV_DEFAULT_INDEX="$${PIP_INDEX_URL:-$(call PIP_SAYS,index-url)}" \
   UV_FIND_LINKS="$${PIP_FIND_LINKS:-$(call PIP_SAYS,find-links)}" $(BIN)/uv pip install --quiet
