@@ -61,7 +61,7 @@ def answers(channel: grpc.aio.Channel, tokenizer_digest: str) -> Answers:
 
     async def ask() -> bool:
         request = pb.TokenizeRequest(tokenizer=f"tokenizers/{tokenizer_digest}", texts=["Where is my order?"])
-        return bool((await stub.Tokenize(request, timeout=20)).ids)
+        return bool((await stub.Tokenize(request, timeout=60)).ids)
 
     return ask
 
@@ -146,7 +146,7 @@ async def test_thousands_of_connections_that_say_nothing(address: str, answers: 
     with ExitStack() as stack:
         for number in range(2000):
             # One after another, as fast as the service takes them up.
-            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
             if number % 3 == 1:
                 connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
             elif number % 3 == 2:

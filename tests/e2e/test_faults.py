@@ -112,7 +112,7 @@ def health(suite: Suite, name: str) -> int:
     """Returns what inference says of a model."""
     with closing(suite.channel("inference")) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status
+        return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=60).status
 
 
 def same(suite: Suite, client: Client, expected: Predictions, text: str = TEXT) -> bool:

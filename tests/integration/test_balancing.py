@@ -63,7 +63,7 @@ def channel_to() -> Iterator[Callable[[str], grpc.Channel]]:
 
 def ask(channel: grpc.Channel) -> None:
     request = tokenization_pb2.ListTokenizersRequest()
-    tokenization_pb2_grpc.TokenizationServiceStub(channel).ListTokenizers(request, timeout=30, wait_for_ready=True)
+    tokenization_pb2_grpc.TokenizationServiceStub(channel).ListTokenizers(request, timeout=60, wait_for_ready=True)
 
 
 def asked(service: ServiceProcess) -> float:

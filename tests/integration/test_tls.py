@@ -167,7 +167,7 @@ def reported(service: ServiceProcess, certificates: SuiteCertificates, shown: st
     hello = pb.WorkerMessage(job="jobs/job-x", attempt=attempt, hello=pb.Hello(pid=1, instance="x"))
     metadata = ((METADATA_KEY, shown),) if shown else ()
     with closing(plain_channel(service.address, (), certificates.of("worker"))) as channel:
-        call = worker_pb2_grpc.WorkerServiceStub(channel).Report(iter([hello]), metadata=metadata, timeout=30)
+        call = worker_pb2_grpc.WorkerServiceStub(channel).Report(iter([hello]), metadata=metadata, timeout=60)
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
     error: Any = caught.value

@@ -55,7 +55,7 @@ def test_from_rows_to_a_promoted_version(suite: Suite) -> None:
     assert done.evaluation.row_count == sum(done.evaluation.confusion_matrix) == 12
     version = suite.models.GetModelVersion(model_pb2.GetModelVersionRequest(name=done.model_version))
     assert (suite.folder / "artifacts" / "bundles" / version.bundle_digest / "manifest.json").is_file()
-    aliases = suite.models.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=30)
+    aliases = suite.models.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=60)
     assert next(aliases).complete
     model = suite.models.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=version.name))
     assert [(a.alias, a.model_version.name) for a in model.aliases] == [("production", version.name)]
@@ -71,7 +71,7 @@ def test_a_release_from_its_beginning_to_its_end_and_a_way_back(suite: Suite) ->
     stub, alias = suite.models, "models/first/aliases/tried"
     first, second = "models/first/versions/1", suite.get(two).model_version
     stub.PromoteModelVersion(model_pb2.PromoteModelVersionRequest(name=first, alias="tried"))
-    aliases = stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=30)
+    aliases = stub.WatchModelAliases(model_pb2.WatchModelAliasesRequest(), timeout=60)
     assert next(aliases).complete
 
     rules = model_pb2.ReleaseRules(max_label_shift=0.0)

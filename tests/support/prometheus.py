@@ -78,7 +78,7 @@ class Server:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
             stack.callback(self._process.wait, 30)
             stack.callback(self._process.terminate)
-            self.http = stack.enter_context(httpx.Client(base_url=self.url, trust_env=False, timeout=30))
+            self.http = stack.enter_context(httpx.Client(base_url=self.url, trust_env=False, timeout=60))
             until_sync(self._ready, 30)
             self._exit = stack.pop_all()
         return self

@@ -54,7 +54,7 @@ class TritonServer:
         # It holds nothing that is to be kept, and asked to end it takes three seconds.
         await self.kill()
 
-    async def start(self, timeout_s: float = 30.0) -> None:
+    async def start(self, timeout_s: float = 60.0) -> None:
         """Starts it and waits until it answers.
 
         Raises:

@@ -392,7 +392,7 @@ def eventually() -> Any:
     """Calls until the answer satisfies a condition; returns it."""
 
     async def ask(call: Any, holds: Any) -> Any:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not holds(answer := await call()):  # noqa: ASYNC110, a service tells nobody of its changes
                 await asyncio.sleep(0.02)
         return answer

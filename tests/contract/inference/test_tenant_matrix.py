@@ -62,7 +62,7 @@ async def tenants(suite: Any) -> Any:
 async def ask(suite: Any, case: Case, metadata: Any, names: dict[str, str]) -> tuple[str, str, list[str]]:
     """Returns how a call ends, or the first that it answers; with all that its caller can see of it."""
     request = case.request(names).SerializeToString()
-    call = suite.inference.channel.stream_stream(case.method)(iter([request]), metadata=metadata, timeout=30)
+    call = suite.inference.channel.stream_stream(case.method)(iter([request]), metadata=metadata, timeout=60)
     try:
         answer = await call.read()
         return told("OK", "" if answer is grpc.aio.EOF else str(answer), (), names)

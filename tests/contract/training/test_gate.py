@@ -225,7 +225,7 @@ def test_a_caller_who_leaves_ends_the_work_and_the_service_answers_meanwhile(sui
     while next(stream).progress.part != "duplicates":
         pass
     # The service waits for no row.
-    assert suite.datasets.GetDataset(pb.GetDatasetRequest(name="datasets/raw"), timeout=10).row_count == 303
+    assert suite.datasets.GetDataset(pb.GetDatasetRequest(name="datasets/raw"), timeout=60).row_count == 303
     other = suite.datasets.ValidateDataset(pb.ValidateDatasetRequest(name="datasets/held"), timeout=120)
     assert next(other).progress.stage == pb.DATASET_WORK_STAGE_WAITING
     stream.cancel()

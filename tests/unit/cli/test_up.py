@@ -40,7 +40,7 @@ def test_up_restarts_and_stops_everything(tmp_path: Path, number: signal.Signals
             time.sleep(0.05)
         pids = _record(tmp_path, 4).values()
         up.send_signal(number)
-        out, _ = up.communicate(timeout=20)
+        out, _ = up.communicate(timeout=60)
     assert up.returncode == 0
     lines = out.splitlines()
     assert "triton: restarting (killed by SIGKILL; restart 1 in 0.5 s)" in lines

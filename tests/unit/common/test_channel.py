@@ -86,7 +86,7 @@ async def test_so_does_that_of_a_call_that_is_not_awaited(peer: Any) -> None:
 
     def ask() -> None:
         with grpc.insecure_channel(peer.address) as channel, translated("training"):
-            model_pb2_grpc.ModelServiceStub(channel).GetModel(REQUEST, timeout=10)
+            model_pb2_grpc.ModelServiceStub(channel).GetModel(REQUEST, timeout=60)
 
     peer.servicer.act = act
     with pytest.raises(errors.NotFound, match="models/x does not exist"):

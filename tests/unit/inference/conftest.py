@@ -227,7 +227,7 @@ def until() -> Callable[[Callable[[], bool]], object]:
     """Waits until something holds."""
 
     async def wait(holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not holds():  # noqa: ASYNC110, what is waited for tells nobody
                 await asyncio.sleep(0.002)
 

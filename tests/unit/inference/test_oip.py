@@ -103,7 +103,7 @@ async def test_a_stream_that_ends_by_itself_while_the_process_stops_ends_well() 
     async def answer(number: int) -> int:
         return number
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [n async for n in answered_in_order(numbers(3), answer, 4, stopping)] == [0, 1, 2]
 
 

@@ -146,7 +146,7 @@ async def test_watchers_see_every_event_once_and_can_resume(jobs: Jobs, registry
     evaluation = types.Evaluation(1, 1.0, 1.0, 0.1, ("bad", "good"), ((1, 0), (0, 0)))
     for seq, report in enumerate([*reports, evaluation, types.Done("b" * 64)]):
         await jobs.take(WorkerReport(job.id, 1, seq, report))
-    first, second, resumed = await asyncio.wait_for(asyncio.gather(*watchers), 5)
+    first, second, resumed = await asyncio.wait_for(asyncio.gather(*watchers), 60)
     assert first == second
     assert [e.id for e in first] == [1, 2, 3, 4, 5, 6, 7]
     assert resumed == first[2:]
@@ -176,7 +176,7 @@ async def test_a_watch_ends_when_the_service_stops(jobs: Jobs) -> None:
     watcher = asyncio.create_task(collect(jobs.watch(job.id, 0)))
     await asyncio.sleep(0.05)
     jobs.feed.stop()
-    assert await asyncio.wait_for(watcher, 5) == []
+    assert await asyncio.wait_for(watcher, 60) == []
 
 
 async def test_watching_nothing_is_an_error(jobs: Jobs) -> None:

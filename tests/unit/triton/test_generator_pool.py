@@ -77,7 +77,7 @@ async def token_pool(spread: Spread) -> AsyncIterator[TokenPool]:
 
 async def generate(pool: TokenPool, heard: list[int] | None = None) -> list[int]:
     heard = [] if heard is None else heard
-    pieces = pool.generate(BASE, np.zeros(3, np.int32), 2, Sampling(), timeout_s=5, request_id="test")
+    pieces = pool.generate(BASE, np.zeros(3, np.int32), 2, Sampling(), timeout_s=60, request_id="test")
     async with aclosing(pieces):
         async for piece in pieces:
             heard += piece.ids

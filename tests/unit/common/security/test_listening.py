@@ -72,7 +72,7 @@ class Place:
         metadata = (("symbiont-principal", name),) if name else ()
         try:
             stub = model_pb2_grpc.ModelServiceStub(channel)
-            await stub.GetModel(model_pb2.GetModelRequest(), timeout=20, metadata=metadata)
+            await stub.GetModel(model_pb2.GetModelRequest(), timeout=60, metadata=metadata)
         finally:
             await channel.close()
         assert self.who.seen
@@ -171,7 +171,7 @@ async def test_a_connection_outlives_no_certificate(tmp_path: Path) -> None:
 
             async def told() -> str:
                 try:
-                    await stub.GetModel(model_pb2.GetModelRequest(), timeout=20)
+                    await stub.GetModel(model_pb2.GetModelRequest(), timeout=60)
                 except grpc.aio.AioRpcError as exc:
                     return exc.code().name
                 return "OK"

@@ -97,7 +97,7 @@ async def running(store: Store, telling: Telling = ME, **trackers: Tracker) -> A
         yield failures
     finally:
         stopping.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_a_job_is_told_from_its_start_to_its_end(followed: Store, inputs: Inputs) -> None:
