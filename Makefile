@@ -64,6 +64,9 @@ CHECKOV_ACCEPTED := CKV_K8S_11,CKV_K8S_15,CKV_K8S_35,CKV_K8S_38,CKV_K8S_43
 # One more than there are cores: many wait for each other's servers.
 TEST_PARALLEL := --numprocesses $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4))) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
+# Every process that a test starts would compile this project's modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 SOURCES := services tests protos deploy/grafana
 # Those on real sets need a path to them: `make bench-quality`.
 BENCHES := $(filter-out %bench_quality.py %bench_fields.py %bench_pii.py %bench_domain.py %bench_solutions.py,$(sort $(wildcard tests/benchmarks/bench_*.py)))
@@ -128,7 +131,7 @@ up: setup ## Run the suite on this machine until Ctrl-C
 	@$(BIN)/symbiont up
 
 test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests but those of targets below
-	@$(BIN)/pytest $(TEST_PARALLEL) -m "not slow and not drill and not ray and not mlflow"
+	@$(BIN)/pytest $(TEST_PARALLEL) --durations 12 -m "not slow and not drill and not ray and not mlflow"
 
 slow: setup ## Run the tests that `make test` has only some cases of
 	@$(BIN)/pytest $(TEST_PARALLEL) -m "slow and not drill and not ray and not mlflow"
