@@ -140,6 +140,8 @@ class SliceFloor(Rule):
 
     def _judge(self, evidence: Evidence) -> Finding:
         name, sign = self.name(evidence), direction(self.name(evidence))
+        if unknown := _unknown(self.slices, evidence):
+            return unknown
         table = slice_table(evidence.candidate, name, evidence.sampling)
         looked = [row for row in table if row.rows >= self.support and row.slice in (self.slices or (row.slice,))]
         broken = sorted(
@@ -176,6 +178,8 @@ class NoSliceWorse(Rule):
     def _judge(self, evidence: Evidence) -> Finding:
         if evidence.both is None:
             return True, lambda phrases: phrases.say("no_incumbent")
+        if unknown := _unknown(self.slices, evidence):
+            return unknown
         found = slice_differences(evidence.both, self.name(evidence), evidence.sampling)
         looked = [part for part in found if part.name in (self.slices or (part.name,))]
         return _falls(looked, self.by, self.support, self.sure)
@@ -193,6 +197,8 @@ class NoClassWorse(Rule):
         if evidence.both is None:
             return True, lambda phrases: phrases.say("no_incumbent")
         looked = list(class_differences(evidence.both, evidence.sampling))
+        if not looked:
+            return False, lambda phrases: phrases.say("no_classes")
         return _falls(looked, self.by, self.support, self.sure)
 
 
@@ -258,6 +264,16 @@ class Gate(Part):
         for rule in self.rules:
             passed, say = rule.judge(evidence)
             yield RuleResult(rule=rule.kind, passed=passed, words={"en": say(EN), "zh": say(ZH)})
+
+
+def _unknown(names: Sequence[str], evidence: Evidence) -> Finding | None:
+    """Returns what is to be said where rows do not differ in what is named, which can be a slip of the pen."""
+    known = [part.name for part in evidence.candidate.rows.slices]
+    if not (missing := [name for name in names if name not in known]):
+        return None
+    return False, lambda phrases: phrases.say(
+        "unknown_slices", names=", ".join(missing), known=", ".join(known) or phrases.say("nothing")
+    )
 
 
 def _gain(evidence: Evidence, name: str, least: float, confidence: float) -> Finding:

@@ -137,6 +137,22 @@ def test_what_cannot_be_judged_is_not_kept() -> None:
         judge(Floor(metric="mae", value=1), classified(50))
 
 
+@pytest.mark.parametrize(
+    "rule", [NoSliceWorse(by=0.5, slices=("langauge",)), SliceFloor(value=0.1, slices=("language", "langauge"))]
+)
+def test_a_slice_that_rows_do_not_differ_by_is_named_and_not_kept(rule: Rule) -> None:
+    passed, words = judge(rule, *planted())
+    assert not passed
+    assert "by langauge" in words
+    assert "language" in words.partition("slices that they have: ")[2]
+
+
+def test_where_there_are_no_classes_none_is_known_not_to_be_worse() -> None:
+    outcome = scored(100)
+    verdict = Gate(rules=(NoClassWorse(by=1),)).judge(Evidence(outcome, outcome, sampling=FEW))
+    assert verdict.reasons() == ("the task has no classes to judge one by one",)
+
+
 def test_without_an_incumbent_nothing_can_be_worse() -> None:
     rules = (MinimumGain(), NotWorse(margin=0), NoSliceWorse(by=0), NoClassWorse(by=0))
     assert Gate(rules=rules).judge(Evidence(classified(50), sampling=FEW)).passed

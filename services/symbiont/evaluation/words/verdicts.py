@@ -44,6 +44,11 @@ VERDICTS: dict[str, tuple[str, str]] = {
         "of {value}, {metric} changes by {by}, from {incumbent} to {candidate}, on {rows} rows",
         "类别 {value} 的{metric}变化 {by}，由 {incumbent} 变为 {candidate}（{rows} 条数据）",
     ),
+    "unknown_slices": (
+        "the held-out rows do not differ by {names}; slices that they have: {known}",
+        "评估数据没有可按 {names} 区分的分组；现有分组：{known}",
+    ),
+    "no_classes": ("the task has no classes to judge one by one", "该任务没有可逐一评估的类别"),
     "no_probabilities": ("the task has no probabilities to judge", "该任务没有可评估的概率"),
     "calibration_kept": (
         "probabilities are off by {value} points on average, the limit is {limit}",

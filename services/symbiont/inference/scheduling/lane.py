@@ -168,10 +168,10 @@ class Lane:
             # A little more than fits goes along: two requests would cost more than one that is longer.
             fits = self.queue.tokens <= _STRETCH * tokens and not flood
             taken = self._take(rows, self.queue.tokens if fits else tokens, flood if aside else None)
-            for entry in taken.expired:
-                self._expire(entry)
-            if taken.pieces:
-                self._send(taken.pieces, None, spare=0 if aside or not flood else self._limits.spare_lanes, aside=aside)
+            # Rows of a call may wait in two entries, of which one was taken out before the other turned out to be late.
+            pieces = self._expire(taken)
+            if pieces:
+                self._send(pieces, None, spare=0 if aside or not flood else self._limits.spare_lanes, aside=aside)
 
     def _take(self, rows: int, tokens: int, without: str | None) -> Taken:
         """Takes out what comes back in time, as far as that is known."""
@@ -287,8 +287,14 @@ class Lane:
         finally:
             self._probing = None
 
-    def _expire(self, entry: Entry) -> None:
-        # The queue has taken this one out; the rest of the call may wait elsewhere.
-        rows = entry.clear() + self.withdraw(entry.call)
+    def _expire(self, taken: Taken) -> list[Piece]:
+        """Ends the calls whose time is over; returns what is to be sent of the others."""
+        calls = dict.fromkeys(entry.call for entry in taken.expired)
+        # The queue has taken these out, all of them before the first call is forgotten; its rest may wait elsewhere.
+        rows = sum(entry.clear() for entry in taken.expired)
+        rows += sum(len(piece.indices) for piece in taken.pieces if piece.call in calls)
+        for call in calls:
+            rows += self.withdraw(call)
+            call.fail(DeadlineExceeded("the deadline passed, or would have, before the rows had their turn"))
         self._metrics.expired("queue", rows)
-        entry.call.fail(DeadlineExceeded("the deadline passed, or would have, before the rows had their turn"))
+        return [piece for piece in taken.pieces if piece.call not in calls]

@@ -92,7 +92,8 @@ def _stratified(units: Sequence[Sequence[int]], strata: Sequence[str], settings:
     """Chooses units so that each stratum has its share of the test part.
 
     Large units first, each where it brings the shares nearer to what they should be, and again until none is better on
-    the other side; single rows then fill up.
+    the other side; single rows then fill up. What strata of few rows want is less than a row of each: of these the ones
+    that want most give one, until the test part has its share of all rows.
     """
     wanted: defaultdict[str, float] = defaultdict(float)
     for stratum in strata:
@@ -114,10 +115,17 @@ def _stratified(units: Sequence[Sequence[int]], strata: Sequence[str], settings:
         if not moved:
             break
     chosen = {place for unit, taken in zip(together, inside, strict=True) if taken for place in unit}
-    for unit in mixed:
-        if len(unit) == 1 and wanted[strata[unit[0]]] >= 0.5:
-            wanted[strata[unit[0]]] -= 1
-            chosen.update(unit)
+    spare: defaultdict[str, list[int]] = defaultdict(list)
+    for (place,) in (unit for unit in mixed if len(unit) == 1):
+        stratum = strata[place]
+        if wanted[stratum] >= 0.5:
+            wanted[stratum] -= 1
+            chosen.add(place)
+        else:
+            spare[stratum].append(place)
+    missing = max(round(settings.test_fraction * len(strata)) - len(chosen), 0)
+    for stratum in sorted(spare, key=lambda name: wanted[name], reverse=True)[:missing]:
+        chosen.add(spare[stratum].pop())
     return chosen
 
 

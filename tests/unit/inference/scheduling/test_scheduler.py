@@ -135,6 +135,32 @@ async def test_calls_of_the_same_moment_go_together(bench: Bench) -> None:
     assert [values(task) for task in tasks] == [[1], [2], [3]]
 
 
+async def test_a_call_that_waits_in_two_places_expires_once_and_harms_nobody(bench: Bench) -> None:
+    """As a shadow has it: rows of a bundle that is in memory, and of one that is being loaded."""
+    await bench.ask(20, bundle="a")
+    await bench.answer()
+    await bench.ask(20, bundle="b")
+    loading = len(bench.host.sent) - 1
+    busy = [await bench.ask(20, bundle="a") for _ in range(2)]
+    rows = [*bench.rows(20, bundle="a"), *bench.rows(21, bundle="b")]
+    both = asyncio.create_task(bench.scheduler.infer_rows(BASE, rows, timeout_s=20, request_id="both"))
+    await bench.settle()
+    other = await bench.ask(30, 31, bundle="a", tenant="other")
+    await bench.answer(loading)
+    assert (bench.lane.queue.rows, bench.lane.parking.rows) == (4, 0)
+    bench.clock.now += 21
+    for sent in range(loading + 1, loading + 3):
+        await bench.answer(sent)
+    assert [sent.lengths for sent in bench.host.sent[loading + 3 :]] == [[30, 31]]
+    await bench.answer()
+    assert values(other) == [30, 31]
+    with pytest.raises(DeadlineExceeded):
+        await both
+    assert [values(task) for task in busy] == [[20]] * 2
+    assert bench.counted("expired_rows_total", stage="queue") == 2
+    assert bench.is_empty()
+
+
 async def test_a_large_call_goes_in_parts_between_others(bench: Bench) -> None:
     large = await bench.ask(*[16] * 20, tenant="large")
     assert [len(sent.rows) for sent in bench.host.sent] == [8, 8]

@@ -30,6 +30,23 @@ def test_every_class_has_its_share() -> None:
     assert parts != split(rows, LabelKind.CLASS, Split(test_fraction=0.15, seed=1))
 
 
+@pytest.mark.parametrize("common", [0, 100])
+def test_mixtures_of_labels_that_occur_once_are_on_either_side(common: int) -> None:
+    mixtures = [Row(f"{n}", (f"a{n % 20}", f"b{n // 20}")) for n in range(200)]
+    rows = numbered([*mixtures, *(Row(f"c{n}", ("a0",)) for n in range(common))])
+    parts = split(rows, LabelKind.CLASSES, Split(test_fraction=0.2))
+    assert len(parts.test) == (200 + common) // 5
+    assert sum(len(row.label) == 1 for row in parts.test) == common // 5
+    assert len(parts.train) == len(rows) - len(parts.test)
+
+
+def test_classes_of_two_rows_give_as_many_as_are_to_be_tested_on() -> None:
+    rows = numbered([Row(f"{n}", f"class-{n // 2}") for n in range(154)])
+    parts = split(rows, LabelKind.CLASS, Split(test_fraction=0.2))
+    assert len(parts.test) == 31
+    assert set(shares(parts.test).values()) == {1}
+
+
 def grouped() -> list[Row]:
     source = np.random.default_rng(0)
     return [
