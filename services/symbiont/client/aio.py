@@ -116,6 +116,7 @@ class AsyncClient:
                 The services add theirs to a trace that is kept, and to any that the caller is in.
         """
         self._endpoints = endpoints = endpoints or Endpoints()
+        self._tracer_provider = tracer_provider
         self._limits = limits or Limits()
         self._tracer = get_tracer("symbiont.client", tracer_provider=tracer_provider)
         self._credentials = credentials or Credentials.find()
@@ -229,8 +230,7 @@ class AsyncClient:
         """
 
         def upload() -> Dataset:
-            # grpc.aio loses the status of a service that refuses in the middle of an upload; the plain stub keeps it.
-            with Client(self._endpoints, self._limits, credentials=self._credentials) as client:
+            with self._plain() as client:
                 return client.create_dataset(
                     dataset_id,
                     path,
@@ -326,8 +326,7 @@ class AsyncClient:
         """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
 
         def upload() -> Dataset:
-            # As of create_dataset.
-            with Client(self._endpoints, self._limits, credentials=self._credentials) as client:
+            with self._plain() as client:
                 return client.import_labels(name, dataset_id, path, format=format, only_labelled=only_labelled)
 
         return await asyncio.to_thread(upload)
@@ -896,6 +895,20 @@ class AsyncClient:
                 return
             request.page_token = page.next_page_token
 
+    def _plain(self) -> Client:
+        """Returns the same caller's client for uploads.
+
+        grpc.aio loses the status of a service that refuses in the middle of one; the plain stub keeps it.
+        """
+        return Client(
+            self._endpoints,
+            self._limits,
+            principal=self._caller.principal,
+            tenant=self._caller.tenant,
+            credentials=self._credentials,
+            tracer_provider=self._tracer_provider,
+        )
+
     async def _events(self, watch: Watch) -> AsyncIterator[TrainingEvent]:
         stream = self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())
         try:
@@ -906,7 +919,8 @@ class AsyncClient:
             stream.cancel()
         # A service that stops ends its streams early: only the job itself says whether it has ended.
         if not watch.ended:
-            job = await self._jobs.GetTrainingJob(requests.get_training_job(watch.job), timeout=self._limits.timeout)
+            asked = requests.get_training_job(watch.job)
+            job = await self._jobs.GetTrainingJob(asked, timeout=self._limits.timeout, metadata=self._metadata())
             watch.ended = has_ended(job.state)
 
     @staticmethod

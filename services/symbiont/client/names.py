@@ -2,14 +2,26 @@
 
 from symbiont.api.training.v1.model_pb2 import Model, ModelAlias
 
+# What operators are told of what is a tenant's: tenants/bank/models/mood.
+_TENANTS = "tenants/"
+
 
 def full_name(collection: str, name: str) -> str:
-    """Returns `{collection}/{name}`, or the name itself when it says its collection already."""
+    """Returns `{collection}/{name}`, or the name itself when it says its collection already.
+
+    An operator's `tenants/{tenant}/{name}` gives `tenants/{tenant}/{collection}/{name}`.
+    """
+    if name.startswith(_TENANTS) and name.count("/") > 1:
+        _, tenant, rest = name.split("/", 2)
+        return f"{_TENANTS}{tenant}/{full_name(collection, rest)}"
     return name if name.startswith(f"{collection}/") else f"{collection}/{name}"
 
 
 def short_name(name: str) -> str:
     """Returns a resource name without its collection: `models/a/versions/2` gives `a/versions/2`."""
+    if name.startswith(_TENANTS) and name.count("/") > 1:
+        _, tenant, rest = name.split("/", 2)
+        return f"{_TENANTS}{tenant}/{short_name(rest)}"
     return name.partition("/")[2]
 
 

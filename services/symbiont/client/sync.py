@@ -857,7 +857,8 @@ class Client:
             stream.cancel()
         # A service that stops ends its streams early: only the job itself says whether it has ended.
         if not watch.ended:
-            job = self._jobs.GetTrainingJob(requests.get_training_job(watch.job), timeout=self._limits.timeout)
+            asked = requests.get_training_job(watch.job)
+            job = self._jobs.GetTrainingJob(asked, timeout=self._limits.timeout, metadata=self._metadata())
             watch.ended = has_ended(job.state)
 
     @staticmethod

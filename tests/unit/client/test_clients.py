@@ -1,5 +1,6 @@
 """Both clients against real servers on loopback: every test runs once sync and once asyncio."""
 
+import asyncio
 import inspect
 import re
 import threading
@@ -15,6 +16,7 @@ from symbiont.api.inference.v1 import release_pb2
 from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
 from symbiont.api.training.v1.base_model_pb2 import LicenseTerms
+from symbiont.client.channels import Endpoints
 
 
 @pytest.fixture
@@ -57,6 +59,8 @@ def test_every_call_says_who_makes_it(acting: None, client: Any, suite: Any, row
     client.register_base_model("minilm", package="p")
     client.quantize_base_model("minilm", [f"text {n}" for n in range(100)])
     job = make_job(client, rows)
+    # Nothing is left of these events: whether the job has ended, it says itself.
+    assert list(client.watch_training_job(job.name, after_event_id=6)) == []
     list(client.watch_training_job(job.name))
     list(client.read_training_log(job.name))
     list(client.list_models())
@@ -65,7 +69,20 @@ def test_every_call_says_who_makes_it(acting: None, client: Any, suite: Any, row
     list(client.generate("minilm", "one"))
     streams = {"QuantizeBaseModel", "CreateDataset", "WatchTrainingJob", "ReadTrainingLog", "PredictStream", "Generate"}
     assert streams < set(suite.state.callers)
+    assert "GetTrainingJob" in suite.state.callers
     assert set(suite.state.callers.values()) == {("ops", "bank")}
+
+
+@pytest.mark.parametrize("kind", [c.Client, c.AsyncClient])
+async def test_an_upload_says_who_the_client_was_made_for(kind: Any, suite: Any, rows: Path) -> None:
+    client = kind(Endpoints(suite.address, suite.address, suite.address), principal="ana", tenant="bank")
+    if isinstance(client, c.Client):
+        with client:
+            await asyncio.to_thread(client.create_dataset, "rows", rows)
+    else:
+        async with client:
+            await client.create_dataset("rows", rows)
+    assert suite.state.callers["CreateDataset"] == ("ana", "bank")
 
 
 def test_registers_and_lists_over_pages(client: Any) -> None:
