@@ -14,7 +14,7 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.client import Client, training_spec
 
 P = ParamSpec("P")
-_COST = re.compile(r"(?P<truth>.+):(?P<answer>.+)=(?P<cost>[-+]?[0-9]+(\.[0-9]+)?)")
+_COST = re.compile(r"(?P<truth>.+):(?P<answer>.+)=(?P<cost>[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?)")
 _HEAD, _METHOD, _LOOP, _JUDGING, _START = "Head", "Method", "Training loop", "Judging", "Training on from a version"
 _DECISIONS = "Decisions"
 

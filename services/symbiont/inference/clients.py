@@ -16,6 +16,8 @@ from symbiont.inference.types import Alias, AliasUpdate, LicensedBase, ModelVers
 TRAINING = "training"
 TOKENIZATION = "tokenization"
 LIST_TIMEOUT_S = 10.0
+# How the tokenization service names one text, and all where they are too many bytes or give too many tokens.
+_ALL_TEXTS = "texts"
 _TEXT = re.compile(r"\btexts\[\d+\]")
 
 
@@ -79,7 +81,8 @@ class TokenizationClient:
         """Tokenizes a batch.
 
         Raises:
-            InvalidArgument: a pair does not fit; its field is `texts[i]`.
+            InvalidArgument: a pair does not fit; its field is `texts[i]`. Or all texts give more than one answer holds,
+                as those that are read in windows may; its field is `instances`.
             FailedPrecondition: the service refuses what has passed the checks here, so that not the caller is wrong
                 but what is stored: it has no such tokenizer, or one that takes fewer tokens.
         """
@@ -91,4 +94,7 @@ class TokenizationClient:
             if isinstance(exc, InvalidArgument) and (found := _TEXT.search(str(exc))):
                 # Texts have passed the checks one by one; that one leaves no room for another shows only here.
                 raise InvalidArgument(found[0], str(exc).partition(": ")[2], reason="TEXT_TOO_LONG") from exc
+            if isinstance(exc, InvalidArgument) and exc.field == _ALL_TEXTS:
+                problem = f"their texts are too long for one call, send fewer: {exc}"
+                raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE") from exc
             raise FailedPrecondition(f"the tokenization service refused: {exc}") from exc

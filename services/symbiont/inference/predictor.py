@@ -321,7 +321,8 @@ def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
         InvalidArgument: names what to make smaller.
     """
     texts, outputs = plan.query.texts, bundle.head.outputs
-    if len(texts) > MAX_TEXTS or 4 * sum(map(len, texts)) > MAX_BYTES < sum(len(text.encode()) for text in texts):
+    both = [*texts, *plan.query.pair_texts]
+    if len(texts) > MAX_TEXTS or 4 * sum(map(len, both)) > MAX_BYTES < sum(len(text.encode()) for text in both):
         problem = f"{len(texts)} texts; at most {MAX_TEXTS}, and {MAX_BYTES} bytes of them, go into a call"
         raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
     # Writing an answer holds up every other call of the process: this many classes take about 50 ms.

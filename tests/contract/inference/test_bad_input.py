@@ -13,6 +13,7 @@ from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 TEXT = pb.Instance(text="fine")
 PAIR = pb.Instance(pair=pb.Pair(first="one", second="two"))
 QUESTION = pb.Instance(question_context=pb.QuestionContext(question="one", context="two"))
+LONG_PAIR = pb.Instance(pair=pb.Pair(first="one", second="x" * 200_000))
 NAN = float("nan")
 AGE = {"name": "age", "number": 1}
 
@@ -67,6 +68,8 @@ BAD: list[tuple[str, pb.PredictRequest, str]] = [
     ("half a digest", request(model="bundles/0123"), "model"),
     ("no instances", pb.PredictRequest(model="models/mood"), "instances"),
     ("too many instances", request(*[TEXT] * 1025), "instances"),
+    ("too many bytes", asked("mood", *[pb.Instance(text="x" * 200_000)] * 45), "instances"),
+    ("too many bytes of second texts", asked("pairs", *[LONG_PAIR] * 45), "instances"),
     ("no input", request(TEXT, pb.Instance()), "instances[1].text"),
     ("empty text", text(""), "instances[1].text"),
     ("white space", text(" \n\t"), "instances[1].text"),
@@ -204,3 +207,11 @@ async def test_what_a_newer_client_adds_changes_nothing(stub: Any) -> None:
     extended = pb.PredictRequest.FromString(request().SerializeToString() + unknown)
     assert extended.SerializeToString().endswith(unknown)
     assert (await stub.Predict(extended)).predictions == (await stub.Predict(request())).predictions
+
+
+async def test_what_only_tokenization_finds_too_long_is_the_callers_to_cut(kinds: Any, stub: Any, refusal: Any) -> None:
+    """Each text may be as long, and so many bytes may be sent; here tokenization takes less."""
+    status, field, said = await refusal(stub.Predict(asked("names", *[pb.Instance(text="a " * 100_000)] * 6)))
+    assert (status, field) == ("INVALID_ARGUMENT", "instances"), said
+    assert "send fewer: texts: they take" in said
+    assert kinds.triton.request_ids == []
