@@ -23,6 +23,8 @@ class Deadline:
     def __init__(self, seconds: float, tenant: str = "", priority: Priority = Priority.INTERACTIVE) -> None:
         self._end = time.monotonic() + seconds
         self.tenant = tenant
+        # Not what a call is on behalf of where the caller has no tenant.
+        self.is_named = bool(tenant)
         self.priority = priority
 
     @property

@@ -87,9 +87,13 @@ class SharedHosts(Protocol):
         timeout_s: float,
         request_id: str,
         tenant: str,
+        is_named: bool,
         priority: Priority,
     ) -> HostAnswer:
-        """As HostClient; ResourceExhausted when too much waits already. Tenant and priority decide the turn."""
+        """As HostClient; ResourceExhausted when too much waits already.
+
+        Tenant and priority decide the turn; `is_named` says whether the caller has a tenant, or it is a model.
+        """
         ...
 
     def count_known(self, tenant: str) -> None:

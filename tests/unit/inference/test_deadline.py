@@ -25,3 +25,9 @@ async def test_no_stage_begins_when_the_time_is_over() -> None:
     with pytest.raises(DeadlineExceeded):
         async with Deadline(0).bound("infer"):
             pytest.fail("it began")
+
+
+def test_a_model_is_no_tenant() -> None:
+    assert Deadline(1, "bank").on_behalf_of("mood").is_named
+    owned = Deadline(1).on_behalf_of("mood")
+    assert (owned.tenant, owned.is_named) == ("mood", False)

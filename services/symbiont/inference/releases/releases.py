@@ -189,6 +189,7 @@ class Releases:
             timeout_s=deadline.remaining(),
             request_id=current_request_id(),
             tenant=deadline.tenant_for(version),
+            is_named=deadline.is_named,
             priority=deadline.priority,
         )
 

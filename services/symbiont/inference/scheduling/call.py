@@ -17,11 +17,8 @@ class Turn:
     tenant: str
     priority: Priority
     expires: float
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the caller has a tenant; else the turn is a model's or a bundle's, by its resource name."""
-        return "/" not in self.tenant
+    # Whether the caller has a tenant; else the turn is a model's or a bundle's.
+    is_named: bool = True
 
 
 class Call:

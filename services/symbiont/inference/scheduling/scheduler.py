@@ -69,6 +69,7 @@ class Scheduler:
         timeout_s: float,
         request_id: str,
         tenant: str = "",
+        is_named: bool = True,
         priority: Priority = Priority.INTERACTIVE,
     ) -> HostAnswer:
         """Returns the values of each row, or its error, in the order of the rows.
@@ -83,7 +84,7 @@ class Scheduler:
         if not rows:
             return HostAnswer([], Times())
         lane, now = self._lane(base_digest), self._clock()
-        call = Call(rows, Turn(tenant, priority, now + timeout_s), request_id, now)
+        call = Call(rows, Turn(tenant, priority, now + timeout_s, is_named), request_id, now)
         self._rates.take(tenant, call.tokens)
         lane.admission.check(call.turn, len(rows), call.tokens)
         lane.submit(call)

@@ -48,14 +48,16 @@ class Process:
         role: Role | None = self.releases.role_of(ModelReference("x"), key)
         return role
 
-    async def ask(self, texts: Sequence[str] = ("one two", "three"), role: Role | None = None) -> HostAnswer:
+    async def ask(
+        self, texts: Sequence[str] = ("one two", "three"), role: Role | None = None, tenant: str = ""
+    ) -> HostAnswer:
         """Sends texts as the predictor does, to whom the role says."""
         version = role.release.candidate if role and role.is_candidate else self.version("x", 1)
         served = Served(version, self.infos[version.bundle_digest], role)
         query = TokenQuery(list(texts))
         tokens = await self._tokenize(version, query)
         question = Question(tokens, query, self._again(query))
-        deadline = Deadline(5)
+        deadline = Deadline(5, tenant)
         rows = rows_of(tokens, served, [np.empty(0, np.float32)] * len(texts), deadline)
         answer: HostAnswer = await self.releases.infer_rows(served, rows, question, deadline)
         return answer

@@ -181,3 +181,10 @@ async def test_a_candidate_that_fails_takes_part_until_a_rule_is_broken(process:
     await process.ask(role=Role(tried, is_candidate=True))
     assert process.table.is_proven(process.version("x", 2))
     assert process.role() is not None
+
+
+@pytest.mark.parametrize("tenant", ["", "bank"])
+async def test_hosts_are_told_whether_the_caller_has_a_tenant(process: Process, tenant: str) -> None:
+    await process.ask(tenant=tenant)
+    (turn,) = process.hosts.turns
+    assert (turn["tenant"], turn["is_named"]) == (tenant or "x", bool(tenant))

@@ -216,8 +216,8 @@ async def test_nothing_is_left_to_others_where_no_lane_is_to_spare(bench: Bench)
 async def test_models_of_callers_without_a_tenant_leave_each_other_nothing(bench: Bench) -> None:
     limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
     bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)
-    await bench.ask(*[16] * 40, tenant="models/mood")
-    await bench.ask(5, tenant="models/intent")
+    await bench.ask(*[16] * 40, tenant="mood", is_named=False)
+    await bench.ask(5, tenant="intent", is_named=False)
     await bench.answer(0)
     assert sorted(bench.host.sent[2].lengths) == [5, *[16] * 7]
 
