@@ -1,6 +1,7 @@
 """`symbiont solutions watch` and `replay`: a stream counted for Prometheus, and the chart tried on rows of the past."""
 
 import json
+import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,8 @@ def watch(
     server, thread = start_http_server(port, "127.0.0.1", registry)
     make_console(stderr=True).print(f"http://127.0.0.1:{server.server_port}/metrics", markup=False)
     try:
-        total = count_stream(client, f"{recipe.model}@{recipe.serving.alias}", told(sys.stdin), counter)
+        model = f"{recipe.model}@{recipe.serving.alias}"
+        total = count_stream(client, model, told(sys.stdin), counter, lambda: _has_more(sys.stdin))
     finally:
         server.shutdown()
         server.server_close()
@@ -99,6 +101,15 @@ def told(stream: TextIO) -> Iterator[Told]:
             yield str(row["topic"]), str(row["text"])
         except (ValueError, KeyError, TypeError) as exc:
             raise ValueError(f'line {number}: say {{"topic": "...", "text": "..."}}: {exc!r}') from exc
+
+
+def _has_more(stream: TextIO) -> bool:
+    """Whether a line may be read at once. Lines that the stream has read ahead do not show: then they go one by one."""
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
+    except (OSError, ValueError):
+        # In memory, where nothing is waited for.
+        return True
 
 
 def _chart(recipe: Recipe) -> Chart:

@@ -26,13 +26,14 @@ _LOOP = (
     "keep_best",
     "bf16",
 )
-_TASK = ("balanced", "label_smoothing", "minimum", "maximum", "max_answer_tokens", "temperature")
+_TASK = ("label_smoothing", "minimum", "maximum", "max_answer_tokens", "temperature")
 
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """Returns the keyword arguments of `training_spec` that the recipe stands for; none is None."""
     method, task, more = recipe.method, recipe.task, recipe.development
-    options: dict[str, Any] = {"head": task.head, **{name: getattr(task, name) or None for name in _TASK}}
+    options: dict[str, Any] = {"head": task.head, "balanced": task.balanced or None}
+    options |= {name: getattr(task, name) for name in _TASK}
     options |= {name: getattr(method, name) for name in _LOOP}
     options["method"] = None if method.advise else method.name
     options |= {"business_fields": more.fields, "fusion": more.fusion, "hidden_layers": more.hidden_layers or None}

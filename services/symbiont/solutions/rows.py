@@ -14,7 +14,8 @@ from symbiont.solutions.reading import Columns, Record, fill
 from symbiont.solutions.recipe_rows import Data, FieldKind
 
 LABEL = "label"
-_TRUE = ("1", "true", "yes")
+# As the service reads them.
+_FLAGS = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,15 @@ def value_of(kind: FieldKind, raw: Any) -> FieldValue:
     """Returns a cell as the value of a field.
 
     Raises:
-        ValueError: it is no number, where it should be one.
+        ValueError: it is no number or no flag, where it should be one.
     """
     if kind == "number":
         return float(raw)
-    return str(raw).lower() in _TRUE if kind == "flag" else str(raw)
+    if kind == "flag":
+        if (word := str(raw).strip().lower()) not in _FLAGS:
+            raise ValueError(f"{raw!r} is no flag: {', '.join(_FLAGS)}")
+        return _FLAGS[word]
+    return str(raw)
 
 
 def write(rows: Sequence[SolutionRow], path: Path) -> Path:

@@ -226,6 +226,13 @@ def test_rules_of_a_gate_are_the_service_s() -> None:
     assert (rules[0].not_worse.metric, rules[2].floor.metric, rules[2].floor.value) == ("macro_f1", "accuracy", 0.8)
 
 
+def test_a_bound_of_zero_is_one() -> None:
+    recipe = find_recipe("credit-risk").recipe
+    task = recipe.task.model_copy(update={"head": "score", "minimum": 0.0, "maximum": 5.0})
+    options = options_of(recipe.model_copy(update={"task": task}))
+    assert (options["minimum"], options["maximum"]) == (0.0, 5.0)
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_what_ships_can_be_explained_and_trained(name: str) -> None:
     recipe = find_recipe(name).recipe

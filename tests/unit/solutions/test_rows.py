@@ -6,8 +6,9 @@ import pytest
 from symbiont.client import Pair, QuestionContext, Text
 from symbiont.solutions.reading import Record, UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe_rows import Data, Label, Source, Split
-from symbiont.solutions.rows import SolutionRow, columns_of_dataset, rows_of, write
+from symbiont.solutions.rows import SolutionRow, columns_of_dataset, rows_of, value_of, write
 from symbiont.solutions.splitting import SplitError, split
+from symbiont.training.data.cells import FLAGS
 
 
 def row_of(columns: dict[str, object], **data: object) -> SolutionRow:
@@ -26,6 +27,18 @@ def test_fields_are_of_their_kind_and_missing_ones_are_left_out() -> None:
     columns = {"text": "a", "label": "x", "amount": "12.5", "new": "Yes", "kind": "car", "age": ""}
     kinds = {"amount": "number", "new": "flag", "kind": "category", "age": "number"}
     assert row_of(columns, fields=kinds).fields == {"amount": 12.5, "new": True, "kind": "car"}
+
+
+@pytest.mark.parametrize(("raw", "value"), [("1.0", True), (" YES", True), (True, True), ("0", False), ("No", False)])
+def test_flags_are_read_as_the_service_reads_them(raw: object, value: bool) -> None:
+    assert value_of("flag", raw) is value
+    assert FLAGS[str(raw).strip().lower()] is value
+
+
+@pytest.mark.parametrize("raw", ["Y", "maybe", "2", "是"])
+def test_what_is_no_flag_is_not_taken_for_false(raw: str) -> None:
+    with pytest.raises(ValueError, match="is no flag: true, yes"):
+        value_of("flag", raw)
 
 
 @pytest.mark.parametrize(

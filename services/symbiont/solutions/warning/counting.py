@@ -1,7 +1,6 @@
 """Counts what the served model says of a stream of dated texts, by topic, for Prometheus to scrape."""
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -43,16 +42,18 @@ class TopicCounter:
         self._rows.labels(self._solution, self.know(topic), label).inc()
 
 
-def count_stream(client: Client, model: str, stream: Iterable[Told], counter: TopicCounter) -> int:
+def count_stream(
+    client: Client, model: str, stream: Iterable[Told], counter: TopicCounter, more: Callable[[], bool] = lambda: True
+) -> int:
     """Asks the model about texts as they come, and counts; returns how many there were.
 
     Args:
         model: `model@alias`, a classifier.
         stream: topic and text of each; it is read as calls are made.
+        more: whether another one can be read at once: what has come does not wait for what has not. By default all can.
     """
-    rows = iter(stream)
     total = 0
-    while some := list(itertools.islice(rows, _TEXTS_A_CALL)):
+    for some in _together(iter(stream), more):
         for topic, _ in some:
             counter.know(topic)
         answers = client.predict(model, [text for _, text in some]).predictions
@@ -60,3 +61,14 @@ def count_stream(client: Client, model: str, stream: Iterable[Told], counter: To
             counter.count(topic, answer.label)
         total += len(some)
     return total
+
+
+def _together(rows: Iterator[Told], more: Callable[[], bool]) -> Iterator[Sequence[Told]]:
+    some: list[Told] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == _TEXTS_A_CALL or not more():
+            yield some
+            some = []
+    if some:
+        yield some
