@@ -112,6 +112,16 @@ class Line(Run):
 
     def train(self, *, rows: str = "rows", **changes: Any) -> types.ModelVersion:
         """Trains a version on a dataset and registers it, as job and worker would."""
+        made = self._done(rows, **changes).model_version
+        model, _, number = made.removeprefix("models/").partition("/versions/")
+        return self.registry.version(model, int(number))
+
+    def adapt(self, base: str, *, rows: str = "rows", **changes: Any) -> types.BaseModel:
+        """Adapts the base to a dataset and registers what comes out."""
+        shape = {"model": None, "derived_base": f"bases/{base}", "masked_tokens": {}}
+        return self.registry.base(self._done(rows, **shape, **changes).derived_base.removeprefix("bases/"))
+
+    def _done(self, rows: str, **changes: Any) -> types.Job:
         spec, inputs = self.resolved(dataset=f"datasets/{rows}", **changes)
         job = StoredJob(self.registry, inputs, spec=spec).start()
         begun = len(self.reports)
@@ -120,8 +130,7 @@ class Line(Run):
         saved = [report for report in made if isinstance(report, types.CheckpointSaved)]
         judged = [report for report in made if isinstance(report, types.Evaluation)]
         job.say(*saved, types.EvaluationStarted(), *judged, made[-1])
-        model, _, number = self.registry.job(job.id).model_version.removeprefix("models/").partition("/versions/")
-        return self.registry.version(model, int(number))
+        return self.registry.job(job.id)
 
     def resolved(self, **changes: Any) -> tuple[TrainingSpec, types.Inputs]:
         """Returns a spec as the service resolves it, from a version where it says so."""

@@ -164,6 +164,7 @@ def _facts(base: BaseModel) -> Table:
             ("derived from", base.parent),
             ("its digest", base.parent_digest),
             ("made by", base.source.training_job),
+            ("erased", "it has learnt rows that were erased: adapt another" if base.trained_on_erased else ""),
             ("int8 form", base.quantized_digest),
             ("tokenizer", base.tokenizer_digest),
             ("registered", when(base.create_time)),

@@ -62,6 +62,9 @@ def _tables(done: ForgetSubjectResponse) -> Iterator[Table | str]:
             for v in done.model_versions
         )
         yield table(["LEARNT BY", "ALIASES", "BUNDLE", "BASE OF ITS OWN"], versions)
+    if done.base_models:
+        yield ""
+        yield table(["ADAPTED ON THEM", "DIGEST"], ((short_name(b.name), b.digest[:12]) for b in done.base_models))
     if done.training_jobs:
         yield ""
         saved = [checkpoint.training_job for checkpoint in done.checkpoints]

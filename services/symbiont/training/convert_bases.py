@@ -69,6 +69,7 @@ def base_to_proto(base: types.BaseModel) -> base_model_pb2.BaseModel:
         quantized_digest=base.quantized_digest,
         parent=f"bases/{base.parent}" if base.parent else "",
         parent_digest=base.parent_digest,
+        trained_on_erased=base.trained_on_erased,
         terms=terms_to_proto(base.terms),
         create_time=timestamp_to_proto(base.create_time),
     )

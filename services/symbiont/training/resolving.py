@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from symbiont.common.access.views import owner_of
-from symbiont.common.errors import InvalidArgument, NotFound
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from symbiont.training.own_modules import installed, unknown
 from symbiont.training.resolving_heads import check_metric, resolve_fields, resolve_head
 from symbiont.training.spec import (
@@ -51,6 +51,7 @@ def resolve(
 
     Raises:
         PermissionDenied: the licence of the base does not let the tenant use it.
+        FailedPrecondition: the base has learnt rows that were erased since.
     """
     if packages_here and spec.own_module and spec.own_module.name not in installed():
         raise InvalidArgument(f"{under}.own_module.name", unknown(spec.own_module.name))
@@ -59,6 +60,9 @@ def resolve(
     if base.kind != "encoder":
         problem = f"{spec.base_model} is a language model ({base.kind}): it generates, and nothing is trained on it"
         raise InvalidArgument(f"{under}.base_model", problem, reason="NOT_AN_ENCODER")
+    if base.trained_on_erased:
+        problem = f"{spec.base_model} has learnt rows that were erased since: adapt bases/{base.parent} anew"
+        raise FailedPrecondition(problem, field=f"{under}.base_model", reason="TRAINED_ON_ERASED")
     dataset = _find(store.dataset, f"{under}.dataset", spec.dataset)
     judged_by = spec.evaluation_dataset and _find(store.dataset, f"{under}.evaluation_dataset", spec.evaluation_dataset)
     replayed = None

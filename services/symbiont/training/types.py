@@ -89,6 +89,8 @@ class BaseModel:
     # Id and digest of the base that it was derived from; empty for one that was registered.
     parent: str = ""
     parent_digest: str = ""
+    # Whether it was adapted on rows that were erased since.
+    trained_on_erased: bool = False
     terms: LicenseTerms = field(default_factory=LicenseTerms)
     create_time: datetime = field(default_factory=now)
 

@@ -245,6 +245,8 @@ def test_rows_without_labels_get_classes_from_people(suite: Suite) -> None:
     upload(suite, "pool", "\n".join(json.dumps({"text": row.text}) for row in rows), label_kind=pb.LABEL_KIND_NONE)
     settings = pb.SuggestionSettings(count=6, learn_from="datasets/raw")
     request = pb.SuggestRowsRequest(name="datasets/pool", suggestion=settings)
+    bad = pb.SuggestRowsRequest(name="datasets/raw", suggestion={"count": 6, "learn_from": "datasets/pool"})  # type: ignore[arg-type]
+    assert refused(lambda: list(suite.datasets.SuggestRows(bad, timeout=60))) == (INVALID, "suggestion.learn_from")
     chosen = last(suite.datasets.SuggestRows(request, timeout=120)).suggestions.suggestions
     assert sum(item.label == rows[item.row].label for item in chosen) >= 5
     content = "\n".join(["row,label", *(f"{item.row},{item.label}" for item in chosen)]).encode()

@@ -52,7 +52,7 @@ def _check_unicode(number: int, what: str, value: str) -> None:
         raise InvalidArgument(FILE, f"the {what} of row {number} is not Unicode: a lone surrogate") from exc
 
 
-def _name(number: int, what: str, value: Any) -> str:
+def name_of(number: int, what: str, value: Any) -> str:
     """Returns a name; a number stands for what it is called."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise InvalidArgument(FILE, f"row {number} has no {what}")
@@ -66,7 +66,7 @@ def _name(number: int, what: str, value: Any) -> str:
 
 
 def _word(number: int, what: str, cells: Cells, column: str) -> str:
-    return "" if not column or _is_missing(cells[column]) else _name(number, what, cells[column])
+    return "" if not column or _is_missing(cells[column]) else name_of(number, what, cells[column])
 
 
 def _is_missing(value: Any) -> bool:
@@ -77,28 +77,28 @@ def _is_missing(value: Any) -> bool:
 
 
 def _class(number: int, value: Any, text: str, pair: str) -> Label:
-    return _name(number, "label", value)
+    return name_of(number, "label", value)
 
 
 def _classes(number: int, value: Any, text: str, pair: str) -> Label:
     if isinstance(value, str) and not value.lstrip().startswith("["):
         value = [name for name in value.split("|") if name.strip()]
-    names = [_name(number, "label", name) for name in _list(number, value)]
+    names = [name_of(number, "label", name) for name in parts_of(number, value)]
     return tuple(sorted(set(names)))
 
 
 def _number(number: int, value: Any, text: str, pair: str) -> Label:
-    return _float(number, "label", value)
+    return number_of(number, "label", value)
 
 
 def _entities(number: int, value: Any, text: str, pair: str) -> Label:
     marks: list[Mark] = []
-    for part in _list(number, value):
+    for part in parts_of(number, value):
         start, end = (_place(number, part, key) for key in ("start", "end"))
         if not 0 <= start < end <= len(text):
             problem = f"a part of row {number} is from {start} to {end}, its text has {len(text)} characters"
             raise InvalidArgument(FILE, problem)
-        marks.append((start, end, _name(number, "label", part.get("label"))))
+        marks.append((start, end, name_of(number, "label", part.get("label"))))
     marks.sort()
     if any(first[1] > second[0] for first, second in pairwise(marks)):
         raise InvalidArgument(FILE, f"two parts of row {number} overlap")
@@ -107,7 +107,7 @@ def _entities(number: int, value: Any, text: str, pair: str) -> Label:
 
 def _answers(number: int, value: Any, text: str, pair: str) -> Label:
     places: set[Place] = set()
-    for part in _list(number, value):
+    for part in parts_of(number, value):
         start, answer = _place(number, part, "start"), part.get("text")
         if not isinstance(answer, str) or not answer:
             raise InvalidArgument(FILE, f"an answer of row {number} has no text")
@@ -126,7 +126,8 @@ _LABELS: dict[LabelKind, Callable[[int, Any, str, str], Label]] = {
 }
 
 
-def _list(number: int, value: Any) -> list[Any]:
+def parts_of(number: int, value: Any) -> list[Any]:
+    """Returns the parts of a label, a list or the JSON of one."""
     if isinstance(value, str) and value.strip():
         try:
             value = json.loads(value)
@@ -148,7 +149,8 @@ def _place(number: int, part: Any, key: str) -> int:
     return value
 
 
-def _float(number: int, what: str, value: Any) -> float:
+def number_of(number: int, what: str, value: Any) -> float:
+    """Returns a finite number."""
     try:
         result = float(value) if isinstance(value, str | int | float) else math.nan
     except (ValueError, OverflowError):
@@ -191,8 +193,8 @@ def _date(number: int, name: str, value: Any) -> str:
 
 
 _FIELDS: dict[str, Callable[[int, str, Any], FieldValue]] = {
-    "NUMBER": _float,
+    "NUMBER": number_of,
     "FLAG": _flag,
-    "CATEGORY": _name,
+    "CATEGORY": name_of,
     "DATE": _date,
 }

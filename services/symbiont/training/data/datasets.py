@@ -179,7 +179,10 @@ def _check_found(kind: LabelKind, found: "_Found") -> None:
         raise InvalidArgument(FILE, "no row has any label: there is nothing to learn")
     if kind is LabelKind.NUMBER and low == high:
         raise InvalidArgument(FILE, f"every row has the label {low:g}: there is nothing to learn")
-    if len(labels) > MAX_LABELS:
-        raise InvalidArgument(
-            FILE, f"there are {len(labels)} labels, at most {MAX_LABELS} are taken: is this the column?"
-        )
+    check_label_count(len(labels))
+
+
+def check_label_count(count: int) -> None:
+    """Refuses labels that are too many."""
+    if count > MAX_LABELS:
+        raise InvalidArgument(FILE, f"there are {count} labels, at most {MAX_LABELS} are taken: is this the column?")

@@ -31,6 +31,7 @@ def forgotten_to_proto(done: Forgotten) -> pb.ForgetSubjectResponse:
             )
             for learnt in touched.versions
         ],
+        base_models=[pb.ErasedBase(name=f"bases/{base.id}", digest=base.digest) for base in touched.bases],
         retraining_jobs=[f"jobs/{job}" for job in done.retraining],
         not_retrained=[pb.NotRetrained(model_version=name, reason=reason) for name, reason in done.not_retrained],
     )

@@ -11,17 +11,17 @@ from symbiont.common.access.views import sees
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
+from symbiont.common.principal import current_principal
 from symbiont.training.data.rows import KIND
-from symbiont.training.erasure.finding import earlier, find
+from symbiont.training.erasure.finding import earlier, find, find_rows, touched
 from symbiont.training.erasure.rewriting import Rewritten, rewrite
 from symbiont.training.erasure.types import Forgotten, Rows, digest_of
 from symbiont.training.gate.gate import DataGate
 from symbiont.training.jobs import Jobs
 from symbiont.training.store import Store
-from symbiont.training.store.erasures import Erasure
+from symbiont.training.store.erasures import Erasure, latest
 from symbiont.training.types import Dataset, Job, ModelVersion
 
-CHECKPOINTS = "checkpoints"
 MOST_LETTERS = 4096
 
 
@@ -68,20 +68,18 @@ class Forgetting:
 
     def _forget(self, subject: str) -> Forgotten:
         self._finish()
-        digest, touched = digest_of(subject), find(self._store, self._artifacts, subject)
-        if not touched.rows:
+        digest, found = digest_of(subject), find_rows(self._store, self._artifacts, subject)
+        if not found:
             return Forgotten(digest)
-        left = self._rewrite(touched.rows, digest)
-        named = {rows.digest: rows.names for rows in touched.rows if rows.names}
+        left = self._rewrite(found, digest)
+        named = {rows.digest: rows.names for rows in found if rows.names}
         replaced = {old: self._dataset(names[0], left[old]) for old, names in named.items()}
-        removed = [(KIND, rows.digest) for rows in touched.rows]
-        removed += [(CHECKPOINTS, checkpoint) for _, checkpoint in touched.checkpoints]
-        lost = earlier((rows.digest for rows in touched.rows), self._store.erasures())
-        erasure = self._store.erase(digest, replaced, lost, removed)
+        lost = earlier((rows.digest for rows in found), self._store.erasures())
+        erasure, users = self._store.erase(digest, replaced, lost, [(KIND, rows.digest) for rows in found])
         self._remove(erasure)
-        count = sum(len(rows.numbers) for rows in touched.rows)
-        get_logger().info("a subject was forgotten", erasure=erasure.number, datasets=len(touched.rows), rows=count)
-        return Forgotten(digest, touched, {old: left[old].digest for old in named})
+        count = sum(len(rows.numbers) for rows in found)
+        get_logger().info("a subject was forgotten", erasure=erasure.number, datasets=len(found), rows=count)
+        return Forgotten(digest, touched(self._store, found, users), {old: left[old].digest for old in named})
 
     def _rewrite(self, found: Sequence[Rows], subject_digest: str) -> dict[str, Rewritten]:
         """Stores what is left of the datasets that have a name, what others were made of first."""
@@ -134,7 +132,9 @@ class Forgetting:
         if job.spec.start_from:
             problem = f"it starts from {job.spec.start_from}: train that one again, and start from what comes out"
             raise FailedPrecondition(problem, reason="NOT_RETRAINED")
-        made = await self._jobs.create(job.spec, f"erasure-{erasure.number}-{version.job}", job.terms)
+        # Whoever erases asks for it, and does not approve what it makes.
+        request = f"erasure-{erasure.number}-{version.job}"
+        made = await self._jobs.create(job.spec, request, job.terms, current_principal().name)
         return made.id
 
     def _check_datasets(self, job: Job, erasures: Sequence[Erasure]) -> None:
@@ -147,10 +147,3 @@ class Forgetting:
             if name and self._store.dataset(name.partition("/")[2]).digest != latest(digest, erasures):
                 problem = f"{name} has other rows by now: train a version as you want it"
                 raise FailedPrecondition(problem, reason="NOT_RETRAINED")
-
-
-def latest(digest: str, erasures: Sequence[Erasure]) -> str:
-    """Returns what stands in the place of a dataset after all erasures."""
-    for erasure in erasures:
-        digest = erasure.replaced.get(digest, digest)
-    return digest

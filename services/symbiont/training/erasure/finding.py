@@ -9,13 +9,17 @@ from symbiont.training.data.rows import KIND, TENANT, read_rows
 from symbiont.training.erasure.types import Learnt, Rows, Touched
 from symbiont.training.gate.lineage import lineage
 from symbiont.training.store import Store
-from symbiont.training.store.erasures import Erasure
+from symbiont.training.store.erasures import Erasure, Users
 
 
 def find(store: Store, artifacts: ArtifactStore, subject: str) -> Touched:
     """Returns what there is of a subject; reads the rows of every stored dataset."""
     rows = find_rows(store, artifacts, subject)
-    users = store.users_of(earlier((each.digest for each in rows), store.erasures()))
+    return touched(store, rows, store.users_of(earlier((each.digest for each in rows), store.erasures())))
+
+
+def touched(store: Store, rows: Sequence[Rows], users: Users) -> Touched:
+    """Returns what was made of rows, of which `users` are what used their datasets."""
     aliases: dict[tuple[str, int], list[str]] = {}
     for model in store.models():
         for alias in model.aliases:
@@ -29,6 +33,7 @@ def find(store: Store, artifacts: ArtifactStore, subject: str) -> Touched:
             Learnt(v, tuple(aliases.get((v.model, v.number), ())), "" if v.base_digest in shared else v.base_digest)
             for v in users.versions
         ),
+        bases=users.bases,
     )
 
 

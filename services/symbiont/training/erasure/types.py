@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from symbiont.training.types import ModelVersion
+from symbiont.training.types import BaseModel, ModelVersion
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,15 @@ class Touched:
         rows: by dataset, those that others were made of first.
         jobs: that learnt them or were judged by them.
         checkpoints: (job, digest) of jobs that learnt them.
-        versions: that learnt them.
+        versions: that learnt them, or live on a base that did.
+        bases: that were adapted on them.
     """
 
     rows: tuple[Rows, ...] = ()
     jobs: tuple[str, ...] = ()
     checkpoints: tuple[tuple[str, str], ...] = ()
     versions: tuple[Learnt, ...] = ()
+    bases: tuple[BaseModel, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from typing import Any
 
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.spreadsheets import inert, without_apostrophe
+from symbiont.training.data.cells import name_of, number_of, parts_of
+from symbiont.training.data.datasets import check_label_count, names_of
+from symbiont.training.data.readers import MAX_LINE_BYTES
 from symbiont.training.data.rows import Label, LabelKind, Mark, Row
 from symbiont.training.gate.findings import Finding
 from symbiont.training.gate.results import Suggestion
@@ -73,7 +76,8 @@ def label(
     they are because of a tie) and SKIPPED (tasks without a label).
 
     Raises:
-        InvalidArgument: the file cannot be read, names rows that there are not, or is of another dataset.
+        InvalidArgument: the file cannot be read, names rows that there are not, is of another dataset, or has labels
+            that no upload may have.
     """
     votes: defaultdict[int, Counter[Label]] = defaultdict(Counter)
     skipped: list[int] = []
@@ -93,6 +97,7 @@ def label(
             made.append(replace(row, label=given[0][0], origin=number))
         elif not only_labelled:
             made.append(replace(row, origin=number))
+    check_label_count(len({name for row in made for name in names_of(row)}))
     counts = {"LABELLED": sorted(votes.keys() - set(tied)), "DISAGREEMENT": tied, "SKIPPED": sorted(set(skipped))}
     findings = (Finding(code, len(places), tuple(places[:100])) for code, places in counts.items() if places)
     return Labelled(made, tuple(findings), changed)
@@ -225,7 +230,8 @@ def _of_minimal(value: Any, kind: LabelKind) -> Any:
 
 
 def _json_lines(text: str, kind: LabelKind) -> Iterator[Task]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Other characters that Python ends lines at may stand in a text.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             values = _parsed(line, f"line {number}")
             if not isinstance(values, dict):
@@ -234,6 +240,8 @@ def _json_lines(text: str, kind: LabelKind) -> Iterator[Task]:
 
 
 def _delimited(text: str, kind: LabelKind) -> Iterator[Task]:
+    # csv's own limit for a field is 128 KiB, less than a text may have.
+    csv.field_size_limit(MAX_LINE_BYTES)
     try:
         for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             if "label" not in row or "row" not in row:
@@ -257,24 +265,24 @@ def _checked(value: Any, kind: LabelKind, row: Row, number: int) -> Label:
     """Returns a label as rows have it."""
     made: Label = None
     if kind in (LabelKind.CLASS, LabelKind.NONE) and isinstance(value, str) and value.strip():
-        made = value.strip()
+        made = name_of(number, "label", value)
     elif kind is LabelKind.CLASSES and isinstance(value, list) and all(isinstance(v, str) and v for v in value):
-        made = tuple(sorted(set(value)))
+        made = tuple(sorted({name_of(number, "label", name) for name in parts_of(number, value)}))
     elif kind is LabelKind.NUMBER and isinstance(value, int | float) and not isinstance(value, bool):
-        made = float(value)
+        made = number_of(number, "label", value)
     elif kind is LabelKind.ENTITIES and isinstance(value, list):
-        made = _marks(value, len(row.text))
+        made = _marks(parts_of(number, value), len(row.text), number)
     if made is None:
         raise InvalidArgument(FILE, f"the label of row {number} is none of kind {kind}")
     return made
 
 
-def _marks(value: Sequence[Any], length: int) -> tuple[Mark, ...] | None:
+def _marks(value: Sequence[Any], length: int, number: int) -> tuple[Mark, ...] | None:
     made: list[Mark] = []
     for part in value:
         if not isinstance(part, list) or [type(item) for item in part] != [int, int, str]:
             return None
-        made.append((part[0], part[1], part[2]))
+        made.append((part[0], part[1], name_of(number, "label", part[2])))
     made.sort()
     ends = [0, *(end for _, end, _ in made)]
     fine = all(before <= start < end <= length for before, (start, end, _) in zip(ends, made, strict=False))

@@ -38,6 +38,7 @@ from symbiont.training.gate.work import Made, Order, Progress, WorkStage, read
 from symbiont.training.process import start
 from symbiont.training.storage import RoomOf, any_room
 from symbiont.training.store import Store
+from symbiont.training.store.erasures import latest
 from symbiont.training.types import Dataset, now
 
 
@@ -203,7 +204,14 @@ class DataGate:
             if isinstance(settings, Deduplicate | Validate) and settings.against:
                 others[settings.against] = self._other(f"{path}.against", settings.against).digest
             if isinstance(settings, Suggest) and settings.learn_from:
-                others[settings.learn_from] = self._other(f"{path}.learn_from", settings.learn_from).digest
+                field = f"{path}.learn_from"
+                other = self._other(field, settings.learn_from)
+                if kind_of(other) is not LabelKind.CLASS:
+                    problem = (
+                        f"{settings.learn_from} has labels of kind {kind_of(other)}: name one whose rows have a class"
+                    )
+                    raise InvalidArgument(field, problem)
+                others[settings.learn_from] = other.digest
             if isinstance(settings, Anonymize):
                 if NAMED & set(settings.kinds):
                     names.check()
@@ -253,7 +261,9 @@ class DataGate:
         # What was erased of it since is no other content than was asked for.
         done = [step for step in found.steps if step.kind != "erasure"]
         same = [((step.kind, step.settings), step.key_id) for step in done] == list(steps)
-        if same and list(found.parents) == parents_of(order):
+        erasures = self._store.erasures()
+        parents = [replace(parent, digest=latest(parent.digest, erasures)) for parent in found.parents]
+        if same and parents == parents_of(order):
             return standing
         raise AlreadyExists(f"datasets/{identifier} exists with other content", reason="CONTENT_DIFFERS")
 

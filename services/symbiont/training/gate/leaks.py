@@ -69,7 +69,8 @@ def _accuracy(values: Sequence[FieldValue | None], classes: Ints) -> float:
 
 
 def _tree(values: Sequence[FieldValue | None], classes: Ints, learned: Ints, asked: Ints) -> Ints:
-    column = np.array([[np.nan if value is None else float(value)] for value in values])
+    # The tree computes in fp32, and sums: larger numbers are as large as it gets.
+    column = np.array([[np.nan if value is None else float(value)] for value in values]).clip(-1e30, 1e30)
     tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=2, random_state=0)
     made: Ints = tree.fit(column[learned], classes[learned]).predict(column[asked])
     return made

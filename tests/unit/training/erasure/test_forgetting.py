@@ -16,14 +16,16 @@ from support.sampling import few
 from support.tracked_jobs import StoredJob
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.principal import Principal, make_current
 from symbiont.training import types
 from symbiont.training.data.rows import KIND
-from symbiont.training.erasure.erasure import Forgetting, latest
+from symbiont.training.erasure.erasure import Forgetting
 from symbiont.training.erasure.types import digest_of
 from symbiont.training.gate.gate import DataGate
 from symbiont.training.gate.lineage import lineage
 from symbiont.training.gate.settings import Prepare, Split
 from symbiont.training.store import Store
+from symbiont.training.store.erasures import latest
 
 from .conftest import CANARY, rows_of, stored_texts, subject_rows
 
@@ -98,6 +100,23 @@ async def test_what_is_left_is_told_of_as_before(
     assert again == stocked.dataset("clean")
 
 
+async def test_what_was_split_is_not_split_again(
+    forgetting: Forgetting, gate: DataGate, stocked: Store, artifacts: ArtifactStore
+) -> None:
+    """Also the part that had no row of the subject, and is as it was."""
+    rows = [{**row, "who": "eve" if not number else "cy"} for number, row in enumerate(subject_rows(20))]
+    stocked.add_dataset(upload_rows(artifacts, rows, "all", subject_column="who"))
+
+    async def split() -> tuple[types.Dataset, types.Dataset]:
+        return [made async for made in gate.split("datasets/all", ("train", "test"), Split())][-1]  # type: ignore[return-value]
+
+    before = await split()
+    await erase(forgetting, "eve")
+    parts = stocked.dataset("train"), stocked.dataset("test")
+    assert sorted(was == now for was, now in zip(before, parts, strict=True)) == [False, True]
+    assert await split() == parts
+
+
 async def test_a_second_call_finds_nothing(forgetting: Forgetting, stocked: Store, artifacts: ArtifactStore) -> None:
     await erase(forgetting)
     before = stocked.dataset("people")
@@ -170,6 +189,62 @@ async def test_versions_are_marked_and_their_checkpoints_go(
     assert len(artifacts.list("checkpoints")) == len(stocked.checkpoints(other.job))
     with pytest.raises(FailedPrecondition, match="has learnt rows that were erased since"):
         line.train(start_from=first.name)
+
+
+async def test_what_lives_on_a_base_that_learnt_them_has_learnt_them(
+    forgetting: Forgetting, stocked: Store, artifacts: ArtifactStore
+) -> None:
+    line = Line(stocked, artifacts)
+    other = line.train()
+    law = line.adapt("law", rows="people")
+    court = line.adapt("court", base_model="bases/law")
+    full = line.train(base_model="bases/court", full={})
+    on = line.train(base_model="bases/court", start_from=full.name)
+    planned, done = await erase(forgetting, dry_run=True), await erase(forgetting, retrain=True)
+    assert planned.touched == done.touched
+    assert [base.id for base in done.touched.bases] == ["court", "law"]
+    assert {learnt.version.number for learnt in done.touched.versions} == {full.number, on.number}
+    assert [base.id for base in stocked.bases() if base.trained_on_erased] == ["court", "law"]
+    assert not stocked.version("mood", other.number).trained_on_erased
+    assert len(artifacts.list("checkpoints")) == len(stocked.checkpoints(other.job))
+    assert all(artifacts.exists("bases", base.digest) for base in (law, court))
+    another = {"derived_base": "bases/another", "model": None}
+    for wanted in ({"base_model": "bases/law"}, {"base_model": "bases/court", **another}):
+        with pytest.raises(FailedPrecondition, match=r"has learnt rows that were erased since: adapt bases/") as caught:
+            line.resolved(dataset="datasets/rows", **wanted)
+        assert caught.value.field == "training_job.spec.base_model"
+    # The newest of its model starts from another.
+    assert [name for name, _ in done.not_retrained] == [on.name]
+
+
+async def test_a_checkpoint_that_is_saved_while_rows_are_looked_for_goes_too(
+    make_forgetting: Callable[[ArtifactStore], Forgetting], stocked: Store, artifacts: ArtifactStore
+) -> None:
+    line = Line(stocked, artifacts)
+    trained: list[types.ModelVersion] = []
+
+    class Slow(ArtifactStore):
+        """A store in which a training ends while what is left of the rows is written."""
+
+        def put(self, *args: Any) -> str:
+            trained.append(line.train(rows="people"))
+            return super().put(*args)
+
+    done = await erase(make_forgetting(Slow(artifacts.root)))
+    (version,) = trained
+    assert [learnt.version.number for learnt in done.touched.versions] == [version.number]
+    assert done.touched.checkpoints
+    assert artifacts.list("checkpoints") == []
+
+
+async def test_who_erases_does_not_approve_what_is_trained_again(
+    forgetting: Forgetting, stocked: Store, artifacts: ArtifactStore
+) -> None:
+    Line(stocked, artifacts).train(rows="people")
+    make_current(Principal("ana"))
+    done = await erase(forgetting, retrain=True)
+    (queued,) = done.retraining
+    assert stocked.job(queued).principal == "ana"
 
 
 async def test_a_version_that_was_judged_by_the_rows_has_not_learnt_them(

@@ -124,6 +124,41 @@ def test_a_bad_file_is_refused(content: bytes, format: AnnotationFormat, message
         label(ROWS, LabelKind.CLASS, DIGEST, format, content, only_labelled=False)
 
 
+@pytest.mark.parametrize("format", [CSV, JSONL])
+def test_any_text_that_a_row_may_have_comes_back(format: AnnotationFormat) -> None:
+    texts = ["one\u2028two", "a\u0085b\x1cc", "line\r\nbreak", "长" * 80_000]
+    rows = [Row(text, "xy"[place % 2]) for place, text in enumerate(texts)]
+    done = label(rows, LabelKind.CLASS, DIGEST, format, exported(format, rows), only_labelled=False)
+    assert [(row.text, row.label) for row in done.rows] == [(row.text, row.label) for row in rows]
+    assert [(finding.code, finding.count) for finding in done.findings] == [("SKIPPED", len(rows))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        (LabelKind.NUMBER, "1e999", "the label of row 0 is not a finite number"),
+        (LabelKind.NUMBER, "NaN", "the label of row 0 is not a finite number"),
+        (LabelKind.NUMBER, "9" * 400, "the label of row 0 is not a finite number"),
+        (LabelKind.CLASS, '"\\ud800"', "not Unicode"),
+        (LabelKind.CLASS, f'"{"x" * 257}"', "1 to 256 characters"),
+        (LabelKind.CLASSES, '["\\ud800"]', "not Unicode"),
+        (LabelKind.CLASSES, json.dumps([f"{n}" for n in range(1001)]), "more than 1000 parts"),
+        (LabelKind.ENTITIES, f'[[0, 1, "{"x" * 257}"]]', "1 to 256 characters"),
+    ],
+)
+def test_a_label_that_no_upload_may_have_is_refused(kind: LabelKind, value: str, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message) as caught:
+        label(ROWS, kind, DIGEST, JSONL, f'{{"row": 0, "label": {value}}}'.encode(), only_labelled=False)
+    assert caught.value.field == "chunk"
+
+
+def test_more_labels_than_an_upload_may_have_are_refused() -> None:
+    rows = [Row(f"{n}", "x") for n in range(1001)]
+    lines = "\n".join(json.dumps({"row": n, "label": f"label-{n}"}) for n in range(1001))
+    with pytest.raises(InvalidArgument, match="there are 1001 labels, at most 1000"):
+        label(rows, LabelKind.CLASS, DIGEST, JSONL, lines.encode(), only_labelled=False)
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

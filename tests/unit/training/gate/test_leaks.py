@@ -32,6 +32,13 @@ def test_a_leaking_field_is_named() -> None:
     assert all(leak.accuracy > 0.95 and 0.2 < leak.majority < 0.3 for leak in found)
 
 
+def test_a_number_may_be_as_large_as_it_likes() -> None:
+    rows = [
+        replace(row, fields={"amount": source}) for row, source in zip(labelled(40), [1e300, -1e39] * 20, strict=True)
+    ]
+    assert "amount" not in {leak.name for leak in leaks(rows, LabelKind.CLASS)}
+
+
 def test_a_label_in_the_text_and_a_telling_edge_are_named() -> None:
     rows = [Row(f"[{str(row.label).upper()}] {row.text}", row.label) for row in labelled(200)]
     kinds = {(leak.kind, leak.name) for leak in leaks(rows, LabelKind.CLASS)}

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%symbiont/training/v1/base_model.proto\x12\x14symbiont.training.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\"\xed\x04\n\tBaseModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06source\x18\x02 \x01(\x0b\x32%.symbiont.training.v1.BaseModelSource\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0f\n\x07license\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x06 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x13\n\x0bhidden_size\x18\x08 \x01(\x05\x12\x17\n\x0fparameter_count\x18\t \x01(\x03\x12\x12\n\nmax_tokens\x18\n \x01(\x05\x12.\n\x07pooling\x18\x0b \x01(\x0e\x32\x1d.symbiont.training.v1.Pooling\x12:\n\x0etuning_methods\x18\x0c \x03(\x0e\x32\".symbiont.training.v1.TuningMethod\x12\x32\n\ntask_heads\x18\r \x03(\x0e\x32\x1e.symbiont.training.v1.TaskHead\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x04kind\x18\x0f \x01(\x0e\x32#.symbiont.training.v1.BaseModelKind\x12\x18\n\x10quantized_digest\x18\x10 \x01(\t\x12\x0e\n\x06parent\x18\x11 \x01(\t\x12\x15\n\rparent_digest\x18\x12 \x01(\t\x12\x31\n\x05terms\x18\x13 \x01(\x0b\x32\".symbiont.training.v1.LicenseTerms\"t\n\x0cLicenseTerms\x12\x0f\n\x07tenants\x18\x01 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rnoncommercial\x18\x03 \x01(\x08\x12\x0b\n\x03uri\x18\x04 \x01(\t\"\xc4\x01\n\x0f\x42\x61seModelSource\x12\x10\n\x06\x66older\x18\x01 \x01(\tH\x00\x12\x36\n\x07package\x18\x02 \x01(\x0b\x32#.symbiont.training.v1.PackageSourceH\x00\x12?\n\x0chugging_face\x18\x03 \x01(\x0b\x32\'.symbiont.training.v1.HuggingFaceSourceH\x00\x12\x1c\n\x0ctraining_job\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x01H\x00\x42\x08\n\x06source\"0\n\rPackageSource\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\"6\n\x11HuggingFaceSource\x12\x0f\n\x07repo_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"f\n\x18RegisterBaseModelRequest\x12\x15\n\rbase_model_id\x18\x01 \x01(\t\x12\x33\n\nbase_model\x18\x02 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModel\"~\n\x16UpdateBaseModelRequest\x12\x33\n\nbase_model\x18\x01 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModel\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"#\n\x13GetBaseModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x18QuantizeBaseModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"\x98\x01\n\x19QuantizeBaseModelResponse\x12\x38\n\x05stage\x18\x01 \x01(\x0e\x32\'.symbiont.training.v1.QuantizationStageH\x00\x12\x35\n\nbase_model\x18\x02 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModelH\x00\x42\n\n\x08progress\">\n\x15ListBaseModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x16ListBaseModelsResponse\x12\x34\n\x0b\x62\x61se_models\x18\x01 \x03(\x0b\x32\x1f.symbiont.training.v1.BaseModel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x86\x01\n\rBaseModelKind\x12\x1f\n\x1b\x42\x41SE_MODEL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x41SE_MODEL_KIND_ENCODER\x10\x01\x12\x1a\n\x16\x42\x41SE_MODEL_KIND_CAUSAL\x10\x02\x12\x1b\n\x17\x42\x41SE_MODEL_KIND_SEQ2SEQ\x10\x03*E\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_MEAN\x10\x01\x12\x0f\n\x0bPOOLING_CLS\x10\x02*\xe4\x01\n\x0cTuningMethod\x12\x1d\n\x19TUNING_METHOD_UNSPECIFIED\x10\x00\x12\x1b\n\x17TUNING_METHOD_HEAD_ONLY\x10\x01\x12\x16\n\x12TUNING_METHOD_LORA\x10\x02\x12\x19\n\x15TUNING_METHOD_ADALORA\x10\x03\x12\x19\n\x15TUNING_METHOD_HOULSBY\x10\x04\x12\x18\n\x14TUNING_METHOD_PREFIX\x10\x05\x12\x16\n\x12TUNING_METHOD_FULL\x10\x06\x12\x18\n\x14TUNING_METHOD_BITFIT\x10\x07*\xd6\x01\n\x08TaskHead\x12\x19\n\x15TASK_HEAD_UNSPECIFIED\x10\x00\x12\x1c\n\x18TASK_HEAD_CLASSIFICATION\x10\x01\x12\x19\n\x15TASK_HEAD_MULTI_LABEL\x10\x02\x12\x13\n\x0fTASK_HEAD_SCORE\x10\x03\x12\x16\n\x12TASK_HEAD_ENTITIES\x10\x04\x12\x13\n\x0fTASK_HEAD_SPANS\x10\x05\x12\x17\n\x13TASK_HEAD_EMBEDDING\x10\x06\x12\x1b\n\x17TASK_HEAD_MASKED_TOKENS\x10\x07*\xbd\x01\n\x11QuantizationStage\x12\"\n\x1eQUANTIZATION_STAGE_UNSPECIFIED\x10\x00\x12!\n\x1dQUANTIZATION_STAGE_TOKENIZING\x10\x01\x12\x1e\n\x1aQUANTIZATION_STAGE_LOADING\x10\x02\x12!\n\x1dQUANTIZATION_STAGE_QUANTIZING\x10\x03\x12\x1e\n\x1aQUANTIZATION_STAGE_STORING\x10\x04\x32\x9b\x04\n\x10\x42\x61seModelService\x12\x64\n\x11RegisterBaseModel\x12..symbiont.training.v1.RegisterBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12Z\n\x0cGetBaseModel\x12).symbiont.training.v1.GetBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12v\n\x11QuantizeBaseModel\x12..symbiont.training.v1.QuantizeBaseModelRequest\x1a/.symbiont.training.v1.QuantizeBaseModelResponse0\x01\x12`\n\x0fUpdateBaseModel\x12,.symbiont.training.v1.UpdateBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12k\n\x0eListBaseModels\x12+.symbiont.training.v1.ListBaseModelsRequest\x1a,.symbiont.training.v1.ListBaseModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%symbiont/training/v1/base_model.proto\x12\x14symbiont.training.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\"\x88\x05\n\tBaseModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06source\x18\x02 \x01(\x0b\x32%.symbiont.training.v1.BaseModelSource\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0f\n\x07license\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x06 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x07 \x01(\t\x12\x13\n\x0bhidden_size\x18\x08 \x01(\x05\x12\x17\n\x0fparameter_count\x18\t \x01(\x03\x12\x12\n\nmax_tokens\x18\n \x01(\x05\x12.\n\x07pooling\x18\x0b \x01(\x0e\x32\x1d.symbiont.training.v1.Pooling\x12:\n\x0etuning_methods\x18\x0c \x03(\x0e\x32\".symbiont.training.v1.TuningMethod\x12\x32\n\ntask_heads\x18\r \x03(\x0e\x32\x1e.symbiont.training.v1.TaskHead\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x04kind\x18\x0f \x01(\x0e\x32#.symbiont.training.v1.BaseModelKind\x12\x18\n\x10quantized_digest\x18\x10 \x01(\t\x12\x0e\n\x06parent\x18\x11 \x01(\t\x12\x15\n\rparent_digest\x18\x12 \x01(\t\x12\x31\n\x05terms\x18\x13 \x01(\x0b\x32\".symbiont.training.v1.LicenseTerms\x12\x19\n\x11trained_on_erased\x18\x14 \x01(\x08\"t\n\x0cLicenseTerms\x12\x0f\n\x07tenants\x18\x01 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rnoncommercial\x18\x03 \x01(\x08\x12\x0b\n\x03uri\x18\x04 \x01(\t\"\xc4\x01\n\x0f\x42\x61seModelSource\x12\x10\n\x06\x66older\x18\x01 \x01(\tH\x00\x12\x36\n\x07package\x18\x02 \x01(\x0b\x32#.symbiont.training.v1.PackageSourceH\x00\x12?\n\x0chugging_face\x18\x03 \x01(\x0b\x32\'.symbiont.training.v1.HuggingFaceSourceH\x00\x12\x1c\n\x0ctraining_job\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x01H\x00\x42\x08\n\x06source\"0\n\rPackageSource\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06\x66older\x18\x02 \x01(\t\"6\n\x11HuggingFaceSource\x12\x0f\n\x07repo_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\"f\n\x18RegisterBaseModelRequest\x12\x15\n\rbase_model_id\x18\x01 \x01(\t\x12\x33\n\nbase_model\x18\x02 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModel\"~\n\x16UpdateBaseModelRequest\x12\x33\n\nbase_model\x18\x01 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModel\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"#\n\x13GetBaseModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x18QuantizeBaseModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"\x98\x01\n\x19QuantizeBaseModelResponse\x12\x38\n\x05stage\x18\x01 \x01(\x0e\x32\'.symbiont.training.v1.QuantizationStageH\x00\x12\x35\n\nbase_model\x18\x02 \x01(\x0b\x32\x1f.symbiont.training.v1.BaseModelH\x00\x42\n\n\x08progress\">\n\x15ListBaseModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x16ListBaseModelsResponse\x12\x34\n\x0b\x62\x61se_models\x18\x01 \x03(\x0b\x32\x1f.symbiont.training.v1.BaseModel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x86\x01\n\rBaseModelKind\x12\x1f\n\x1b\x42\x41SE_MODEL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x42\x41SE_MODEL_KIND_ENCODER\x10\x01\x12\x1a\n\x16\x42\x41SE_MODEL_KIND_CAUSAL\x10\x02\x12\x1b\n\x17\x42\x41SE_MODEL_KIND_SEQ2SEQ\x10\x03*E\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_MEAN\x10\x01\x12\x0f\n\x0bPOOLING_CLS\x10\x02*\xe4\x01\n\x0cTuningMethod\x12\x1d\n\x19TUNING_METHOD_UNSPECIFIED\x10\x00\x12\x1b\n\x17TUNING_METHOD_HEAD_ONLY\x10\x01\x12\x16\n\x12TUNING_METHOD_LORA\x10\x02\x12\x19\n\x15TUNING_METHOD_ADALORA\x10\x03\x12\x19\n\x15TUNING_METHOD_HOULSBY\x10\x04\x12\x18\n\x14TUNING_METHOD_PREFIX\x10\x05\x12\x16\n\x12TUNING_METHOD_FULL\x10\x06\x12\x18\n\x14TUNING_METHOD_BITFIT\x10\x07*\xd6\x01\n\x08TaskHead\x12\x19\n\x15TASK_HEAD_UNSPECIFIED\x10\x00\x12\x1c\n\x18TASK_HEAD_CLASSIFICATION\x10\x01\x12\x19\n\x15TASK_HEAD_MULTI_LABEL\x10\x02\x12\x13\n\x0fTASK_HEAD_SCORE\x10\x03\x12\x16\n\x12TASK_HEAD_ENTITIES\x10\x04\x12\x13\n\x0fTASK_HEAD_SPANS\x10\x05\x12\x17\n\x13TASK_HEAD_EMBEDDING\x10\x06\x12\x1b\n\x17TASK_HEAD_MASKED_TOKENS\x10\x07*\xbd\x01\n\x11QuantizationStage\x12\"\n\x1eQUANTIZATION_STAGE_UNSPECIFIED\x10\x00\x12!\n\x1dQUANTIZATION_STAGE_TOKENIZING\x10\x01\x12\x1e\n\x1aQUANTIZATION_STAGE_LOADING\x10\x02\x12!\n\x1dQUANTIZATION_STAGE_QUANTIZING\x10\x03\x12\x1e\n\x1aQUANTIZATION_STAGE_STORING\x10\x04\x32\x9b\x04\n\x10\x42\x61seModelService\x12\x64\n\x11RegisterBaseModel\x12..symbiont.training.v1.RegisterBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12Z\n\x0cGetBaseModel\x12).symbiont.training.v1.GetBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12v\n\x11QuantizeBaseModel\x12..symbiont.training.v1.QuantizeBaseModelRequest\x1a/.symbiont.training.v1.QuantizeBaseModelResponse0\x01\x12`\n\x0fUpdateBaseModel\x12,.symbiont.training.v1.UpdateBaseModelRequest\x1a\x1f.symbiont.training.v1.BaseModel\x12k\n\x0eListBaseModels\x12+.symbiont.training.v1.ListBaseModelsRequest\x1a,.symbiont.training.v1.ListBaseModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BASEMODELSOURCE'].fields_by_name['training_job']._loaded_options = None
   _globals['_BASEMODELSOURCE'].fields_by_name['training_job']._serialized_options = b'\250\273\030\001'
-  _globals['_BASEMODELKIND']._serialized_start=1861
-  _globals['_BASEMODELKIND']._serialized_end=1995
-  _globals['_POOLING']._serialized_start=1997
-  _globals['_POOLING']._serialized_end=2066
-  _globals['_TUNINGMETHOD']._serialized_start=2069
-  _globals['_TUNINGMETHOD']._serialized_end=2297
-  _globals['_TASKHEAD']._serialized_start=2300
-  _globals['_TASKHEAD']._serialized_end=2514
-  _globals['_QUANTIZATIONSTAGE']._serialized_start=2517
-  _globals['_QUANTIZATIONSTAGE']._serialized_end=2706
+  _globals['_BASEMODELKIND']._serialized_start=1888
+  _globals['_BASEMODELKIND']._serialized_end=2022
+  _globals['_POOLING']._serialized_start=2024
+  _globals['_POOLING']._serialized_end=2093
+  _globals['_TUNINGMETHOD']._serialized_start=2096
+  _globals['_TUNINGMETHOD']._serialized_end=2324
+  _globals['_TASKHEAD']._serialized_start=2327
+  _globals['_TASKHEAD']._serialized_end=2541
+  _globals['_QUANTIZATIONSTAGE']._serialized_start=2544
+  _globals['_QUANTIZATIONSTAGE']._serialized_end=2733
   _globals['_BASEMODEL']._serialized_start=164
-  _globals['_BASEMODEL']._serialized_end=785
-  _globals['_LICENSETERMS']._serialized_start=787
-  _globals['_LICENSETERMS']._serialized_end=903
-  _globals['_BASEMODELSOURCE']._serialized_start=906
-  _globals['_BASEMODELSOURCE']._serialized_end=1102
-  _globals['_PACKAGESOURCE']._serialized_start=1104
-  _globals['_PACKAGESOURCE']._serialized_end=1152
-  _globals['_HUGGINGFACESOURCE']._serialized_start=1154
-  _globals['_HUGGINGFACESOURCE']._serialized_end=1208
-  _globals['_REGISTERBASEMODELREQUEST']._serialized_start=1210
-  _globals['_REGISTERBASEMODELREQUEST']._serialized_end=1312
-  _globals['_UPDATEBASEMODELREQUEST']._serialized_start=1314
-  _globals['_UPDATEBASEMODELREQUEST']._serialized_end=1440
-  _globals['_GETBASEMODELREQUEST']._serialized_start=1442
-  _globals['_GETBASEMODELREQUEST']._serialized_end=1477
-  _globals['_QUANTIZEBASEMODELREQUEST']._serialized_start=1479
-  _globals['_QUANTIZEBASEMODELREQUEST']._serialized_end=1534
-  _globals['_QUANTIZEBASEMODELRESPONSE']._serialized_start=1537
-  _globals['_QUANTIZEBASEMODELRESPONSE']._serialized_end=1689
-  _globals['_LISTBASEMODELSREQUEST']._serialized_start=1691
-  _globals['_LISTBASEMODELSREQUEST']._serialized_end=1753
-  _globals['_LISTBASEMODELSRESPONSE']._serialized_start=1755
-  _globals['_LISTBASEMODELSRESPONSE']._serialized_end=1858
-  _globals['_BASEMODELSERVICE']._serialized_start=2709
-  _globals['_BASEMODELSERVICE']._serialized_end=3248
+  _globals['_BASEMODEL']._serialized_end=812
+  _globals['_LICENSETERMS']._serialized_start=814
+  _globals['_LICENSETERMS']._serialized_end=930
+  _globals['_BASEMODELSOURCE']._serialized_start=933
+  _globals['_BASEMODELSOURCE']._serialized_end=1129
+  _globals['_PACKAGESOURCE']._serialized_start=1131
+  _globals['_PACKAGESOURCE']._serialized_end=1179
+  _globals['_HUGGINGFACESOURCE']._serialized_start=1181
+  _globals['_HUGGINGFACESOURCE']._serialized_end=1235
+  _globals['_REGISTERBASEMODELREQUEST']._serialized_start=1237
+  _globals['_REGISTERBASEMODELREQUEST']._serialized_end=1339
+  _globals['_UPDATEBASEMODELREQUEST']._serialized_start=1341
+  _globals['_UPDATEBASEMODELREQUEST']._serialized_end=1467
+  _globals['_GETBASEMODELREQUEST']._serialized_start=1469
+  _globals['_GETBASEMODELREQUEST']._serialized_end=1504
+  _globals['_QUANTIZEBASEMODELREQUEST']._serialized_start=1506
+  _globals['_QUANTIZEBASEMODELREQUEST']._serialized_end=1561
+  _globals['_QUANTIZEBASEMODELRESPONSE']._serialized_start=1564
+  _globals['_QUANTIZEBASEMODELRESPONSE']._serialized_end=1716
+  _globals['_LISTBASEMODELSREQUEST']._serialized_start=1718
+  _globals['_LISTBASEMODELSREQUEST']._serialized_end=1780
+  _globals['_LISTBASEMODELSRESPONSE']._serialized_start=1782
+  _globals['_LISTBASEMODELSRESPONSE']._serialized_end=1885
+  _globals['_BASEMODELSERVICE']._serialized_start=2736
+  _globals['_BASEMODELSERVICE']._serialized_end=3275
 # @@protoc_insertion_point(module_scope)

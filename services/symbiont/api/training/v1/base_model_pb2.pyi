@@ -221,6 +221,7 @@ class BaseModel(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     PARENT_DIGEST_FIELD_NUMBER: builtins.int
     TERMS_FIELD_NUMBER: builtins.int
+    TRAINED_ON_ERASED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Output only. Resource name: `bases/{base}`."""
     provider: builtins.str
@@ -249,6 +250,10 @@ class BaseModel(google.protobuf.message.Message):
     """Output only. The base that it was derived from: `bases/{base}`; empty for one that was registered."""
     parent_digest: builtins.str
     """Output only. SHA-256 over the files of `parent`."""
+    trained_on_erased: builtins.bool
+    """Output only. Whether it was adapted on rows that were erased since. What lives on it serves on; nothing more is
+    trained on it.
+    """
     @property
     def source(self) -> Global___BaseModelSource:
         """Required. Where the model comes from."""
@@ -291,10 +296,11 @@ class BaseModel(google.protobuf.message.Message):
         parent: builtins.str = ...,
         parent_digest: builtins.str = ...,
         terms: Global___LicenseTerms | None = ...,
+        trained_on_erased: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "source", b"source", "terms", b"terms"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "parent", b"parent", "parent_digest", b"parent_digest", "pooling", b"pooling", "provider", b"provider", "quantized_digest", b"quantized_digest", "source", b"source", "task_heads", b"task_heads", "terms", b"terms", "tokenizer_digest", b"tokenizer_digest", "tuning_methods", b"tuning_methods"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["architecture", b"architecture", "create_time", b"create_time", "digest", b"digest", "hidden_size", b"hidden_size", "kind", b"kind", "license", b"license", "max_tokens", b"max_tokens", "name", b"name", "parameter_count", b"parameter_count", "parent", b"parent", "parent_digest", b"parent_digest", "pooling", b"pooling", "provider", b"provider", "quantized_digest", b"quantized_digest", "source", b"source", "task_heads", b"task_heads", "terms", b"terms", "tokenizer_digest", b"tokenizer_digest", "trained_on_erased", b"trained_on_erased", "tuning_methods", b"tuning_methods"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___BaseModel: typing_extensions.TypeAlias = BaseModel

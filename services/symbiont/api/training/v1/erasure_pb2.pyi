@@ -60,6 +60,7 @@ class ForgetSubjectResponse(google.protobuf.message.Message):
     RETRAINING_JOBS_FIELD_NUMBER: builtins.int
     NOT_RETRAINED_FIELD_NUMBER: builtins.int
     SUBJECT_DIGEST_FIELD_NUMBER: builtins.int
+    BASE_MODELS_FIELD_NUMBER: builtins.int
     subject_digest: builtins.str
     """Output only. SHA-256 by which the record of the erasure knows the subject, in lower-case hex."""
     @property
@@ -76,7 +77,9 @@ class ForgetSubjectResponse(google.protobuf.message.Message):
 
     @property
     def model_versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ErasedVersion]:
-        """Output only. Versions that learnt them, or started from one that did. They serve on until they are replaced."""
+        """Output only. Versions that learnt them, started from one that did, or live on a base that did. They serve on until
+        they are replaced.
+        """
 
     @property
     def retraining_jobs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -85,6 +88,10 @@ class ForgetSubjectResponse(google.protobuf.message.Message):
     @property
     def not_retrained(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NotRetrained]:
         """Output only. Versions that are not trained again, and why."""
+
+    @property
+    def base_models(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ErasedBase]:
+        """Output only. Bases that were adapted on such rows. Nothing more is trained on them."""
 
     def __init__(
         self,
@@ -96,8 +103,9 @@ class ForgetSubjectResponse(google.protobuf.message.Message):
         retraining_jobs: collections.abc.Iterable[builtins.str] | None = ...,
         not_retrained: collections.abc.Iterable[Global___NotRetrained] | None = ...,
         subject_digest: builtins.str = ...,
+        base_models: collections.abc.Iterable[Global___ErasedBase] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["checkpoints", b"checkpoints", "datasets", b"datasets", "model_versions", b"model_versions", "not_retrained", b"not_retrained", "retraining_jobs", b"retraining_jobs", "subject_digest", b"subject_digest", "training_jobs", b"training_jobs"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["base_models", b"base_models", "checkpoints", b"checkpoints", "datasets", b"datasets", "model_versions", b"model_versions", "not_retrained", b"not_retrained", "retraining_jobs", b"retraining_jobs", "subject_digest", b"subject_digest", "training_jobs", b"training_jobs"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ForgetSubjectResponse: typing_extensions.TypeAlias = ForgetSubjectResponse
@@ -163,8 +171,31 @@ class ErasedCheckpoint(google.protobuf.message.Message):
 Global___ErasedCheckpoint: typing_extensions.TypeAlias = ErasedCheckpoint
 
 @typing.final
+class ErasedBase(google.protobuf.message.Message):
+    """A base that was adapted on rows of the subject."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Output only. Resource name: `bases/{base}`."""
+    digest: builtins.str
+    """Output only. SHA-256 over its files."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["digest", b"digest", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ErasedBase: typing_extensions.TypeAlias = ErasedBase
+
+@typing.final
 class ErasedVersion(google.protobuf.message.Message):
-    """A version that learnt rows of the subject."""
+    """A version that learnt rows of the subject, or lives on a base that did."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -51,7 +51,9 @@ class ErasureServiceServicer:
 
         Every dataset with such rows is stored anew without them, under its name, and so is what was made of it; the old rows
         are deleted, and the checkpoints of jobs that learnt them. Model versions that learnt them are marked and serve on
-        until they are replaced: what they have learnt cannot be taken out of them. FAILED_PRECONDITION names a job that has
+        until they are replaced: what they have learnt cannot be taken out of them. So are bases that were adapted on them, and
+        the versions that live on these. An evaluation keeps how each held-out row was answered and by which values of business
+        fields it is judged apart, though no text and no subject. FAILED_PRECONDITION names a job that has
         not ended and works on such rows. A call that broke off is finished by the next one; when nothing is left, nothing is
         found. Rows of other subjects stay, in their order.
         """
