@@ -30,7 +30,7 @@ class TrainingSettings(ServiceSettings):
         "database; empty: made in state_root",
     )
     worker_tls_certificate: Path | None = Field(
-        None, description="PEM file with the certificate of local workers; empty: that of this service"
+        None, description="PEM file with the certificate of local workers, service/worker; needed with TLS"
     )
     worker_tls_key: Path | None = Field(None, description="PEM file with the key of worker_tls_certificate")
     max_concurrent_jobs: int = Field(1, ge=1, description="jobs that may train at the same time")
@@ -132,6 +132,12 @@ class TrainingSettings(ServiceSettings):
             raise ValueError("address takes a free port, so controller_address must say where workers reach it")
         if self.executor == "kubernetes" and not self.kubernetes_image:
             raise ValueError("executor is kubernetes, so kubernetes_image must name the image of the workers")
+        own = self.worker_tls_certificate and self.worker_tls_key
+        if self.executor == "local" and not self.insecure and not own:
+            raise ValueError(
+                "local workers report with a certificate of their own (spiffe://DOMAIN/service/worker), so "
+                "worker_tls_certificate and worker_tls_key must name files"
+            )
         if not (self.insecure or self.worker_key or self.database_url.startswith("sqlite")):
             raise ValueError(
                 "several controllers may share this database, so worker_key must name a file with the key that they "

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from symbiont.common.errors import InvalidArgument
 from symbiont.common.principal import Role
 from symbiont.common.security.authority import DAYS, LOOPBACK, Authority, files_in, write_own
 from symbiont.common.security.files import Tls
-from symbiont.common.security.identity import ALL, identity_of
+from symbiont.common.security.identity import ALL, identity_of, read_roles_of
 from symbiont.common.security.identity import WORKER as WORKER
 
 TRUST_DOMAIN = "symbiont"
@@ -60,10 +62,17 @@ class SuiteCertificates:
         return made
 
     def add_roles(self, identity: str, roles: Sequence[Role | str]) -> None:
-        """Adds a line to the file of identities."""
+        """Gives an identity its line in the file of identities, in place of one that it has.
+
+        Raises:
+            InvalidArgument: the file cannot be read, or its roles stand there on several lines.
+        """
         before = self.identities.read_text() if self.identities.exists() else _HEADER
+        others = [line for line in before.splitlines(keepends=True) if not _is_of(line, identity)]
+        if identity in read_roles_of("".join(others), self.identities):
+            raise InvalidArgument("identities", f"{identity} has several lines in {self.identities}: change them there")
         line = f"{json.dumps(identity)} = {json.dumps([str(role) for role in roles])}\n"
-        write_own(self.identities, (before + line).encode())
+        write_own(self.identities, "".join([*others, line]).encode())
 
     def variables(self, part: str) -> Mapping[str, str]:
         """Returns the settings by which a part uses them, as variables of its environment."""
@@ -81,6 +90,14 @@ class SuiteCertificates:
     def forget_client(self) -> None:
         """Removes the client's files, by which callers know that the suite wants them."""
         shutil.rmtree(self.folder / CLIENT, ignore_errors=True)
+
+
+def _is_of(line: str, identity: str) -> bool:
+    """Whether a line of the file of identities is all that it says of one."""
+    try:
+        return identity in tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def client_identity() -> str:
