@@ -16,6 +16,7 @@ from kubernetes_validate import ValidationError as BuiltinError  # type: ignore[
 
 from support.kubernetes_schemas import MINORS, validate
 from support.promql import check, known_metrics, rules
+from symbiont.common.security.files import Tls
 from symbiont.common.settings import PREFIX, ServiceSettings
 from symbiont.training.settings import TrainingSettings
 
@@ -336,6 +337,11 @@ def test_a_ray_cluster_is_what_the_controller_asks(build: Build, version: str, r
         assert pod["securityContext"] == training["securityContext"]
         assert container["securityContext"] == training["containers"][0]["securityContext"]
         assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        assert {"name": "tls", "secret": {"secretName": "worker-tls", "defaultMode": 0o440}} in pod["volumes"]
+        files = {e["name"]: e["value"] for e in container["env"] if e["name"].startswith("SYMBIONT_TLS_")}
+        mounted = (Path("/etc/symbiont/tls") / name for name in ("ca.crt", "tls.crt", "tls.key"))
+        assert Tls.from_environment(files) == Tls(*mounted)
+        assert "/etc/symbiont/tls" in {m["mountPath"] for m in container["volumeMounts"]}
         token = next(entry for entry in container["env"] if entry["name"] == "RAY_AUTH_TOKEN")
         assert token["valueFrom"]["secretKeyRef"] == {"name": "ray", "key": "SYMBIONT_RAY_TOKEN"}
     assert {"secretRef": {"name": "ray"}} in training["containers"][0]["envFrom"]

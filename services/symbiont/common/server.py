@@ -14,7 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from symbiont.common.access.access import Access
+from symbiont.common.access.access import Access, Unknown
 from symbiont.common.access.audit import UNHEARD, Audit, audited
 from symbiont.common.calls import Around, WrappingServer
 from symbiont.common.errors import FailedPrecondition
@@ -150,7 +150,7 @@ async def run_server(
 async def _health_alone(address: str, metrics: ServiceMetrics, lifecycle: Lifecycle) -> AsyncIterator[None]:
     """Answers health checks on an address of their own, to whoever asks."""
     server = grpc.aio.server()
-    wrapping: Any = WrappingServer(server, Around(metrics))
+    wrapping: Any = WrappingServer(server, Around(metrics, guard=Unknown()))
     health_pb2_grpc.add_HealthServicer_to_server(lifecycle.health, wrapping)
     server.add_insecure_port(address)
     await server.start()

@@ -9,6 +9,10 @@ from typer.testing import CliRunner
 
 from symbiont.cli.app import app
 from symbiont.cli.app import main as run_main
+from symbiont.common.errors import InvalidArgument
+from symbiont.common.principal import Role
+from symbiont.common.security.identity import read_roles
+from symbiont.common.security.suite import SuiteCertificates
 
 RUN = CliRunner()
 
@@ -32,6 +36,27 @@ def test_a_caller_gets_files_and_roles(tmp_path: Path) -> None:
     assert {"authority", "tokenization", "training", "inference", "triton", "worker", "client"} <= set(
         listed.output.split()
     )
+
+
+def test_a_certificate_that_is_issued_again_has_the_roles_that_were_given_last(tmp_path: Path) -> None:
+    suite = SuiteCertificates(tmp_path)
+    suite.prepare()
+    for role in ("caller", "trainer"):
+        how = ["--tenant", "acme", "--role", role, "--to", str(tmp_path / "billing"), "--folder", str(tmp_path)]
+        assert RUN.invoke(app, ["certificates", "issue", "billing", *how]).exit_code == 0
+    identity = "spiffe://symbiont/tenant/acme/billing"
+    assert read_roles(suite.identities)[identity] == {Role.TRAINER}
+    by_hand = suite.identities.read_text().replace('["trainer"]', '[\n  "trainer",\n]')
+    suite.identities.write_text(by_hand)
+    with pytest.raises(InvalidArgument, match="several lines"):
+        suite.add_roles(identity, ["caller"])
+    assert suite.identities.read_text() == by_hand
+
+
+def test_the_client_that_may_all_is_no_part_of_the_suite(tmp_path: Path) -> None:
+    SuiteCertificates(tmp_path).prepare()
+    (roles,) = read_roles(tmp_path / "identities.toml").values()
+    assert roles == frozenset(Role) - {Role.SERVICE, Role.WORKER}
 
 
 def test_parts_are_called_by_the_hosts_that_were_named(tmp_path: Path) -> None:

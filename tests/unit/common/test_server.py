@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from symbiont.api.training.v1 import model_pb2, model_pb2_grpc
 from symbiont.common.metrics import ServiceMetrics
-from symbiont.common.server import SERVING, Lifecycle, Registration, build_server, run_server
+from symbiont.common.server import SERVING, Lifecycle, Registration, _health_alone, build_server, run_server
 from symbiont.common.settings import ServiceSettings
 
 NAME = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -140,3 +140,18 @@ async def test_two_services_cannot_share_a_port() -> None:
         settings = ServiceSettings(address=f"127.0.0.1:{taken.getsockname()[1]}")
         with pytest.raises(RuntimeError, match="bind"):
             await run_server(settings, ServiceMetrics("training"), Lifecycle(), [registration()])
+
+
+async def test_who_asks_for_health_alone_is_told_of_no_model() -> None:
+    lifecycle, address = Lifecycle(), f"127.0.0.1:{free_port()}"
+    for name in ("", "models/bank~mood@production", "models/mood@production"):
+        await lifecycle.health.set(name, SERVING)
+    alone = _health_alone(address, ServiceMetrics("inference"), lifecycle)
+    async with alone, grpc.aio.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        assert (await check(health_pb2.HealthCheckRequest())).status == SERVING
+        for name in ("models/bank~mood@production", "models/mood@production", "models/none@production"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await check(health_pb2.HealthCheckRequest(service=name))
+            assert caught.value.code() is not grpc.StatusCode.NOT_FOUND
+            assert "mood" not in (caught.value.details() or "")

@@ -11,6 +11,15 @@ def test_workers_must_be_able_to_dial() -> None:
     assert TrainingSettings(address="127.0.0.1:0", controller_address="host:1").controller_address == "host:1"
 
 
+def test_with_tls_local_workers_need_a_certificate_of_their_own() -> None:
+    tls = dict.fromkeys(("tls_certificate", "tls_key", "tls_clients_ca"), "/files/x.pem")
+    with pytest.raises(ValueError, match="worker_tls_certificate and worker_tls_key must name files"):
+        TrainingSettings(insecure=False, **tls)  # type: ignore[arg-type]
+    assert TrainingSettings(insecure=False, **tls, executor="ray")  # type: ignore[arg-type]
+    own = dict.fromkeys(("worker_tls_certificate", "worker_tls_key"), "/files/worker.pem")
+    assert TrainingSettings(insecure=False, **tls, **own)  # type: ignore[arg-type]
+
+
 def test_every_problem_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["symbiont-training"])
     monkeypatch.setenv("SYMBIONT_MAX_CONCURRENT_JOBS", "0")

@@ -6,6 +6,7 @@ the next process of that name goes on with it. Lines are handed to the system on
 none, a machine that loses power may lose the last ones.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -49,14 +50,25 @@ class Chain:
         return self._folder
 
     def add(self, values: dict[str, Any]) -> None:
-        """Adds a line."""
+        """Adds a line, all of it or nothing.
+
+        Raises:
+            OSError: it cannot be written, as on a full volume.
+        """
         if os.fstat(self._out).st_size >= self._file_bytes:
             self._next_file()
         line = {"number": self.number + 1, **values, "before": self.digest}
         line[_DIGEST] = digest_of(line)
-        os.write(self._out, f"{_json(line)}\n".encode())
+        self._write(f"{_json(line)}\n".encode())
         self.number, self.digest = self.number + 1, line[_DIGEST]
         os.pwrite(self._head, _head(self.number, self.digest), 0)
+
+    def _write(self, text: bytes) -> None:
+        size = os.fstat(self._out).st_size
+        if os.write(self._out, text) < len(text):
+            # A volume that becomes full takes a part and says nothing: half a line would wreck the chain.
+            os.ftruncate(self._out, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file))
 
     def close(self) -> None:
         """Writes all of it to the disk, and lets the next process go on with it."""
@@ -109,7 +121,9 @@ def problems_of(folder: Path) -> Iterator[str]:
 
 def head_of(folder: Path) -> str:
     """Returns the digest of the last line: kept elsewhere, it tells that a whole chain was exchanged."""
-    return (folder / HEAD).read_text().split()[-1] if (folder / HEAD).is_file() else FIRST
+    # Empty where a process was replaced before its first call.
+    words = (folder / HEAD).read_text().split() if (folder / HEAD).is_file() else []
+    return words[-1] if words else FIRST
 
 
 def digest_of(line: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from symbiont.common.artifacts.signatures import KIND, SIGNED, SigningKey, Trust
 from symbiont.common.encryption import Seals, Spool, open_seals
 from symbiont.common.encryption.notes import FolderNotes
 from symbiont.common.encryption.seals import tenant_of_file
-from symbiont.common.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
+from symbiont.common.errors import AlreadyExists, IntegrityError, InvalidArgument, NotFound, Unavailable
 from symbiont.common.principal import current_principal
 
 _TRIES = 5
@@ -309,9 +309,15 @@ class ArtifactStore:
 
     def _check(self, kind: str, digest: str) -> None:
         _check(kind, digest)
-        # Of one that is not there nobody has signed anything, which would be the wrong answer.
-        if self.trust and kind in SIGNED and self._backend.exists(kind, digest):
+        if not (self.trust and kind in SIGNED):
+            return
+        try:
             self.trust.check(self._backend, digest)
+        except IntegrityError:
+            if self._backend.exists(kind, digest):
+                raise
+            # Of one that is not there nobody has signed anything. A copy that a cache still has is not read either.
+            raise NotFound(f"{kind}/{digest} does not exist") from None
 
     def _manifest(self, kind: str, digest: str) -> dict[str, Any]:
         self._check(kind, digest)

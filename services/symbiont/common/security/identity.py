@@ -38,9 +38,16 @@ def read_roles(path: Path) -> Roles:
         InvalidArgument: the file cannot be read, or a role in it is none.
     """
     try:
-        found = tomllib.loads(path.read_text())
-        return {name: _roles(words) for name, words in found.items()}
-    except (OSError, ValueError) as exc:
+        return read_roles_of(path.read_text(), path)
+    except OSError as exc:
+        raise InvalidArgument("identities", f"{path} cannot be read: {exc}") from exc
+
+
+def read_roles_of(text: str, path: Path) -> Roles:
+    """As `read_roles`, of a text; errors name the path."""
+    try:
+        return {name: _roles(words) for name, words in tomllib.loads(text).items()}
+    except ValueError as exc:
         known = ", ".join((ALL, *Role))
         raise InvalidArgument("identities", f"{path} does not map identities to lists of {known}: {exc}") from exc
 

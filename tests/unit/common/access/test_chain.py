@@ -68,6 +68,28 @@ def test_every_change_is_found(tmp_path: Path, change: Change, found: str) -> No
     assert found in "; ".join(problems_of(folder))
 
 
+def test_a_chain_that_was_never_added_to_is_whole(tmp_path: Path) -> None:
+    chain = Chain(tmp_path, "inference")
+    chain.close()
+    assert list(problems_of(chain.folder)) == []
+    assert head_of(chain.folder) == "0" * 64
+
+
+def test_a_line_of_which_a_part_was_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a volume that becomes full: what follows once there is room again is a chain."""
+    chain, write = Chain(tmp_path, "training"), os.write
+    chain.add({"method": "/a"})
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, text: write(file, text[:20]))
+        with pytest.raises(OSError, match="No space left"):
+            chain.add({"method": "/b"})
+    chain.add({"method": "/c"})
+    chain.close()
+    assert [line["method"] for line in lines_of(chain.folder)] == ["/a", "/c"]
+    assert list(problems_of(chain.folder)) == []
+    Chain(tmp_path, "training").close()
+
+
 def test_a_line_says_where_it_is(tmp_path: Path) -> None:
     folder = written(tmp_path)
     second = files_of(folder)[1]

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,26 @@ def test_what_is_not_there_is_not_found_rather_than_unsigned(trusting: Open, key
         trusting(key.line()).manifest("bundles", "a" * 64)
     with pytest.raises(NotFound):
         trusting(key.line()).sign("a" * 64, key)
+
+
+@pytest.mark.parametrize("door", ["manifest", "path", "read"])
+def test_a_copy_in_a_cache_is_not_read_unsigned_because_the_bundle_is_gone(
+    remote: Any, tmp_path: Path, key: SigningKey, door: str
+) -> None:
+    cache = tmp_path / "cache"
+    unasked = ArtifactStore(remote.root, cache)
+    digest, signed = (unasked.put("bundles", {"head": name}, {}) for name in (b"unsigned", b"signed"))
+    unasked.sign(signed, key)
+    reader = ArtifactStore(remote.root, cache, trust=Trust.parse(key.line(), required=True))
+    files = ("head",) if door == "read" else ()
+    assert getattr(reader, door)("bundles", signed, *files)
+    for bundle in (digest, signed):
+        unasked.path("bundles", bundle)
+        remote.remove(f"bundles/{bundle}/manifest.json")
+    with pytest.raises(NotFound):
+        getattr(reader, door)("bundles", digest, *files)
+    # Of this one it is known who signed it.
+    assert getattr(reader, door)("bundles", signed, *files)
 
 
 def test_other_kinds_need_no_signature(store: ArtifactStore, trusting: Open, key: SigningKey) -> None:
