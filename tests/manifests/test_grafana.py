@@ -62,6 +62,19 @@ def test_queries_name_metrics_and_labels_that_exist(dashboard: Dashboard) -> Non
 
 
 @each
+def test_what_every_replica_says_is_not_added_up(dashboard: Dashboard) -> None:
+    lines = (ROOT / "deploy/METRICS.md").read_text().splitlines()
+    agreed = [line.split("`")[1] for line in lines if re.search("^[|] `.*every replica .*says the same", line, re.I)]
+    assert len(agreed) >= 5
+    # Those of a job go with the first of them.
+    agreed += [f"symbiont_training_job_{name}" for name in ("total_steps", "eta_seconds", "attempt_seconds")]
+    for query in (target["expr"] for panel in dashboard.panels for target in panel["targets"]):
+        for name in agreed:
+            once = rf"max (?:by \([a-z_]+\) )?\((?:increase\(|rate\()?{name}\b|max\({name}\b"
+            assert len(re.findall(once, query)) == len(re.findall(rf"\b{name}\b", query)), query
+
+
+@each
 def test_marks_in_graphs_are_metrics_that_exist(dashboard: Dashboard) -> None:
     marks = {mark["name"]: mark["target"]["expr"] for mark in dashboard.document["annotations"]["list"]}
     assert marks.keys() == {"Promotions", "Firing alerts"}

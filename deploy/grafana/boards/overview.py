@@ -9,6 +9,7 @@ from boards.panels import (
     SHARE,
     Levels,
     Query,
+    agreed,
     at_least,
     at_most,
     figure,
@@ -138,8 +139,8 @@ CHANGED = Section(
                 "Training jobs",
                 "Jobs that have a worker, and jobs that wait for one.",
                 COUNT,
-                Query(total("symbiont_training_jobs", where='state=~"STARTING|RUNNING|EVALUATING"'), "at work"),
-                Query(total("symbiont_training_jobs", where='state=~"QUEUED|RECOVERING"'), "waiting"),
+                Query(agreed("symbiont_training_jobs", "state", 'state=~"STARTING|RUNNING|EVALUATING"'), "at work"),
+                Query(agreed("symbiont_training_jobs", "state", 'state=~"QUEUED|RECOVERING"'), "waiting"),
             ),
             graph(
                 "Since the start of each process",

@@ -68,6 +68,12 @@ def total(metric: str, by: str = "", where: str = "") -> str:
     return f"{_sum(by)}({metric}{where and f'{{{where}}}'})"
 
 
+def agreed(gauge: str, of: str, where: str = "", by: str = "") -> str:
+    """Returns a query for a gauge of which every replica says the same: what one says of each `of`, summed up."""
+    told = f"max by ({of}) ({gauge}{where and f'{{{where}}}'})"
+    return told if by == of else f"{_sum(by)}({told})"
+
+
 def quantile(share: float, histogram: str, by: str = "", where: str = "") -> str:
     """Returns a query for what `share` of a histogram's observations do not exceed."""
     grouped = ", ".join(filter(None, ("le", by)))

@@ -25,9 +25,14 @@ def grown(metric: str, by: str = "tenant") -> str:
     return f"sum{f' by ({by}) ' if by else ''}(increase({metric}{{{TENANT}}}[$__range]))"
 
 
-def largest(metric: str) -> Query:
+def trained(metric: str, how: str = "increase", span: str = "$__range") -> str:
+    """Returns a query for a counter of training by tenant; every replica counts all of it."""
+    return f"max by (tenant) ({how}({metric}{{{TENANT}}}[{span}]))"
+
+
+def largest(amounts: str) -> Query:
     """Returns a query for the ten tenants with most within the time that is shown."""
-    return Query(or_zero(f"topk(10, {grown(metric)} > 0)", "tenant"), "{{tenant}}")
+    return Query(or_zero(f"topk(10, {amounts} > 0)", "tenant"), "{{tenant}}")
 
 
 NOW = Section(
@@ -56,13 +61,13 @@ NOW = Section(
                 "Training time",
                 "Time that workers were busy, within the time that is shown.",
                 SECONDS,
-                Query(or_zero(grown(WORKED, "")), "time"),
+                Query(or_zero(f"sum({trained(WORKED)})"), "time"),
             ),
             figure(
                 "Cost of training",
                 "Cost of that, in the currency of the training service's price. 0 where no price is set.",
                 COUNT,
-                Query(or_zero(grown(COST, "")), "cost"),
+                Query(or_zero(f"sum({trained(COST)})"), "cost"),
                 decimals=2,
             ),
         ]
@@ -101,14 +106,14 @@ USE = Section(
                 "Largest tenants by tokens",
                 "Tokens sent to hosts within the time that is shown, of the ten tenants with most.",
                 COUNT,
-                largest(SENT),
+                largest(grown(SENT)),
             ),
             bars(
                 "Largest tenants by tokens generated",
                 "Tokens that language models generated within the time that is shown. Who names no tenant is "
                 "counted as the base.",
                 COUNT,
-                largest(GENERATED),
+                largest(grown(GENERATED)),
             ),
         ],
     ],
@@ -123,7 +128,7 @@ PROVIDERS = Section(
                 "Time that hosts computed within the time that is shown, of the ten tenants with most; of a batch, "
                 "the part of its tokens.",
                 SECONDS,
-                largest(COMPUTED),
+                largest(grown(COMPUTED)),
             ),
             graph(
                 "Tokens by provider",
@@ -150,20 +155,20 @@ TRAINING = Section(
                 "Workers by tenant",
                 "Workers that were busy, on average, by the tenant of their job.",
                 COUNT,
-                Query(or_zero(rate(WORKED, "tenant", TENANT), "tenant"), "{{tenant}}"),
+                Query(or_zero(trained(WORKED, "rate", "$__rate_interval"), "tenant"), "{{tenant}}"),
                 stacked=True,
             ),
             bars(
                 "Largest tenants by training time",
                 "Time that workers were busy within the time that is shown, of the ten tenants with most.",
                 SECONDS,
-                largest(WORKED),
+                largest(trained(WORKED)),
             ),
             bars(
                 "Largest tenants by cost of training",
                 "In the currency of the training service's price, within the time that is shown.",
                 COUNT,
-                largest(COST),
+                largest(trained(COST)),
             ),
         ]
     ],

@@ -9,6 +9,7 @@ from boards.panels import (
     SHARE,
     TOKENS,
     Query,
+    agreed,
     at_most,
     defined,
     figure,
@@ -17,7 +18,6 @@ from boards.panels import (
     present,
     quantile,
     rate,
-    total,
 )
 
 JOBS = "symbiont_training_jobs"
@@ -25,7 +25,7 @@ AT_WORK, WAITING = 'state=~"STARTING|RUNNING|EVALUATING"', 'state=~"QUEUED|RECOV
 SERVICE = 'service="training"'
 AWAITED = "CreateTrainingJob|GetTrainingJob|GetModel|GetModelVersion|PromoteModelVersion"
 JOB = "training_job"
-DONE = f"{total('symbiont_training_job_steps', JOB)} / {total('symbiont_training_job_total_steps', JOB)}"
+DONE = " / ".join(agreed(f"symbiont_training_job_{steps}", JOB, by=JOB) for steps in ("steps", "total_steps"))
 PROGRESS = rate("symbiont_training_worker_reports_total", where='kind="Progress"')
 
 
@@ -42,13 +42,13 @@ NOW = Section(
                 "Jobs at work",
                 "Jobs that have a worker, or are about to.",
                 COUNT,
-                Query(total(JOBS, where=AT_WORK), "jobs"),
+                Query(agreed(JOBS, "state", AT_WORK), "jobs"),
             ),
             figure(
                 "Jobs that wait",
                 "Jobs that wait for a free worker, or for another attempt.",
                 COUNT,
-                Query(total(JOBS, where=WAITING), "jobs"),
+                Query(agreed(JOBS, "state", WAITING), "jobs"),
                 at_most(10, 50),
             ),
             figure(
@@ -62,7 +62,7 @@ NOW = Section(
                 "Jobs that failed",
                 "Jobs that the registry holds as failed; `symbiont jobs logs` says why.",
                 COUNT,
-                Query(total(JOBS, where='state="FAILED"'), "jobs"),
+                Query(agreed(JOBS, "state", 'state="FAILED"'), "jobs"),
             ),
             figure(
                 "Workers lost in an hour",
@@ -90,14 +90,16 @@ JOBS_ROW = Section(
                 "Jobs by state",
                 "Jobs that have not ended, by state.",
                 COUNT,
-                Query(present(total(JOBS, "state", 'state!~"SUCCEEDED|FAILED|CANCELLED"'), "state"), "{{state}}"),
+                Query(
+                    present(agreed(JOBS, "state", 'state!~"SUCCEEDED|FAILED|CANCELLED"', "state"), "state"), "{{state}}"
+                ),
                 stacked=True,
             ),
             graph(
                 "Jobs that ended",
                 "Jobs that the registry holds as ended, by how. The lines rise; a steep FAILED is what to look at.",
                 COUNT,
-                Query(total(JOBS, "state", 'state=~"SUCCEEDED|FAILED|CANCELLED"'), "{{state}}"),
+                Query(agreed(JOBS, "state", 'state=~"SUCCEEDED|FAILED|CANCELLED"', "state"), "{{state}}"),
             ),
             graph(
                 "Progress reports",
@@ -120,13 +122,13 @@ JOBS_ROW = Section(
                 "Time that is left",
                 "Time that the worker of each job thinks it still needs. 0 where no job is at work.",
                 SECONDS,
-                Query(or_zero(total("symbiont_training_job_eta_seconds", JOB), JOB), f"{{{{{JOB}}}}}"),
+                Query(or_zero(agreed("symbiont_training_job_eta_seconds", JOB, by=JOB), JOB), f"{{{{{JOB}}}}}"),
             ),
             graph(
                 "Time of the attempt",
                 "Time since the worker of each job at work was started. 0 where no job is at work.",
                 SECONDS,
-                Query(or_zero(total("symbiont_training_job_attempt_seconds", JOB), JOB), f"{{{{{JOB}}}}}"),
+                Query(or_zero(agreed("symbiont_training_job_attempt_seconds", JOB, by=JOB), JOB), f"{{{{{JOB}}}}}"),
             ),
         ],
         [
