@@ -11,7 +11,7 @@ import httpx
 
 from symbiont.common.probe import check
 from symbiont.common.security.files import Tls
-from symbiont.common.security.suite import CLIENT, WORKER, SuiteCertificates
+from symbiont.common.security.suite import CLIENT, SuiteCertificates
 from symbiont.local import signing
 from symbiont.local.child import ProcessSpec
 from symbiont.local.encryption import encryption_variables
@@ -100,12 +100,6 @@ def process_specs(
         "SYMBIONT_TRITON_ADDRESS": ports.address(TRITON),
         **{name: value for name, value in signing.environment(home).items() if name != signing.SIGNING_VARIABLE},
     }
-    if certificates:
-        worker = certificates.of(WORKER)
-        controller |= {
-            "SYMBIONT_WORKER_TLS_CERTIFICATE": str(worker.certificate),
-            "SYMBIONT_WORKER_TLS_KEY": str(worker.key),
-        }
     return [
         _service(TOKENIZATION, home, ports, {}, certificates),
         # Training workers outlive their controller: the next one adopts them.

@@ -13,11 +13,11 @@ from symbiont.common.principal import Role
 from symbiont.common.security.authority import DAYS, LOOPBACK, Authority, files_in, write_own
 from symbiont.common.security.files import Tls
 from symbiont.common.security.identity import ALL, identity_of, read_roles_of
-from symbiont.common.security.identity import WORKER as WORKER
+from symbiont.common.security.identity import WORKER
 
 TRUST_DOMAIN = "symbiont"
-TRITON = "triton"
-PARTS = ("tokenization", "training", "inference", TRITON, WORKER)
+TRAINING, TRITON = "training", "triton"
+PARTS = ("tokenization", TRAINING, "inference", TRITON, WORKER)
 # Triton reads its certificate when it starts: it is to last for as long as a process may.
 TRITON_DAYS = 5 * DAYS
 FOLDER, CLIENT = "tls", "client"
@@ -76,8 +76,8 @@ class SuiteCertificates:
 
     def variables(self, part: str) -> Mapping[str, str]:
         """Returns the settings by which a part uses them, as variables of its environment."""
-        tls = self.of(part)
-        return {
+        tls, worker = self.of(part), self.of(WORKER)
+        variables = {
             "SYMBIONT_INSECURE": "false",
             "SYMBIONT_TLS_CERTIFICATE": str(tls.certificate),
             "SYMBIONT_TLS_KEY": str(tls.key),
@@ -86,6 +86,11 @@ class SuiteCertificates:
             "SYMBIONT_IDENTITIES": str(self.identities),
             "SYMBIONT_TRUST_DOMAIN": TRUST_DOMAIN,
         }
+        if part == TRAINING:
+            # Of its local workers.
+            variables["SYMBIONT_WORKER_TLS_CERTIFICATE"] = str(worker.certificate)
+            variables["SYMBIONT_WORKER_TLS_KEY"] = str(worker.key)
+        return variables
 
     def forget_client(self) -> None:
         """Removes the client's files, by which callers know that the suite wants them."""
