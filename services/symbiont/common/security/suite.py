@@ -12,8 +12,7 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.common.principal import Role
 from symbiont.common.security.authority import DAYS, LOOPBACK, Authority, files_in, write_own
 from symbiont.common.security.files import Tls
-from symbiont.common.security.identity import ALL, identity_of, read_roles_of
-from symbiont.common.security.identity import WORKER
+from symbiont.common.security.identity import ALL, WORKER, identity_of, read_roles_of
 
 TRUST_DOMAIN = "symbiont"
 TRAINING, TRITON = "training", "triton"
