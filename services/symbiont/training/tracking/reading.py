@@ -81,8 +81,7 @@ def parameters_of(job: Job) -> dict[str, Parameter]:
     """Returns what a job was asked and works on, flat: `hyperparameters.epochs`, `terms.tenant`."""
     spec = job.spec.model_dump(mode="json", exclude_none=True)
     for head in HEADS:
-        if labels := spec.get(head, {}).pop("labels", None):
-            spec[head]["label_count"] = len(labels)
+        _strike_labels(spec.get(head, {}))
     terms, inputs = job.terms, vars(job.inputs)
     values = {
         **spec,
@@ -90,6 +89,15 @@ def parameters_of(job: Job) -> dict[str, Parameter]:
         "inputs": {name: value for name, value in inputs.items() if value},
     }
     return dict(_flat("", values))
+
+
+def _strike_labels(head: dict[str, Any]) -> None:
+    """Leaves of what names labels how much there is."""
+    if labels := head.pop("labels", None):
+        head["label_count"] = len(labels)
+    if matrix := head.pop("cost_matrix", None):
+        head["cost_matrix"] = {"cost_count": len(matrix["costs"])}
+    head.get("binary_costs", {}).pop("positive_label", None)
 
 
 def _flat(prefix: str, values: dict[str, Any]) -> "list[tuple[str, Parameter]]":

@@ -76,3 +76,23 @@ def test_a_method_without_settings_is_a_parameter_too() -> None:
     found = parameters_of(replace(job(), spec=tiny_spec(head_only={})))
     assert found["head_only"] is True
     assert not any(name.startswith("lora") for name in found)
+
+
+@pytest.mark.parametrize(
+    ("costs", "left"),
+    [
+        (
+            {"cost_matrix": {"costs": [{"truth": "好评", "answer": "差评", "cost": 5}]}},
+            {"classification.cost_matrix.cost_count": 1},
+        ),
+        (
+            {"binary_costs": {"positive_label": "好评", "false_positive": 1, "false_negative": 7}},
+            {"classification.binary_costs.false_negative": 7},
+        ),
+    ],
+)
+def test_costs_name_no_labels(costs: dict[str, object], left: dict[str, object]) -> None:
+    spec = tiny_spec(classification={"labels": ["好评", "差评"], **costs})
+    found = parameters_of(replace(job(), spec=spec))
+    assert found.items() >= left.items()
+    assert not any(label in str(found) for label in ("好评", "差评"))
