@@ -32,6 +32,7 @@ from symbiont.training.worker.calibrating import calibrate, in_words
 from symbiont.training.worker.checkpoint import KIND as CHECKPOINTS
 from symbiont.training.worker.checkpoint import load_checkpoint, save_checkpoint
 from symbiont.training.worker.commands import Command
+from symbiont.training.worker.errors import Unusable
 from symbiont.training.worker.examples import Tokenize
 from symbiont.training.worker.exchanged import check_labels
 from symbiont.training.worker.features import features
@@ -72,6 +73,7 @@ def run_attempt(
     Raises:
         StopRequested: it was asked to stop.
         Diverged, RankLost: the training cannot go on.
+        Unusable: it is only to finish, and no checkpoint is left.
     """
     run = _Run(attempt, artifacts, tokenize, send, command, ranks or Ranks())
     made = run.made()
@@ -298,7 +300,10 @@ class _Run:
         """Trains to the end, or leaves the best checkpoint in the network when it is to finish early."""
         attempt = self.attempt
         if attempt.finish:
-            self._load([attempt.best_digest, attempt.checkpoint_digest], network, loop, "finishing with")
+            if not self._load([attempt.best_digest, attempt.checkpoint_digest], network, loop, "finishing with"):
+                raise Unusable(
+                    f"no checkpoint is left to make a {'base' if attempt.spec.derived_base else 'version'} of"
+                )
             return
         done = loop.run(self._load([attempt.checkpoint_digest, attempt.best_digest], network, loop, "resuming after"))
         chooses = done < loop.total_steps or attempt.spec.hyperparameters.keep_best
@@ -315,7 +320,7 @@ class _Run:
                 continue
             self.send(LogLine(f"{doing} step {step}"))
             return step
-        if any(digests):
+        if any(digests) and not self.attempt.finish:
             self.send(LogLine("starting over"))
         return 0
 

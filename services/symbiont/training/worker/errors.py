@@ -6,7 +6,7 @@ class Diverged(Exception):
 
 
 class Unusable(Exception):
-    """The spec asks for something of the customer's own that cannot be used."""
+    """What the job is to use cannot be used: something of the customer's own, or what it had learnt."""
 
 
 class StopRequested(Exception):

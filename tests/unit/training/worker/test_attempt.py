@@ -22,7 +22,7 @@ from symbiont.training.heads.layers import tensors_of
 from symbiont.training.store import Store
 from symbiont.training.worker.attempt import Attempt
 from symbiont.training.worker.commands import Command
-from symbiont.training.worker.errors import Diverged, StopRequested
+from symbiont.training.worker.errors import Diverged, StopRequested, Unusable
 from symbiont.training.worker.loop import Loop
 from symbiont.training.worker.network import Network, build_network
 from symbiont.training.worker.task import make_material, read_divided
@@ -289,3 +289,11 @@ def test_the_best_by_a_chosen_measure_is_kept(run: Run) -> None:
     (evaluation,) = run.of(types.Evaluation)
     assert saved[-1].step == run.of(types.Progress)[-1].total_steps
     assert -min(checkpoint.evaluation_loss for checkpoint in saved) == evaluation.accuracy
+
+
+def test_nothing_is_made_where_it_is_to_finish_and_no_checkpoint_is_left(run: Run) -> None:
+    attempt = replace(run.attempt(), checkpoint_digest="c" * 64, best_digest="d" * 64, finish=True)
+    with pytest.raises(Unusable, match="no checkpoint is left to make a version of"):
+        run(attempt)
+    assert [warning.code for warning in run.of(types.Warning)] == ["CHECKPOINT_LOST"] * 2
+    assert run.of(types.Evaluation) == []
