@@ -12,6 +12,8 @@ from symbiont.training.spec import TrainingSpec
 from symbiont.training.types import Failure, FailureKind, Inputs, Job, Terms
 
 LONGEST_REQUEST_ID = 128
+# A deadline that is much longer is no time that a calendar has.
+LONGEST_SECONDS = 10 * 365 * 86400.0
 
 
 def check_owner(spec: TrainingSpec) -> None:
@@ -48,6 +50,10 @@ def check_terms(terms: Terms, price: float) -> None:
     for name, value in limits.items():
         if value is not None and not 0 < value < float("inf"):
             raise InvalidArgument(f"{field}.{name}", f"{value:g} is not above 0: leave it out for no limit")
+    for name in ("training_time", "deadline"):
+        if (limits[name] or 0) > LONGEST_SECONDS:
+            problem = f"{limits[name]:g} s are over {LONGEST_SECONDS:g}, ten years: leave it out for no limit"
+            raise InvalidArgument(f"{field}.{name}", problem)
     if budget.cost is not None and not price:
         problem = "this service has no price, so that no cost is known: set price_per_rank_hour, or give training_time"
         raise FailedPrecondition(problem, field=f"{field}.cost", reason="NO_PRICE")

@@ -69,8 +69,8 @@ def resolve_head(
         InvalidArgument: the datasets do not fit it; names the field under `under`.
     """
     kind = LabelKind(dataset.label_kind)
+    _check_rows(spec, dataset, judged_by, under)
     if spec.masked_tokens is not None:
-        _check_rows(spec, dataset, judged_by, under)
         return "masked_tokens", spec.masked_tokens
     usual = next(name for name, kinds in KINDS.items() if kinds[0] is kind)
     name = next((name for name in HEADS if getattr(spec, name) is not None), usual)
@@ -148,7 +148,8 @@ def check_metric(head: str, settings: Any, metric: str, dataset: Dataset, field:
 
 
 def _check_rows(spec: TrainingSpec, dataset: Dataset, judged_by: Dataset | None, under: str) -> None:
-    if dataset.row_count < 2 and not judged_by:
+    # A training that starts from a version is judged by the rows that have judged that one.
+    if dataset.row_count < 2 and not judged_by and not spec.start_from:
         problem = f"{spec.dataset} has one row, of which nothing can be held out: give an evaluation_dataset"
         raise InvalidArgument(f"{under}.holdout_fraction", problem)
 

@@ -197,3 +197,16 @@ async def test_cancelling(jobs: Jobs, registry: Store) -> None:
 async def test_a_request_id_is_kept_short(jobs: Jobs) -> None:
     with pytest.raises(InvalidArgument, match="request_id"):
         await jobs.create(tiny_spec(), "x" * 129)
+
+
+@pytest.mark.parametrize("seconds", [10 * 365 * 86400 + 1, 1e12, 3e11, 1e300])
+async def test_a_time_that_no_calendar_has_is_refused(jobs: Jobs, seconds: float) -> None:
+    for name, budget in (
+        ("deadline", types.Budget(deadline_seconds=seconds)),
+        ("training_time", types.Budget(training_seconds=seconds)),
+    ):
+        with pytest.raises(InvalidArgument, match="ten years") as caught:
+            await jobs.create(tiny_spec(), "", types.Terms(budget=budget))
+        assert caught.value.field == f"training_job.budget.{name}"
+    decade = types.Terms(budget=types.Budget(training_seconds=3.1536e8, deadline_seconds=3.1536e8))
+    assert (await jobs.create(tiny_spec(), "", decade)).terms == decade

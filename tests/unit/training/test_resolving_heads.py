@@ -203,3 +203,14 @@ def test_an_embedding_may_have_classes_of_one_row() -> None:
         resolved(replace(ROWS, label_counts=(("a", 1), ("b", 1))), embedding={})
     with pytest.raises(InvalidArgument, match="'a' of datasets/rows has one row"):
         resolved(rare)
+
+
+@pytest.mark.parametrize("kind", LabelKind)
+def test_of_one_row_nothing_can_be_held_out(kind: str) -> None:
+    one = replace(ROWS if kind == "ENTITIES" else PAIRS, label_kind=kind, row_count=1, label_counts=(("a", 1),))
+    with pytest.raises(InvalidArgument, match=r"^spec\.holdout_fraction: datasets/rows has one row"):
+        resolved(one)
+    # Another dataset judges, or the rows that have judged the version before.
+    assert resolved(one, one)
+    if kind != "CLASS":
+        assert resolved(one, start_from="models/mood/versions/1")

@@ -456,11 +456,11 @@ class Budget(google.protobuf.message.Message):
     """
     @property
     def training_time(self) -> google.protobuf.duration_pb2.Duration:
-        """Optional. Time with a worker, all attempts together; above 0."""
+        """Optional. Time with a worker, all attempts together; above 0, at most ten years."""
 
     @property
     def deadline(self) -> google.protobuf.duration_pb2.Duration:
-        """Optional. Time from creation to the end, waiting included; above 0."""
+        """Optional. Time from creation to the end, waiting included; above 0, at most ten years."""
 
     def __init__(
         self,
