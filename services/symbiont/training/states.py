@@ -25,6 +25,8 @@ TRANSITIONS: dict[S, frozenset[S]] = {
 # States in which a worker process exists, or is about to.
 ACTIVE = (S.STARTING, S.RUNNING, S.EVALUATING, S.PAUSING, S.CANCELLING)
 WAITING = (S.QUEUED, S.RECOVERING)
+# States in which the worker trains no more: neither a budget nor a deadline changes what becomes of the job.
+ENDING = (S.EVALUATING, S.CANCELLING)
 
 
 def check_transition(job: str, old: S, new: S) -> None:

@@ -6,10 +6,11 @@ then on the record says what is still to be removed, and the next call, or start
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from symbiont.common.access.views import sees
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unavailable
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, TenantShredded, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.common.principal import current_principal
 from symbiont.training.data.rows import KIND
@@ -123,7 +124,8 @@ class Forgetting:
                 continue
             known = self._store.model(model)
             if number == known.latest_version or number in {alias.version.number for alias in known.aliases}:
-                chosen.append(self._store.version(model, number))
+                with suppress(TenantShredded):
+                    chosen.append(self._store.version(model, number))
         return chosen
 
     async def _again(self, erasure: Erasure, version: ModelVersion, erasures: Sequence[Erasure]) -> str:

@@ -5,6 +5,7 @@ from graphlib import TopologicalSorter
 
 from symbiont.common.access.views import current_view
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import TenantShredded
 from symbiont.training.data.rows import KIND, TENANT, read_rows
 from symbiont.training.erasure.types import Learnt, Rows, Touched
 from symbiont.training.gate.lineage import lineage
@@ -47,7 +48,12 @@ def find_rows(store: Store, artifacts: ArtifactStore, subject: str) -> list[Rows
         names.setdefault(dataset.digest, []).append(dataset.id)
     found, view = {}, current_view()
     for digest in artifacts.list(KIND):
-        if not view.sees(artifacts.manifest(KIND, digest).get(TENANT, "")):
+        try:
+            owner = artifacts.manifest(KIND, digest).get(TENANT, "")
+        except TenantShredded:
+            # Nobody can read it, nor tell whose rows it has.
+            continue
+        if not view.sees(owner):
             continue
         numbers = [number for number, row in enumerate(read_rows(artifacts, digest)) if row.subject == subject]
         if numbers:

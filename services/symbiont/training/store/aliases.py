@@ -1,16 +1,19 @@
 """Aliases, and the releases that try a version beside the one that an alias points at."""
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
-from symbiont.common.errors import FailedPrecondition, NotFound
+from symbiont.common.encryption import tenant_of
+from symbiont.common.errors import FailedPrecondition, NotFound, TenantShredded
 from symbiont.training import types
 from symbiont.training.promotion.types import Decision, DecisionKind
 from symbiont.training.store import records, tables
 from symbiont.training.store.database import ALIASES
 from symbiont.training.store.promotions import Promotions, record_decision, refusal
+from symbiont.training.store.sealed import sealed_for
 from symbiont.training.types import ReleaseState, now
 
 _A, _R = tables.aliases.c, tables.releases.c
@@ -22,10 +25,11 @@ class Aliases(Promotions):
     def version(self, model: str, number: int) -> types.ModelVersion:
         """Returns a version of a model."""
         c = tables.versions.c
-        rows = self._all(select(tables.versions).where(c.model == model, c.number == number))
-        if not rows:
+        with self._read() as db:
+            row = _first(db, select(tables.versions).where(c.model == model, c.number == number))
+        if row is None:
             raise NotFound(f"models/{model}/versions/{number} does not exist", field="name")
-        return records.version_of(rows[0])
+        return records.version_of(row)
 
     def alias(self, model: str, alias: str) -> types.Alias:
         """Returns an alias."""
@@ -108,7 +112,8 @@ class Aliases(Promotions):
             values = {"id": identifier, "model": model, "alias": alias, "candidate": candidate, "baseline": baseline}
             values |= {"weight": weight, "shadow": shadow, "rules": records.body(rules), "end_reason": ""}
             values |= {"state": ReleaseState.ACTIVE.value, "create_time": now(), "update_time": now()}
-            db.execute(insert(tables.releases).values(values))
+            with sealed_for(tenant_of(model)):
+                db.execute(insert(tables.releases).values(values))
             self._touch(db, model, alias)
         return self.release(model, alias, identifier)
 
@@ -174,7 +179,8 @@ class Aliases(Promotions):
             self._write_release(db, running, state=state.value, ended={"reason": reason}, end_time=now())
 
     def _write_release(self, db: Connection, row: records.Row, **values: Any) -> None:
-        db.execute(update(tables.releases).where(_R.id == row["id"]).values(update_time=now(), **values))
+        with sealed_for(tenant_of(row["model"])):
+            db.execute(update(tables.releases).where(_R.id == row["id"]).values(update_time=now(), **values))
         self._touch(db, row["model"], row["alias"])
 
     def _touch(self, db: Connection, model: str, alias: str) -> None:
@@ -212,19 +218,24 @@ class Aliases(Promotions):
         rows = self._all(query)
         # Few of them run at a time; an empty answer is not worth the question.
         running = self._all(select(tables.releases).where(_R.state == ReleaseState.ACTIVE.value)) if rows else []
-        releases = {(row["model"], row["alias"]): self._release(row) for row in running}
-        return [
-            types.Alias(
-                row["model"],
-                row["alias"],
-                self.version(row["model"], row["number"]),
-                row["revision"],
-                row["update_time"],
-                row["previous"] or 0,
-                releases.get((row["model"], row["alias"])),
-            )
-            for row in rows
-        ]
+        releases, found = dict[tuple[str, str], types.Release](), list[types.Alias]()
+        # What is of a tenant whose keys were destroyed is left out, so that it hides no others.
+        for row in running:
+            with suppress(TenantShredded):
+                releases[row["model"], row["alias"]] = self._release(row)
+        for row in rows:
+            with suppress(TenantShredded):
+                alias = types.Alias(
+                    row["model"],
+                    row["alias"],
+                    self.version(row["model"], row["number"]),
+                    row["revision"],
+                    row["update_time"],
+                    row["previous"] or 0,
+                    releases.get((row["model"], row["alias"])),
+                )
+                found.append(alias)
+        return found
 
 
 def _first(db: Connection, query: Select[Any]) -> records.Row | None:

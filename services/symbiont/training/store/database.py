@@ -5,18 +5,18 @@ PostgreSQL serves several controllers: writes that count something across rows (
 use) take one advisory lock, those of a job lock its row, and `NOTIFY` tells the other controllers what is new.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event, make_url, select, text
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, Engine, RowMapping, Select, create_engine, event, make_url, select, text
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import NoSuchModuleError
 
 from symbiont.common.encryption import PLAIN, Seals
-from symbiont.common.errors import FailedPrecondition, NotFound
+from symbiont.common.errors import FailedPrecondition, NotFound, SymbiontError
 from symbiont.training.store.migrations import migrate
 from symbiont.training.store.sealed import SealedJson, Shredded
 
@@ -85,8 +85,7 @@ class Database:
     def _all(self, query: Select[Any]) -> list[dict[str, Any]]:
         """Returns rows; those of a tenant whose keys were destroyed are left out, so that they hide no others."""
         with self._read() as db:
-            rows = [dict(row) for row in db.execute(query).mappings()]
-        return [row for row in rows if not any(isinstance(value, Shredded) for value in row.values())]
+            return readable(db.execute(query).mappings())
 
     def _get(self, table: Any, collection: str, identifier: str) -> dict[str, Any]:
         with self._read() as db:
@@ -94,6 +93,11 @@ class Database:
         if row is None:
             raise NotFound(f"{collection}/{identifier} does not exist", field="name")
         return dict(row)
+
+
+def readable(rows: Iterable[RowMapping]) -> list[dict[str, Any]]:
+    """Returns the rows but those of a tenant whose keys were destroyed."""
+    return [dict(row) for row in rows if not any(isinstance(value, Shredded) for value in row.values())]
 
 
 def _with_driver(url: str) -> URL:
@@ -129,13 +133,15 @@ def _engine(url: URL, seals: Seals) -> Engine:
         engine = create_engine(url, **forms)
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
-        return engine
-    try:
-        # A server that was restarted is noticed before a statement fails on it.
-        return create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=16, **forms)
-    except (ModuleNotFoundError, NoSuchModuleError) as exc:
-        message = "PostgreSQL needs its driver: pip install 'symbiont[postgresql]'"
-        raise FailedPrecondition(message, reason="DRIVER_MISSING") from exc
+    else:
+        try:
+            # A server that was restarted is noticed before a statement fails on it.
+            engine = create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=16, **forms)
+        except (ModuleNotFoundError, NoSuchModuleError) as exc:
+            message = "PostgreSQL needs its driver: pip install 'symbiont[postgresql]'"
+            raise FailedPrecondition(message, reason="DRIVER_MISSING") from exc
+    event.listen(engine, "handle_error", _as_it_was)
+    return engine
 
 
 def _configure_sqlite(connection: Any, record: object) -> None:
@@ -143,6 +149,12 @@ def _configure_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _as_it_was(context: ExceptionContext) -> SymbiontError | None:
+    """Keeps what columns of JSON raise, as that a tenant's keys were destroyed, from becoming an error of SQL."""
+    error = context.original_exception
+    return error if isinstance(error, SymbiontError) else None
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import FailedPrecondition
 from symbiont.training import types
 from symbiont.training.store import records, tables
+from symbiont.training.store.database import readable
+from symbiont.training.store.sealed import Shredded, sealed_for
 from symbiont.training.store.tracked import Tracked
 from symbiont.training.types import now
 
@@ -112,10 +115,10 @@ class Erasures(Tracked):
             db.execute(update(tables.erasures).where(_E.number == erasure.number).values(body=body))
 
     def _users(self, db: Connection, digests: Collection[str]) -> Users:
-        rows = db.execute(select(tables.jobs).order_by(_J.number)).mappings().all()
+        rows = readable(db.execute(select(tables.jobs).order_by(_J.number)).mappings())
         inputs = {row["id"]: records.inputs_of(row["inputs"]) for row in rows}
         learnt, bases = self._learnt(db, inputs, set(digests))
-        jobs = [records.job_of(dict(r)) for r in rows if r["id"] in learnt or inputs[r["id"]].datasets & set(digests)]
+        jobs = [records.job_of(r) for r in rows if r["id"] in learnt or inputs[r["id"]].datasets & set(digests)]
         saved = db.execute(select(_C.job, _C.digest).where(_C.job.in_(learnt)).order_by(_C.job, _C.step))
         known = dict.fromkeys((job, digest) for job, digest in saved)
         # The latest and the best stand in their job alone once they were collected.
@@ -126,7 +129,7 @@ class Erasures(Tracked):
             jobs=tuple(jobs),
             learnt=frozenset(learnt),
             checkpoints=tuple(key for key in known if key[1]),
-            versions=tuple(records.version_of(dict(row)) for row in made.mappings()),
+            versions=tuple(map(records.version_of, readable(made.mappings()))),
             bases=bases,
         )
 
@@ -135,8 +138,8 @@ class Erasures(Tracked):
     ) -> tuple[set[str], tuple[types.BaseModel, ...]]:
         """Returns the jobs that learnt datasets, by themselves or by what they start from, and the bases they made."""
         bundles = {row.job: row.bundle_digest for row in db.execute(select(_V.job, _V.bundle_digest))}
-        stored = db.execute(select(tables.bases).order_by(tables.bases.c.id)).mappings()
-        adapted = [base for row in stored if (base := records.base_of(dict(row))).source.kind == "training_job"]
+        stored = readable(db.execute(select(tables.bases).order_by(tables.bases.c.id)).mappings())
+        adapted = [base for base in map(records.base_of, stored) if base.source.kind == "training_job"]
         learnt = {job for job, given in inputs.items() if given.learnt & digests}
         while True:
             bases = tuple(base for base in adapted if base.source.location.removeprefix("jobs/") in learnt)
@@ -152,10 +155,13 @@ class Erasures(Tracked):
             if left is None:
                 db.execute(delete(tables.datasets).where(named))
                 continue
+            if isinstance(row["body"], Shredded):
+                continue
             own = records.body(left) | {"id": row["id"]}
             kept = {name: value for name, value in row["body"].items() if name not in REWRITTEN}
             body = kept | {name: own[name] for name in REWRITTEN}
-            db.execute(update(tables.datasets).where(named).values(digest=left.digest, body=body))
+            with sealed_for(tenant_of(row["id"])):
+                db.execute(update(tables.datasets).where(named).values(digest=left.digest, body=body))
 
 
 # What of a dataset follows from its rows.

@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from symbiont.common.access.views import beside
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import AlreadyExists, NotFound
 from symbiont.common.resources import MARK
 from symbiont.training import types
 from symbiont.training.spec import TrainingSpec
 from symbiont.training.store import records, tables
 from symbiont.training.store.change import Change
+from symbiont.training.store.database import readable
 from symbiont.training.store.registry import Registry
-from symbiont.training.store.sealed import Shredded
+from symbiont.training.store.sealed import Shredded, sealed_for
 from symbiont.training.types import JobState, now
 
 _J = tables.jobs.c
@@ -73,7 +75,8 @@ class JobTable(Registry):
                 "reproduction": reproduces and {"model_version": reproduces.name, "job": reproduces.job},
                 **records.terms_columns(terms, spec.ranks, price),
             }
-            db.execute(insert(tables.jobs).values(values))
+            with sealed_for(tenant_of(identifier)):
+                db.execute(insert(tables.jobs).values(values))
             return records.job_of(self._job_row(db, identifier)), True
 
     def _check_free(self, db: Connection, name: str) -> None:
@@ -115,8 +118,6 @@ class JobTable(Registry):
         """Returns jobs in the order of the query, each with its number; `after` is the number of the last one seen."""
         c = _J
         select_jobs = select(tables.jobs).order_by(c.number if query.oldest_first else c.number.desc()).limit(limit)
-        if after is not None:
-            select_jobs = select_jobs.where(c.number > after if query.oldest_first else c.number < after)
         if query.states:
             select_jobs = select_jobs.where(c.state.in_([state.value for state in query.states]))
         if query.owner is not None:
@@ -124,7 +125,19 @@ class JobTable(Registry):
             select_jobs = select_jobs.where(owned if query.owner else c.id.not_like(f"%{MARK}%"))
         if query.model:
             select_jobs = select_jobs.where(c.model == f"models/{query.model}")
-        return [(row["number"], records.job_of(row)) for row in self._all(select_jobs)]
+        found: list[tuple[int, types.Job]] = []
+        with self._read() as db:
+            while len(found) < limit:
+                page = select_jobs
+                if after is not None:
+                    page = page.where(c.number > after if query.oldest_first else c.number < after)
+                rows = db.execute(page).mappings().all()
+                found += [(row["number"], records.job_of(row)) for row in readable(rows)]
+                if len(rows) < limit:
+                    break
+                # Some may be of a tenant whose keys were destroyed: a short page would end the list.
+                after = rows[-1]["number"]
+        return found[:limit]
 
     def reproductions(self, model_version: str) -> list[types.Job]:
         """Returns the jobs that have made a version again, or tried to, oldest first."""
@@ -145,9 +158,13 @@ class JobTable(Registry):
 
     def give_up(self, identifier: str) -> None:
         """Ends a job of a tenant whose keys were destroyed; one that has ended stays as it is."""
-        with self._change(identifier) as change:
-            if not change.state.ended:
-                change.fail(types.FailureKind.DATA, "the keys of its tenant were destroyed")
+        why = "the keys of its tenant were destroyed"
+        # Nobody can write for that tenant any more.
+        with self._change(identifier, owner="") as change:
+            if change.state is JobState.CANCELLING:
+                change.move(JobState.CANCELLED, why)
+            elif not change.state.ended:
+                change.fail(types.FailureKind.DATA, why)
 
     def delete_dataset(self, identifier: str) -> types.Dataset:
         """Removes a dataset from the registry.
@@ -166,12 +183,14 @@ class JobTable(Registry):
             return dataset
 
     @contextmanager
-    def _change(self, identifier: str, *, alone: bool = False) -> Iterator[Change]:
+    def _change(self, identifier: str, *, alone: bool = False, owner: str | None = None) -> Iterator[Change]:
         """Locks a job, and writes what the block has changed when it ends; an error in it leaves all as it was.
 
-        `alone` is for a change that also counts across rows.
+        `alone` is for a change that also counts across rows. What the block writes is encrypted for `owner`, by
+        default for whoever owns the job.
         """
-        with self._write() if alone else self._write_row() as db:
+        owner = tenant_of(identifier) if owner is None else owner
+        with sealed_for(owner), self._write() if alone else self._write_row() as db:
             change = Change(db, self._job_row(db, identifier, lock=True))
             yield change
             self._flush(change)

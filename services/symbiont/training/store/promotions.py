@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.training.promotion.checking import missing
 from symbiont.training.promotion.types import Decision, DecisionKind, Finding, Policy
 from symbiont.training.store import records, tables
 from symbiont.training.store.database import Database
+from symbiont.training.store.sealed import sealed_for
 from symbiont.training.types import now
 
 _P, _D = tables.policies.c, tables.decisions.c
@@ -36,8 +38,9 @@ class Promotions(Database):
                 "update_time": now(),
             }
             where = _P.model == model, _P.alias == alias
-            if not db.execute(update(tables.policies).where(*where).values(values)).rowcount:
-                db.execute(insert(tables.policies).values(model=model, alias=alias, **values))
+            with sealed_for(tenant_of(model)):
+                if not db.execute(update(tables.policies).where(*where).values(values)).rowcount:
+                    db.execute(insert(tables.policies).values(model=model, alias=alias, **values))
             decision = Decision(model, alias, DecisionKind.POLICY_SET, principal=policy.principal)
             record_decision(db, decision, incumbent=_pointed_at(db, model, alias), policy_revision=revision)
             return _policy(db, model, alias)
@@ -149,7 +152,8 @@ def record_decision(db: Connection, decision: Decision, **more: Any) -> int:
         "seen_by_incumbent": decision.seen_by_incumbent,
         "comment": decision.comment,
     }
-    inserted = db.execute(insert(tables.decisions).values({**values, "body": body, **more}))
+    with sealed_for(tenant_of(decision.model)):
+        inserted = db.execute(insert(tables.decisions).values({**values, "body": body, **more}))
     return int(inserted.inserted_primary_key[0])  # type: ignore[index]
 
 

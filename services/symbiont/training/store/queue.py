@@ -7,17 +7,19 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from symbiont.common.encryption import tenant_of
+from symbiont.common.errors import TenantShredded
 from symbiont.training import types
-from symbiont.training.states import ACTIVE, WAITING
+from symbiont.training.states import ACTIVE, ENDING, WAITING
 from symbiont.training.store import tables
 from symbiont.training.store.change import Change
-from symbiont.training.store.sealed import Shredded
+from symbiont.training.store.sealed import sealed_for
 from symbiont.training.store.steering import Steering
 from symbiont.training.types import JobState, now
 
 _J = tables.jobs.c
 _IS_ACTIVE = _J.state.in_([state.value for state in ACTIVE])
-_OPEN = _J.state.in_([state.value for state in JobState if not state.ended])
+_TRAINS = _J.state.in_([state.value for state in JobState if not state.ended and state not in ENDING])
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,12 @@ class Queue(Steering):
                 return None
             full = [t for t, count in busy.items() if places.per_tenant and count >= places.per_tenant]
             row = self._first_waiting(db, full)
-            if row and isinstance(row["spec"], Shredded):
-                raise ShreddedJob(row["id"])
-            return self._begin(db, row, owner, lease_seconds) if row else None
+            if row is None:
+                return None
+            try:
+                return self._begin(db, row, owner, lease_seconds)
+            except TenantShredded as exc:
+                raise ShreddedJob(row["id"]) from exc
 
     def begin_attempt(self, identifier: str, owner: str = "", lease_seconds: float = 0) -> types.Job:
         """Begins the next attempt of one job, whatever the places."""
@@ -94,7 +99,8 @@ class Queue(Steering):
         change.set(owner=owner, lease_time=self._lease_time(db, lease_seconds), heard_time=None, worker="")
         change.set(start_time=row["start_time"] or change.time)
         change.move(JobState.STARTING, f"attempt {attempt}")
-        self._flush(change)
+        with sealed_for(tenant_of(change.id)):
+            self._flush(change)
         return change.job
 
     def active(self) -> list[ActiveJob]:
@@ -110,8 +116,8 @@ class Queue(Steering):
         return [row["id"] for row in self._all(query)]
 
     def past_deadline(self) -> list[str]:
-        """Returns the ids of jobs that have not ended and should have."""
-        query = select(_J.id).where(_OPEN, _J.deadline < now(), _J.finishing == "")
+        """Returns the ids of jobs that train, or wait to, and should have ended."""
+        query = select(_J.id).where(_TRAINS, _J.deadline < now(), _J.finishing == "")
         return [row["id"] for row in self._all(query)]
 
     # Leases: who looks after a worker. Times are those of the database, where controllers share one.

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from symbiont.common.encryption import tenant_of
 from symbiont.common.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from symbiont.training import types
 from symbiont.training.store import records, tables
 from symbiont.training.store.aliases import Aliases
+from symbiont.training.store.sealed import sealed_for
 from symbiont.training.types import now
 
 
@@ -116,7 +118,8 @@ class Registry(Aliases):
         row = db.execute(select(table).where(table.c.id == identifier)).mappings().first()
         if row is None:
             values = {"id": identifier, "digest": digest, "body": records.body(value), "create_time": now()}
-            db.execute(insert(table).values(values))
+            with sealed_for(tenant_of(identifier)):
+                db.execute(insert(table).values(values))
             return values
         if row["digest"] != digest:
             raise AlreadyExists(f"{collection}/{identifier} exists with other content", reason="CONTENT_DIFFERS")

@@ -1,10 +1,14 @@
 """Columns of JSON as ciphertext: they hold names of labels and columns, reasons and reports, which may be texts.
 
-A value is encrypted for the tenant of whoever makes the call; all other columns are ids, digests, numbers and times.
+A value is encrypted for the tenant that owns what it stands in, whoever writes it: workers and the controller write for
+all tenants. All other columns are ids, digests, numbers and times.
 """
 
 import json
 from collections import UserDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from typing_extensions import override
@@ -13,6 +17,18 @@ from symbiont.common.encryption import Seals
 from symbiont.common.encryption.seals import TEXT_MARK
 from symbiont.common.errors import TenantShredded
 from symbiont.common.principal import current_principal
+
+_owner: ContextVar[str] = ContextVar("owner", default="")
+
+
+@contextmanager
+def sealed_for(tenant: str) -> Iterator[None]:
+    """Encrypts what the block writes for a tenant; where that is empty, for the tenant of whoever makes the call."""
+    token = _owner.set(tenant)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
 
 
 class Shredded(UserDict[str, Any]):
@@ -46,7 +62,7 @@ class SealedJson:
         plain = json.dumps(value)
         if not self._seals.on or value is None:
             return plain
-        return json.dumps(self._seals.seal(plain.encode(), current_principal().tenant))
+        return json.dumps(self._seals.seal(plain.encode(), _owner.get() or current_principal().tenant))
 
     def loads(self, stored: str | bytes) -> Any:
         """Returns the value; Shredded where nobody can read it any more."""

@@ -13,19 +13,22 @@ import pytest
 from support.attempts import METHODS, Line
 from support.registry import upload_rows
 from support.sampling import few
+from support.sealed import sealed_store
 from support.tracked_jobs import StoredJob
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.encryption import keyring
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, TenantShredded
 from symbiont.common.principal import Principal, make_current
 from symbiont.training import types
 from symbiont.training.data.rows import KIND
 from symbiont.training.erasure.erasure import Forgetting
+from symbiont.training.erasure.finding import find_rows
 from symbiont.training.erasure.types import digest_of
 from symbiont.training.gate.gate import DataGate
 from symbiont.training.gate.lineage import lineage
 from symbiont.training.gate.settings import Prepare, Split
 from symbiont.training.store import Store
-from symbiont.training.store.erasures import latest
+from symbiont.training.store.erasures import Erasure, latest
 
 from .conftest import CANARY, rows_of, stored_texts, subject_rows
 
@@ -386,3 +389,26 @@ async def test_no_subject_is_refused(forgetting: Forgetting, subject: str) -> No
     with pytest.raises(InvalidArgument) as caught:
         await erase(forgetting, subject)
     assert caught.value.field == "subject"
+
+
+async def test_rows_of_a_shredded_tenant_are_passed_over(
+    stocked: Store, artifacts: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "BELIEVED_S", 0.0)
+    everybody, acme = (sealed_store(artifacts.root, tmp_path / "key", tenant) for tenant in ("", "acme"))
+    stocked.add_dataset(upload_rows(acme, subject_rows(), "acme~people", subject_column="who"))
+    assert len(find_rows(stocked, everybody, "ann")) == 2
+    everybody.seals.keyring.shred("acme")
+    (found,) = find_rows(stocked, everybody, "ann")
+    assert found.names == ("people",)
+
+
+async def test_versions_of_a_shredded_tenant_are_not_trained_again(
+    forgetting: Forgetting, stocked: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shredded(model: str, number: int) -> types.ModelVersion:
+        raise TenantShredded(f"the keys of models/{model} were destroyed")
+
+    monkeypatch.setattr(stocked, "version", shredded)
+    monkeypatch.setattr(stocked, "model", lambda model: types.Model(model, 1, (), types.now()))
+    assert forgetting._worth_it(Erasure(1, "s" * 64, {}, (("acme~mood", 1),), ())) == []
