@@ -12,12 +12,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from symbiont.common.errors import FailedPrecondition, SymbiontError, TenantShredded, Unavailable
+from symbiont.common.errors import (
+    FailedPrecondition,
+    IntegrityError,
+    NotFound,
+    SymbiontError,
+    TenantShredded,
+    Unavailable,
+)
 from symbiont.common.log import get_logger
 from symbiont.common.tracing import UNTRACED, Tracing
 from symbiont.training.executors import Executor, Launch, WorkerName, WorkerSignal, WorkerStatus
 from symbiont.training.jobs import Jobs
 from symbiont.training.notifier import Notifier, first_of
+from symbiont.training.states import ENDING
 from symbiont.training.store import ActiveJob, Places, Store
 from symbiont.training.types import FailureKind, Job, JobState, WorkerReport, now
 
@@ -68,6 +76,8 @@ class Controller:
         self._adopted_all = False
         # Launches whose place could not be reached: they are repeated, which launches nothing twice.
         self._unlaunched: dict[WorkerName, Launch] = {}
+        # Jobs of which a look has failed: it is told once.
+        self._troubled: set[str] = set()
         self._reaped = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -98,7 +108,7 @@ class Controller:
         for identifier in await asyncio.to_thread(self._store.past_deadline):
             await self._do(identifier, self._jobs.use_up(identifier, FailureKind.TIMEOUT))
         while job_to_launch := await self._jobs.claim(self._rules.owner, self._rules.lease_seconds, self._rules.places):
-            await self._launch(job_to_launch)
+            await self._do(job_to_launch.id, self._launch(job_to_launch))
         if time.monotonic() - self._reaped > REAP_SECONDS:
             self._reaped = time.monotonic()
             await self._reap()
@@ -110,18 +120,28 @@ class Controller:
         )
         self._adopted_all = True
         for job, attempt in found:
-            status = await self._ask(self._executor.adopt, WorkerName(job, attempt))
-            get_logger().info("adopted", job=job, attempt=attempt, status=status)
-            if status is WorkerStatus.EXITED:
-                await self._do(job, self._lost(job, attempt, "its process is gone"))
+            await self._do(job, self._take_over(job, attempt))
+
+    async def _take_over(self, job: str, attempt: int) -> None:
+        status = await self._ask(self._executor.adopt, WorkerName(job, attempt))
+        get_logger().info("adopted", job=job, attempt=attempt, status=status)
+        if status is WorkerStatus.EXITED:
+            await self._lost(job, attempt, "its process is gone")
 
     async def _do(self, identifier: str, work: Awaitable[object]) -> None:
-        """Does what a job needs; one that nobody can read any more is given up, and holds up no other."""
+        """Does what a job needs; one of which that fails is left to the next look, and holds up no other."""
         try:
-            await work
-        except TenantShredded as exc:
-            get_logger().warning("given up", job=identifier, why=str(exc))
-            await self._jobs.give_up(identifier)
+            try:
+                await work
+            except TenantShredded as exc:
+                get_logger().warning("given up", job=identifier, why=str(exc))
+                await self._jobs.give_up(identifier)
+        except Exception:  # noqa: BLE001, whatever is wrong with one job, the others must go on
+            if identifier not in self._troubled:
+                get_logger().exception("a job could not be looked after, and is tried again", job=identifier)
+            self._troubled.add(identifier)
+        else:
+            self._troubled.discard(identifier)
 
     async def _look_after(self, job: ActiveJob) -> None:
         name = WorkerName(job.id, job.attempt)
@@ -182,14 +202,23 @@ class Controller:
     async def _lost(self, identifier: str, attempt: int, why: str) -> None:
         name = WorkerName(identifier, attempt)
         # Its last words may be that it has done everything: they count as much as if it had lived to say them again.
-        for report in await asyncio.to_thread(self._left_behind, name):
-            with suppress(FailedPrecondition):
+        for report in await self._last_words(name):
+            try:
                 await self._jobs.take(report)
+            except (FailedPrecondition, NotFound, IntegrityError) as exc:
+                get_logger().info("a last word does not count", job=identifier, attempt=attempt, why=str(exc))
         self._unlaunched.pop(name, None)
         log = self._executor.where(name)
         reason = f"the worker of attempt {attempt} was lost: {why}; its log: {log}"
         if await self._jobs.lose_attempt(identifier, attempt, reason):
             get_logger().warning("worker lost", job=identifier, attempt=attempt, why=why, log=log)
+
+    async def _last_words(self, name: WorkerName) -> Sequence[WorkerReport]:
+        try:
+            return await asyncio.to_thread(self._left_behind, name)
+        except IntegrityError as exc:
+            get_logger().warning("the last words cannot be read", job=name.job, attempt=name.attempt, why=str(exc))
+            return ()
 
     async def _reap(self) -> None:
         """Ends workers that nobody waits for any more: of an older attempt, or of a job that has ended."""
@@ -204,6 +233,6 @@ class Controller:
 
 
 def _is_over_budget(job: ActiveJob, time: datetime) -> bool:
-    if job.max_seconds is None or job.finishing:
+    if job.max_seconds is None or job.finishing or job.state in ENDING:
         return False
     return job.used_seconds + (time - job.attempt_time).total_seconds() > job.max_seconds

@@ -11,7 +11,7 @@ from support.registry import tiny_spec
 from support.waiting import until
 from symbiont.common import background
 from symbiont.common.artifacts import ArtifactStore
-from symbiont.common.errors import Unavailable
+from symbiont.common.errors import IntegrityError, NotFound, Unavailable
 from symbiont.training import types
 from symbiont.training.controller import Controller, Rules
 from symbiont.training.executors import Launch, WorkerName, WorkerSignal, WorkerStatus
@@ -329,3 +329,102 @@ async def test_the_last_words_of_a_dead_worker_count(setting: Setting) -> None:
     assert setting.state(job) is JobState.SUCCEEDED
     ids = [event.id for event in setting.store.events(job, 0)]
     assert ids == list(range(1, len(ids) + 1))
+
+
+async def test_a_job_that_cannot_be_looked_after_holds_up_no_other(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = await setting.started_job()
+    setting.executor.status[WorkerName(broken, 1)] = WorkerStatus.EXITED
+    late, waiting = await setting.job(budget=types.Budget(deadline_seconds=0.01)), await setting.job()
+    lose = setting.store.lose_attempt
+
+    def failing(identifier: str, *args: Any) -> Any:
+        if identifier == broken:
+            raise ValueError("a bug")
+        return lose(identifier, *args)
+
+    monkeypatch.setattr(setting.store, "lose_attempt", failing)
+    await asyncio.sleep(0.02)
+    controller = setting.another(places=Places(2))
+    for _ in range(2):
+        await controller.step()
+    assert [setting.state(job) for job in (broken, late, waiting)] == [
+        JobState.RUNNING,
+        JobState.FAILED,
+        JobState.STARTING,
+    ]
+    monkeypatch.undo()
+    await controller.step()
+    assert setting.store.job(broken).attempt == 2
+
+
+async def test_a_launch_that_cannot_be_prepared_holds_up_no_other(setting: Setting) -> None:
+    first, second = [await setting.job() for _ in range(2)]
+
+    def make_spec(job: types.Job) -> str:
+        if job.id == first:
+            raise ValueError("a bug")
+        return "{}"
+
+    rules = replace(setting.rules, places=Places(2))
+    controller = Controller(setting.store, setting.jobs, Notifier(), setting.executor, make_spec, rules)  # type: ignore[arg-type]
+    await controller.step()
+    assert [launch.name.job for launch in setting.executor.launched] == [second]
+
+
+async def test_last_words_of_what_is_gone_are_not_waited_for(registry: Store, artifacts: ArtifactStore) -> None:
+    setting = Setting(registry, artifacts)
+
+    def nothing_there(digest: str, job: str) -> None:
+        raise NotFound(f"bundles/{digest} does not exist")
+
+    setting.jobs = Jobs(registry, artifacts, Notifier(), vouch=nothing_there)
+    setting.controller = setting.another()
+    job = await setting.started_job()
+    await setting.jobs.take(WorkerReport(job, 1, 1, types.EvaluationStarted()))
+    setting.executor.status[WorkerName(job, 1)] = WorkerStatus.EXITED
+    controller = Controller(
+        registry,
+        setting.jobs,
+        Notifier(),
+        setting.executor,
+        lambda job: "{}",
+        setting.rules,
+        lambda name: [WorkerReport(job, 1, 2, types.Done("b" * 64))],  # type: ignore[arg-type]
+    )
+    await controller.step()
+    assert registry.job(job).attempt == 2
+
+
+async def test_last_words_that_cannot_be_read_are_none(setting: Setting) -> None:
+    job = await setting.started_job()
+    setting.executor.status[WorkerName(job, 1)] = WorkerStatus.EXITED
+
+    def damaged(name: WorkerName) -> Any:
+        raise IntegrityError("an encrypted text was damaged")
+
+    rules = setting.rules
+    args = setting.store, setting.jobs, Notifier(), setting.executor, lambda job: "{}", rules, damaged
+    await Controller(*args).step()  # type: ignore[arg-type]
+    assert setting.store.job(job).attempt == 2
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["EVALUATING", "CANCELLING"])
+@pytest.mark.parametrize("limit", [{"training_seconds": 0.01}, {"deadline_seconds": 60}], ids=["budget", "deadline"])
+async def test_what_is_past_its_limit_and_ends_anyway_wakes_nobody(
+    setting: Setting, limit: dict[str, float], cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting.jobs._notifier = notifier = Notifier()
+    job = await setting.started_job(budget=types.Budget(**limit))
+    await (setting.jobs.cancel(job) if cancelled else setting.jobs.take(_reports(job, types.EvaluationStarted())))
+    monkeypatch.setattr("symbiont.training.store.queue.now", lambda: types.now() + timedelta(seconds=90))
+    await asyncio.sleep(0.02)
+    news = notifier.subscribe(Notifier.QUEUE)
+    await setting.controller.step()
+    assert not news.is_set()
+    assert setting.store.job(job).finishing == ""
+
+
+def _reports(job: str, report: types.Report) -> WorkerReport:
+    return WorkerReport(job, 1, 1, report)

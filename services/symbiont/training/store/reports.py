@@ -99,7 +99,7 @@ class Reports(Checkpoints):
             return
         verdict = judge(failure, row, self.max_lost)
         if verdict.failure:
-            change.fail(verdict.failure.kind, verdict.failure.message)
+            self._end_in_vain(change, verdict.failure)
             return
         if verdict.micro_batches != row["micro_batches"]:
             text = f"{failure.message}; each step is computed in {verdict.micro_batches} parts from now on"
@@ -141,7 +141,8 @@ class Reports(Checkpoints):
         try:
             name = self._add_made(change, done)
         except AlreadyExists as exc:
-            self._end_in_vain(change, f"{exc}, since the job began: submit it again with another name")
+            why = f"{exc}, since the job began: submit it again with another name"
+            self._end_in_vain(change, types.Failure(FailureKind.CONFIG, why))
             return
         version = change.row["model_version"]
         if not finishing:
@@ -153,11 +154,11 @@ class Reports(Checkpoints):
             change.set(failure=records.body(types.Failure(FailureKind(finishing), text)))
             change.move(JobState.FAILED, text, version)
 
-    def _end_in_vain(self, change: Change, why: str) -> None:
+    def _end_in_vain(self, change: Change, failure: types.Failure) -> None:
         if change.state is JobState.CANCELLING:
-            change.move(JobState.CANCELLED, why)
+            change.move(JobState.CANCELLED, failure.message)
         else:
-            change.fail(FailureKind.CONFIG, why)
+            change.fail(failure.kind, failure.message)
 
     def _add_made(self, change: Change, done: types.Done) -> str:
         """Registers what the job has made; returns its name."""

@@ -2,7 +2,7 @@
 
 from symbiont.common.errors import FailedPrecondition
 from symbiont.training import types
-from symbiont.training.states import ACTIVE
+from symbiont.training.states import ACTIVE, ENDING
 from symbiont.training.store.change import Change
 from symbiont.training.store.reports import Reports, why_over
 from symbiont.training.types import FailureKind, JobState
@@ -43,7 +43,7 @@ class Steering(Reports):
                 raise FailedPrecondition(
                     f"jobs/{identifier} is being finished: it trains no more", reason="JOB_FINISHING"
                 )
-            if state in (JobState.CANCELLING, JobState.EVALUATING):
+            if state in ENDING:
                 raise FailedPrecondition(f"jobs/{identifier} is {state}: it ends soon", reason="JOB_STATE")
             if state not in (JobState.PAUSING, JobState.PAUSED):
                 change.move(JobState.PAUSING if state in ACTIVE else JobState.PAUSED, reason)
@@ -90,7 +90,7 @@ class Steering(Reports):
         """Ends the training of a job whose budget is used up (BUDGET) or whose deadline has passed (TIMEOUT)."""
         with self._change(identifier) as change:
             state = change.state
-            if change.row["finishing"] or state.ended or state in (JobState.CANCELLING, JobState.EVALUATING):
+            if change.row["finishing"] or state.ended or state in ENDING:
                 return change.job
             change.set(finishing=kind.value)
             if state is JobState.PAUSING:

@@ -263,3 +263,26 @@ def test_a_dataset_in_use_is_not_deleted(registry: Store, resolved: Resolved) ->
     registry.cancel(driven.id, "asked")
     assert registry.delete_dataset("rows").id == "rows"
     assert registry.datasets() == []
+
+
+@pytest.mark.parametrize("kind", [FailureKind.INFRA, FailureKind.CODE])
+def test_work_that_is_to_be_kept_and_fails_for_good_is_cancelled(
+    driven: Driven, store: Store, kind: FailureKind
+) -> None:
+    store.max_lost = 1
+    driven.to(S.RUNNING).checkpoint(5)
+    store.cancel(driven.id, "asked", keep=True)
+    if kind is FailureKind.INFRA:
+        store.lose_attempt(driven.id, 1, "its process is gone")
+    else:
+        driven.report(types.Failure(kind, "its process is gone"))
+    last, reason = driven.reasons()[-1]
+    assert last is driven.job.state is S.CANCELLED
+    assert reason.startswith("its process is gone")
+
+
+@pytest.mark.parametrize("state", [s for s in S if not s.ended])
+def test_a_job_of_any_state_can_be_given_up(store: Store, resolved: Resolved, state: S) -> None:
+    driven = Driven(store, resolved).to(state)
+    store.give_up(driven.id)
+    assert driven.job.state is (S.CANCELLED if state is S.CANCELLING else S.FAILED)
