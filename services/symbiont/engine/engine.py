@@ -105,8 +105,7 @@ class Engine:
             contents = [slot.content for _, slot in work]
             for position, answer in self._compute([rows[index] for index, _ in work], contents, spare):
                 index, slot = work[position]
-                failed = isinstance(answer, SymbiontError) or np.isfinite(answer).all()
-                results[index] = answer if failed else _not_finite(slot)
+                results[index] = _judged(answer, slot)
         return [result for result in results if result is not None]
 
     def answer_both(
@@ -133,8 +132,12 @@ class Engine:
 
     def _all(self, rows: Sequence[Row], content: Content) -> list[Array]:
         """Returns the answers in the order of the rows, which do not expire."""
-        answers = dict(self._compute(rows, [content] * len(rows)))
-        return [answer for _, answer in sorted(answers.items()) if not isinstance(answer, SymbiontError)]
+        answers: dict[int, Array] = {}
+        for position, answer in self._compute(rows, [content] * len(rows)):
+            if isinstance(answer, SymbiontError):
+                raise answer
+            answers[position] = answer
+        return [answers[position] for position in range(len(rows))]
 
     def _compute(
         self, rows: Sequence[Row], contents: Sequence[Content], spare: int = 0
@@ -176,7 +179,7 @@ class Engine:
                 self._groups -= 1
         return [*late, *zip(living, answers, strict=True)]
 
-    def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array]:
+    def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array | IntegrityError]:
         heads = [content.head for content in contents]
         batch = Batch(
             input_ids=[row.input_ids for row in rows],
@@ -265,7 +268,8 @@ class Engine:
             if (refused := self._refuse(row) or _check(row, content)) is not None:
                 raise IntegrityError(f"a golden row does not fit the base: {refused}")
         for position, answer in self._compute(rows, [content] * len(rows)):
-            assert not isinstance(answer, SymbiontError)  # noqa: S101 - golden rows do not expire
+            if isinstance(answer, SymbiontError):
+                raise answer
             expected = np.asarray(golden.logits[position])
             difference = float(np.abs(answer.reshape(-1) - expected).max())
             # Written so that NaN fails too.
@@ -273,7 +277,11 @@ class Engine:
                 raise IntegrityError(f"golden row {position} differs from training's logits by {difference:.2g}")
 
 
-def _not_finite(slot: Slot) -> SymbiontError:
+def _judged(answer: Array | SymbiontError, slot: Slot) -> Array | SymbiontError:
+    if isinstance(answer, IntegrityError):
+        return IntegrityError(f"bundles/{slot.digest}: {answer}")
+    if isinstance(answer, SymbiontError) or np.isfinite(answer).all():
+        return answer
     return IntegrityError(f"bundles/{slot.digest}: the answer is not finite")
 
 
