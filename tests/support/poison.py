@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from support.bundles import random_bundle, tiny_base
 from symbiont.bundle import load_bundle, write_bundle
@@ -32,6 +33,18 @@ def rewrite(
             {key: adapter(key, value) for key, value in bundle.adapter.items()},
             {key: head(key, value) for key, value in bundle.head.items()},
         )
+
+
+def without_dimensions(store: ArtifactStore, digest: str, ending: str) -> str:
+    """Stores a bundle again with a single number, of no dimension, in place of the adapter's tensors of that ending."""
+    folder = store.path("bundles", digest)
+    fields = {name: value for name, value in store.manifest("bundles", digest).items() if name != "files"}
+    adapter = load_bundle(store, digest).adapter
+    changed = {key: np.array(1, np.float32) if key.endswith(ending) else value for key, value in adapter.items()}
+    assert any(value.ndim == 0 for value in changed.values())
+    # Past whatever makes arrays of numbers.
+    files = {"head.safetensors": folder / "head.safetensors", "adapter.safetensors": save(changed)}
+    return store.put("bundles", files, fields)
 
 
 def with_nan(_key: str, value: Array) -> Array:

@@ -123,3 +123,10 @@ NAMES = ("minilm", *_TRAINED)
 def definition(name: str) -> bytes:
     """Returns the tokenizer.json of one of `NAMES`."""
     return minilm() if name == "minilm" else _TRAINED[name]().to_str().encode()
+
+
+def mute() -> bytes:
+    """Returns a tokenizer.json that is read, and can encode none of its own tokens: they are lost in lower case."""
+    tokenizer = Tokenizer(models.WordLevel({"Hello": 0, "world": 1}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    return tokenizer.to_str().encode()

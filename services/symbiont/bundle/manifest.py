@@ -15,6 +15,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OptionalDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
 # Both are 0 at 0: a bottleneck may be made wider with zeros and stays what it was.
 Activation = Literal["gelu", "relu"]
+# Of a token, as runtimes take it.
+TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
 
 
 class _Targeted(Part):
@@ -127,7 +129,7 @@ class Golden(Part):
     pair begins, 0 for a single text, and `features` are encoded business fields; empty where no row has any.
     """
 
-    input_ids: tuple[Annotated[tuple[int, ...], Field(min_length=1)], ...] = Field(min_length=1)
+    input_ids: tuple[Annotated[tuple[TokenId, ...], Field(min_length=1)], ...] = Field(min_length=1)
     logits: tuple[tuple[float, ...], ...]
     segment_starts: tuple[int, ...] = ()
     features: tuple[tuple[float, ...], ...] = ()

@@ -158,7 +158,7 @@ def check(manifest: BundleManifest, adapter: Mapping[str, Array], head: Mapping[
         triples = adalora_triples(adapter)
         _check_modules(method, triples)
         for module, triple in triples.items():
-            rank = len(triple.e)
+            rank = len(triple.e) if triple.e.ndim == 2 else 0
             if triple.e.shape != (rank, 1) or rank > method.rank:
                 raise IntegrityError(f"lora_E of {module} has shape {triple.e.shape}, not (0 to {method.rank}, 1)")
             _check_rank(module, triple.a, triple.b, rank)
@@ -188,7 +188,7 @@ def _check_head(manifest: BundleManifest, head: Mapping[str, Array]) -> None:
 
 
 def _check_bottleneck(module: str, layer: Bottleneck, size: int) -> None:
-    out = len(layer.up_bias)
+    out = len(layer.up_bias) if layer.up_bias.ndim == 1 else 0
     found = tuple(part.shape for part in (layer.down, layer.down_bias, layer.up, layer.up_bias))
     expected = ((size, out), (size,), (out, size), (out,))
     if found != expected:

@@ -41,16 +41,24 @@ def in_package(field: str, package: str, folder: str, is_source: Callable[[Path]
         raise InvalidArgument(f"{field}.package", f"{package!r} is not installed beside this service")
     root = Path(next(iter(spec.submodule_search_locations))).resolve()
     if folder:
-        named = (root / folder).resolve()
-        if not named.is_dir() or not named.is_relative_to(root):
-            raise InvalidArgument(f"{field}.folder", f"{folder!r} is not a folder in {package}")
-        return named
+        return _inside(f"{field}.folder", root, folder, package)
     found = sorted({path.parent for path in root.rglob("*.json") if is_source(path.parent)})
     if len(found) != 1:
         inside = ", ".join(str(path.relative_to(root)) for path in found[:10])
         problem = f"{package} has {len(found)} folders with {what}; name the one to take"
         raise InvalidArgument(f"{field}.folder", f"{problem}: {inside}" if inside else problem)
     return found[0]
+
+
+def _inside(field: str, root: Path, folder: str, package: str) -> Path:
+    try:
+        named = (root / folder).resolve()
+        if named.is_dir() and named.is_relative_to(root):
+            return named
+    except (OSError, ValueError, RuntimeError):
+        # As in `in_folder`; a circle of links, too.
+        pass
+    raise InvalidArgument(field, f"{folder[:200]!r} is not a folder in {package}")
 
 
 MAX_JSON_BYTES = 64 << 20

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 # tell a graph that computes something else. What int8 does to real rows was measured when the bundle was made.
 INT8_TOLERANCE = 1.0
 
+# Each with the position of its row.
+Answers = list[tuple[int, Array | SymbiontError]]
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,8 +56,8 @@ class Engine:
         self._limits = limits or PackingLimits()
         self._bank = BundleBank(self._load, max_slots)
         self._computing = Lanes(runtime.lanes)
-        # Some may wait for a lane of their request while those of another compute.
-        self._helpers = ThreadPoolExecutor(2 * runtime.lanes, "lane")
+        # Of a request for each lane and of one whose bundles are being loaded; each computes in its own thread, too.
+        self._helpers = ThreadPoolExecutor(max(1, (runtime.lanes - 1) * (runtime.lanes + 1)), "lane")
         self._counting = threading.Lock()
         self._expired_rows = self._groups = 0
 
@@ -105,8 +109,7 @@ class Engine:
             contents = [slot.content for _, slot in work]
             for position, answer in self._compute([rows[index] for index, _ in work], contents, spare):
                 index, slot = work[position]
-                failed = isinstance(answer, SymbiontError) or np.isfinite(answer).all()
-                results[index] = answer if failed else _not_finite(slot)
+                results[index] = _judged(answer, slot)
         return [result for result in results if result is not None]
 
     def answer_both(
@@ -133,37 +136,68 @@ class Engine:
 
     def _all(self, rows: Sequence[Row], content: Content) -> list[Array]:
         """Returns the answers in the order of the rows, which do not expire."""
-        answers = dict(self._compute(rows, [content] * len(rows)))
-        return [answer for _, answer in sorted(answers.items()) if not isinstance(answer, SymbiontError)]
+        answers: dict[int, Array] = {}
+        for position, answer in self._compute(rows, [content] * len(rows)):
+            if isinstance(answer, SymbiontError):
+                raise answer
+            answers[position] = answer
+        return [answers[position] for position in range(len(rows))]
 
     def _compute(
         self, rows: Sequence[Row], contents: Sequence[Content], spare: int = 0
     ) -> Iterator[tuple[int, Array | SymbiontError]]:
-        """Yields (position, answer) in the order of computing; a row that expired before its turn costs nothing."""
+        """Yields (position, answer) in no order; a row that expired before its turn costs nothing."""
         lengths = [len(row.input_ids) for row in rows]
         lanes = max(1, self.lanes - spare)
         # A lane that others use would gain nothing from a part of this.
         free = max(1, min(lanes, self.lanes - self._groups))
         groups, size = spread(cut(lengths, self._limits), lengths, free), sum(lengths)
 
-        own = threading.BoundedSemaphore(lanes)
-
-        def answer(group: list[int]) -> list[tuple[int, Array | SymbiontError]]:
-            with own, self._computing.one(size):
+        def answer(group: list[int]) -> Answers:
+            with self._computing.one(size):
                 return self._answer(group, rows, contents)
 
-        beside = lanes > 1 and len(groups) > 1
-        for answered in self._helpers.map(answer, groups) if beside else map(answer, groups):
+        for answered in self._beside(answer, groups, lanes):
             yield from answered
 
-    def _answer(
-        self, group: list[int], rows: Sequence[Row], contents: Sequence[Content]
-    ) -> list[tuple[int, Array | SymbiontError]]:
+    def _beside(
+        self, work: Callable[[list[int]], Answers], groups: Sequence[list[int]], threads: int
+    ) -> Iterator[Answers]:
+        """Yields what work gives for each group, in any order, from the caller's thread and from some that help it.
+
+        Each thread takes the next group when it is done with one: of a large request no more parts wait than threads,
+        and those of a small one need not wait for a thread. Where one fails, or the caller ends it, no more are taken.
+        """
+        left = deque(groups)
+
+        def taken() -> Iterator[Answers]:
+            try:
+                while True:
+                    try:
+                        group = left.popleft()
+                    except IndexError:
+                        return
+                    yield work(group)
+            except BaseException:
+                left.clear()
+                raise
+
+        helpers = [self._helpers.submit(lambda: list(taken())) for _ in range(min(threads, len(groups)) - 1)]
+        try:
+            yield from taken()
+            for helper in helpers:
+                # One that has not begun has nothing left to take.
+                if not helper.cancel():
+                    yield from helper.result()
+        finally:
+            left.clear()
+            for helper in helpers:
+                helper.cancel()
+
+    def _answer(self, group: list[int], rows: Sequence[Row], contents: Sequence[Content]) -> Answers:
         now = time.monotonic()
         living = [position for position in group if rows[position].expires > now]
-        late: list[tuple[int, Array | SymbiontError]] = [
-            (position, _expired()) for position in group if rows[position].expires <= now
-        ]
+        late: Answers = [(position, _expired()) for position in group if rows[position].expires <= now]
         with self._counting:
             self._expired_rows += len(late)
             self._groups += 1
@@ -176,7 +210,7 @@ class Engine:
                 self._groups -= 1
         return [*late, *zip(living, answers, strict=True)]
 
-    def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array]:
+    def _encode(self, rows: Sequence[Row], contents: Sequence[Content]) -> list[Array | IntegrityError]:
         heads = [content.head for content in contents]
         batch = Batch(
             input_ids=[row.input_ids for row in rows],
@@ -265,7 +299,8 @@ class Engine:
             if (refused := self._refuse(row) or _check(row, content)) is not None:
                 raise IntegrityError(f"a golden row does not fit the base: {refused}")
         for position, answer in self._compute(rows, [content] * len(rows)):
-            assert not isinstance(answer, SymbiontError)  # noqa: S101 - golden rows do not expire
+            if isinstance(answer, SymbiontError):
+                raise answer
             expected = np.asarray(golden.logits[position])
             difference = float(np.abs(answer.reshape(-1) - expected).max())
             # Written so that NaN fails too.
@@ -273,7 +308,11 @@ class Engine:
                 raise IntegrityError(f"golden row {position} differs from training's logits by {difference:.2g}")
 
 
-def _not_finite(slot: Slot) -> SymbiontError:
+def _judged(answer: Array | SymbiontError, slot: Slot) -> Array | SymbiontError:
+    if isinstance(answer, IntegrityError):
+        return IntegrityError(f"bundles/{slot.digest}: {answer}")
+    if isinstance(answer, SymbiontError) or np.isfinite(answer).all():
+        return answer
     return IntegrityError(f"bundles/{slot.digest}: the answer is not finite")
 
 

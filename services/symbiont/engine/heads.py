@@ -1,12 +1,16 @@
 """Task heads of any size, applied to the rows of one batch."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from symbiont.common.errors import IntegrityError
 from symbiont.engine.row import Floats
 from symbiont.engine.runtime import Array, View
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,18 +76,26 @@ class NoHead:
 
 def apply_heads(
     encoded: Sequence[Array], features: Sequence[Floats], heads: Sequence[Head | NoHead | None]
-) -> list[Array]:
+) -> list[Array | IntegrityError]:
     """Returns each row's values, [outputs] or [tokens, outputs], or the row itself where it has no layer.
 
-    One product per head, not per row: the rows of a head are gathered first.
+    One product per head, not per row: the rows of a head are gathered first. Those of a head that fails have its error,
+    and no others.
     """
-    results = list(encoded)
+    results: list[Array | IntegrityError] = list(encoded)
     rows_of: dict[Head, list[int]] = {}
     for row, head in enumerate(heads):
         if isinstance(head, Head):
             rows_of.setdefault(head, []).append(row)
     for head, rows in rows_of.items():
-        computed = _apply(head, [encoded[row] for row in rows], [features[row] for row in rows])
+        computed: Sequence[Array | IntegrityError]
+        try:
+            computed = _apply(head, [encoded[row] for row in rows], [features[row] for row in rows])
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001, what a customer's layers run into is no fault of the rows beside theirs
+            _LOG.exception("a head failed")
+            computed = [IntegrityError("its head cannot compute these rows; the host's log says why")] * len(rows)
         for row, values in zip(rows, computed, strict=True):
             results[row] = values
     return results
@@ -91,13 +103,21 @@ def apply_heads(
 
 def _apply(head: Head, encoded: Sequence[Array], features: Sequence[Floats]) -> Sequence[Array]:
     if head.view == "tokens":
-        values = head(np.concatenate(encoded))
+        values = _checked(head, np.concatenate(encoded))
         return np.split(values, np.cumsum([len(row) for row in encoded[:-1]]))
     inputs = np.stack(encoded)
     if head.features:
         beside = np.stack(features)
         inputs = head.gate(inputs, beside) if head.gate else np.hstack([inputs, beside])
-    return list(head(inputs))
+    return list(_checked(head, inputs))
+
+
+def _checked(head: Head, inputs: Array) -> Array:
+    values, expected = head(inputs), (len(inputs), len(head.last.bias))
+    # One row for all of them would pass for an answer.
+    if values.shape != expected:
+        raise ValueError(f"a head gives the shape {values.shape}, not {expected}")
+    return values
 
 
 def head_of(

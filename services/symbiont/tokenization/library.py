@@ -84,7 +84,7 @@ class TokenizerLibrary:
             tokenizer = self.get(digest)
             if identifier:
                 self._store.tag(KIND, identifier, digest)
-        except SymbiontError:
+        except BaseException:
             if digest not in known:
                 self._forget(digest)
                 self._store.delete(KIND, digest)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from symbiont.common.artifacts import MANIFEST, is_file_name
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.expressions import check_definition
 from symbiont.common.sources import check_links, read_object
 from symbiont.tokenization.library import DEFINITION, FORMAT_VERSION, SLOW_BACKEND
+from symbiont.tokenization.slow_settings import CONFIG, check_settings
 
-CONFIG = "tokenizer_config.json"
 SMALLEST_MAXIMUM, LARGEST_MAXIMUM = 8, 1 << 20
 MAX_FILE_BYTES = 64 << 20
 # Positions that a model of these types keeps for itself.
@@ -59,6 +60,7 @@ def read_source(folder: Path, field: str, max_tokens: int) -> tuple[Files, dict[
     name = config.get("tokenizer_class")
     if not isinstance(name, str):
         raise InvalidArgument(field, f"{CONFIG} names no tokenizer_class, and there is no {DEFINITION}")
+    check_settings(field, folder)
     return _slow_files(folder, field), {**fields, "backend": SLOW_BACKEND, "class": name}
 
 
@@ -69,6 +71,8 @@ def _slow_files(folder: Path, field: str) -> Files:
         if path.is_file() and path.suffix in _SLOW_SUFFIXES and path.name not in _NOT_OF_TOKENIZER
     }
     for name, path in files.items():
+        if not is_file_name(name) or name == MANIFEST:
+            raise InvalidArgument(field, f"{name!r} is not a name that a file of a tokenizer may have; remove the file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InvalidArgument(field, f"{name} is over {MAX_FILE_BYTES} bytes")
     return files

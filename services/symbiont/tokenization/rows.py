@@ -198,16 +198,25 @@ def _spans(length: int, room: int, options: Options) -> list[Span]:
 
 
 def parts(layout: Layout, rows: Sequence[Row], cells: int) -> Iterator[Sequence[Row]]:
-    """Cuts rows into parts of about so many cells, each of at least one row."""
+    """Cuts rows into parts of about so many cells, padding included, each of at least one row.
+
+    Raises:
+        InvalidArgument: padding makes a row alone too large.
+    """
+    columns = 1 + len(layout.options.outputs)
     part: list[Row] = []
-    held = 0
+    held = width = 0
     for row in rows:
-        size = _cells(layout, row)
-        if part and held + size > cells:
+        length, own_width = length_of(layout, row), width_of(layout, [row])
+        check_size(layout, own_width * columns, "ask for fewer outputs or less padding")
+        width = max(width, own_width)
+        size = (len(part) + 1) * width if width else held + length
+        if part and size * columns > cells:
             yield part
-            part, held = [], 0
+            part, width = [], own_width
+            size = own_width or length
         part.append(row)
-        held += size
+        held = size
     if part:
         yield part
 
@@ -220,19 +229,14 @@ def check_rows(layout: Layout, rows: Sequence[Row]) -> None:
     check_size(layout, size)
 
 
-def check_size(layout: Layout, size: int) -> None:
+def check_size(
+    layout: Layout, size: int, remedy: str = "send fewer texts, ask for fewer outputs, or call TokenizeStream"
+) -> None:
     """Refuses so many values in one answer when they are too many."""
     if size > MAX_CELLS:
         field = "options.padding" if layout.options.padding else "texts"
-        problem = (
-            f"the answer would hold {size} values, at most {MAX_CELLS} are given:"
-            " send fewer texts, ask for fewer outputs, or call TokenizeStream"
-        )
+        problem = f"the answer would hold {size} values, at most {MAX_CELLS} are given: {remedy}"
         raise InvalidArgument(field, problem, reason="ANSWER_TOO_LARGE")
-
-
-def _cells(layout: Layout, row: Row) -> int:
-    return length_of(layout, row) * (1 + len(layout.options.outputs))
 
 
 def length_of(layout: Layout, row: Row) -> int:

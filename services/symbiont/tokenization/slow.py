@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from symbiont.common.errors import FailedPrecondition, IntegrityError
-from symbiont.tokenization.tokenizer import Content, Frame
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
+from symbiont.tokenization.slow_settings import check_settings
+from symbiont.tokenization.tokenizer import Content, Frame, told
 from symbiont.tokenization.types import SpecialToken, TokenizerInfo
 
 
@@ -18,10 +19,14 @@ class SlowTokenizer:
 
         Raises:
             FailedPrecondition: transformers is not installed beside the service.
-            IntegrityError: transformers has no such class, or the files are not of it.
+            IntegrityError: transformers has no such class, the files are not of it, or they name others elsewhere.
         """
         self._guard = threading.Lock()
         self._tokenizer = _load(digest, folder, name)
+        with told(f"tokenizers/{digest}: it cannot serve"):
+            self._describe(digest, name, max_tokens, parent)
+
+    def _describe(self, digest: str, name: str, max_tokens: int, parent: str) -> None:
         self.pad_type = int(self._tokenizer.pad_token_type_id)
         self.single, self.pair = self._frames()
         special = zip(self._tokenizer.all_special_tokens, self._tokenizer.all_special_ids, strict=True)
@@ -101,6 +106,10 @@ def _load(digest: str, folder: Path, name: str) -> Any:
     if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedTokenizer)):
         raise IntegrityError(f"tokenizers/{digest}: transformers has no slow tokenizer {name}")
     slow: Any = found
+    try:
+        check_settings("files", folder)
+    except InvalidArgument as exc:
+        raise IntegrityError(f"tokenizers/{digest}: {exc}") from exc
     try:
         return slow.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as exc:

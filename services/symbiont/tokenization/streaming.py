@@ -14,7 +14,7 @@ from symbiont.tokenization.tokenizer import Tokenizer
 from symbiont.tokenization.types import Batch, Encoded, Output, Settings, StreamPart, Truncation
 from symbiont.tokenization.work import Stop, Work
 
-# What one message holds, about: a megabyte.
+# What one message holds, about, padding included: a megabyte.
 PART_CELLS = 256 << 10
 # Batches of one stream that are read and not yet taken; enough to keep two threads and the wire busy.
 BATCHES = 4

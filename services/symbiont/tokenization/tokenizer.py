@@ -1,14 +1,15 @@
 """One stored tokenizer: exactly what the `tokenizers` library gives, without the padding that its file may carry."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tokenizers import Encoding
 from tokenizers import Tokenizer as LibraryTokenizer
 
-from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
+from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument, SymbiontError
 from symbiont.common.expressions import is_panic
 from symbiont.common.unspaced import has_unspaced
 from symbiont.tokenization.types import SpecialToken, TokenizerInfo
@@ -87,14 +88,17 @@ class FastTokenizer:
         """Reads `definition`, the bytes of a tokenizer.json.
 
         Raises:
-            IntegrityError: it is no tokenizer, or it puts special tokens elsewhere than around the text.
+            IntegrityError: it is no tokenizer, it cannot encode its own tokens, or it puts special tokens elsewhere
+                than around the text.
         """
-        try:
+        with told(f"tokenizers/{digest}: tokenizer.json cannot be read"):
             self._tokenizer = LibraryTokenizer.from_buffer(definition)
             # The library reads some bytes that are no JSON.
             facts = json.loads(definition)
-        except Exception as exc:  # the library raises nothing narrower
-            raise IntegrityError(f"tokenizers/{digest}: tokenizer.json cannot be read: {exc}") from exc
+        with told(f"tokenizers/{digest}: it cannot serve"):
+            self._describe(digest, facts, max_tokens, parent)
+
+    def _describe(self, digest: str, facts: dict[str, Any], max_tokens: int, parent: str) -> None:
         padding = self._tokenizer.padding or {}
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -144,6 +148,19 @@ class FastTokenizer:
     def token_of(self, identifier: int) -> str | None:
         """Returns the token of an id; None when the vocabulary lacks it."""
         return self._tokenizer.id_to_token(identifier)
+
+
+@contextmanager
+def told(problem: str) -> Iterator[None]:
+    """Makes an IntegrityError of what a library runs into, which raises nothing narrower than Exception, and panics."""
+    try:
+        yield
+    except SymbiontError:
+        raise
+    except BaseException as exc:
+        if isinstance(exc, Exception) or is_panic(exc):
+            raise IntegrityError(f"{problem}: {exc}") from exc
+        raise
 
 
 def check_pairs(tokenizer: Tokenizer, field: str) -> Frame:

@@ -1,5 +1,6 @@
 """A tokenizer that exists in Python only is served by transformers, exactly, and marked as such."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from transformers import ByT5Tokenizer
 
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
+from symbiont.common.artifacts import ArtifactStore
+from symbiont.common.errors import IntegrityError
+from symbiont.tokenization.library import TokenizerLibrary
 
 TEXTS = ["Where is my order?", "请帮我取消订单，谢谢。", "", "👩‍👩‍👧 e\u0301 \x00", "x" * 300]
 
@@ -84,3 +88,77 @@ async def test_what_it_cannot_tell_is_refused(stub: Any, refusal: Any, output: p
 async def test_it_cannot_be_derived_from(stub: Any, refusal: Any) -> None:
     request = pb.DeriveTokenizerRequest(tokenizer="tokenizers/byt5", terms=["LPR"])
     assert (await refusal(stub.DeriveTokenizer(request)))[0] == "FAILED_PRECONDITION"
+
+
+SPECIAL = {"cls_token": "<cls>", "pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+
+
+def write_esm(folder: Path, config: dict[str, Any], special_tokens: dict[str, Any]) -> Path:
+    """Writes an EsmTokenizer whose vocabulary is a file of the folder, and settings that may name another."""
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("<cls>\n<pad>\n<eos>\n<unk>\nA\nC\n<mask>\n")
+    config = {"tokenizer_class": "EsmTokenizer", "model_max_length": 64, **config}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "special_tokens_map.json").write_text(json.dumps(special_tokens))
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> str:
+    """A file that is none of the caller's."""
+    (tmp_path / "secret").write_text("<cls>\n<pad>\n<eos>\n<unk>\nsecret\n<mask>\n")
+    return str(tmp_path / "secret")
+
+
+ELSEWHERE = [
+    ({}, {"vocab_file": "/"}),
+    ({}, {**SPECIAL, "vocab_file": {"content": "/"}}),
+    ({"init_inputs": ["/"]}, SPECIAL),
+    ({"vocab_file": "/"}, {}),
+    ({"fast_tokenizer_files": ["/"]}, {}),
+]
+
+
+def placed(settings: dict[str, Any], path: str) -> dict[str, Any]:
+    """Puts a path where settings say "/"."""
+    replaced: dict[str, Any] = json.loads(json.dumps(settings).replace('"/"', json.dumps(path)))
+    return replaced
+
+
+@pytest.mark.parametrize(("config", "special_tokens"), ELSEWHERE)
+async def test_settings_that_name_a_file_elsewhere_are_refused(
+    service: Any, refusal: Any, tmp_path: Path, elsewhere: str, config: Any, special_tokens: Any
+) -> None:
+    folder = write_esm(tmp_path / "esm", placed(config, elsewhere), placed(special_tokens, elsewhere))
+    stub: Any = TokenizationServiceStub(service.channel)
+    request = pb.RegisterTokenizerRequest(tokenizer_id="esm", folder=str(folder))
+    assert (await refusal(stub.RegisterTokenizer(request)))[:2] == ("INVALID_ARGUMENT", "folder")
+
+
+@pytest.mark.parametrize(("config", "special_tokens"), ELSEWHERE)
+def test_what_is_stored_and_names_a_file_elsewhere_is_not_loaded(
+    store: ArtifactStore, tmp_path: Path, elsewhere: str, config: Any, special_tokens: Any
+) -> None:
+    folder = write_esm(tmp_path / "esm", placed(config, elsewhere), placed(special_tokens, elsewhere))
+    fields = {"kind": "tokenizer", "format_version": 1, "max_tokens": 64}
+    fields |= {"backend": "transformers", "class": "EsmTokenizer"}
+    digest = store.put("tokenizers", {path.name: path for path in folder.iterdir()}, fields)
+    with pytest.raises(IntegrityError, match=digest):
+        TokenizerLibrary(store, 1).get(digest)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"tokenizer_file": None, "vocab_file": None, "init_inputs": []},
+        {"vocab_file": "vocab.txt", "additional_special_tokens": ["<mask>"]},
+        {"special_tokens_map_file": "/home/me/.cache/special_tokens_map.json", "tokenizer_file": "/home/me/x.json"},
+    ],
+)
+async def test_settings_as_they_are_published_are_taken(service: Any, tmp_path: Path, config: Any) -> None:
+    folder = write_esm(tmp_path / "esm", config, {**SPECIAL, "mask_token": {"content": "<mask>", "lstrip": True}})
+    stub: Any = TokenizationServiceStub(service.channel)
+    made = await stub.RegisterTokenizer(pb.RegisterTokenizerRequest(tokenizer_id="esm", folder=str(folder)))
+    assert (made.family, made.vocabulary_size) == ("EsmTokenizer", 7)
+    wanted = pb.TokenizeRequest(tokenizer="tokenizers/esm", texts=["A C"])
+    assert list((await stub.Tokenize(wanted)).ids) == [0, 4, 5, 2]

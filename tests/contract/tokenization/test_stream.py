@@ -12,6 +12,7 @@ from support.waiting import until
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import ArtifactStore
+from symbiont.tokenization.streaming import PART_CELLS
 
 ENGLISH, CHINESE = "Where is my order? ", "请帮我取消订单，谢谢。"
 
@@ -39,6 +40,40 @@ async def test_every_batch_is_answered_in_order_as_a_single_call_would_be(stub: 
     assert [(part.batch, part.last) for part in parts] == [(i, True) for i in range(60)]
     for texts, part in zip(batches, parts, strict=True):
         assert part.rows == await stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=texts, options=options))
+
+
+async def test_padded_rows_go_out_in_messages_as_small_as_others(stub: Any, put: Any) -> None:
+    # The width changes from row to row: of a message, it is that of its longest.
+    name, texts = put("minilm"), ["a" if i % 700 else ENGLISH * 20 for i in range(4096)]
+    wanted = [pb.OUTPUT_ATTENTION_MASK, pb.OUTPUT_TYPE_IDS, pb.OUTPUT_SPECIAL_TOKENS_MASK, pb.OUTPUT_SEQUENCE_IDS]
+    options = pb.TokenizeOptions(padding=pb.Padding(multiple_of=64), outputs=wanted)
+    messages = [settings(name, options=options), batch(texts)]
+    parts = [part async for part in stub.TokenizeStream(iter(messages))]
+    assert len(parts) > 4
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert [i for part in parts for i in part.rows.text_indices] == list(range(4096))
+    widths = set()
+    for part in parts:
+        (width,) = set(part.rows.lengths)
+        assert len(part.rows.ids) == len(part.rows.sequence_ids) == width * len(part.rows.lengths)
+        assert len(part.rows.ids) * (1 + len(wanted)) <= PART_CELLS
+        some = [texts[i] for i in part.rows.text_indices]
+        alone = await stub.Tokenize(pb.TokenizeRequest(tokenizer=name, texts=some, options=options))
+        assert (part.rows.ids, part.rows.attention_mask) == (alone.ids, alone.attention_mask)
+        widths.add(width)
+    assert widths == {64, 128}
+
+
+async def test_a_row_that_padding_makes_too_large_is_refused(stub: Any, refusal: Any, put: Any) -> None:
+    wanted = [pb.OUTPUT_ATTENTION_MASK, pb.OUTPUT_TYPE_IDS, pb.OUTPUT_SPECIAL_TOKENS_MASK, pb.OUTPUT_SEQUENCE_IDS]
+    options = pb.TokenizeOptions(padding=pb.Padding(length=1 << 20), outputs=wanted)
+    messages = [settings(put("minilm", 1 << 20), options=options), batch(["a"])]
+
+    async def read() -> None:
+        async for _ in stub.TokenizeStream(iter(messages)):
+            pass
+
+    assert (await refusal(read()))[:2] == ("INVALID_ARGUMENT", "options.padding")
 
 
 async def test_a_caller_may_wait_for_each_answer(stub: Any, put: Any) -> None:

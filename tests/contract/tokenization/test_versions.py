@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from support.tokenizers import definition
+from support.tokenizers import definition, mute
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import ArtifactStore
 
 TERMS = ["不良贷款", "流动性覆盖率", "LPR", "net interest margin", "EBITDA", "loan"]
+BYT5 = '{"tokenizer_class": "ByT5Tokenizer"}'
 SAMPLE = [
     "不良贷款率上升，流动性覆盖率下降。",
     "The net interest margin fell while EBITDA rose; the LPR was cut.",
@@ -158,6 +159,12 @@ async def test_how_long_it_takes_is_read_beside_it(
         ({}, {"package": {"package": "no_such_package"}}, "INVALID_ARGUMENT", "package.package"),
         ({}, {"package": {"package": "json"}}, "INVALID_ARGUMENT", "package.folder"),
         ({}, {"package": {"package": "json", "folder": "../os"}}, "INVALID_ARGUMENT", "package.folder"),
+        ({}, {"package": {"package": "json", "folder": "a\0b"}}, "INVALID_ARGUMENT", "package.folder"),
+        ({}, {"package": {"package": "json", "folder": "a" * 300}}, "INVALID_ARGUMENT", "package.folder"),
+        ({"tokenizer_config.json": BYT5, "manifest.json": "{}"}, {}, "INVALID_ARGUMENT", "folder"),
+        ({"tokenizer_config.json": BYT5, "my vocab.txt": "a"}, {}, "INVALID_ARGUMENT", "folder"),
+        ({"tokenizer_config.json": '{"tokenizer_class": "PreTrainedTokenizer"}'}, {}, "INVALID_ARGUMENT", "folder"),
+        ({"tokenizer.json": "mute"}, {}, "INVALID_ARGUMENT", "folder"),
     ],
 )
 async def test_sources_that_are_refused(
@@ -172,8 +179,9 @@ async def test_sources_that_are_refused(
 ) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
+    made = {"good": lambda: definition("wordpiece"), "mute": mute}
     for name, content in files.items():
-        (folder / name).write_bytes(definition("wordpiece") if content == "good" else content.encode())
+        (folder / name).write_bytes(made[content]() if content in made else content.encode())
     fields = {"tokenizer_id": "x", **({} if "package" in changes else {"folder": str(folder)}), **changes}
     told = await refusal(stub.RegisterTokenizer(pb.RegisterTokenizerRequest(**fields)))
     assert told[:2] == (status, field)

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from symbiont.bundle import own_module
 from symbiont.common.errors import IntegrityError
+from symbiont.engine.packing import PackingLimits
 
 INPUTS, OUTPUTS = 6, 4
 Change = Callable[[Any], None]
@@ -128,7 +129,7 @@ def test_what_grows_without_measure_is_refused() -> None:
         ("MatMul", ["pairs", "inputs"], "back"),
         ("MatMul", ["back", "weight"], "outputs"),
     )
-    with pytest.raises(IntegrityError, match="'pairs' has 1 values for a row and 4096 for 64"):
+    with pytest.raises(IntegrityError, match="'pairs' has 1 values for a row and 4 for 2"):
         check(graph(nodes, {"weight": np.ones((INPUTS, OUTPUTS), np.float32)}))
     # Of a shape that only the values tell.
     nodes = _chain(
@@ -137,6 +138,31 @@ def test_what_grows_without_measure_is_refused() -> None:
     nodes[0].attribute.append(helper.make_attribute("to", TensorProto.INT64))
     with pytest.raises(IntegrityError, match=r"not sound|does not follow"):
         check(graph(nodes))
+
+
+def test_what_grows_between_the_first_and_the_last_number_of_rows_is_refused() -> None:
+    """Of n rows it makes ((n - 1) * (64 - n) + 1) copies: one of 1 and of 64, and hundreds of those between."""
+    tensors = {"one": np.array([1]), "last": np.array([64]), "width": np.array([INPUTS])}
+    nodes = _chain(
+        ("Shape", ["inputs"], "n"),
+        ("Sub", ["n", "one"], "up"),
+        ("Sub", ["last", "n"], "down"),
+        ("Mul", ["up", "down"], "curve"),
+        ("Add", ["curve", "one"], "copies"),
+        ("Concat", ["n", "copies", "width"], "shape"),
+        ("Unsqueeze", ["inputs", "one"], "thin"),
+        ("Expand", ["thin", "shape"], "large"),
+        ("ReduceMean", ["large", "one"], "mean"),
+        ("MatMul", ["mean", "weight"], "outputs"),
+    )
+    for number, name, value in ((0, "end", 1), (5, "axis", 0), (8, "keepdims", 0)):
+        nodes[number].attribute.append(helper.make_attribute(name, value))
+    with pytest.raises(IntegrityError, match="'large' has 6 values for a row and 756 for 2"):
+        check(graph(nodes, {**tensors, "weight": np.ones((INPUTS, OUTPUTS), np.float32)}))
+
+
+def test_as_many_rows_are_tried_as_an_engine_computes() -> None:
+    assert PackingLimits().max_rows <= own_module.MOST_ROWS
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"PK\x03\x04" + b"\0" * 100])

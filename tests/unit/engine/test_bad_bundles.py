@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from support.bundles import random_bundle, random_rows, tiny_base
-from support.poison import narrowed, rewrite, with_nan, with_other_golden
+from support.poison import narrowed, rewrite, with_nan, with_other_golden, without_dimensions
 from symbiont.bundle import load_bundle, write_bundle
 from symbiont.common.errors import IntegrityError, Unavailable
 from symbiont.engine.row import Row
@@ -114,9 +114,20 @@ def test_golden_logits_that_do_not_come_out(world, refusal, wrong):
     assert "golden" in str(error)
 
 
-def test_golden_ids_outside_the_vocabulary(world, refusal):
+@pytest.mark.parametrize(
+    ("shape", "ending"),
+    [({"houlsby": "gelu"}, "adapter_up.bias"), ({"adalora": True}, "lora_E"), ({"prefix": 3}, "prompt_embeddings")],
+)
+def test_a_number_in_place_of_a_tensor(world, refusal, shape, ending):
+    digest, _ = random_bundle(world.store, world.base, seed=55, **shape)
+    assert isinstance(error := refusal(without_dimensions(world.store, digest, ending)), IntegrityError)
+    assert "has shape ()" in str(error) or "has the shapes" in str(error)
+
+
+@pytest.mark.parametrize("outside", [10**6, 1 << 31, 1 << 70, -1])
+def test_golden_ids_outside_the_vocabulary(world, refusal, outside):
     golden = load_bundle(world.store, world.bundles[0]).manifest.golden
-    golden = golden.model_copy(update={"input_ids": ((10**6,), *golden.input_ids[1:])})
+    golden = golden.model_copy(update={"input_ids": ((outside,), *golden.input_ids[1:])})
     digest = rewrite(world.store, world.bundles[0], manifest={"golden": golden})
     assert isinstance(refusal(digest), IntegrityError)
 

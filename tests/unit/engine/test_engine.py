@@ -2,21 +2,27 @@ import itertools
 import random
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Queue
+from typing import Any
 
 import numpy as np
 import pytest
 
 from support.bundles import HIDDEN_SIZE, MAX_LENGTH, POSITIONS, VOCAB_SIZE, random_rows, tiny_base
+from support.waiting import until_sync
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError, InvalidArgument, NotFound
 from symbiont.engine.engine import Engine
+from symbiont.engine.lanes import Lanes
 from symbiont.engine.openvino_runtime import OpenVinoRuntime
 from symbiont.engine.packing import PackingLimits
 from symbiont.engine.row import Row
+from symbiont.engine.runtime import Array, Batch, HostFacts
 from symbiont.engine.torch_runtime import TorchRuntime
 
 TOLERANCE = 1e-5
+TIMEOUT_S = 10
 
 
 def _batch(world, seed: int, count: int = 24) -> list[Row]:
@@ -169,3 +175,77 @@ def test_rows_leave_lanes_to_others(world, monkeypatch, spare, beside):
     assert most == beside
     for row, answer in zip(rows, answers, strict=True):
         np.testing.assert_allclose(answer, engine.infer([row])[0], rtol=0, atol=1e-5)
+
+
+class HeldRuntime:
+    """A runtime of two lanes that shows what it computes, by its first row's length, until it is let go on."""
+
+    lanes = 2
+
+    def __init__(self, facts: HostFacts, broken: int = 0) -> None:
+        self.facts = facts
+        self.begun: Queue[tuple[int, threading.Event]] = Queue()
+        self._broken = broken
+
+    def encode(self, batch: Batch) -> list[Array]:
+        length, over = len(batch.input_ids[0]), threading.Event()
+        self.begun.put((length, over))
+        assert over.wait(TIMEOUT_S)
+        if length == self._broken:
+            raise RuntimeError("ordered by the test")
+        return [np.full(HIDDEN_SIZE, len(ids), np.float32) for ids in batch.input_ids]
+
+
+def _of_lengths(*lengths: int) -> list[Row]:
+    return [Row(np.ones(length, np.int32)) for length in lengths]
+
+
+def test_a_small_request_of_two_parts_waits_for_none_that_a_large_one_has_not_begun(world, monkeypatch):
+    lanes = Lanes(2)
+    monkeypatch.setattr("symbiont.engine.engine.Lanes", lambda _: lanes)
+    runtime = HeldRuntime(world.runtime.facts)
+    engine = Engine(runtime, world.store, limits=PackingLimits(max_rows=1))
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(engine.infer, _of_lengths(*range(20, 32)))
+        begun = [runtime.begun.get(timeout=TIMEOUT_S) for _ in range(2)]
+        small = pool.submit(engine.infer, _of_lengths(1, 2))
+        until_sync(lambda: lanes.asked == 4, TIMEOUT_S)
+        for _, over in begun:
+            over.set()
+        begun = [runtime.begun.get(timeout=TIMEOUT_S) for _ in range(2)]
+        assert {length for length, _ in begun} == {1, 2}
+        for _, over in begun:
+            over.set()
+        assert [answer[0] for answer in small.result(TIMEOUT_S)] == [1, 2]
+        for _ in range(10):
+            runtime.begun.get(timeout=TIMEOUT_S)[1].set()
+        assert [answer[0] for answer in large.result(TIMEOUT_S)] == list(range(20, 32))
+
+
+@pytest.mark.parametrize("broken", [20, 21])
+def test_a_part_that_fails_fails_its_request_and_no_more_parts_begin(world, monkeypatch, broken):
+    helping: list[Future] = []
+
+    class Helpers(ThreadPoolExecutor):
+        def submit(self, *work: Any) -> Future:
+            helping.append(super().submit(*work))
+            return helping[-1]
+
+    monkeypatch.setattr("symbiont.engine.engine.ThreadPoolExecutor", Helpers)
+    runtime = HeldRuntime(world.runtime.facts, broken)
+    engine = Engine(runtime, world.store, limits=PackingLimits(max_rows=1))
+    with ThreadPoolExecutor(1) as pool:
+        failing = pool.submit(engine.infer, _of_lengths(*range(20, 32)))
+        begun = dict(runtime.begun.get(timeout=TIMEOUT_S) for _ in range(2))
+        begun.pop(broken).set()
+        # It is the caller's thread that computes it, or the one that helps.
+        until_sync(lambda: failing.done() or helping[0].done(), TIMEOUT_S)
+        for over in begun.values():
+            over.set()
+        with pytest.raises(RuntimeError, match="ordered by the test"):
+            failing.result(TIMEOUT_S)
+        until_sync(helping[0].done, TIMEOUT_S)
+        assert runtime.begun.empty()
+        answers = pool.submit(engine.infer, _of_lengths(3))
+        runtime.begun.get(timeout=TIMEOUT_S)[1].set()
+        assert [answer[0] for answer in answers.result(TIMEOUT_S)] == [3]

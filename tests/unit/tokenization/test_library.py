@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.tokenizers import mute
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
 from symbiont.tokenization.library import TokenizerLibrary
@@ -78,6 +79,33 @@ def test_a_damaged_one_hides_no_other_from_the_list(store: ArtifactStore, defini
     library = TokenizerLibrary(store, 2)
     assert library.digests() == sorted([good, bad])
     assert [info.digest for info in library.describe_all(library.digests())] == [good]
+
+
+def test_one_that_cannot_encode_its_own_tokens_is_not_kept_and_hides_no_other(
+    store: ArtifactStore, definitions: dict[str, bytes]
+) -> None:
+    library, good = TokenizerLibrary(store, 2), put(store, definitions["wordpiece"])
+    with pytest.raises(IntegrityError, match="cannot serve"):
+        library.add({"tokenizer.json": mute()}, FIELDS, "bad")
+    assert library.digests() == [good]
+    put(store, mute())
+    assert [info.digest for info in library.describe_all(library.digests())] == [good]
+
+
+def test_whatever_stops_it_from_being_loaded_it_is_not_kept(
+    store: ArtifactStore, definitions: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        pass
+
+    def panic(*_: object, **__: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr("symbiont.tokenization.library.FastTokenizer", panic)
+    library = TokenizerLibrary(store, 2)
+    with pytest.raises(Panic):
+        library.add({"tokenizer.json": definitions["wordpiece"]}, FIELDS)
+    assert library.digests() == []
 
 
 def test_an_id_finds_it_and_never_another(store: ArtifactStore, definitions: dict[str, bytes]) -> None:

@@ -6,6 +6,7 @@ That its tokens are right is shown by tests/contract/tokenization/test_exact.py.
 import pytest
 from tokenizers import Tokenizer, models, processors
 
+from support.tokenizers import mute
 from symbiont.common.errors import FailedPrecondition, IntegrityError, InvalidArgument
 from symbiont.tokenization.tokenizer import FastTokenizer, check_pairs
 
@@ -61,6 +62,11 @@ def test_a_tokenizer_that_would_join_the_texts_of_a_pair_takes_none(definitions:
 def test_what_is_no_tokenizer_is_refused(content: bytes) -> None:
     with pytest.raises(IntegrityError, match="cannot be read"):
         FastTokenizer(DIGEST, content, 512)
+
+
+def test_one_that_cannot_encode_its_own_tokens_is_refused() -> None:
+    with pytest.raises(IntegrityError, match="cannot serve"):
+        FastTokenizer(DIGEST, mute(), 512)
 
 
 def test_special_tokens_inside_the_text_are_refused() -> None:

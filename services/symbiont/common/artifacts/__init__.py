@@ -15,7 +15,7 @@ latter needs is imported when one is opened.
 
 from symbiont.common.artifacts.handing import hand_over, take_over
 from symbiont.common.artifacts.keyrings import open_keyring
-from symbiont.common.artifacts.layout import KEYS, MANIFEST, canonical_json, file_digest
+from symbiont.common.artifacts.layout import KEYS, MANIFEST, canonical_json, file_digest, is_file_name
 from symbiont.common.artifacts.local import Content
 from symbiont.common.artifacts.roots import (
     BYTES_VARIABLE,
@@ -42,6 +42,7 @@ __all__ = [
     "canonical_json",
     "file_digest",
     "hand_over",
+    "is_file_name",
     "is_url",
     "open_keyring",
     "parse_root",

@@ -217,10 +217,16 @@ class Generator:
         self._groups.append(_Group(rows, [sequence]))
 
     def _step(self, group: _Group) -> None:
-        tokens = group.rows.choose([sequence.sampler for sequence in group.sequences])
-        for sequence, token in zip(group.sequences, tokens, strict=True):
+        chosen = group.rows.choose([sequence.sampler for sequence in group.sequences])
+        tokens: list[int] = []
+        for sequence, token in zip(group.sequences, chosen, strict=True):
+            if isinstance(token, Exception):
+                _LOG.error("a token could not be chosen", exc_info=token)
+                self._end(sequence, _failed())
+                continue
             self._give(sequence, token)
-        tokens = [token for sequence, token in zip(group.sequences, tokens, strict=True) if not sequence.ended]
+            if not sequence.ended:
+                tokens.append(token)
         self._keep(group)
         if tokens:
             group.rows.advance(tokens)
@@ -252,7 +258,7 @@ class Generator:
         except Exception:  # noqa: BLE001, whatever failed in the model, callers who wait must hear of it
             _LOG.exception("a step failed")
             for sequence in list(sequences):
-                self._end(sequence, SymbiontError("the generator failed to compute a step; its log says why"))
+                self._end(sequence, _failed())
             for group in self._groups:
                 group.sequences = [sequence for sequence in group.sequences if not sequence.ended]
 
@@ -270,3 +276,7 @@ class Generator:
         except Exception:  # noqa: BLE001, an answer that cannot be sent must not take those of others with it
             _LOG.exception("a piece could not be sent")
             sequence.stopped = True
+
+
+def _failed() -> SymbiontError:
+    return SymbiontError("the generator failed to compute a step; its log says why")

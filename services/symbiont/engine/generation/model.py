@@ -17,8 +17,8 @@ class Rows(Protocol):
         """Number of sequences."""
         ...
 
-    def choose(self, samplers: Sequence[Sampler]) -> list[int]:
-        """Returns the next token of each row."""
+    def choose(self, samplers: Sequence[Sampler]) -> list[int | Exception]:
+        """Returns the next token of each row, or what its sampler raised."""
         ...
 
     def advance(self, tokens: Sequence[int]) -> None:

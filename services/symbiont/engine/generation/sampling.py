@@ -27,22 +27,32 @@ class TokenSampler:
         return self._sampling.temperature == 0 and self._seen is None
 
     def choose(self, logits: Tensor) -> int:
-        """Returns a token; logits are [vocab_size]."""
+        """Returns a token; logits are [vocab_size].
+
+        Raises:
+            ArithmeticError: the logits are not finite.
+        """
         scores = self.scores(logits)
         if self._sampling.temperature == 0:
             token = int(scores.argmax())
         else:
-            token = int(torch.multinomial(scores.softmax(-1), 1, generator=self._random))
+            chances = scores.softmax(-1).float()
+            # Before torch draws: on CUDA its own check of them ends all work of the process.
+            if not chances.isfinite().all():
+                raise ArithmeticError("the logits of a sequence are not finite")
+            token = int(torch.multinomial(chances, 1, generator=self._random))
         if self._seen is not None:
             self._seen[token] = True
         return token
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Returns the logits with every step of the sampling done, [vocab_size]; what is left out is -inf.
+        """Returns the logits with every step of the sampling done, [vocab_size] of fp64; what is left out is -inf.
 
         The steps and their order are those of transformers' logits processors.
         """
         sampling = self._sampling
+        # A temperature or a penalty of 1e-38 is allowed, and takes logits out of the range of fp32.
+        logits = logits.double()
         if self._seen is not None:
             penalty = sampling.repetition_penalty
             logits = torch.where(self._seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
@@ -54,12 +64,15 @@ class TokenSampler:
         return _keep_top_p(logits, sampling.top_p) if sampling.top_p < 1 else logits
 
 
-def choose(logits: Tensor, samplers: Sequence[TokenSampler]) -> list[int]:
-    """Returns the next token of each row; logits are [rows, vocab_size]."""
-    tokens: list[int] = logits.argmax(-1).tolist()
+def choose(logits: Tensor, samplers: Sequence[TokenSampler]) -> list[int | Exception]:
+    """Returns the next token of each row, or why it has none; logits are [rows, vocab_size]."""
+    tokens: list[int | Exception] = logits.argmax(-1).tolist()
     for row, sampler in enumerate(samplers):
         if not sampler.is_plain:
-            tokens[row] = sampler.choose(logits[row])
+            try:
+                tokens[row] = sampler.choose(logits[row])
+            except Exception as exc:  # noqa: BLE001, what one row's sampling runs into is no fault of the others
+                tokens[row] = exc
     return tokens
 
 

@@ -131,8 +131,8 @@ class CausalRows:
     def __len__(self) -> int:
         return len(self._mask)
 
-    def choose(self, samplers: Sequence[TokenSampler]) -> list[int]:
-        """Returns the next token of each row."""
+    def choose(self, samplers: Sequence[TokenSampler]) -> list[int | Exception]:
+        """Returns the next token of each row, or what its sampler raised."""
         return choose(self._logits, samplers)
 
     @torch.inference_mode()
@@ -219,8 +219,8 @@ class Seq2SeqRows:
     def __len__(self) -> int:
         return len(self._mask)
 
-    def choose(self, samplers: Sequence[TokenSampler]) -> list[int]:
-        """Returns the next token of each row."""
+    def choose(self, samplers: Sequence[TokenSampler]) -> list[int | Exception]:
+        """Returns the next token of each row, or what its sampler raised."""
         return choose(self._logits, samplers)
 
     @torch.inference_mode()

@@ -26,9 +26,9 @@ class CountingRows:
     def __len__(self) -> int:
         return len(self.last)
 
-    def choose(self, samplers: Sequence[object]) -> list[int]:
+    def choose(self, samplers: Sequence[object]) -> list[int | Exception]:
         assert len(samplers) == len(self.last)
-        return [token + 1 if token != 99 else self.model.after_99 for token in self.last]
+        return [self.model.after(token) for token in self.last]
 
     def advance(self, tokens: Sequence[int]) -> None:
         self.model.gate.wait(10)
@@ -56,11 +56,17 @@ class CountingModel:
     gate: threading.Event = field(default_factory=threading.Event)
     apart: bool = False
     broken: int = -1
+    undrawn: int = -1
     after_99: int = EOS
     facts: ClassVar[GeneratorFacts] = GeneratorFacts("a" * 64, "causal", 10_000, 100, frozenset({EOS}))
 
     def sampler(self, sampling: Sampling, prompt: object) -> object:
         return sampling
+
+    def after(self, token: int) -> int | Exception:
+        if token == self.undrawn:
+            return ArithmeticError("ordered by the test")
+        return token + 1 if token != 99 else self.after_99
 
     def begin(self, prompt: np.ndarray) -> "CountingPrefill":
         return CountingPrefill(self, prompt)
@@ -281,6 +287,18 @@ def test_a_step_that_fails_ends_its_sequences_alone(make, model):
     assert isinstance(bad.ended, SymbiontError)
     assert good.ended is Finish.LENGTH
     assert ask(generator, "b", 50, 1) is not None
+
+
+def test_a_sampler_that_fails_ends_its_sequence_alone(make, model):
+    model.undrawn = 13
+    model.gate.clear()
+    generator = make()
+    good, bad, last = ask(generator, "g", 50, 9), ask(generator, "b", 11, 9), ask(generator, "l", 70, 9)
+    model.gate.set()
+    until_sync(lambda: good.ended and bad.ended and last.ended)
+    assert (bad.tokens, type(bad.ended)) == ([12, 13], SymbiontError)
+    assert [good.tokens, last.tokens] == [list(range(51, 60)), list(range(71, 80))]
+    assert good.ended is last.ended is Finish.LENGTH
 
 
 def test_a_name_is_free_again_when_its_sequence_has_ended(make, model):

@@ -33,7 +33,7 @@ def test_scores_are_those_of_transformers(top_k, top_p, penalty):
     sampler = TokenSampler(Sampling(0.7, top_p, top_k, penalty), PROMPT, 50, CPU)
     for seed in range(8):
         logits = torch.randn(50, generator=torch.Generator().manual_seed(seed)) * 3
-        expected = steps(torch.tensor(PROMPT).long()[None], logits[None].clone())[0]
+        expected = steps(torch.tensor(PROMPT).long()[None], logits[None].double())[0]
         torch.testing.assert_close(sampler.scores(logits), expected, rtol=0, atol=0)
 
 
@@ -56,3 +56,21 @@ def test_rows_without_sampling_take_the_likeliest():
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
     samplers = [TokenSampler(Sampling(seed=n), PROMPT, 50, CPU) for n in range(3)]
     assert choose(logits, samplers) == logits.argmax(-1).tolist()
+
+
+@pytest.mark.parametrize("sampling", [Sampling(1e-38), Sampling(1e-45), Sampling(1.0, repetition_penalty=1e-38)])
+def test_the_smallest_values_take_the_likeliest_and_fail_nobody(sampling):
+    logits = torch.randn(2, 50, generator=torch.Generator().manual_seed(1)) * 10
+    logits[1, 3] = 40.0
+    samplers = [TokenSampler(each, PROMPT, 50, CPU) for each in (Sampling(), sampling)]
+    assert choose(logits, samplers) == logits.argmax(-1).tolist()
+    assert not samplers[1].scores(logits[1]).isinf().any()
+
+
+def test_a_row_that_cannot_be_drawn_fails_alone():
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(2))
+    logits[1, 5] = torch.nan
+    samplers = [TokenSampler(each, PROMPT, 50, CPU) for each in (Sampling(), Sampling(1.0), Sampling(1e-6))]
+    first, second, third = choose(logits, samplers)
+    assert isinstance(second, ArithmeticError)
+    assert [first, third] == logits[[0, 2]].argmax(-1).tolist()
