@@ -15,9 +15,11 @@ from support.names import name_server
 from support.service import ServiceProcess, free_port
 from support.waiting import until_sync
 from symbiont.api.tokenization.v1 import tokenization_pb2, tokenization_pb2_grpc
+from symbiont.common.security.suite import CLIENT, SuiteCertificates
 
 PAGE = Path(__file__).parents[2] / "k8s/README.md"
 TARGET = "dns:///inference.symbiont:50053"
+FILES = "/etc/symbiont/tls"
 CALLS = 40
 
 
@@ -27,14 +29,22 @@ def port() -> int:
 
 
 @pytest.fixture
-def start(tmp_path: Path, port: int) -> Iterator[Callable[[str], ServiceProcess]]:
+def certificates(tmp_path: Path) -> SuiteCertificates:
+    made = SuiteCertificates(tmp_path / "tls")
+    made.prepare(["services.test"])
+    return made
+
+
+@pytest.fixture
+def start(tmp_path: Path, port: int, certificates: SuiteCertificates) -> Iterator[Callable[[str], ServiceProcess]]:
     """Starts a service at an address of this machine, and the port that all of them have."""
     started: list[ServiceProcess] = []
 
     def one(host: str) -> ServiceProcess:
         folder = tmp_path / host
         folder.mkdir()
-        settings = {"address": f"{host}:{port}", "artifact_root": tmp_path, "max_connection_age_seconds": 1}
+        own = {name.removeprefix("SYMBIONT_").lower(): v for name, v in certificates.variables("tokenization").items()}
+        settings = {"address": f"{host}:{port}", "artifact_root": tmp_path, "max_connection_age_seconds": 1, **own}
         started.append(ServiceProcess("tokenization", folder, **settings))
         return started[-1].start()
 
@@ -44,15 +54,18 @@ def start(tmp_path: Path, port: int) -> Iterator[Callable[[str], ServiceProcess]
 
 
 @pytest.fixture
-def channel_to() -> Iterator[Callable[[str], grpc.Channel]]:
+def channel_to(tmp_path: Path, certificates: SuiteCertificates) -> Iterator[Callable[[str], grpc.Channel]]:
     """Opens the channel of the page to another target."""
     opened: list[grpc.Channel] = []
+    for name, path in zip(("ca.crt", "tls.crt", "tls.key"), certificates.of(CLIENT).files(), strict=True):
+        (tmp_path / name).write_bytes(path.read_bytes())
 
     def to(target: str) -> grpc.Channel:
         (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
         assert TARGET in snippet
+        assert FILES in snippet
         names: dict[str, Any] = {}
-        exec(snippet.replace(TARGET, target), names)
+        exec(snippet.replace(TARGET, target).replace(FILES, str(tmp_path)), names)
         opened.append(names["channel"])
         return opened[-1]
 
