@@ -85,6 +85,18 @@ def test_bars_are_held_missed_or_not_judged(solution: Solution) -> None:
     assert [bar.held for bar in found] == [True, False, True, False, None, True]
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_as_good_as_a_baseline_is_not_better(solution: Solution, relative: bool) -> None:
+    bars = tuple(
+        Bar(metric=metric, above_baseline=0.0, baseline="majority", relative=relative)
+        for metric in ("accuracy", "log_loss")
+    )
+    recipe = recipe_of(solution, evaluation=Evaluation(bars=bars))
+    majority = baselines.baseline("majority", recipe, ROWS, ROWS)
+    beside = figures.beside(recipe, "majority", majority, majority)
+    assert [bar.held for bar in figures.judge_bars(recipe, beside.measured, [beside])] == [False, False]
+
+
 def test_baselines_learn_what_there_is_to_learn(solution: Solution) -> None:
     recipe = recipe_of(solution)
     train = [
