@@ -1,7 +1,7 @@
 """Everything that can be wrong with a recipe and its files, found before anything starts."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,6 +165,21 @@ def _unlearnt(located: Located, train: Sequence[SolutionRow], test: Sequence[Sol
     if located.recipe.task.head == "classification":
         for name in sorted(asked - learnt)[:MOST_PROBLEMS]:
             yield f"{located.at('data', 'test')}: {name!r} is judged and never learnt: add rows of it to `train`"
+
+
+def check_keys(located: Located, judged: Sequence[SolutionRow], keys: Collection[str]) -> None:
+    """Refuses rows to judge by whose right answer the catalogue does not have; what is rejected need not be there.
+
+    Raises:
+        RecipeError: says the first few of them.
+    """
+    reject = located.recipe.serving.reject
+    known = {*keys, reject.label} if reject else keys
+    if lost := [row for row in judged if str(row.label) not in known]:
+        where, remedy = located.at("serving", "catalogue", "key"), "add it, or name the row in `without`"
+        raise RecipeError(
+            [f"{where}: {row.place}: no entry has the key {row.label!r}: {remedy}" for row in lost[:MOST_PROBLEMS]]
+        )
 
 
 def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int, rejected: str) -> Sides:

@@ -27,6 +27,7 @@ class SolutionRow:
             and label; None where there is none.
         fields: what the model gets beside the text; what is missing is left out.
         slices: what it is judged by apart, and does not get.
+        place: where it stands in the raw files, for people; empty where it is of none.
     """
 
     text: str
@@ -37,6 +38,7 @@ class SolutionRow:
     group: str = ""
     time: str = ""
     subject: str = ""
+    place: str = field(default="", compare=False)
 
     def asked(self, head: str) -> Input:
         """Returns it as what a model with such a head is asked."""
@@ -50,7 +52,7 @@ def rows_of(data: Data, records: Iterable[Record]) -> Iterator[SolutionRow]:
     for record in records:
         named = label_of(data, record.columns)
         if named is not None or data.label.kind == "none":
-            yield _row(data, record.columns, named)
+            yield _row(data, record, named)
 
 
 def label_of(data: Data, columns: Columns) -> Any:
@@ -82,7 +84,8 @@ def _mapped(names: Mapping[str, str], name: str) -> str:
     return names[name] if names else name
 
 
-def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
+def _row(data: Data, record: Record, label: Any) -> SolutionRow:
+    columns = record.columns
     fields = {
         name: value_of(kind, columns[name]) for name, kind in data.fields.items() if columns[name] not in ("", None)
     }
@@ -96,6 +99,7 @@ def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
         group=beside[data.group] if data.group else "",
         time=beside[data.time] if data.time else "",
         subject=beside[data.subject] if data.subject else "",
+        place=record.place,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from symbiont.api.training.v1.dataset_pb2 import Transform
 from symbiont.client import Classification, ClassProbability, Prediction
 from symbiont.common.errors import AlreadyExists, InvalidArgument
+from symbiont.evaluation import estimates
 from symbiont.solutions import baselines, figures
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Latency
@@ -65,8 +66,14 @@ def test_what_no_label_reaches_is_rejected(solution: Solution) -> None:
 
 def test_an_answer_of_a_catalogue_counts_once_however_many_texts_it_has() -> None:
     rows = [SolutionRow("q", label="a"), SolutionRow("r", label="b"), SolutionRow("s", label="c")]
-    outcome = found_in_catalogue(rows, [["a#2", "b"], ["a", "a#2", "a#3", "b"], ["a", "b"]], 3)
-    assert [outcome.ranks.of(place)[0, 0] for place in range(3)] == [1, 2, 3]
+    outcome = found_in_catalogue(rows, [["a", "b"], ["a", "a", "a", "b"], ["a", "b"]], 30)
+    assert [outcome.ranks.of(place)[0, 0] for place in range(3)] == [1, 2, 30]
+
+
+def test_what_a_small_catalogue_does_not_find_is_behind_every_cut() -> None:
+    rows = [SolutionRow("q", label="typo"), SolutionRow("r", label="a")]
+    found = estimates(found_in_catalogue(rows, [["a", "b"], ["b", "a"]], 8))
+    assert found["recall_at_10"].value == 0.5
 
 
 def test_bars_are_held_missed_or_not_judged(solution: Solution) -> None:
