@@ -35,8 +35,12 @@ def entries_of(located: Located, source: CatalogueSource, folder: Path) -> list[
         raise RecipeError([f"{located.at(*place)}: {exc}"]) from exc
     for name in ("key", "text"):
         for column in columns_of(getattr(source, name)):
-            if not records or column not in records[0].columns:
-                raise RecipeError([f"{located.at(*place, name)}: {source.source.file} has no column {column!r}"])
+            if not records:
+                raise RecipeError([f"{located.at(*place)}: no row is left: look at `where`"])
+            if lacking := [one for one in records if column not in one.columns]:
+                raise RecipeError(
+                    [f"{located.at(*place, name)}: {lacking[0].place}: it has no column {column!r}: add it"]
+                )
     pairs = dict.fromkeys((str(fill(source.key, r.columns)), str(fill(source.text, r.columns))) for r in records)
     return list(_numbered(pairs))
 

@@ -71,14 +71,26 @@ def _records(located: Located, folder: Path, data: Data, side: str) -> list[Reco
             raise RecipeError([f"{located.at(*place)}: {exc}"]) from exc
         if not records:
             raise RecipeError([f"{located.at(*place)}: no row is left: look at `where`"])
-        if problems := [*_missing(located, data, records[0])]:
+        if problems := [*_missing(located, data, records)]:
             raise RecipeError(problems)
         found += records
     return found
 
 
-def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
-    """Yields what the recipe names and a file's first row does not have."""
+def _missing(located: Located, data: Data, records: Sequence[Record]) -> Iterator[str]:
+    """Yields what the recipe names and a file does not have, or single rows of it: those of JSONL need not be alike."""
+    for place, column in _columns(data):
+        lacking = [one for one in records if column not in one.columns]
+        if len(lacking) == len(records):
+            there = ", ".join(str(name) for name in records[0].columns if name != ROW)
+            yield f"{located.at(*place)}: {records[0].file} has no column {column!r}: it has {there}"
+            continue
+        for one in lacking[:MOST_PROBLEMS]:
+            yield f"{located.at(*place)}: {one.place}: it has no {column!r}: add it, or name the row in `without`"
+
+
+def _columns(data: Data) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yields each column that rows must have, with the place in the recipe that names it."""
     named: list[tuple[tuple[str | int, ...], str]] = [(("data", "text"), data.text), (("data", "pair"), data.pair)]
     named += [(("data", name), getattr(data, name)) for name in ("group", "time", "subject")]
     named += [(("data", "fields", name), name) for name in data.fields]
@@ -88,9 +100,7 @@ def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
         named.append((("data", "label", "words"), data.label.words))
     for place, template in named:
         for column in columns_of(template) if template else ():
-            if column not in first.columns:
-                there = ", ".join(str(name) for name in first.columns if name != ROW)
-                yield f"{located.at(*place)}: {first.file} has no column {column!r}: it has {there}"
+            yield place, column
 
 
 def _wrong(located: Located, data: Data, records: Sequence[Record]) -> Iterator[str]:

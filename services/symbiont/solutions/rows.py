@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from symbiont.bundle.fields import days_of
 from symbiont.client import Input, Pair, QuestionContext, Text
 from symbiont.client.inputs import FieldValue
 from symbiont.client.requests import DatasetColumns
@@ -113,7 +114,7 @@ def value_of(kind: FieldKind, raw: Any) -> FieldValue:
     """Returns a cell as the value of a field.
 
     Raises:
-        ValueError: it is no number or no flag, where it should be one.
+        ValueError: it is no number, no flag or no date of ISO 8601, where it should be one.
     """
     if kind == "number":
         return float(raw)
@@ -121,6 +122,9 @@ def value_of(kind: FieldKind, raw: Any) -> FieldValue:
         if (word := str(raw).strip().lower()) not in _FLAGS:
             raise ValueError(f"{raw!r} is no flag: {', '.join(_FLAGS)}")
         return _FLAGS[word]
+    if kind == "date":
+        days_of(text := str(raw).strip())
+        return text
     return str(raw)
 
 

@@ -1,3 +1,4 @@
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from symbiont.api.training.v1.dataset_pb2 import Transform
 from symbiont.client import Classification, ClassProbability, Prediction
 from symbiont.common.errors import AlreadyExists, InvalidArgument
-from symbiont.evaluation import estimates
+from symbiont.evaluation import Classified, estimates
 from symbiont.solutions import baselines, figures
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Latency
@@ -129,6 +130,24 @@ def test_trees_learn_from_fields_alone(solution: Solution) -> None:
         "trees", recipe, rows, [*rows[:10], SolutionRow("same", label="bad", fields={"k": "new"})]
     )
     assert figures.measure(recipe, found)[0].estimate.value >= 10 / 11
+
+
+def test_trees_take_dates_as_numbers_and_any_number_of_categories(solution: Solution) -> None:
+    solution.change("slices: [language]", "fields: {day: date, k: category}")
+    recipe = solution.load().recipe
+    days = [(date(2024, 1, 1) + timedelta(day)).isoformat() for day in range(400)]
+    rows = [
+        SolutionRow("same", label="late" if place >= 200 else "early", fields={"day": day, "k": f"k{place}"})
+        for place, day in enumerate(days)
+    ]
+    # Days between and beyond those that were learnt, at a time of the day, and none at all.
+    test = [
+        SolutionRow("same", label=label, fields={"day": day, "k": "new"})
+        for day, label in ((f"{days[3]}T10:00:00+08:00", "early"), ("2030-01-01", "late"))
+    ]
+    found = baselines.baseline("trees", recipe, rows, [*test, SolutionRow("same", label="late")])
+    assert isinstance(found, Classified)
+    assert [found.labels[place] for place in found.answered[:2]] == ["early", "late"]
 
 
 def test_baselines_decide_by_costs_too() -> None:
