@@ -13,6 +13,7 @@ from symbiont.solutions.splitting import SplitError, split
 
 # Of one kind of problem so many are said: the rest are most often the same.
 MOST_PROBLEMS = 5
+MOST_LABELS = 20
 # In a quick look.
 _ROWS_OF_A_CLASS = 4
 # Characters of an answer that are said.
@@ -51,7 +52,7 @@ def read_sides(located: Located, folder: Path, most: int | None = None) -> Sides
         except SplitError as exc:
             raise RecipeError([f"{located.at('data', 'split')}: {exc}"]) from exc
         learnt, judged = tuple(one), tuple(other)
-    if problems := [*_unlearnt(located, learnt, judged)]:
+    if problems := [*_unlearnt(located, learnt, judged), *_uncounted(located, learnt)]:
         raise RecipeError(problems)
     reject = located.recipe.serving.reject
     return Sides(learnt, judged) if most is None else _some(learnt, judged, most, reject.label if reject else "")
@@ -190,6 +191,15 @@ def check_keys(located: Located, judged: Sequence[SolutionRow], keys: Collection
         raise RecipeError(
             [f"{where}: {row.place}: no entry has the key {row.label!r}: {remedy}" for row in lost[:MOST_PROBLEMS]]
         )
+
+
+def _uncounted(located: Located, train: Sequence[SolutionRow]) -> Iterator[str]:
+    """Yields a label that the chart counts and the model never says."""
+    chart = located.recipe.monitoring.chart
+    learnt = sorted({row.label for row in train if isinstance(row.label, str)})
+    if chart and located.recipe.task.head == "classification" and chart.label not in learnt:
+        said = f"{chart.label!r} is no label of the rows to learn from: say one of {', '.join(learnt[:MOST_LABELS])}"
+        yield f"{located.at('monitoring', 'chart', 'label')}: {said}"
 
 
 def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int, rejected: str) -> Sides:

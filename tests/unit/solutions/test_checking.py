@@ -190,6 +190,13 @@ def test_null_is_an_empty_cell(solution: Solution) -> None:
     assert "data.text: rows.jsonl, row 5: it is empty" in said(solution)
 
 
+def test_a_chart_counts_a_label_that_is_learnt(solution: Solution) -> None:
+    solution.change("slices: [language]", "slices: []\nmonitoring: {chart: {label: Bad}}")
+    assert "monitoring.chart.label: 'Bad' is no label of the rows to learn from: say one of bad, good" in said(solution)
+    solution.change("label: Bad", "label: bad")
+    assert read_sides(solution.load(), solution.folder).train
+
+
 def test_dates_are_dates(solution: Solution) -> None:
     solution.table("train", [(text, label, "2024-01-31") for text, label, _ in ROWS])
     solution.change("slices: [language]", "fields: {language: date}")
