@@ -63,7 +63,7 @@ class Serving(Section):
     reasons: Literal["word", "sentence"] = "word"
     """What `ask` gives as reasons, and the deletion test takes out: words, or of long texts whole sentences."""
     release: Release | None = None
-    """How a version takes over; default: at once."""
+    """How a version takes over; default: at once, as always with a catalogue or a recommendation."""
     catalogue: CatalogueSource | None = None
     """Of an embedding: what queries are matched with."""
 
