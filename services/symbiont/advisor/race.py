@@ -93,7 +93,7 @@ class _Race:
     def _climb(self) -> None:
         pending = list(self._settings.methods)
         while pending:
-            if reason := self._why_not():
+            if reason := self._why_not(pending):
                 for method in self._in_order(pending, forecast=False):
                     self._rungs[method] = Rung(method, Fate.SKIPPED, why=reason)
                 self._listener.say(f"{', '.join(map(word, pending))} not tried: {reason}")
@@ -103,9 +103,10 @@ class _Race:
             self._rungs[method] = _rung_of(method, self._bench.run(self._trial(method), self._cut))
             self._listener.say(self._rungs[method].sentence(self._bench.metric))
 
-    def _why_not(self) -> str:
+    def _why_not(self, pending: Sequence[str]) -> str:
         """Says why no further rung is tried; nothing when one is."""
-        if self._bench.left().empty:
+        # What was begun by an earlier call has had its part of the budget, and is only looked at.
+        if self._bench.left().empty and not any(self._bench.found(self._trial(method)) for method in pending):
             return "the budget of the study is used up"
         climbed = [one.standing for one in self._rungs.values()]
         if not self._settings.exhaustive and enough(climbed, self._settings.tolerance):
@@ -155,10 +156,11 @@ class _Race:
         self._listener.say(f"{', '.join(word(one.name) for one in near)} are close: each is trained with more seeds")
         for number in range(1, self._settings.seeds):
             for standing in near:
-                if self._bench.left().empty:
+                trial = self._trial(standing.name, self._seed + number)
+                if self._bench.left().empty and not self._bench.found(trial):
                     self._listener.say("the budget of the study is used up: no more seeds")
                     return
-                run = self._bench.run(self._trial(standing.name, self._seed + number))
+                run = self._bench.run(trial)
                 self._rungs[standing.name] = self._rungs[standing.name].with_run(run)
 
     def _trial(self, method: str, seed: int | None = None) -> Trial:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from symbiont.client import AnswerSpan, Client, Explanation, Input, Prediction, QuestionContext, Text
 from symbiont.common.sentences import sentences
 from symbiont.solutions.asking import sure_of
-from symbiont.solutions.outcomes import key_of
+from symbiont.solutions.cataloguing import key_of
 from symbiont.solutions.recipe import EXPLAINED, Recipe
 
 REASONS = 3

@@ -10,17 +10,18 @@ from symbiont.client import Client, NotFoundError
 from symbiont.client.catalogues import Entry
 from symbiont.solutions.asking import ROWS_A_CALL, SINGLE_CALLS
 from symbiont.solutions.loading import Located, RecipeError
-from symbiont.solutions.outcomes import SEVERAL, key_of
 from symbiont.solutions.reading import UnreadableError, columns_of, fill, read
 from symbiont.solutions.recipe_serving import CatalogueSource
 from symbiont.solutions.rows import SolutionRow
 
 # Of each query; what stands behind is not found.
 TOP_K = 50
+# Between the key of a catalogue's entry and the number of one of its texts.
+SEVERAL = "#"
 
 
 def entries_of(located: Located, source: CatalogueSource, folder: Path) -> list[Entry]:
-    """Returns the entries of a catalogue's file, each text once; a key's second text has the id `key#2`.
+    """Returns the entries of a catalogue's file, each text once; ids are as `key_of` reads them.
 
     Raises:
         RecipeError: the file or a column is missing.
@@ -34,8 +35,12 @@ def entries_of(located: Located, source: CatalogueSource, folder: Path) -> list[
         raise RecipeError([f"{located.at(*place)}: {exc}"]) from exc
     for name in ("key", "text"):
         for column in columns_of(getattr(source, name)):
-            if not records or column not in records[0].columns:
-                raise RecipeError([f"{located.at(*place, name)}: {source.source.file} has no column {column!r}"])
+            if not records:
+                raise RecipeError([f"{located.at(*place)}: no row is left: look at `where`"])
+            if lacking := [one for one in records if column not in one.columns]:
+                raise RecipeError(
+                    [f"{located.at(*place, name)}: {lacking[0].place}: it has no column {column!r}: add it"]
+                )
     pairs = dict.fromkeys((str(fill(source.key, r.columns)), str(fill(source.text, r.columns))) for r in records)
     return list(_numbered(pairs))
 
@@ -44,7 +49,15 @@ def _numbered(pairs: "dict[tuple[str, str], None]") -> Iterator[Entry]:
     seen: Counter[str] = Counter()
     for key, text in pairs:
         seen[key] += 1
-        yield (key if seen[key] == 1 else f"{key}{SEVERAL}{seen[key]}"), text
+        # A key that holds the sign has a number on every text, so that of an id the last number never is the key's own.
+        plain = seen[key] == 1 and SEVERAL not in key
+        yield (key if plain else f"{key}{SEVERAL}{seen[key]}"), text
+
+
+def key_of(entry: str) -> str:
+    """Returns the key of an entry's id: `label` of `label` and `label#2`, `faq#7` of `faq#7#1`."""
+    key, several, _ = entry.rpartition(SEVERAL)
+    return key if several else entry
 
 
 def rows_of(entries: Sequence[Entry]) -> list[SolutionRow]:

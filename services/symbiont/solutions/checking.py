@@ -1,7 +1,7 @@
 """Everything that can be wrong with a recipe and its files, found before anything starts."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from symbiont.solutions.splitting import SplitError, split
 
 # Of one kind of problem so many are said: the rest are most often the same.
 MOST_PROBLEMS = 5
+MOST_LABELS = 20
 # In a quick look.
 _ROWS_OF_A_CLASS = 4
 # Characters of an answer that are said.
@@ -51,7 +52,7 @@ def read_sides(located: Located, folder: Path, most: int | None = None) -> Sides
         except SplitError as exc:
             raise RecipeError([f"{located.at('data', 'split')}: {exc}"]) from exc
         learnt, judged = tuple(one), tuple(other)
-    if problems := [*_unlearnt(located, learnt, judged)]:
+    if problems := [*_unlearnt(located, learnt, judged), *_uncounted(located, learnt)]:
         raise RecipeError(problems)
     reject = located.recipe.serving.reject
     return Sides(learnt, judged) if most is None else _some(learnt, judged, most, reject.label if reject else "")
@@ -71,14 +72,26 @@ def _records(located: Located, folder: Path, data: Data, side: str) -> list[Reco
             raise RecipeError([f"{located.at(*place)}: {exc}"]) from exc
         if not records:
             raise RecipeError([f"{located.at(*place)}: no row is left: look at `where`"])
-        if problems := [*_missing(located, data, records[0])]:
+        if problems := [*_missing(located, data, records)]:
             raise RecipeError(problems)
         found += records
     return found
 
 
-def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
-    """Yields what the recipe names and a file's first row does not have."""
+def _missing(located: Located, data: Data, records: Sequence[Record]) -> Iterator[str]:
+    """Yields what the recipe names and a file does not have, or single rows of it: those of JSONL need not be alike."""
+    for place, column in _columns(data):
+        lacking = [one for one in records if column not in one.columns]
+        if len(lacking) == len(records):
+            there = ", ".join(str(name) for name in records[0].columns if name != ROW)
+            yield f"{located.at(*place)}: {records[0].file} has no column {column!r}: it has {there}"
+            continue
+        for one in lacking[:MOST_PROBLEMS]:
+            yield f"{located.at(*place)}: {one.place}: it has no {column!r}: add it, or name the row in `without`"
+
+
+def _columns(data: Data) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yields each column that rows must have, with the place in the recipe that names it."""
     named: list[tuple[tuple[str | int, ...], str]] = [(("data", "text"), data.text), (("data", "pair"), data.pair)]
     named += [(("data", name), getattr(data, name)) for name in ("group", "time", "subject")]
     named += [(("data", "fields", name), name) for name in data.fields]
@@ -88,9 +101,7 @@ def _missing(located: Located, data: Data, first: Record) -> Iterator[str]:
         named.append((("data", "label", "words"), data.label.words))
     for place, template in named:
         for column in columns_of(template) if template else ():
-            if column not in first.columns:
-                there = ", ".join(str(name) for name in first.columns if name != ROW)
-                yield f"{located.at(*place)}: {first.file} has no column {column!r}: it has {there}"
+            yield place, column
 
 
 def _wrong(located: Located, data: Data, records: Sequence[Record]) -> Iterator[str]:
@@ -165,6 +176,30 @@ def _unlearnt(located: Located, train: Sequence[SolutionRow], test: Sequence[Sol
     if located.recipe.task.head == "classification":
         for name in sorted(asked - learnt)[:MOST_PROBLEMS]:
             yield f"{located.at('data', 'test')}: {name!r} is judged and never learnt: add rows of it to `train`"
+
+
+def check_keys(located: Located, judged: Sequence[SolutionRow], keys: Collection[str]) -> None:
+    """Refuses rows to judge by whose right answer the catalogue does not have; what is rejected need not be there.
+
+    Raises:
+        RecipeError: says the first few of them.
+    """
+    reject = located.recipe.serving.reject
+    known = {*keys, reject.label} if reject else keys
+    if lost := [row for row in judged if str(row.label) not in known]:
+        where, remedy = located.at("serving", "catalogue", "key"), "add it, or name the row in `without`"
+        raise RecipeError(
+            [f"{where}: {row.place}: no entry has the key {row.label!r}: {remedy}" for row in lost[:MOST_PROBLEMS]]
+        )
+
+
+def _uncounted(located: Located, train: Sequence[SolutionRow]) -> Iterator[str]:
+    """Yields a label that the chart counts and the model never says."""
+    chart = located.recipe.monitoring.chart
+    learnt = sorted({row.label for row in train if isinstance(row.label, str)})
+    if chart and located.recipe.task.head == "classification" and chart.label not in learnt:
+        said = f"{chart.label!r} is no label of the rows to learn from: say one of {', '.join(learnt[:MOST_LABELS])}"
+        yield f"{located.at('monitoring', 'chart', 'label')}: {said}"
 
 
 def _some(learnt: tuple[SolutionRow, ...], judged: tuple[SolutionRow, ...], most: int, rejected: str) -> Sides:

@@ -195,4 +195,6 @@ def _judge(bar: Bar, ours: "dict[str, float]", theirs: "dict[str, dict[str, floa
     text = f"{bar.metric} {by}better than {bar.baseline}"
     if value is None or other is None:
         return BarResult(text=text, held=None)
-    return BarResult(text=text, held=sign * (value - other) >= (far * abs(other) if bar.relative else far))
+    gain, least = sign * (value - other), far * abs(other) if bar.relative else far
+    # As good as the baseline is not better.
+    return BarResult(text=text, held=gain >= least if least else gain > 0)

@@ -24,13 +24,12 @@ from symbiont.evaluation import (
     rows_of,
 )
 from symbiont.evaluation.metrics.classification import probabilities
+from symbiont.evaluation.metrics.embedding import CUTS
 from symbiont.solutions.marking import Mark
 from symbiont.solutions.recipe import Recipe
 from symbiont.solutions.recipe_serving import Reject
 from symbiont.solutions.rows import SolutionRow
 
-# Between the key of a catalogue's entry and the number of one of its texts.
-SEVERAL = "#"
 # Of what a model gives no probability at all.
 _LEAST = 1e-9
 
@@ -149,17 +148,13 @@ def found_in_catalogue(rows: Sequence[SolutionRow], found: Sequence[Sequence[str
     """Returns the outcome of searches: how far in front the entry of a row's label stands, each answer counted once.
 
     Args:
-        found: ids of entries, best first; `label#2` is another text of the entry `label`.
-        keys: how many answers there are; what was not found is the last of them.
+        found: keys of entries, best first; a key stands there once for each of its texts.
+        keys: how many answers there are; what was not found is the last of them, and behind every cut.
     """
-    answers = [list(dict.fromkeys(key_of(one) for one in line)) for line in found]
+    answers = [list(dict.fromkeys(line)) for line in found]
+    last = max(keys, max(CUTS) + 1)
     ranks = [
-        [[line.index(str(row.label)) + 1 if str(row.label) in line else keys]]
+        [[line.index(str(row.label)) + 1 if str(row.label) in line else last]]
         for row, line in zip(rows, answers, strict=True)
     ]
     return Retrieved(judged_rows(rows), ragged(ranks, 1), keys)
-
-
-def key_of(entry: str) -> str:
-    """Returns the key of an entry's id: `label` of `label#2`."""
-    return entry.rpartition(SEVERAL)[0] or entry

@@ -39,7 +39,7 @@ class UnreadableError(Exception):
 
 
 def read(folder: Path, source: Source) -> Iterator[Record]:
-    """Yields the records of a file that the source asks for, in order.
+    """Yields the records of a file that the source asks for, in order; null is an empty cell.
 
     Raises:
         UnreadableError: the file cannot be read so.
@@ -48,7 +48,7 @@ def read(folder: Path, source: Source) -> Iterator[Record]:
     try:
         rows = _squad(path) if source.layout == "squad" else _table(path)
         for line, columns in rows:
-            whole = {ROW: line, **columns, **source.set}
+            whole = {name: "" if cell is None else cell for name, cell in {ROW: line, **columns, **source.set}.items()}
             if line not in source.without and all(
                 str(whole.get(name)) in wanted for name, wanted in source.where.items()
             ):

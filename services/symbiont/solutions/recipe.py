@@ -67,6 +67,17 @@ class Recipe(Section):
             raise ValueError("`serving.hand_over` is of classification, spans and catalogues: others say not how sure")
         return self
 
+    @model_validator(mode="after")
+    def _what_is_released(self) -> Self:
+        # Vectors of two versions cannot be compared: whatever was embedded by one of them answers all calls.
+        where = "`recommendation`" if self.recommendation else "`serving.catalogue`" if self.serving.catalogue else ""
+        if self.serving.release and where:
+            remedy = "leave it out, and keep worse versions out by `evaluation.gate`"
+            raise ValueError(
+                f"`serving.release` does not go with {where}, which one version embeds at a time: {remedy}"
+            )
+        return self
+
     @property
     def model(self) -> str:
         """The id of the model."""

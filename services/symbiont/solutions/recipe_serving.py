@@ -63,7 +63,7 @@ class Serving(Section):
     reasons: Literal["word", "sentence"] = "word"
     """What `ask` gives as reasons, and the deletion test takes out: words, or of long texts whole sentences."""
     release: Release | None = None
-    """How a version takes over; default: at once."""
+    """How a version takes over; default: at once, as always with a catalogue or a recommendation."""
     catalogue: CatalogueSource | None = None
     """Of an embedding: what queries are matched with."""
 
@@ -74,7 +74,7 @@ class Chart(Section):
     label: str
     """What is counted: rows that the model gives this label."""
     window: Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")] = "1d"
-    """Time of one count."""
+    """Time of one count; a replay counts by day."""
     weight: Annotated[float, Field(gt=0, le=1)] = 0.3
     """Weight of the newest count in the moving average of what is alarming."""
     memory: Annotated[float, Field(gt=0, le=1)] = 0.05

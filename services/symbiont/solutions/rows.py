@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from symbiont.bundle.fields import days_of
 from symbiont.client import Input, Pair, QuestionContext, Text
 from symbiont.client.inputs import FieldValue
 from symbiont.client.requests import DatasetColumns
@@ -27,6 +28,7 @@ class SolutionRow:
             and label; None where there is none.
         fields: what the model gets beside the text; what is missing is left out.
         slices: what it is judged by apart, and does not get.
+        place: where it stands in the raw files, for people; empty where it is of none.
     """
 
     text: str
@@ -37,6 +39,7 @@ class SolutionRow:
     group: str = ""
     time: str = ""
     subject: str = ""
+    place: str = field(default="", compare=False)
 
     def asked(self, head: str) -> Input:
         """Returns it as what a model with such a head is asked."""
@@ -50,7 +53,7 @@ def rows_of(data: Data, records: Iterable[Record]) -> Iterator[SolutionRow]:
     for record in records:
         named = label_of(data, record.columns)
         if named is not None or data.label.kind == "none":
-            yield _row(data, record.columns, named)
+            yield _row(data, record, named)
 
 
 def label_of(data: Data, columns: Columns) -> Any:
@@ -82,7 +85,8 @@ def _mapped(names: Mapping[str, str], name: str) -> str:
     return names[name] if names else name
 
 
-def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
+def _row(data: Data, record: Record, label: Any) -> SolutionRow:
+    columns = record.columns
     fields = {
         name: value_of(kind, columns[name]) for name, kind in data.fields.items() if columns[name] not in ("", None)
     }
@@ -96,6 +100,7 @@ def _row(data: Data, columns: Columns, label: Any) -> SolutionRow:
         group=beside[data.group] if data.group else "",
         time=beside[data.time] if data.time else "",
         subject=beside[data.subject] if data.subject else "",
+        place=record.place,
     )
 
 
@@ -109,7 +114,7 @@ def value_of(kind: FieldKind, raw: Any) -> FieldValue:
     """Returns a cell as the value of a field.
 
     Raises:
-        ValueError: it is no number or no flag, where it should be one.
+        ValueError: it is no number, no flag or no date of ISO 8601, where it should be one.
     """
     if kind == "number":
         return float(raw)
@@ -117,6 +122,9 @@ def value_of(kind: FieldKind, raw: Any) -> FieldValue:
         if (word := str(raw).strip().lower()) not in _FLAGS:
             raise ValueError(f"{raw!r} is no flag: {', '.join(_FLAGS)}")
         return _FLAGS[word]
+    if kind == "date":
+        days_of(text := str(raw).strip())
+        return text
     return str(raw)
 
 

@@ -9,14 +9,14 @@ from symbiont.client.catalogues import Entry
 from symbiont.evaluation import Outcome
 from symbiont.solutions import baselines, figures
 from symbiont.solutions.asking import Answers, ask, wait_for
-from symbiont.solutions.cataloguing import entries_of, fill_catalogue, rows_of, search
-from symbiont.solutions.checking import Sides, read_sides
+from symbiont.solutions.cataloguing import entries_of, fill_catalogue, key_of, rows_of, search
+from symbiont.solutions.checking import Sides, check_keys, read_sides
 from symbiont.solutions.explaining import deletion_test
 from symbiont.solutions.figures import Beside, Deletion, Figures
 from symbiont.solutions.learning import learn, spec_of
 from symbiont.solutions.loading import Located, RecipeError
 from symbiont.solutions.monitoring import write_rules
-from symbiont.solutions.outcomes import found_in_catalogue, key_of, outcome_of
+from symbiont.solutions.outcomes import found_in_catalogue, outcome_of
 from symbiont.solutions.preparing import Say, ensure_base, upload, with_terms
 from symbiont.solutions.promoting import promote
 from symbiont.solutions.recipe_evaluation import Gate
@@ -60,7 +60,8 @@ def check(asked: Run) -> Sides:
         return Sides(*map(tuple, recommendation.sides_of(histories, recipe.recommendation)))
     sides = read_sides(located, asked.data, asked.most)
     spec_of(located, recipe.base.id, "train")
-    _entries(asked)
+    if recipe.serving.catalogue:
+        check_keys(located, sides.test, {key_of(entry) for entry, _ in _entries(asked)})
     return sides
 
 
@@ -142,7 +143,8 @@ def _search(
     digest = client.get_model_version(version).bundle_digest
     keys = len({key_of(entry) for entry, _ in entries})
     answers = Answers((), version, digest, tuple(searched.seconds), tuple(searched.sure))
-    return answers, found_in_catalogue(rows, searched.found, keys)
+    found = [[key_of(entry) for entry in line] for line in searched.found]
+    return answers, found_in_catalogue(rows, found, keys)
 
 
 def _entries(asked: Run) -> list[Entry]:

@@ -47,6 +47,8 @@ METRICS_OF_EMBEDDINGS: Mapping[LabelKind, tuple[str, ...]] = {
     LabelKind.NUMBER: ("loss", "spearman"),
     LabelKind.CLASS: ("loss", "nearest_accuracy"),
 }
+# Rows that an embedding is to be trained on at once, at least.
+LEAST_COMPARED = 2
 # In place of the name of the measure that says most.
 PRIMARY = "primary"
 DEFAULTS: Mapping[str, Any] = {
@@ -95,6 +97,7 @@ def resolve_head(
     if isinstance(settings, ScoreHead):
         _check_range(settings, spec, dataset, judged_by, under)
     if isinstance(settings, EmbeddingHead):
+        _check_parts(spec, under)
         settings = _with_size(settings, spec, hidden_size, under)
     return name, settings
 
@@ -210,6 +213,17 @@ def _check_range(
             low, high = rows.label_range
             problem = f"{name} has labels from {low:g} to {high:g}, which are not between the limits"
             raise InvalidArgument(f"{under}.score", problem)
+
+
+def _check_parts(spec: TrainingSpec, under: str) -> None:
+    """What is alike is learnt from what is not, among the rows that a rank computes at once."""
+    rows = spec.hyperparameters.batch_size // spec.ranks
+    if rows < LEAST_COMPARED:
+        problem = (
+            f"a rank would have {rows} of its rows at once, and an embedding learns nothing from fewer than "
+            f"{LEAST_COMPARED}: say {LEAST_COMPARED * spec.ranks} or more"
+        )
+        raise InvalidArgument(f"{under}.hyperparameters.batch_size", problem)
 
 
 def _with_size(settings: EmbeddingHead, spec: TrainingSpec, hidden_size: int, under: str) -> EmbeddingHead:

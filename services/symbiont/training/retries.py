@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from symbiont.training.resolving_heads import LEAST_COMPARED
 from symbiont.training.types import Failure, FailureKind
 
 LONGEST_DELAY_SECONDS = 60.0
@@ -23,8 +24,9 @@ class Verdict:
 def judge(failure: Failure, row: Any, max_lost: int) -> Verdict:
     """Judges the failure of a job's current attempt.
 
-    DATA, CONFIG and CODE would fail again. OOM is tried once with half the batch and twice the accumulation. INFRA is
-    tried until `max_lost` attempts in a row made no checkpoint.
+    DATA, CONFIG and CODE would fail again. OOM is tried once with half the batch and twice the accumulation, unless
+    that leaves an embedding too few rows to compare. INFRA is tried until `max_lost` attempts in a row made no
+    checkpoint.
     """
     parts, hyper = row["micro_batches"], row["spec"]["hyperparameters"]
     if failure.kind is FailureKind.INFRA:
@@ -36,7 +38,8 @@ def judge(failure: Failure, row: Any, max_lost: int) -> Verdict:
     if failure.kind is FailureKind.OOM:
         asked = hyper.get("accumulation_steps", 1)
         rows = hyper["batch_size"] * asked
-        if parts == asked and rows >= 2 * parts:
+        least = LEAST_COMPARED * row["spec"].get("ranks", 1) if "embedding" in row["spec"] else 1
+        if parts == asked and rows // (2 * parts) >= least:
             return Verdict(2 * parts)
     return Verdict(parts, failure=failure)
 

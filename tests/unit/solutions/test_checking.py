@@ -158,6 +158,51 @@ def test_rows_without_a_text_are_named(solution: Solution) -> None:
     assert len(read_sides(solution.load(), solution.folder).train) == 4
 
 
+LINE = {"text": "a great day", "label": "good", "language": "en", "n": 1, "who": "w"}
+
+
+def lines(solution: Solution, *changed: dict[str, object]) -> None:
+    """Makes the rows to learn from JSONL: two that are right, then these; a key of ... is left out."""
+    rows = [LINE, {**LINE, "text": "an awful one", "label": "bad"}, *({**LINE, **one} for one in changed)]
+    kept = [{name: value for name, value in row.items() if value is not ...} for row in rows]
+    (solution.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, kept)), encoding="utf-8")
+    solution.change("train: [{file: train.csv}]", "train: [{file: rows.jsonl}]")
+    solution.change(
+        "  test: [{file: test.csv}]\n", "  fields: {n: number}\n  group: who\n  split: {test_fraction: 0.5}\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["text", "label", "n", "language", "who"])
+def test_a_row_of_jsonl_without_a_key_is_named(solution: Solution, name: str) -> None:
+    lines(solution, {}, {name: ...})
+    assert f"rows.jsonl, row 4: it has no {name!r}: add it, or name the row in `without`" in said(solution)
+
+
+def test_null_is_an_empty_cell(solution: Solution) -> None:
+    nothing: dict[str, object] = {"language": None, "n": None, "who": None}
+    lines(solution, nothing, {**nothing, "label": "bad"})
+    sides = read_sides(solution.load(), solution.folder)
+    found = [(row.slices["language"], row.group, dict(row.fields)) for row in (*sides.train, *sides.test)]
+    assert sorted(found, key=str).count(("", "", {})) == 2
+    assert "None" not in str(found)
+    with (solution.folder / "rows.jsonl").open("a") as stream:
+        stream.write("\n" + json.dumps({**LINE, "text": None}))
+    assert "data.text: rows.jsonl, row 5: it is empty" in said(solution)
+
+
+def test_a_chart_counts_a_label_that_is_learnt(solution: Solution) -> None:
+    solution.change("slices: [language]", "slices: []\nmonitoring: {chart: {label: Bad}}")
+    assert "monitoring.chart.label: 'Bad' is no label of the rows to learn from: say one of bad, good" in said(solution)
+    solution.change("label: Bad", "label: bad")
+    assert read_sides(solution.load(), solution.folder).train
+
+
+def test_dates_are_dates(solution: Solution) -> None:
+    solution.table("train", [(text, label, "2024-01-31") for text, label, _ in ROWS])
+    solution.change("slices: [language]", "fields: {language: date}")
+    assert "data.fields.language: test.csv, row 2: 'en' is no date: say category" in said(solution)
+
+
 def test_a_file_is_no_folder(solution: Solution) -> None:
     with pytest.raises(RecipeError, match=r"train\.csv is a file: name its folder with --data"):
         read_sides(solution.load(), solution.folder / "train.csv")

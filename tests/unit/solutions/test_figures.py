@@ -1,3 +1,4 @@
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from symbiont.api.training.v1.dataset_pb2 import Transform
 from symbiont.client import Classification, ClassProbability, Prediction
 from symbiont.common.errors import AlreadyExists, InvalidArgument
+from symbiont.evaluation import Classified, estimates
 from symbiont.solutions import baselines, figures
 from symbiont.solutions.explanation import explanation
 from symbiont.solutions.figures import Figures, Latency
@@ -65,8 +67,14 @@ def test_what_no_label_reaches_is_rejected(solution: Solution) -> None:
 
 def test_an_answer_of_a_catalogue_counts_once_however_many_texts_it_has() -> None:
     rows = [SolutionRow("q", label="a"), SolutionRow("r", label="b"), SolutionRow("s", label="c")]
-    outcome = found_in_catalogue(rows, [["a#2", "b"], ["a", "a#2", "a#3", "b"], ["a", "b"]], 3)
-    assert [outcome.ranks.of(place)[0, 0] for place in range(3)] == [1, 2, 3]
+    outcome = found_in_catalogue(rows, [["a", "b"], ["a", "a", "a", "b"], ["a", "b"]], 30)
+    assert [outcome.ranks.of(place)[0, 0] for place in range(3)] == [1, 2, 30]
+
+
+def test_what_a_small_catalogue_does_not_find_is_behind_every_cut() -> None:
+    rows = [SolutionRow("q", label="typo"), SolutionRow("r", label="a")]
+    found = estimates(found_in_catalogue(rows, [["a", "b"], ["b", "a"]], 8))
+    assert found["recall_at_10"].value == 0.5
 
 
 def test_bars_are_held_missed_or_not_judged(solution: Solution) -> None:
@@ -83,6 +91,18 @@ def test_bars_are_held_missed_or_not_judged(solution: Solution) -> None:
     majority = figures.beside(recipe, "majority", right, baselines.baseline("majority", recipe, ROWS, ROWS))
     found = figures.judge_bars(recipe, figures.measure(recipe, right), [majority])
     assert [bar.held for bar in found] == [True, False, True, False, None, True]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_as_good_as_a_baseline_is_not_better(solution: Solution, relative: bool) -> None:
+    bars = tuple(
+        Bar(metric=metric, above_baseline=0.0, baseline="majority", relative=relative)
+        for metric in ("accuracy", "log_loss")
+    )
+    recipe = recipe_of(solution, evaluation=Evaluation(bars=bars))
+    majority = baselines.baseline("majority", recipe, ROWS, ROWS)
+    beside = figures.beside(recipe, "majority", majority, majority)
+    assert [bar.held for bar in figures.judge_bars(recipe, beside.measured, [beside])] == [False, False]
 
 
 def test_baselines_learn_what_there_is_to_learn(solution: Solution) -> None:
@@ -110,6 +130,24 @@ def test_trees_learn_from_fields_alone(solution: Solution) -> None:
         "trees", recipe, rows, [*rows[:10], SolutionRow("same", label="bad", fields={"k": "new"})]
     )
     assert figures.measure(recipe, found)[0].estimate.value >= 10 / 11
+
+
+def test_trees_take_dates_as_numbers_and_any_number_of_categories(solution: Solution) -> None:
+    solution.change("slices: [language]", "fields: {day: date, k: category}")
+    recipe = solution.load().recipe
+    days = [(date(2024, 1, 1) + timedelta(day)).isoformat() for day in range(400)]
+    rows = [
+        SolutionRow("same", label="late" if place >= 200 else "early", fields={"day": day, "k": f"k{place}"})
+        for place, day in enumerate(days)
+    ]
+    # Days between and beyond those that were learnt, at a time of the day, and none at all.
+    test = [
+        SolutionRow("same", label=label, fields={"day": day, "k": "new"})
+        for day, label in ((f"{days[3]}T10:00:00+08:00", "early"), ("2030-01-01", "late"))
+    ]
+    found = baselines.baseline("trees", recipe, rows, [*test, SolutionRow("same", label="late")])
+    assert isinstance(found, Classified)
+    assert [found.labels[place] for place in found.answered[:2]] == ["early", "late"]
 
 
 def test_baselines_decide_by_costs_too() -> None:

@@ -65,12 +65,25 @@ def test_all_problems_are_said_at_once(solution: Solution) -> None:
         ),
         ("serving: {hand_over: {below: 0.5}}\ntask: {head: score}", "`serving.hand_over` is of classification"),
         ("serving: {hand_over: {below: 1.5}}", "serving.hand_over.below: input should be less than or equal to 1"),
+        (
+            "serving: {release: {weight: 10}, catalogue: {id: a, source: {file: a.csv}, key: k, text: t}}",
+            "`serving.release` does not go with `serving.catalogue`, which one version embeds at a time: leave it out",
+        ),
         ("serving: {reasons: letter}", "serving.reasons: input should be 'word' or 'sentence'"),
     ],
 )
 def test_what_does_not_go_together_is_refused(solution: Solution, more: str, problem: str) -> None:
     solution.change("solution: reviews\n", f"solution: reviews\n{more}\n")
     assert problem in said(solution)
+
+
+def test_a_recommendation_is_not_released_bit_by_bit(solution: Solution) -> None:
+    rated = (
+        "recommendation: {ratings: {file: r}, items: {file: i}, user: u, item: i, rating: r, time: t, text: x}\n"
+        "serving: {release: {shadow: true}}\n"
+    )
+    solution.recipe(f"solution: x\ntitle: x\nsummary: x\n{rated}")
+    assert "`serving.release` does not go with `recommendation`" in said(solution)
 
 
 def test_words_go_with_tags(solution: Solution) -> None:

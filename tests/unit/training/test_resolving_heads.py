@@ -205,6 +205,19 @@ def test_an_embedding_may_have_classes_of_one_row() -> None:
         resolved(rare)
 
 
+def test_an_embedding_has_rows_to_compare_on_every_rank() -> None:
+    pairs = replace(PAIRS, label_kind="NONE")
+    for batch_size, ranks in ((1, 1), (7, 4), (16, 16)):
+        sizes = {"hyperparameters": {"batch_size": batch_size, "accumulation_steps": 4}, "ranks": ranks}
+        for asked in ({}, {"embedding": {}}):
+            with pytest.raises(
+                InvalidArgument, match=rf"^spec\.hyperparameters\.batch_size: .* say {2 * ranks} or more"
+            ):
+                resolved(pairs, **asked, **sizes)
+        assert resolved(ROWS, **sizes)[0] == "classification"
+    assert resolved(pairs, hyperparameters={"batch_size": 8}, ranks=4)[0] == "embedding"
+
+
 @pytest.mark.parametrize("kind", LabelKind)
 def test_of_one_row_nothing_can_be_held_out(kind: str) -> None:
     one = replace(ROWS if kind == "ENTITIES" else PAIRS, label_kind=kind, row_count=1, label_counts=(("a", 1),))

@@ -8,9 +8,9 @@ from symbiont.training.retries import delay, judge
 from symbiont.training.types import Failure, FailureKind
 
 
-def row(parts: int = 1, lost: int = 0, batch_size: int = 16, accumulation: int = 1) -> dict[str, Any]:
+def row(parts: int = 1, lost: int = 0, batch_size: int = 16, accumulation: int = 1, **spec: Any) -> dict[str, Any]:
     hyper = {"batch_size": batch_size, "accumulation_steps": accumulation}
-    return {"micro_batches": parts, "lost_in_a_row": lost, "spec": {"hyperparameters": hyper}}
+    return {"micro_batches": parts, "lost_in_a_row": lost, "spec": {"hyperparameters": hyper, **spec}}
 
 
 @pytest.mark.parametrize("kind", [FailureKind.DATA, FailureKind.CONFIG, FailureKind.CODE])
@@ -37,6 +37,11 @@ def test_infrastructure_is_tried_up_to_a_limit() -> None:
         # A batch of one row has no half.
         (row(batch_size=1), None),
         (row(parts=3, batch_size=1, accumulation=3), None),
+        # An embedding compares the rows that a rank computes at once: of one there is nothing to learn.
+        (row(batch_size=4, embedding={}), 2),
+        (row(batch_size=3, embedding={}), None),
+        (row(parts=2, batch_size=8, accumulation=2, embedding={}, ranks=2), 4),
+        (row(parts=2, batch_size=6, accumulation=2, embedding={}, ranks=2), None),
     ],
 )
 def test_memory_is_tried_once_with_half_the_batch(given: dict[str, Any], parts: int | None) -> None:

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from symbiont.bundle.fields import days_of
 from symbiont.evaluation import Classified
 from symbiont.solutions.outcomes import classified
 from symbiont.solutions.recipe import Recipe
+from symbiont.solutions.recipe_rows import FieldKind
 from symbiont.solutions.rows import SolutionRow
 
 Rows = Sequence[SolutionRow]
+# Scikit-learn's trees tell 255 categories apart, of which one stands for all that are rare.
+_MOST_CODES = 254
 
 
 def majority(recipe: Recipe, train: Rows, test: Rows) -> Classified:
@@ -38,15 +42,17 @@ def trees(recipe: Recipe, train: Rows, test: Rows) -> Classified:
     """Returns boosted trees on the business fields, without the text."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
 
-    names = sorted(recipe.data.fields) if recipe.data else []
-    numbers = {name for name in names if recipe.data and recipe.data.fields[name] == "number"}
-    codes = {name: sorted({str(row.fields.get(name)) for row in train}) for name in names}
+    kinds = dict(sorted(recipe.data.fields.items())) if recipe.data else {}
+    named = {name for name, kind in kinds.items() if kind not in ("number", "date")}
+    codes = {name: _codes([str(row.fields.get(name)) for row in train]) for name in named}
 
     def table(rows: Rows) -> Any:
-        return np.array([[_cell(row, name, numbers, codes) for name in names] for row in rows], np.float64)
+        return np.array(
+            [[_cell(row, name, kind, codes.get(name)) for name, kind in kinds.items()] for row in rows], np.float64
+        )
 
     model = HistGradientBoostingClassifier(
-        categorical_features=[name not in numbers for name in names],
+        categorical_features=[name in named for name in kinds],
         # Of a few hundred rows and more: deep trees learn them by heart.
         max_iter=100,
         learning_rate=0.05,
@@ -78,9 +84,17 @@ def _predicted(model: Any, given: Any, test: Rows) -> Classified:
     return classified(test, labels, found.tolist(), said)
 
 
-def _cell(row: SolutionRow, name: str, numbers: "set[str]", codes: "dict[str, list[str]]") -> float:
+def _codes(values: Sequence[str]) -> "dict[str, int]":
+    """Returns a code for each of the most frequent values; the others share the one behind them."""
+    counts = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    return {value: code for code, (value, _) in enumerate(counts[:_MOST_CODES])}
+
+
+def _cell(row: SolutionRow, name: str, kind: FieldKind, codes: "dict[str, int] | None") -> float:
     value = row.fields.get(name)
-    if name in numbers:
-        return float(value) if value is not None else float("nan")
-    known = codes[name]
-    return float(known.index(str(value))) if str(value) in known else float("nan")
+    if codes is not None:
+        # What was never learnt is to the trees as if it were not there.
+        return float(codes.get(str(value), len(codes)))
+    if value is None:
+        return float("nan")
+    return days_of(str(value))[0] if kind == "date" else float(value)

@@ -22,6 +22,7 @@ from symbiont.solutions.warning.replay import (
     together,
     with_surges,
 )
+from symbiont.solutions.warning.rules import seconds_of
 
 SURGES, TIMES = 3, 3.0
 # One tells little: whether a surge is found hangs on where it stands.
@@ -54,15 +55,23 @@ def replay(
         replays: how often, each time with surges in other places.
 
     Raises:
-        InvalidArgument: the recipe has no chart, or no rows to try it on.
+        InvalidArgument: the recipe has no chart, or no rows to try it on; its chart does not count by day, or counts a
+            label that the model does not give.
         ValueError: a row has no day, topic or text; says where.
     """
     chart, how = recipe.monitoring.chart, recipe.monitoring.replay
     if chart is None or how is None:
         missing = "chart: say there what is counted" if chart is None else "replay: say there where dated rows are"
         raise InvalidArgument("recipe", f"{recipe.solution} has no monitoring.{missing}")
+    if seconds_of(chart.window) != seconds_of("1d"):
+        problem = f"it is {chart.window}, and rows are counted by day: say 1d to try the chart"
+        raise InvalidArgument("monitoring.chart.window", problem)
     rows = dated_rows(how, read(data, how.source))
     answers = ask(client, f"{recipe.model}@{recipe.serving.alias}", [text for _, _, text in rows])
+    given = {one.label for prediction in answers.predictions for one in prediction.classes}
+    if chart.label not in given:
+        problem = f"the model never says {chart.label!r}: say one of {', '.join(sorted(given))}"
+        raise InvalidArgument("monitoring.chart.label", problem)
     labelled = ((topic, day, one.label) for (topic, day, _), one in zip(rows, answers.predictions, strict=True))
     counts = daily_counts(labelled, chart.label)
     plans = [plan_surges(counts, chart, surges, seed, times=times, least=how.surge) for seed in range(max(replays, 1))]

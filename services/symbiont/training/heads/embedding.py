@@ -1,8 +1,10 @@
 """A vector for each text: the pooled hidden states, or a linear layer on them.
 
-What is learnt follows from the labels. Pairs without labels belong together, and every other second text of the step
+What is learnt follows from the labels. Pairs without labels belong together, and every other second text of the part
 is what a text does not belong to (arXiv 1807.03748). Of classes, every row is paired with another one of its class, and
 rows of that class do not count as others. Pairs with numbers are to have cosines in the order of the numbers (CoSENT).
+
+A part is what one rank computes at once: the rows of a batch, divided by the ranks. Of one row nothing is learnt.
 """
 
 from collections.abc import Sequence
@@ -38,7 +40,7 @@ class Contrast:
 
 
 class Embedding(Head):
-    """Contrast between the texts of a step."""
+    """Contrast between the texts of a part of a step."""
 
     compares = True
 

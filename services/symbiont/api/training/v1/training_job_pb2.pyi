@@ -1356,8 +1356,8 @@ Global___SpansHead: typing_extensions.TypeAlias = SpansHead
 
 @typing.final
 class EmbeddingHead(google.protobuf.message.Message):
-    """A vector for each text. Trained by contrast with the other texts of a step (arXiv 1807.03748), so that large steps help;
-    on numbers by the order of cosines (CoSENT).
+    """A vector for each text. Trained by contrast with the other texts of a batch (arXiv 1807.03748), so that large batches
+    help; on numbers by the order of cosines (CoSENT). Each rank sees its share of a batch only, of two rows at least.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

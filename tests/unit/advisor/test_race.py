@@ -1,0 +1,87 @@
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+from symbiont.advisor.advice import Advice
+from symbiont.advisor.bench import Purse
+from symbiont.advisor.race import RaceSettings, advise
+from symbiont.api.training.v1 import training_job_pb2 as pb
+from symbiont.api.training.v1.dataset_pb2 import Dataset
+from symbiont.client import Client, training_spec
+
+METHODS = ("head_only", "lora", "full")
+VALUES = {"head_only": 0.6, "lora": 0.9, "full": 0.9}
+
+
+class Service:
+    """Trains each job at once, for so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.jobs: dict[str, pb.TrainingJob] = {}
+        self._seconds = seconds
+
+    def get_dataset(self, name: str) -> Dataset:
+        return Dataset(name=name, row_count=100)
+
+    def check_training_job(self, spec: pb.TrainingSpec, **_: Any) -> Any:
+        resolved = pb.TrainingSpec()
+        resolved.CopyFrom(spec)
+        resolved.hyperparameters.selection_metric = "accuracy"
+        return SimpleNamespace(spec=resolved)
+
+    def list_training_jobs(self, **_: Any) -> list[pb.TrainingJob]:
+        return list(self.jobs.values())
+
+    def create_training_job(self, spec: pb.TrainingSpec, *, request_id: str, **_: Any) -> pb.TrainingJob:
+        number = len(self.jobs) + 1
+        job = pb.TrainingJob(name=f"trainingJobs/{number}", request_id=request_id, state=pb.JOB_STATE_SUCCEEDED)
+        job.model_version = f"models/m/versions/{number}"
+        job.usage.training_time.seconds = self._seconds
+        job.evaluation.metrics["accuracy"] = VALUES[spec.WhichOneof("method") or "lora"]
+        self.jobs[job.name] = job
+        return job
+
+    def get_training_job(self, name: str) -> pb.TrainingJob:
+        return self.jobs[name]
+
+    def watch_training_job(self, name: str) -> Iterator[pb.TrainingEvent]:
+        return iter(())
+
+
+class Silent:
+    def begin(self, title: str, job: pb.TrainingJob) -> None:
+        """Shows nothing."""
+
+    event = begin
+
+    def say(self, text: str) -> None:
+        """Shows nothing."""
+
+
+def race(service: Service, seconds: float, seeds: int = 1) -> Advice:
+    spec = training_spec(base_model="tiny", dataset="rows", model="m")
+    settings = RaceSettings("study", METHODS, seeds=seeds, purse=Purse(seconds=seconds))
+    return advise(cast(Client, service), spec, settings, cast(Any, Silent()))
+
+
+def found(advice: Advice) -> list[tuple[str, str, int]]:
+    return [(rung.method, rung.fate.value, len(rung.runs)) for rung in advice.rungs]
+
+
+def test_a_race_that_its_budget_ended_is_found_again() -> None:
+    service = Service(seconds=100)
+    first = race(service, 180)
+    assert found(first) == [("head_only", "trained", 1), ("lora", "trained", 1), ("full", "skipped", 0)]
+    again = race(service, 180)
+    assert found(again) == found(first)
+    assert again.advised is not None
+    assert again.advised.method == "lora"
+    assert len(service.jobs) == 2
+
+
+def test_seeds_that_are_there_are_found_again_without_a_budget() -> None:
+    service = Service(seconds=100)
+    first = race(service, 450, seeds=3)
+    assert found(first) == [("head_only", "trained", 1), ("lora", "trained", 2), ("full", "trained", 2)]
+    assert found(race(service, 450, seeds=3)) == found(first)
+    assert len(service.jobs) == 5
