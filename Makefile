@@ -131,7 +131,7 @@ up: setup ## Run the suite on this machine until Ctrl-C
 	@$(BIN)/symbiont up
 
 test: lint $(KSERVE)/.installed ## Everything that must pass: static checks, then all tests but those of targets below
-	@$(BIN)/pytest $(TEST_PARALLEL) --durations 12 -m "not slow and not drill and not ray and not mlflow"
+	@$(BIN)/pytest $(TEST_PARALLEL) --durations 12 -rs -m "not slow and not drill and not ray and not mlflow"
 
 slow: setup ## Run the tests that `make test` has only some cases of
 	@$(BIN)/pytest $(TEST_PARALLEL) -m "slow and not drill and not ray and not mlflow"

@@ -37,7 +37,7 @@ def test_a_benchmark_runs_in_small(path: Path) -> None:
 
 @pytest.mark.skipif("SYMBIONT_TEST_DATA" not in os.environ, reason="SYMBIONT_TEST_DATA names no folder")
 @pytest.mark.parametrize("name", few(SETS, *[name for name in SETS if name != "xquad"]))
-def test_a_real_set_can_be_learnt(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_real_set_can_be_read_and_trained_on(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     chosen = SETS[name]
 
     def read(data: Path) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

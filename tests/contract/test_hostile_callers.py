@@ -4,12 +4,13 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import grpc
 import pytest
 
+from support.waiting import until
 from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import ArtifactStore
@@ -162,17 +163,29 @@ async def test_a_burst_of_calls_beyond_the_places_is_refused_at_once(
     channel: grpc.aio.Channel, answers: Answers
 ) -> None:
     stub = TokenizationServiceStub(channel)
+    held = [stub.TokenizeStream() for _ in range(PLACES)]
     found = await asyncio.gather(
         *(stub.Tokenize(pb.TokenizeRequest(tokenizer="tokenizers/none")) for _ in range(2000)), return_exceptions=True
     )
+    for call in held:
+        call.cancel()
+    assert all(isinstance(error, grpc.aio.AioRpcError) for error in found)
     codes = {error.code() for error in found if isinstance(error, grpc.aio.AioRpcError)}
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes
+    # On a slow machine the streams that hold the places end before all calls have come.
     assert codes <= {
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.NOT_FOUND,
         grpc.StatusCode.INVALID_ARGUMENT,
     }
-    assert len(codes) > 0
-    assert await answers()
+
+    async def answered() -> bool:
+        with suppress(grpc.aio.AioRpcError):
+            return await answers()
+        return False
+
+    # The places of the streams are free again.
+    await until(answered)
 
 
 NAMES = [

@@ -17,6 +17,7 @@ from symbiont.inference.metrics import (
     GenerationMetrics,
     InferenceMetrics,
     SchedulingMetrics,
+    ServerMetrics,
 )
 from symbiont.tokenization.metrics import TokenizationMetrics
 from symbiont.training.metrics import TrainingMetrics
@@ -77,6 +78,7 @@ def registries() -> Iterator[CollectorRegistry]:
     CatalogueMetrics(inference.registry)
     GenerationMetrics(inference.registry)
     LicenseMetrics(inference.registry)
+    ServerMetrics(inference.registry)
     SchedulingMetrics(inference.registry).watch(lambda: [])
     yield tokenization.registry
     yield inference.registry

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -70,8 +71,12 @@ def test_slices_stand_below_each_other() -> None:
 
 def test_the_largest_fall_comes_first() -> None:
     outcome = classified(300)
-    found = compare(outcome, classified(300, seed=0).take(np.arange(200)), FEW)
-    read(intervals.gains(found, EN))
+    other = replace(outcome, logits=np.random.default_rng(0).permutation(outcome.logits))
+    found = compare(outcome, other.take(np.arange(200)), FEW)
+    kept = [part for part in found.slices if part.rows >= intervals.LEAST_ROWS]
+    names = {f"{EN.slice(part.name)}: {part.value}": part.difference.gain.value for part in kept}
+    shown = [names[word] for word in words(read(intervals.gains(found, EN))) if word in names]
+    assert list(names.values()) != sorted(names.values()) == shown
 
 
 def test_classes() -> None:
