@@ -326,10 +326,10 @@ def test_the_artifact_store_is_shared_between_nodes_unless_there_is_one(
 @pytest.fixture
 def overlays(render: Callable[[Path], list[Document]], tmp_path: Path) -> list[list[Document]]:
     """What the overlays in the README render to, in their order."""
-    copytree(ROOT / "k8s/base", tmp_path / "base")
+    copytree(ROOT / "k8s", tmp_path / "k8s")
     rendered = []
     for overlay in re.findall(r"```yaml\n(.*?)```", (ROOT / "k8s/README.md").read_text(), flags=re.DOTALL):
-        folder = tmp_path / "overlays" / f"mine-{len(rendered)}"
+        folder = tmp_path / "k8s/overlays" / f"mine-{len(rendered)}"
         folder.mkdir(parents=True)
         (folder / "kustomization.yaml").write_text(overlay)
         rendered.append(render(folder))
