@@ -11,7 +11,7 @@ from symbiont.api.tokenization.v1 import tokenization_pb2 as pb
 from symbiont.api.tokenization.v1.tokenization_pb2_grpc import TokenizationServiceStub
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import IntegrityError
-from symbiont.tokenization.library import TokenizerLibrary
+from symbiont.tokenization import library
 
 TEXTS = ["Where is my order?", "请帮我取消订单，谢谢。", "", "👩‍👩‍👧 e\u0301 \x00", "x" * 300]
 
@@ -144,7 +144,7 @@ def test_what_is_stored_and_names_a_file_elsewhere_is_not_loaded(
     fields |= {"backend": "transformers", "class": "EsmTokenizer"}
     digest = store.put("tokenizers", {path.name: path for path in folder.iterdir()}, fields)
     with pytest.raises(IntegrityError, match=digest):
-        TokenizerLibrary(store, 1).get(digest)
+        library.TokenizerLibrary(store, 1).get(digest)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from support.tokenizers import mute
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import AlreadyExists, IntegrityError, NotFound
+from symbiont.tokenization import library as module
 from symbiont.tokenization.library import TokenizerLibrary
 
 FIELDS = {"kind": "tokenizer", "format_version": 1, "max_tokens": 64}
@@ -101,7 +102,7 @@ def test_whatever_stops_it_from_being_loaded_it_is_not_kept(
     def panic(*_: object, **__: object) -> None:
         raise Panic
 
-    monkeypatch.setattr("symbiont.tokenization.library.FastTokenizer", panic)
+    monkeypatch.setattr(module, "FastTokenizer", panic)
     library = TokenizerLibrary(store, 2)
     with pytest.raises(Panic):
         library.add({"tokenizer.json": definitions["wordpiece"]}, FIELDS)
