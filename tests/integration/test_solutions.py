@@ -2,17 +2,16 @@
 
 import csv
 import json
-import os
 import random
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -189,8 +188,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, text in RECIPES.items():
         whole = HEAD.format(name=name, folder=folder) + METHOD + text
         (folder / f"{name}.yaml").write_text(whole, encoding="utf-8")
-    # Else the trial of a plan takes twenty seconds.
-    with patch.dict(os.environ, SYMBIONT_PLAN_SECONDS="1"), ForkingStack(Home(folder / "home")) as stack:
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as running:
+        # Else the trial of a plan takes twenty seconds.
+        patched.setenv("SYMBIONT_PLAN_SECONDS", "1")
+        stack = running.enter_context(ForkingStack(Home(folder / "home")))
         stack.wait_ready()
         with calling(stack) as client:
             made = World(folder, client, stack)

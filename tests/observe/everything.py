@@ -1,13 +1,13 @@
 """A running suite with everything in it that has a metric: models of several tasks, a release, a catalogue, a language
 model, jobs."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+
+import pytest
 
 from support.language_models import save_language_model
 from support.prometheus import Prometheus
@@ -58,7 +58,10 @@ class Observed:
 @contextmanager
 def observed(folder: Path) -> Iterator[Observed]:
     """Starts all of it on a folder of its own; two versions of `mood`, the first in production, the second tried."""
-    with patch.dict(os.environ, SETTINGS), ForkingStack(Home(folder / "home"), insecure=True) as stack:
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as running:
+        for name, value in SETTINGS.items():
+            patched.setenv(name, value)
+        stack = running.enter_context(ForkingStack(Home(folder / "home"), insecure=True))
         stack.wait_ready()
         endpoints = endpoints_of(stack.record.addresses)
         with Prometheus(folder / "prometheus", stack.record.metrics_urls) as prometheus, Client(endpoints) as client:

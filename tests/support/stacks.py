@@ -25,6 +25,8 @@ class ForkingChild(Child):
     def _launch(
         self, argv: Sequence[str], env: Mapping[str, str], log: BinaryIO
     ) -> "ForkedProcess | subprocess.Popen[bytes]":
+        # Here and not in this process's own environment: other threads read that while it would change.
+        env = {**env, FORK_SERVER: fork_server().name}
         service = SERVICES.get(tuple(argv))
         forked = service and fork_server(service).fork("service", [], env, log.fileno(), log.fileno())
         return ForkedProcess(forked) if forked else super()._launch(argv, env, log)
@@ -34,13 +36,10 @@ class ForkingStack(Stack):
     """A suite whose services and workers are forks of the tests' fork servers: to load all takes longer than to run."""
 
     def __enter__(self) -> Self:
-        # Before the variable, which says that they are there.
-        for service in SERVICES.values():
+        # Before the processes that are to be forks of them.
+        for service in ("", *SERVICES.values()):
             fork_server(service)
-        with (
-            patch.dict(os.environ, {FORK_SERVER: fork_server().name}),
-            patch("symbiont.local.supervisor.Child", ForkingChild),
-        ):
+        with patch("symbiont.local.supervisor.Child", ForkingChild):
             return super().__enter__()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from symbiont.common.errors import SymbiontError
+from symbiont.common.log import get_logger
 from symbiont.local import processes
 from symbiont.local.processes import Identity
 
@@ -121,6 +122,9 @@ class Child:
             process = self._spawn()
         except (OSError, SymbiontError) as exc:
             return f"cannot be started: {exc}", False
+        except Exception as exc:  # noqa: BLE001, what nobody foresaw is said and tried again; else the watch ends in silence
+            get_logger().exception("a process could not be started", process=self.spec.name)
+            return f"cannot be started: {exc!r}", False
         if process is None:
             return "", False
         ready_at = self._attend(process)

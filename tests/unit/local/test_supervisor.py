@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,23 @@ def test_a_program_that_does_not_exist_is_reported(spec: Any, supervise: Any, tm
     broken = ProcessSpec("a", lambda: ([str(tmp_path / "none")], {}), tmp_path / "a.log", lambda: False)
     supervisor = supervise(broken)
     until(lambda: "cannot be started" in supervisor.snapshot()[0].last_exit)
+
+
+def test_a_start_that_fails_as_nobody_foresaw_is_said_and_tried_again(
+    spec: Any, supervise: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "FIRST_DELAY_S", 0.01)
+    sound, tries = spec("a"), []
+
+    def command() -> Any:
+        tries.append(1)
+        if len(tries) < 2:
+            raise KeyError("GONE")
+        return sound.command()
+
+    supervisor = supervise(replace(sound, command=command))
+    supervisor.wait_ready(10)
+    assert supervisor.snapshot()[0].last_exit == "cannot be started: KeyError('GONE'); restart 1 in 0.01 s"
 
 
 def test_what_ignores_sigterm_is_killed(spec: Any, supervise: Any) -> None:
