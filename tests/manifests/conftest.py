@@ -68,6 +68,17 @@ def stages() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+@pytest.fixture(scope="session")
+def metrics_address() -> Callable[[list[str]], str]:
+    """Says where Triton has its metrics with these arguments: where its HTTP is, unless told (see its --help)."""
+
+    def address(argv: list[str]) -> str:
+        said = dict(argument.removeprefix("--").split("=", 1) for argument in argv if "=" in argument)
+        return said.get("metrics-address") or said.get("http-address") or "0.0.0.0"
+
+    return address
+
+
 @pytest.fixture
 def key_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """By setting, files as Secrets and config maps of the user's bring them: they are read with the settings."""

@@ -17,7 +17,7 @@ from kubernetes_validate import ValidationError as BuiltinError  # type: ignore[
 from support.kubernetes_schemas import MINORS, validate
 from support.promql import check, known_metrics, rules
 from symbiont.common.security.files import Tls
-from symbiont.common.settings import PREFIX, ServiceSettings
+from symbiont.common.settings import PREFIX, ServiceSettings, split_address
 from symbiont.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +188,14 @@ def test_what_is_scaled_has_no_number_of_its_own(build: Build) -> None:
         assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["fallback"]["replicas"]
 
 
+@pytest.mark.parametrize("choice", ["autoscaling", "triton-autoscaling"])
+def test_a_fallback_has_a_trigger_that_it_acts_for(build: Build, choice: str) -> None:
+    """KEDA from 2.17 on refuses the object otherwise; before, there is none."""
+    for scaled in of_kind(build(choice), "ScaledObject").values():
+        if "fallback" in scaled["spec"]:
+            assert "AverageValue" in [trigger.get("metricType") for trigger in scaled["spec"]["triggers"]]
+
+
 def named(selector: Document) -> str:
     """The part that a selector means; pods of an operator may not keep the suite's own label."""
     labels = selector["matchLabels"]
@@ -237,6 +245,33 @@ def test_ports_of_policies_are_ports_of_pods(build: Build) -> None:
         if policy["metadata"]["name"] in ("names", "artifacts", "training-outside", "metrics", "traces"):
             continue
         assert all(port in ports[name] for name, port in callees(policy) if name != "ray")
+
+
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", ())
+    assert all(expression["operator"] == "In" for expression in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(expression["key"]) in expression["values"] for expression in expressions
+    )
+
+
+def test_spans_of_every_pod_may_leave(build: Build) -> None:
+    documents = build("all on ray")
+    (cluster,) = of_kind(documents, "RayCluster").values()
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    labels = {f"ray {number}": group["template"]["metadata"]["labels"] for number, group in enumerate(groups)}
+    for part in (*SERVICES, "triton"):
+        labels[part] = of_kind(documents, *KINDS)[part]["spec"]["template"]["metadata"]["labels"]
+    host, port = split_address(environment_of(documents, "training")["SYMBIONT_TRACING_ENDPOINT"])
+    collector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": host.rpartition(".")[2]}}}
+    letting = [
+        policy["spec"]["podSelector"]
+        for policy in of_kind(documents, "NetworkPolicy").values()
+        for rule in policy["spec"].get("egress", ())
+        if collector in rule.get("to", ()) and {"port": port} in rule["ports"]
+    ]
+    for name, own in labels.items():
+        assert any(selects(selector, own) for selector in letting), name
 
 
 @pytest.mark.parametrize("part", [*SERVICES, "triton"])
@@ -305,14 +340,6 @@ def test_every_part_that_reads_artifacts_has_the_master_key(choice: str, build: 
         assert environment_of(documents, "triton")["SYMBIONT_ARTIFACT_CACHE"]
 
 
-def test_workers_that_are_jobs_can_log_in_to_vault(build: Build) -> None:
-    (template,) = (
-        d["data"]["pod.yaml"] for n, d in of_kind(build("all"), "ConfigMap").items() if n.startswith("worker")
-    )
-    (worker,) = yaml.safe_load(template)["spec"]["containers"]
-    assert worker["envFrom"] == [{"secretRef": {"name": "vault", "optional": True}}]
-
-
 def test_the_audit_log_of_all_services_is_on_its_own_volume(build: Build) -> None:
     documents = build("audit")
     for part in SERVICES:
@@ -342,6 +369,9 @@ def test_a_ray_cluster_is_what_the_controller_asks(build: Build, version: str, r
         mounted = (Path("/etc/symbiont/tls") / name for name in ("ca.crt", "tls.crt", "tls.key"))
         assert Tls.from_environment(files) == Tls(*mounted)
         assert "/etc/symbiont/tls" in {m["mountPath"] for m in container["volumeMounts"]}
+        # Of artifacts in S3: not in /tmp, which is too small for it.
+        (cache,) = (e["value"] for e in container["env"] if e["name"] == "SYMBIONT_ARTIFACT_CACHE")
+        assert {"name": "artifacts", "mountPath": cache} in container["volumeMounts"]
         token = next(entry for entry in container["env"] if entry["name"] == "RAY_AUTH_TOKEN")
         assert token["valueFrom"]["secretKeyRef"] == {"name": "ray", "key": "SYMBIONT_RAY_TOKEN"}
     assert {"secretRef": {"name": "ray"}} in training["containers"][0]["envFrom"]

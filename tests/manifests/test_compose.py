@@ -33,6 +33,12 @@ def test_images_are_built_from_the_target_of_that_name(
     assert not service.keys() & ({"entrypoint"} if part == "triton" else {"command", "entrypoint"})
 
 
+def test_metrics_of_triton_are_where_others_reach_them(
+    compose: Document, metrics_address: Callable[[list[str]], str]
+) -> None:
+    assert metrics_address(compose["services"]["triton"]["command"]) == "0.0.0.0"
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_settings_are_fields_and_hold(
     service: str,

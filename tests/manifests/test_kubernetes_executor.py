@@ -12,14 +12,17 @@ import pytest
 
 from support.kubernetes_api import SimulatedApi, simulated_api
 from support.kubernetes_schemas import NEWEST, OLDEST, validate
+from symbiont.common.security.files import Tls
 from symbiont.common.settings import ServiceSettings
 from symbiont.training.executors import Launch, WorkerName, WorkerSignal
+from symbiont.training.executors.choosing import pod_settings
 from symbiont.training.executors.kubernetes import KubernetesExecutor
 from symbiont.training.executors.kubernetes_api import KubernetesApi
 from symbiont.training.executors.kubernetes_kinds import GANGS, JOB, JOBSET, Kind
 from symbiont.training.executors.kubernetes_pod import PodSettings
 from symbiont.training.executors.kubernetes_template import read_template
 from symbiont.training.executors.manifests import workload
+from symbiont.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]
 COMPONENT = ROOT / "k8s/components/kubernetes-executor"
@@ -164,16 +167,29 @@ def test_the_component_itself_names_the_image_of_the_base(version: str) -> None:
     assert f"SYMBIONT_KUBERNETES_IMAGE=symbiont/training:{version}\n" in (COMPONENT / "settings.env").read_text()
 
 
-def test_the_template_is_where_the_setting_says_and_can_be_read(find: Find, pod: Document, tmp_path: Path) -> None:
+def test_the_template_is_where_the_setting_says_and_leaves_a_worker_what_it_needs(
+    find: Find, pod: Document, tmp_path: Path, read_settings: Callable[[str, dict[str, str]], ServiceSettings]
+) -> None:
     path = Path(environment_of(find)["SYMBIONT_KUBERNETES_POD_TEMPLATE"])
     (container,) = pod["containers"]
     (volume,) = (m["name"] for m in container["volumeMounts"] if m["mountPath"] == str(path.parent))
     source = find("ConfigMap", "worker")
     assert {"name": volume, "configMap": {"name": source["metadata"]["name"]}} in pod["volumes"]
     (tmp_path / path.name).write_text(source["data"][path.name])
-    template = read_template(tmp_path / path.name)
-    launch = Launch(WorkerName("job-1", 1), "{}")
-    validate(workload(JOB, launch, PodSettings("image", template=template)))
+    settings = read_settings("training", environment_of(find))
+    assert isinstance(settings, TrainingSettings)
+    settings = settings.model_copy(update={"kubernetes_pod_template": tmp_path / path.name})
+    job = workload(JOB, Launch(WorkerName("job-1", 1), "{}"), pod_settings(settings, []))
+    validate(job)
+    # Whatever an overlay says of pods: without a certificate the controller would not hear a word of a worker.
+    worker = job["spec"]["template"]["spec"]
+    (container,) = worker["containers"]
+    tls = Tls.from_environment({entry["name"]: entry["value"] for entry in container["env"] if "value" in entry})
+    assert tls is not None
+    (mount,) = (m for m in container["volumeMounts"] if m["mountPath"] == str(tls.ca.parent))
+    assert {tls.ca.name, tls.certificate.name, tls.key.name} == {"ca.crt", "tls.crt", "tls.key"}
+    assert {"name": mount["name"], "secret": {"secretName": "worker-tls", "defaultMode": 0o440}} in worker["volumes"]
+    assert container["envFrom"] == [{"secretRef": {"name": "vault", "optional": True}}]
 
 
 def test_the_example_in_the_template_works(tmp_path: Path) -> None:

@@ -134,11 +134,19 @@ def test_the_image_says_what_runs(part: str, container: Document, stages: dict[s
     assert "command" not in container
     if part == "triton":
         # Those of the image, and TLS, which its image cannot know of.
-        ours = [argument for argument in container["args"] if argument.startswith(("--grpc-", "--http-address="))]
+        ours = [
+            argument
+            for argument in container["args"]
+            if argument.startswith(("--grpc-", "--http-address=", "--metrics-address="))
+        ]
         image = re.findall(r'"([^"]+)"', stages["triton"].partition("CMD [")[2])
         assert [argument for argument in container["args"] if argument not in ours] == image
     else:
         assert "args" not in container
+
+
+def test_metrics_of_triton_are_where_others_reach_them(find: Find, metrics_address: Callable[[list[str]], str]) -> None:
+    assert metrics_address(container_of(find("triton", "Deployment"))["args"]) == "0.0.0.0"
 
 
 def test_ports_are_those_of_the_settings(

@@ -13,6 +13,8 @@ from symbiont.client.watching import has_ended
 
 # Asked after each judged checkpoint of a job that runs; a reason ends it.
 Stop = Callable[[Curve], str]
+# A job's limit is above 0.
+_LEAST_COST = 1e-6
 
 
 class Listener(Protocol):
@@ -91,28 +93,36 @@ class Bench:
         self._jobs = {job.request_id: job for job in jobs if job.request_id}
         self._mine = {job.name: job for key, job in self._jobs.items() if key.startswith(f"{self.study}/")}
         self._lock = threading.Lock()
+        self._granting = threading.Lock()
 
     def found(self, trial: Trial) -> bool:
         """Whether the job of a trial is there already."""
         return trial.request_id in self._jobs
+
+    def has(self, job: str) -> bool:
+        """Whether a job is one of this study's, as this service and tenant have it."""
+        with self._lock:
+            return job in self._mine
 
     def place(self, trial: Trial) -> int:
         """Returns where among all jobs that of a trial stands, the oldest first; those to come are behind them."""
         return list(self._jobs).index(trial.request_id) if self.found(trial) else len(self._jobs)
 
     def left(self) -> Purse:
-        """Returns what the study may still use."""
+        """Returns what the study may still use; what an open job was granted is gone, though it may bring some back."""
         with self._lock:
-            used = [job.usage for job in self._mine.values()]
-        seconds = sum(one.training_time.ToNanoseconds() / 1e9 for one in used)
-        return self.purse.left(seconds, sum(one.cost for one in used))
+            taken = [_taken(job) for job in self._mine.values()]
+        return self.purse.left(sum(seconds for seconds, _ in taken), sum(cost for _, cost in taken))
 
     def run(self, trial: Trial, stop: Stop = lambda curve: "", share: int = 1) -> Run:
         """Follows the job of a trial to its end, after making it if it is not there.
 
         Args:
             stop: may end it; it is not asked of a job that has ended before this.
-            share: how many trials share what is left of the purse.
+            share: how many trials share what is left of the purse, those that have their part already included.
+
+        Raises:
+            RequestError: the service refuses the job.
         """
         job = self._jobs.get(trial.request_id) or self._create(trial, share)
         self.listener.begin(trial.name, job)
@@ -130,14 +140,21 @@ class Bench:
         return Run(trial, job, curve, cut)
 
     def _create(self, trial: Trial, share: int) -> pb.TrainingJob:
-        left = self.left()
-        budget = job_budget(
-            None if left.seconds is None else max(left.seconds / share, 1.0),
-            None if left.cost is None else left.cost / share,
-        )
-        return self.client.create_training_job(
-            trial.spec, tenant=self.tenant, priority=self.priority, budget=budget, request_id=trial.request_id
-        )
+        # One at a time: what one is granted the next one must not have.
+        with self._granting:
+            with self._lock:
+                running = sum(not has_ended(job.state) for job in self._mine.values())
+            left, parts = self.left(), max(share - running, 1)
+            budget = job_budget(
+                None if left.seconds is None else max(left.seconds / parts, 1.0),
+                None if left.cost is None else max(left.cost / parts, _LEAST_COST),
+            )
+            job = self.client.create_training_job(
+                trial.spec, tenant=self.tenant, priority=self.priority, budget=budget, request_id=trial.request_id
+            )
+            with self._lock:
+                self._mine[job.name] = job
+        return job
 
     def _cancel(self, job: str) -> bool:
         try:
@@ -146,3 +163,12 @@ class Bench:
             # It has just ended by itself, and what it made counts.
             return False
         return True
+
+
+def _taken(job: pb.TrainingJob) -> tuple[float, float]:
+    """Returns seconds and cost that nobody else may have: of a job that has ended what it used."""
+    seconds, cost = job.usage.training_time.ToNanoseconds() / 1e9, job.usage.cost
+    if not has_ended(job.state):
+        seconds = max(seconds, job.budget.training_time.ToNanoseconds() / 1e9)
+        cost = max(cost, job.budget.cost)
+    return seconds, cost

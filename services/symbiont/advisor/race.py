@@ -105,8 +105,10 @@ class _Race:
 
     def _why_not(self, pending: Sequence[str]) -> str:
         """Says why no further rung is tried; nothing when one is."""
-        # What was begun by an earlier call has had its part of the budget, and is only looked at.
-        if self._bench.left().empty and not any(self._bench.found(self._trial(method)) for method in pending):
+        # What was begun by an earlier call costs nothing more, and is only looked at.
+        if any(self._bench.found(self._trial(method)) for method in pending):
+            return ""
+        if self._bench.left().empty:
             return "the budget of the study is used up"
         climbed = [one.standing for one in self._rungs.values()]
         if not self._settings.exhaustive and enough(climbed, self._settings.tolerance):

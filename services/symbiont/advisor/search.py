@@ -19,7 +19,7 @@ from symbiont.advisor.space import METHOD, Choices, Dimension, Value, applied, c
 from symbiont.advisor.trials import CHECKPOINTS, Trial, check_study, raced, trial_of
 from symbiont.api.training.v1.dataset_pb2 import Dataset
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_CANCELLED, TrainingSpec
-from symbiont.client import Client, job_budget
+from symbiont.client import Client, InvalidArgumentError, job_budget
 from symbiont.common.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def search(
     """Searches a space around a spec until so many trials are over, or the purse is empty.
 
     Raises:
-        ValueError: the settings are wrong, or the study was begun with others.
+        ValueError: the settings are wrong, or the study was begun with others, by another tenant or elsewhere.
         FailedPrecondition: Optuna is not installed.
         RequestError: the service refuses an end of the space, before any trial is made.
     """
@@ -141,6 +141,8 @@ class _Search:
                 while len(pending) < self._settings.parallel and (trial := self._next(waiting)):
                     pending.add(pool.submit(self._try, trial))
                 if not pending:
+                    if len(self._study.get_trials(deepcopy=False)) < self._settings.trials:
+                        self._listener.say("the budget of the study is used up")
                     return self._findings()
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 for one in done:
@@ -156,7 +158,7 @@ class _Search:
         if number >= self._settings.trials:
             return None
         if self._bench.left().empty:
-            self._listener.say("the budget of the study is used up")
+            # A trial that ends early may bring some of it back.
             return None
         # A sampler that began anew with the same seed would draw again what it drew first.
         self._study.sampler = _sampler(self._settings.seed + number)
@@ -172,9 +174,20 @@ class _Search:
             return
         made = trial_of(self._settings.study, f"trial-{trial.number}", self._spec_of(values))
         self._listener.say(f"{made.name}: {said(values)}")
-        run = self._bench.run(made, self._judge(trial), share=self._settings.parallel)
-        self._runs.append(run)
-        self._tell(trial, made, run)
+        try:
+            run = self._bench.run(made, self._judge(trial), share=self._settings.parallel)
+        except InvalidArgumentError as exc:
+            self._refuse(trial, made, exc)
+        else:
+            self._runs.append(run)
+            self._tell(trial, made, run)
+
+    def _refuse(self, trial: optuna.Trial, made: Trial, refusal: InvalidArgumentError) -> None:
+        """Ends a trial whose settings do not go together, as the ends of the space did."""
+        from optuna.trial import TrialState
+
+        self._study.tell(trial, state=TrialState.FAIL)
+        self._listener.say(f"{made.name} cannot be trained: {refusal.message}")
 
     def _tell(self, trial: optuna.Trial, made: Trial, run: Run) -> None:
         from optuna.trial import TrialState
@@ -247,6 +260,12 @@ class _Search:
                 f"the study {self._settings.study} was begun with another spec or space: name a new one with --study"
             )
         study.set_user_attr("about", about)
+        jobs = [job for one in study.get_trials(deepcopy=False) if (job := one.user_attrs.get("job"))]
+        if strange := [job for job in jobs if not self._bench.has(job)]:
+            raise ValueError(
+                f"the study {self._settings.study} in {self._settings.journal} is that of another tenant or service: "
+                f"{strange[0]} is not here; name a new one with --study"
+            )
         return study
 
     def _findings(self) -> Findings:

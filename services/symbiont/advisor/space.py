@@ -121,7 +121,10 @@ def applied(spec: TrainingSpec, values: Mapping[str, Value]) -> TrainingSpec:
 
 
 def corners(spec: TrainingSpec, space: Sequence[Dimension]) -> Iterator[TrainingSpec]:
-    """Yields specs with every end of every dimension: when all are allowed, so is what lies between."""
+    """Yields specs with every end of every dimension.
+
+    When all are allowed, so is what lies between, but for settings that bound each other.
+    """
     for method in methods_in(spec, space):
         dimensions = [one for one in space if one.name != METHOD and takes(spec, method, one.name)]
         for place in range(max((len(one.ends) for one in dimensions), default=1)):

@@ -11,7 +11,7 @@ from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 
 # The usual order of cost: the head alone computes each row's base once, adapters go back through it, all of it is last.
 METHODS = ("head_only", "lora", "houlsby", "adalora", "full")
-ALL_METHODS = (*METHODS[:-1], "prefix", METHODS[-1])
+ALL_METHODS = ("head_only", "bitfit", "lora", "houlsby", "adalora", "prefix", "full")
 # So many checkpoints make a curve, and so many without a better one end a trial.
 CHECKPOINTS = 12
 PATIENCE = 3

@@ -34,7 +34,8 @@ from symbiont.cli.target import with_client
 from symbiont.client import Client
 from symbiont.client.names import short_name
 
-_RUNGS = f"Method to race; repeat (default: {', '.join(map(word, METHODS))}). Others: {word(ALL_METHODS[-2])}."
+_OTHERS = ", ".join(word(method) for method in ALL_METHODS if method not in METHODS)
+_RUNGS = f"Method to race; repeat (default: {', '.join(map(word, METHODS))}). Others: {_OTHERS}."
 
 
 @with_client

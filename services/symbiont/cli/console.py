@@ -10,8 +10,37 @@ from symbiont.client import RequestError
 
 # Piped output is for programs and logs: wide enough that no table cuts a name.
 _PIPED_WIDTH = 200
-# Options whose name is not that of the field.
-_OPTIONS = {"base_model": "base", "target_modules": "target_module", "labels": "label"}
+# What sets a field, where its name does not say it; what is a part of something is named with it.
+_OPTIONS = {
+    "model": "MODEL",
+    "derived_base": "NAME",
+    "base_model": "--base",
+    "head_only": "--method",
+    "full": "--method",
+    "bitfit": "--method",
+    "target_modules": "--target-module",
+    "labels": "--label",
+    "hidden_layers": "--hidden-layer",
+    "precision": "--bf16",
+    "class_weights": "--balanced",
+    "thresholds": "--tune-thresholds",
+    "cost_matrix": "--cost",
+    "cost_matrix.costs": "--cost",
+    "costs.truth": "--cost",
+    "costs.answer": "--cost",
+    "costs.cost": "--cost",
+    "binary_costs.false_positive": "--false-positive-cost",
+    "binary_costs.false_negative": "--false-negative-cost",
+    "business_fields": "--field",
+    "business_fields.names": "--field",
+    "embedding.size": "--embedding-size",
+    "own_module": "--module",
+    "own_module.name": "--module",
+    "own_module.settings": "--module-settings",
+    "replay.dataset": "--replay-dataset",
+    "replay.fraction": "--replay-fraction",
+    "replay.rows": "--replay-rows",
+}
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -41,9 +70,10 @@ def _option(field: str) -> str:
     """Returns the option that sets a field of a request: `--epochs` for `training_job.spec.hyperparameters.epochs`."""
     if field == "chunk":
         return "the file"
-    path = field.split(".")
+    path = [part for part in field.split(".") if not part.isdigit()]
     if path[:2] in (["training_job", "spec"], ["header", "dataset"]) or path[0] == "spec":
-        return "--" + _OPTIONS.get(path[-1], path[-1]).replace("_", "-")
+        usual = "--" + path[-1].replace("_", "-")
+        return _OPTIONS.get(".".join(path[-2:])) or _OPTIONS.get(path[-1], usual)
     return field
 
 

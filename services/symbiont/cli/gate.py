@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -101,16 +101,25 @@ def prepare(
     language: Annotated[list[str] | None, typer.Option(help="With --clean: keep it; may be repeated.")] = None,
     min_characters: Annotated[int, typer.Option(min=1, help="With --clean: least characters of a text.")] = 1,
     deduplicate: Annotated[bool, typer.Option("--deduplicate", help="Keep the first of equal and near rows.")] = False,
-    near: Annotated[float, typer.Option(help="Similarity from which rows are near; 0: equal rows only.")] = 0.8,
+    near: Annotated[
+        float | None,
+        typer.Option(help="With these two: similarity from which rows are near, 0: equal rows only (default: 0.8)."),
+    ] = None,
     against: Annotated[str, typer.Option(help="Remove what this dataset has, too: the test set.")] = "",
     anonymize: Annotated[
         Mode | None, typer.Option(help="Replace personal data by its kind, by a name, or by a token to restore.")
     ] = None,
-    key: Annotated[str, typer.Option(help="Name of the service's key, for pseudonyms and tokens.")] = "",
-    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of personal data; may be repeated.")] = None,
+    key: Annotated[
+        str, typer.Option(help="With --anonymize: name of the service's key, for pseudonyms and tokens.")
+    ] = "",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="With --anonymize: only this kind of personal data; may be repeated.")
+    ] = None,
     drop_suspects: Annotated[float, typer.Option(min=0, max=0.5, help="Remove most suspect rows, up to a share.")] = 0,
     balance: Annotated[Sampling | None, typer.Option(help="Even out classes.")] = None,
-    max_ratio: Annotated[float, typer.Option(min=1, help="With --balance: largest class over smallest.")] = 1.0,
+    max_ratio: Annotated[
+        float | None, typer.Option(min=1, help="With --balance: largest class over smallest (default: 1).")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Makes a dataset of another one; what is asked for is done in the order of the options below.
@@ -120,13 +129,16 @@ def prepare(
 
     Example: symbiont datasets prepare intents intents-clean --clean --deduplicate --against intents-test
     """
+    _goes_with("--anonymize", bool(anonymize), {"--key": key, "--kind": kind})
+    _goes_with("--balance", bool(balance), {"--max-ratio": max_ratio is not None})
+    _goes_with("--deduplicate or --against", deduplicate or bool(against), {"--near": near is not None})
     transforms: list[pb.Transform] = []
     if clean or nfkc or language or min_characters > 1:
         form = pb.UNICODE_FORM_NFKC if nfkc else pb.UNICODE_FORM_NFC
         asked = pb.CleanTransform(unicode_form=form, languages=language or (), min_characters=min_characters)
         transforms.append(pb.Transform(clean=asked))
     if deduplicate or against:
-        repeated = pb.DeduplicateTransform(near_threshold=near, against=_named(against))
+        repeated = pb.DeduplicateTransform(near_threshold=0.8 if near is None else near, against=_named(against))
         transforms.append(pb.Transform(deduplicate=repeated))
     if anonymize:
         transforms.append(pb.Transform(anonymize=_anonymize(anonymize, key, kind or ())))
@@ -134,7 +146,7 @@ def prepare(
         transforms.append(pb.Transform(drop_suspects=pb.DropSuspectsTransform(max_fraction=drop_suspects, seed=seed)))
     if balance:
         mode = pb.SamplingMode.Value(f"SAMPLING_MODE_{balance.upper()}")
-        even = pb.BalanceTransform(sampling=mode, max_ratio=max_ratio, seed=seed)
+        even = pb.BalanceTransform(sampling=mode, max_ratio=max_ratio or 1.0, seed=seed)
         transforms.append(pb.Transform(balance=even))
     if not transforms:
         raise typer.BadParameter("say what to do: --clean, --deduplicate, --anonymize, --drop-suspects or --balance")
@@ -275,6 +287,12 @@ def restore(
 
 def _named(dataset: str) -> str:
     return full_name("datasets", dataset) if dataset else ""
+
+
+def _goes_with(owner: str, given: bool, parts: Mapping[str, object]) -> None:
+    """Refuses options that say how something is done which is not done: they would be of no effect."""
+    if not given and (alone := [name for name, value in parts.items() if value]):
+        raise typer.BadParameter(f"it goes with {owner}, which is not there", param_hint=alone[0])
 
 
 def _anonymize(mode: Mode, key: str, kinds: Any) -> pb.AnonymizeTransform:

@@ -1,16 +1,17 @@
 """`symbiont jobs`: what trains, what has trained."""
 
-import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, as_completed
+from threading import Thread
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_SUCCEEDED, JobState, TrainingJob
-from symbiont.cli.console import make_console, print_error
+from symbiont.cli.console import describe, make_console, print_error
 from symbiont.cli.curve_command import curve
 from symbiont.cli.render import (
     budget_text,
@@ -29,7 +30,7 @@ from symbiont.cli.render import (
 )
 from symbiont.cli.target import with_client
 from symbiont.cli.watch import JobDisplay, job_display
-from symbiont.client import Client
+from symbiont.client import Client, RequestError
 from symbiont.client.names import full_name, short_name
 from symbiont.client.watching import has_ended
 
@@ -132,9 +133,20 @@ def cancel(
 
 
 def _each(jobs: list[str], ask: Callable[[str], TrainingJob]) -> None:
+    """Asks for every job, whatever became of those before; the status is 1 when one was refused."""
+    refused = False
     for job in jobs:
-        changed = ask(job)
-        make_console().print(changed.name, state_text(changed.state))
+        try:
+            changed = ask(job)
+        except RequestError as exc:
+            if len(jobs) == 1:
+                raise
+            refused = True
+            print_error(f"{job}: {describe(exc)}")
+        else:
+            make_console().print(changed.name, state_text(changed.state))
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -166,15 +178,19 @@ def watch_job(client: Client, job: str, after_event_id: int = 0) -> None:
         console.print(f"detached, the job goes on; watch it again with: symbiont jobs watch {short_name(job)}")
         return
     found = client.get_training_job(job)
-    if found.state != JOB_STATE_SUCCEEDED:
+    made, succeeded = _made(found), found.state == JOB_STATE_SUCCEEDED
+    if not succeeded:
         print_error(f"{found.name} {state_word(found.state)} {failure_text(found)}".rstrip())
-        raise typer.Exit(1)
-    made = _made(found)
-    console.print(f"[green]succeeded[/]: {made}; {quality(found.evaluation)}")
+    if made:
+        # One that its budget ended, or that was cancelled with its work kept, has made something, too.
+        verdict = "[green]succeeded[/]" if succeeded else "what it had learnt is kept"
+        console.print(f"{verdict}: {made}; {escape(quality(found.evaluation))}", soft_wrap=True)
     if found.derived_base:
         console.print(f"[dim]train on it with[/] symbiont train MODEL --dataset DATASET --base {short_name(made)}")
-    else:
+    elif made:
         console.print(f"[dim]serve it with[/] symbiont models promote {short_name(made)}")
+    if not succeeded:
+        raise typer.Exit(1)
 
 
 def _made(job: TrainingJob) -> str:
@@ -188,33 +204,46 @@ def watch_jobs(client: Client, jobs: list[str], after_event_id: int = 0) -> None
         typer.Exit: with status 1, when one of them did not succeed.
     """
     console = make_console()
-    with job_display(console) as display, ThreadPoolExecutor(len(jobs)) as pool:
-        for job in jobs:
-            display.add(short_name(job))
-        following = [pool.submit(_follow, display, client, job, after_event_id) for job in jobs]
-        try:
-            for done in following:
-                done.result()
-        except KeyboardInterrupt:
-            # The threads wait for events that may never come: the process does not wait for them.
-            console.print("detached, the jobs go on; watch them again with: symbiont jobs watch")
-            os._exit(0)
+    for job in jobs:
+        # What is not there is said now, not when the others have ended.
+        client.get_training_job(job)
+    try:
+        with job_display(console) as display:
+            _follow_all(display, client, jobs, after_event_id)
+    except KeyboardInterrupt:
+        console.print("detached, the jobs go on; watch them again with: symbiont jobs watch")
+        return
     ended = [client.get_training_job(job) for job in jobs]
-    rows = (
-        (short_name(j.name), state_text(j.state), _made(j) or failure_text(j), quality(j.evaluation)) for j in ended
-    )
-    console.print(table(["JOB", "STATE", "MADE", "QUALITY"], rows))
+    console.print(table(["JOB", "STATE", "MADE", "QUALITY"], map(_outcome, ended)))
     if any(job.state != JOB_STATE_SUCCEEDED for job in ended):
         raise typer.Exit(1)
+
+
+def _follow_all(display: JobDisplay, client: Client, jobs: list[str], after_event_id: int) -> None:
+    """Shows jobs until all have ended, or one can be followed no more."""
+    following: list[Future[None]] = []
+    for job in jobs:
+        display.add(short_name(job))
+        done: Future[None] = Future()
+        following.append(done)
+        # No pool: its threads are waited for when the process ends, and these may wait for events that never come.
+        Thread(target=_follow, args=(done, display, client, job, after_event_id), daemon=True).start()
+    for done in as_completed(following):
+        done.result()
 
 
 def _outcome(job: TrainingJob) -> tuple[object, ...]:
     return short_name(job.name), state_text(job.state), _made(job) or failure_text(job), quality(job.evaluation)
 
 
-def _follow(display: JobDisplay, client: Client, job: str, after_event_id: int) -> None:
-    for event in client.watch_training_job(job, after_event_id):
-        display.show(short_name(job), event)
+def _follow(done: Future[None], display: JobDisplay, client: Client, job: str, after_event_id: int) -> None:
+    try:
+        for event in client.watch_training_job(job, after_event_id):
+            display.show(short_name(job), event)
+    except Exception as exc:  # noqa: BLE001, it is raised where the outcome is asked for
+        done.set_exception(exc)
+    else:
+        done.set_result(None)
 
 
 def _method(job: TrainingJob) -> str:

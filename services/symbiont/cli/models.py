@@ -53,7 +53,7 @@ def show(client: Client, model: Annotated[str, typer.Argument(help="Id of the mo
     console.print(table(columns, rows, title=found.name))
     for alias in found.aliases:
         if alias.HasField("release"):
-            console.print(f"release on {releases.summary(alias.release)}")
+            console.print(f"release on {releases.summary(alias.release)}", markup=False)
         if alias.model_version.trained_on_erased:
             console.print(f"{alias.alias} serves a version that learnt rows erased since: train anew, and promote that")
 

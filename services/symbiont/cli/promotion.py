@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
@@ -44,7 +44,9 @@ def gate(
     max_ece: Annotated[float | None, typer.Option(help="Largest expected calibration error, 0 to 1.")] = None,
     max_p99_ms: Annotated[float | None, typer.Option(help="Most milliseconds of 99 in 100 answers of one row.")] = None,
     metric: Annotated[str, typer.Option(help="What falls and rises; by default what stands for the task.")] = "",
-    approvals: Annotated[int, typer.Option(help="People beside the one who promotes who must approve.")] = 0,
+    approvals: Annotated[
+        int | None, typer.Option(help="People beside the one who promotes who must approve (default: none).")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="Rows to judge by. Default: those held out in training.")] = "",
     opened: Annotated[bool, typer.Option("--open", help="Remove the gate.")] = False,
 ) -> None:
@@ -65,9 +67,16 @@ def gate(
         "latency_limit": {"p99_ms": max_p99_ms},
     }
     rules = [_rule(kind, body) for kind, body in given.items() if next(iter(body.values())) is not None]
-    rules += [_floor(text) for text in floor or ()]
-    if rules or approvals or dataset or opened:
-        policy = client.set_promotion_policy(model, rules, approvals=approvals, evaluation_dataset=dataset)
+    rules += [_floor(text, metric) for text in floor or ()]
+    asked = bool(rules or approvals is not None or dataset)
+    if approvals == 0 and not rules:
+        raise typer.BadParameter("without a rule that is no gate: --open removes it", param_hint="--approvals")
+    if opened and (asked or metric):
+        raise typer.BadParameter("it removes the gate: give no rule beside it", param_hint="--open")
+    if metric and not any(body.get("metric") for body in map(_body_of, rules)):
+        raise typer.BadParameter("it is that of rules: say which, as --not-worse 0.01", param_hint="--metric")
+    if asked or opened:
+        policy = client.set_promotion_policy(model, rules, approvals=approvals or 0, evaluation_dataset=dataset)
     else:
         policy = client.get_promotion_policy(model)
     make_console().print(_gate_of(policy))
@@ -77,10 +86,10 @@ def _rule(kind: str, body: _Body) -> PromotionRule:
     return json_format.ParseDict({kind: {name: value for name, value in body.items() if value != ""}}, PromotionRule())
 
 
-def _floor(text: str) -> PromotionRule:
+def _floor(text: str, usual: str) -> PromotionRule:
     metric, _, bound = text.rpartition("=")
     try:
-        return _rule("floor", {"value": float(bound), "metric": metric})
+        return _rule("floor", {"value": float(bound), "metric": metric or usual})
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not METRIC=BOUND, such as macro_f1=0.8") from None
 
@@ -99,8 +108,11 @@ def _gate_of(policy: PromotionPolicy) -> object:
 
 
 def _body(rule: PromotionRule) -> str:
-    body = json_format.MessageToDict(getattr(rule, rule.WhichOneof("rule") or ""), preserving_proto_field_name=True)
-    return ", ".join(f"{name} {_plain(value)}" for name, value in body.items())
+    return ", ".join(f"{name} {_plain(value)}" for name, value in _body_of(rule).items())
+
+
+def _body_of(rule: PromotionRule) -> dict[str, Any]:
+    return json_format.MessageToDict(getattr(rule, rule.WhichOneof("rule") or ""), preserving_proto_field_name=True)
 
 
 def _plain(value: object) -> str:
@@ -151,7 +163,8 @@ def approve(
     Example: symbiont models approve intents/versions/4 --comment "looked at the hardest rows" --principal ana
     """
     decision = client.approve(_whole(client, version), alias, comment)
-    make_console().print(f"{decision.principal} approves {short_name(decision.model_version)} for {alias}")
+    said = f"{decision.principal} approves {short_name(decision.model_version)} for {alias}"
+    make_console().print(said, markup=False)
 
 
 @with_client
@@ -188,10 +201,11 @@ def passport(
     if json:
         typer.echo(json_format.MessageToJson(found, preserving_proto_field_name=True, ensure_ascii=False))
     else:
-        _print_passport(make_console(), found)
+        print_passport(make_console(), found)
 
 
-def _print_passport(console: Console, found: ModelPassport) -> None:
+def print_passport(console: Console, found: ModelPassport) -> None:
+    """Prints what a version came out of, in short."""
     version, machine = found.model_version, found.environment
     console.print(
         facts(
@@ -223,7 +237,8 @@ def _print_passport(console: Console, found: ModelPassport) -> None:
         console.print(f"made again by {short_name(made.job)}: {same}")
     for decision in found.decisions:
         what = DecisionKind.Name(decision.kind).removeprefix("DECISION_KIND_").lower().replace("_", " ")
-        console.print(f"{when(decision.time)} {what} {decision.principal} {decision.comment}".rstrip())
+        said = f"{when(decision.time)} {what} {decision.principal} {decision.comment}".rstrip()
+        console.print(said, markup=False)
 
 
 def _entries(entries: Mapping[str, str]) -> str:
@@ -274,7 +289,7 @@ def reproduce(client: Client, version: VersionArgument) -> None:
             pass
     made = client.get_training_job(job.name)
     if not made.reproduction.bundle_digest:
-        console.print(f"it did not end: {made.failure.message or 'cancelled'}")
+        console.print(f"it did not end: {made.failure.message or 'cancelled'}", markup=False)
         raise typer.Exit(1)
     if made.reproduction.same_bundle:
         console.print(f"the same bundle, byte for byte: {made.reproduction.bundle_digest}")

@@ -68,7 +68,8 @@ def canary(
     )
     model = version.removeprefix("models/").partition("/")[0]
     release = client.create_release(f"{model}@{alias}", version, weight=weight, shadow=shadow, rules=rules)
-    make_console().print(f"{summary(release)}\n[dim]watch it:[/] symbiont models release show {model}@{alias}")
+    _print(release)
+    make_console().print(f"[dim]watch it:[/] symbiont models release show {model}@{alias}")
 
 
 @with_client
@@ -101,7 +102,7 @@ def show(client: Client, model: AliasArgument) -> None:
     try:
         seen = client.get_release_observation(release.name)
     except (NotFoundError, UnavailableError) as exc:
-        console.print(f"[dim]nothing seen of it: {exc.message}[/]")
+        console.print(f"nothing seen of it: {exc.message}", style="dim", markup=False)
         return
     console.print(table(["", ">VERSION", ">CALLS", ">FAILED", ">P99", "LABELS"], _observed(seen)))
     console.print(facts(_compared(seen)))
@@ -119,14 +120,14 @@ def set_weight(
     Example: symbiont models release weight intents 25
     """
     release = client.update_release(running(client, model).name, weight=percent)
-    make_console().print(summary(release))
+    _print(release)
 
 
 @app.command()
 @with_client
 def promote(client: Client, model: AliasArgument) -> None:
     """Points the alias at the candidate, and ends the release."""
-    make_console().print(summary(client.promote_release(running(client, model).name)))
+    _print(client.promote_release(running(client, model).name))
 
 
 @app.command()
@@ -137,7 +138,12 @@ def end(
     reason: Annotated[str, typer.Option(help="Why, for those who read it later.")] = "",
 ) -> None:
     """Ends the release and leaves the alias where it is."""
-    make_console().print(summary(client.end_release(running(client, model).name, reason)))
+    _print(client.end_release(running(client, model).name, reason))
+
+
+def _print(release: Release) -> None:
+    """What people have written stands in it as it is."""
+    make_console().print(summary(release), markup=False)
 
 
 @app.command()

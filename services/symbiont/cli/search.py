@@ -1,6 +1,7 @@
 """`symbiont search`: finds hyperparameters by training, and prints the command that reproduces the best."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,10 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from symbiont.advisor.bench import Purse
+from symbiont.advisor.bench import Purse, Run
+from symbiont.advisor.curve import Curve
 from symbiont.advisor.search import Findings, Found, SearchSettings, said
 from symbiont.advisor.search import search as run_search
 from symbiont.advisor.space import parse_space
+from symbiont.advisor.trials import Trial
 from symbiont.api.training.v1.training_job_pb2 import TrainingSpec
 from symbiont.cli.command_line import train_command
 from symbiont.cli.console import make_console
@@ -102,9 +105,22 @@ def search(
     dimensions = parse_space(space or (), spec)
     with following(settings.study) as follower:
         findings = run_search(client, spec, dimensions, settings, follower)
-    show(make_console(), findings, export)
+    runs = [*findings.runs, *_earlier(client, findings)] if export else findings.runs
+    show(make_console(), replace(findings, runs=runs), export)
     if findings.best is None:
         raise typer.Exit(1)
+
+
+def _earlier(client: Client, findings: Findings) -> Iterator[Run]:
+    """Yields the runs of trials that an earlier call followed, as the service has them."""
+    followed = {run.job.name for run in findings.runs}
+    for one in findings.trials:
+        if one.job and one.job not in followed:
+            followed.add(one.job)
+            curve = Curve(findings.metric)
+            for event in client.list_training_events(one.job):
+                curve.add(event)
+            yield Run(Trial(f"trial-{one.number}", one.spec, ""), client.get_training_job(one.job), curve)
 
 
 def show(console: Console, findings: Findings, export: Path | None) -> None:
@@ -118,6 +134,8 @@ def show(console: Console, findings: Findings, export: Path | None) -> None:
         console.print()
         title = f"Best {findings.metric.replace('_', ' ')} so far, by seconds of training"
         show_curves(console, runs, title, export)
+    elif export:
+        console.print(f"no trial was judged: {export} is not written", markup=False, soft_wrap=True)
     if best:
         console.print()
         console.print(f"[bold green]best: trial {best.number}[/] [dim]({best.version})[/]")

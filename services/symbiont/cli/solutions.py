@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from symbiont.cli import early_warning
@@ -211,7 +212,7 @@ def new(
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(f"[dim]·[/] {text}", soft_wrap=True)
+    console.print(f"[dim]·[/] {escape(text)}", soft_wrap=True)
 
 
 def _show(console: Console, found: Figures) -> None:

@@ -119,6 +119,8 @@ def show_curves(console: Console, runs: Sequence[Run], title: str, export: Path 
     """Draws the best value so far of each run against its compute; those that judged nothing are left out."""
     plot = _plot(runs, title)
     if plot is None:
+        if export:
+            console.print(f"nothing was judged: {export} is not written", markup=False, soft_wrap=True)
         return
     console.print(draw(plot, min(console.width, 100), 20), soft_wrap=True)
     if export:

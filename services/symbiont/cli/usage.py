@@ -78,7 +78,7 @@ def usage(
     Example: symbiont usage --days 31 --by provider --csv shares.csv
     """
     amounts = _AMOUNTS[by]
-    with httpx.Client(base_url=prometheus, timeout=TIMEOUT_S) as asked:
+    with _client(prometheus) as asked:
         columns = [_ask(asked, amount.query(by, days), by) for amount in amounts]
     rows = _rows(columns)
     head = [by.value, *(amount.column for amount in amounts)]
@@ -96,6 +96,13 @@ def _rows(columns: Sequence[Mapping[str, float]]) -> list[tuple[str, list[float]
     names = {name for column in columns for name, value in column.items() if value}
     rows = [(name, [round(column.get(name, 0.0), 3) for column in columns]) for name in names]
     return sorted(rows, key=lambda row: (-row[1][0], row[0]))
+
+
+def _client(url: str) -> httpx.Client:
+    try:
+        return httpx.Client(base_url=url, timeout=TIMEOUT_S)
+    except httpx.InvalidURL as exc:
+        raise InvalidArgument("--prometheus", f"{url} is no URL: {exc}") from exc
 
 
 def _ask(prometheus: httpx.Client, query: str, by: By) -> dict[str, float]:

@@ -247,7 +247,7 @@ def plan_stage_word(stage: PlanStage.ValueType) -> str:
 def job_budget(
     training_seconds: float | None = None, cost: float | None = None, deadline_seconds: float | None = None
 ) -> Budget | None:
-    """Builds what a job may use, None where it has no limits."""
+    """Builds what a job may use, None where it has no limits; ValueError for a time without end."""
     if training_seconds is None and cost is None and deadline_seconds is None:
         return None
     return Budget(training_time=_duration(training_seconds), cost=cost, deadline=_duration(deadline_seconds))
@@ -257,7 +257,10 @@ def _duration(seconds: float | None) -> Duration | None:
     if seconds is None:
         return None
     duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=seconds))
+    try:
+        duration.FromTimedelta(timedelta(seconds=seconds))
+    except OverflowError as exc:
+        raise ValueError(f"a limit of {seconds:g} s is none: leave it out") from exc
     return duration
 
 

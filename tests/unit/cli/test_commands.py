@@ -2,15 +2,19 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
+from grpc import StatusCode
 
 from symbiont.api.inference.v1 import inference_pb2, release_pb2
 from symbiont.api.training.v1 import model_pb2
 from symbiont.api.training.v1 import training_job_pb2 as pb
-from symbiont.client import Client
+from symbiont.cli.watch import LineDisplay
+from symbiont.client import Client, UnavailableError
 
 
 @pytest.fixture
@@ -173,6 +177,81 @@ def test_watch_of_a_failed_job_is_status_1(trained: Any, suite: Any) -> None:
     assert result.err == "error: jobs/j1 failed OOM: take a smaller batch\n"
 
 
+def test_a_job_that_its_budget_ended_says_what_it_made(trained: Any, suite: Any) -> None:
+    job = suite.state.jobs["jobs/j1"]
+    job.state = pb.JOB_STATE_FAILED
+    job.failure.kind, job.failure.message = pb.FAILURE_KIND_BUDGET, "the budget of 60 s is used up"
+    result = trained("jobs", "watch", "j1")
+    assert result.status == 1
+    assert "the budget of 60 s is used up" in result.err
+    assert "what it had learnt is kept: models/m/versions/1; accuracy" in result.out
+    assert "symbiont models promote m/versions/1" in result.out
+    job.model_version = ""
+    assert "kept" not in trained("jobs", "watch", "j1").out
+
+
+@pytest.fixture
+def endless(trained: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """As `trained`, with a job `j2` that says nothing and never ends."""
+    assert trained("train", "m", "--dataset", "rows", "--base", "minilm").status == 0
+    over, watch = Event(), Client.watch_training_job
+
+    def silent(self: Client, name: str, after_event_id: int = 0) -> Iterator[pb.TrainingEvent]:
+        if name == "jobs/j2":
+            over.wait(60)
+        yield from watch(self, name, after_event_id)
+
+    monkeypatch.setattr(Client, "watch_training_job", silent)
+    yield trained
+    over.set()
+
+
+def test_of_several_jobs_the_one_that_is_not_there_is_said_at_once(endless: Any) -> None:
+    result = endless("jobs", "watch", "j2", "typo")
+    assert (result.status, "NOT_FOUND" in result.err) == (1, True)
+
+
+def test_of_several_jobs_one_that_cannot_be_followed_ends_the_watch(
+    endless: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Client.watch_training_job
+
+    def broken(self: Client, name: str, after_event_id: int = 0) -> Iterator[pb.TrainingEvent]:
+        if name == "jobs/j1":
+            raise UnavailableError(StatusCode.UNAVAILABLE, "it went away")
+        return watch(self, name, after_event_id)
+
+    monkeypatch.setattr(Client, "watch_training_job", broken)
+    result = endless("jobs", "watch", "j2", "j1")
+    assert (result.status, "it went away" in result.err) == (1, True)
+
+
+def test_ctrl_c_in_a_watch_of_several_jobs_closes_the_display(endless: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Display(LineDisplay):
+        def close(self) -> None:
+            closed.append(True)
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("symbiont.cli.jobs.job_display", Display)
+    monkeypatch.setattr("symbiont.cli.jobs.as_completed", interrupted)
+    result = endless("jobs", "watch", "j1", "j2")
+    assert (result.status, closed) == (0, [True])
+    assert "watch them again with: symbiont jobs watch" in result.out
+
+
+def test_what_is_refused_to_one_job_is_asked_of_the_others(trained: Any, suite: Any) -> None:
+    assert trained("train", "m", "--dataset", "rows", "--base", "minilm").status == 0
+    suite.state.jobs["jobs/j2"].state = pb.JOB_STATE_RUNNING
+    result = trained("jobs", "cancel", "j1", "nowhere", "j2")
+    assert result.status == 1
+    assert [line.partition(":")[2].split(":")[0] for line in result.err.splitlines()] == [" j1", " nowhere"]
+    assert "jobs/j2" in result.out
+
+
 def test_ctrl_c_in_a_watch_detaches(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: Client, name: str, after_event_id: int = 0) -> Any:
         raise KeyboardInterrupt
@@ -245,14 +324,15 @@ def test_a_release_from_its_beginning_to_its_end(two: Any, suite: Any) -> None:
     listed = two("models", "release", "disagreements", "m").out
     assert "c" * 16 in listed
     assert "0.7500" in listed
-    assert "ended (seen enough)" in two("models", "release", "end", "m", "--reason", "seen enough").out
+    reason = "seen [rows 1-50], see [/wiki/m]"
+    assert f"ended ({reason})" in two("models", "release", "end", "m", "--reason", reason).out
     assert "trying" not in two("models", "list").out
 
     two("models", "canary", "m/versions/2", "--weight", "1")
     assert "promoted" in two("models", "release", "promote", "m").out
     assert "production -> 2" in two("models", "list").out
     listed = two("models", "releases", "m").out
-    assert "seen enough" in listed
+    assert reason in listed
     assert listed.count("production") == 2
 
 
@@ -283,6 +363,12 @@ def test_predict(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stdin", io.StringIO("good\n" * 300))
     assert len(trained("predict", "m", "-f", "-", "--json").out.splitlines()) == 300
     assert trained("predict", "m").status == 2
+    file.write_bytes("\ufeffone\u2028more\r\nsecond\x0ctext\n".encode())
+    out = trained("predict", "m", "--file", str(file), "--json").out
+    lines = [json.loads(line) for line in out.removesuffix("\n").split("\n")]
+    assert [line["text"] for line in lines] == ["one\u2028more", "second\x0ctext"]
+    folder = trained("predict", "m", "--file", ".")
+    assert (folder.status, ". is a folder" in folder.err) == (2, True)
     missing = trained("predict", "m", "--file", "nowhere")
     assert (missing.status, "nowhere does not exist" in missing.err) == (2, True)
 

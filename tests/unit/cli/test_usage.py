@@ -23,6 +23,11 @@ def test_nothing_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         ask(monkeypatch, away)
 
 
+def test_what_is_no_url_is_said() -> None:
+    with pytest.raises(InvalidArgument, match=r"--prometheus: .* is no URL"):
+        usage.usage("http://host:port", 30, usage.By.TENANT, None)
+
+
 @pytest.mark.parametrize(
     "answer",
     [httpx.Response(404), httpx.Response(200, text="<html>"), httpx.Response(200, json={"data": {"result": [{}]}})],

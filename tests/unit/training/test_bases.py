@@ -3,8 +3,10 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from support.language_models import save_language_model
 from symbiont.common.artifacts import ArtifactStore
@@ -124,6 +126,39 @@ def test_an_unreachable_hub_is_unavailable(artifacts: ArtifactStore, monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="Hub cannot be reached"):
         bases.register(artifacts, "tiny", Source("hugging_face", "google/bert_uncased_L-2_H-128_A-2"), "", "")
+
+
+def test_what_is_fetched_from_the_hub_is_gone_once_it_is_stored(
+    artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch, copy: Path
+) -> None:
+    fetched: list[Path] = []
+
+    def fetch(repo: str, *, cache_dir: Path, **_: Any) -> str:
+        fetched.append(cache_dir / "snapshots" / "1")
+        shutil.copytree(copy, fetched[0])
+        return str(fetched[0])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    base = bases.register(artifacts, "tiny", Source("hugging_face", "acme/tiny"), "", "")
+    assert base.digest == bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "").digest
+    # Where artifacts have room, and not in the cache of the user.
+    assert Path(artifacts.root) in fetched[0].parents
+    assert not fetched[0].exists()
+
+
+def test_without_the_hub_what_the_users_cache_has_is_taken(
+    artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch, copy: Path
+) -> None:
+    def fetch(repo: str, *, cache_dir: Path | None = None, local_files_only: bool = False, **_: Any) -> str:
+        if not local_files_only:
+            raise LocalEntryNotFoundError("there is no connection")
+        assert cache_dir is None
+        return str(copy)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    base = bases.register(artifacts, "tiny", Source("hugging_face", "acme/tiny"), "", "")
+    assert base.digest == bases.register(artifacts, "tiny", Source("folder", str(copy)), "", "").digest
+    assert copy.is_dir()
 
 
 def test_another_tokenizer_is_other_content(artifacts: ArtifactStore, store: Store, copy: Path) -> None:

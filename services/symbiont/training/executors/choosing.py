@@ -34,6 +34,8 @@ def pod_settings(settings: TrainingSettings, program: list[str]) -> PodSettings:
         claim="" if remote else PodSettings.claim,
         environment=({"SYMBIONT_ARTIFACT_CACHE": PodSettings.artifacts} if remote else {}) | _encryption(settings),
         secrets=settings.kubernetes_secrets,
+        login_secret=settings.kubernetes_login_secret,
+        tls_secret=settings.kubernetes_tls_secret,
         grace_seconds=settings.kubernetes_grace_seconds,
         keep_seconds=settings.kubernetes_keep_seconds,
         template=read_template(template) if template else {},

@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from symbiont.common.artifacts import BYTES_VARIABLE, DEFAULT_BYTES, FOLDER_VARIABLE
+from symbiont.common.security.files import CA_VARIABLE, CERTIFICATE_VARIABLE, KEY_VARIABLE
 from symbiont.common.threads import QUIET
 from symbiont.training.executors import Launch
 from symbiont.training.executors.kubernetes_template import merge
@@ -16,6 +17,13 @@ SPEC = "spec.json"
 USER = 10001
 WORK = "/var/lib/symbiont/work"
 ARTIFACTS = "/var/lib/symbiont/artifacts"
+TLS = "/etc/symbiont/tls"
+# As cert-manager names them.
+_TLS_VARIABLES = {
+    CA_VARIABLE: f"{TLS}/ca.crt",
+    CERTIFICATE_VARIABLE: f"{TLS}/tls.crt",
+    KEY_VARIABLE: f"{TLS}/tls.key",
+}
 # Owner and group may read, nobody may write.
 READABLE = 0o440
 
@@ -42,6 +50,10 @@ class PodSettings:
     cache_bytes: int = DEFAULT_BYTES
     # Secrets whose keys become variables: AWS_ACCESS_KEY_ID and the like.
     secrets: Sequence[str] = ()
+    # Such a one that need not be there: how to log in to Vault, where the suite has one.
+    login_secret: str = ""
+    # With tls.crt, tls.key and ca.crt, which a worker shows to the suite; empty for one that asks nobody.
+    tls_secret: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     # Between SIGTERM and SIGKILL: a step, a checkpoint and its upload.
     grace_seconds: int = 120
@@ -92,7 +104,7 @@ def pod_template(
 
 
 def _container(launch: Launch, settings: PodSettings, variables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    container = {
+    container: dict[str, Any] = {
         "name": CONTAINER,
         "image": settings.image,
         "command": list(settings.program),
@@ -113,9 +125,12 @@ def _container(launch: Launch, settings: PodSettings, variables: Sequence[Mappin
             {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108
         ],
     }
-    if settings.secrets:
-        container["envFrom"] = [{"secretRef": {"name": secret}} for secret in settings.secrets]
-    return container
+    if settings.tls_secret:
+        container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})
+    sources: list[Any] = [{"secretRef": {"name": secret}} for secret in settings.secrets]
+    if settings.login_secret:
+        sources.append({"secretRef": {"name": settings.login_secret, "optional": True}})
+    return container | ({"envFrom": sources} if sources else {})
 
 
 def _environment(settings: PodSettings) -> dict[str, str]:
@@ -126,6 +141,7 @@ def _environment(settings: PodSettings) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         **({} if settings.claim else {FOLDER_VARIABLE: ARTIFACTS, BYTES_VARIABLE: str(settings.cache_bytes)}),
+        **(_TLS_VARIABLES if settings.tls_secret else {}),
         **settings.environment,
     }
 
@@ -143,7 +159,9 @@ def _volumes(settings: PodSettings, name: str) -> list[dict[str, Any]]:
     if not settings.claim:
         # Besides what the cache may hold, what is just being stored.
         artifacts = {"emptyDir": {"sizeLimit": str(settings.cache_bytes * 3 // 2)}}
+    tls = {"name": "tls", "secret": {"secretName": settings.tls_secret, "defaultMode": READABLE}}
     return [
+        *([tls] if settings.tls_secret else []),
         {"name": "work", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "spec", "secret": {"secretName": name, "defaultMode": READABLE}},
         {"name": "artifacts", **artifacts},
