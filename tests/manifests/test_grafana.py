@@ -62,6 +62,19 @@ def test_queries_name_metrics_and_labels_that_exist(dashboard: Dashboard) -> Non
 
 
 @each
+def test_shares_are_not_added_up_over_replicas(dashboard: Dashboard) -> None:
+    for query in (target["expr"] for panel in dashboard.panels for target in panel["targets"]):
+        for found in re.finditer(r"symbiont_inference_model_\w+_share\b", query):
+            assert re.search(r"max by \([^)]*\) \($", query[: found.start()]), query
+
+
+@each
+def test_alerts_are_those_of_the_suite(dashboard: Dashboard) -> None:
+    text = json.dumps(dashboard.document)
+    assert text.count("ALERTS{") == len(re.findall(r"ALERTS\{[^}]*alertname=~[^}]*Symbiont", text)) > 0
+
+
+@each
 def test_what_every_replica_says_is_not_added_up(dashboard: Dashboard) -> None:
     lines = (ROOT / "deploy/METRICS.md").read_text().splitlines()
     agreed = [line.split("`")[1] for line in lines if re.search("^[|] `.*every replica .*says the same", line, re.I)]

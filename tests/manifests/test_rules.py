@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from support.prometheus import DEPLOY, HINT, RULES, faster, find
 from support.promql import check, known_metrics, rules
@@ -17,6 +19,7 @@ from symbiont.inference.settings import InferenceSettings
 from symbiont.tokenization.metrics import REASONS as TOKENIZATION_REASONS
 from symbiont.tokenization.settings import TokenizationSettings
 from symbiont.training.settings import TrainingSettings
+from symbiont.triton.open_inference import open_inference_pb2
 
 ROOT = Path(__file__).parents[2]
 TESTS = sorted((DEPLOY / "tests").glob("*.yml"))
@@ -122,13 +125,36 @@ def test_alertmanager_tells_and_inhibits_of_alerts_that_exist() -> None:
         (source,) = (re.fullmatch(r"alertname = (\w+)", matcher) for matcher in rule["source_matchers"])
         assert source
         assert source[1] in ALERTS
-        (target,) = (re.fullmatch(r'alertname =~ "(.*)"', matcher) for matcher in rule["target_matchers"])
+        named, *rest = rule["target_matchers"]
+        target = re.fullmatch(r'alertname =~ "(.*)"', named)
         assert target
         for pattern in target[1].split("|"):
-            assert any(re.fullmatch(pattern, alert) for alert in ALERTS), pattern
+            hushed = [alert for alert in ALERTS if re.fullmatch(pattern, alert)]
+            assert hushed, pattern
+            # What is said of each service is hushed for the one alone that needs what is away.
+            each = any("$labels.service" in ALERTS[alert]["annotations"]["summary"] for alert in hushed)
+            assert rest == (["service = inference"] if each else [])
+
+
+def test_what_asks_whether_a_service_lives_is_no_call() -> None:
+    """It comes a thousand times an hour, whatever callers do."""
+    probes = {
+        method.name
+        for file in (health_pb2, reflection_pb2, open_inference_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if re.fullmatch(r"Check|Watch|.*(Live|Ready)|ServerReflectionInfo", method.name)
+    }
+    left_out = 'rpc!~"Check|Watch|ServerLive|ServerReady|ModelReady|ServerReflectionInfo"'
+    assert probes == set(left_out.partition('"')[2].rstrip('"').split("|"))
+    asked = [rule["expr"] for rule in rules() if rule.get("record", "").startswith("symbiont:rpc_")]
+    assert asked
+    for expression in asked:
+        assert expression.count("symbiont_rpc_seconds_count{") == expression.count(left_out)
+        assert "symbiont_rpc_seconds_count[" not in expression
 
 
 def test_faster_rules_differ_in_their_times_alone() -> None:
-    rule = {"alert": "A", "expr": "rate(a[5m]) > 1 and b[3d] > 2", "for": "2m", "labels": {"severity": "warning"}}
+    rule = {"alert": "A", "expr": "rate(a[5m:]) > 1 and b[3d] > 2", "for": "2m", "labels": {"severity": "warning"}}
     (group,) = faster({"groups": [{"name": "g", "rules": [rule]}]}, 60)["groups"]
-    assert group == {"name": "g", "rules": [{**rule, "expr": "rate(a[5s]) > 1 and b[4320s] > 2", "for": "2s"}]}
+    assert group == {"name": "g", "rules": [{**rule, "expr": "rate(a[5s:]) > 1 and b[4320s] > 2", "for": "2s"}]}

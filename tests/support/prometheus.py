@@ -41,7 +41,9 @@ def faster(rules: Mapping[str, Any], factor: float) -> dict[str, Any]:
     """Returns rules whose windows and waiting times are divided by a factor; a window keeps five seconds at least."""
     copy: dict[str, Any] = json.loads(json.dumps(rules))
     for rule in (rule for group in copy["groups"] for rule in group["rules"]):
-        rule["expr"] = re.sub(r"\[(\d+)([smhd])\]", lambda found: f"[{_divided(found, factor)}s]", rule["expr"])
+        rule["expr"] = re.sub(
+            r"\[(\d+)([smhd])(:?)\]", lambda found: f"[{_divided(found, factor)}s{found[3]}]", rule["expr"]
+        )
         for wait in ("for", "keep_firing_for"):
             if wait in rule:
                 rule[wait] = re.sub(r"(\d+)([smhd])", lambda found: f"{_divided(found, factor, 1)}s", rule[wait])

@@ -42,7 +42,9 @@ def labels(rows: str) -> str:
 def unsure(rows: str) -> str:
     """Returns a query for the share of answers of each version that are not sure; 0 where too little is known."""
     below = f'{MODEL}, rows="{rows}", score=~"0.[0-5]"'
-    return or_zero(f"sum by (model, version) (symbiont_inference_model_score_share{{{below}}})", "model")
+    # Each process tells the same of a bin, as far as it has seen it.
+    each = f"max by (model, version, score) (symbiont_inference_model_score_share{{{below}}})"
+    return or_zero(f"sum by (model, version) ({each})", "model")
 
 
 NOW = Section(

@@ -1,6 +1,6 @@
 """For the person on call: is anything wrong, do callers get answers, is there room, what changed."""
 
-from boards.page import Page, Section
+from boards.page import FIRING, Page, Section
 from boards.panels import (
     BYTES,
     CALLS,
@@ -22,6 +22,8 @@ from boards.panels import (
     total,
 )
 
+# Who asks whether a service lives is no caller.
+CALLED = 'rpc!~"Check|Watch|ServerLive|ServerReady|ModelReady|ServerReflectionInfo"'
 # What is a caller's own mistake is no failure of the suite.
 OWN_FAULT = 'code=~"INTERNAL|UNAVAILABLE|UNKNOWN|DATA_LOSS|DEADLINE_EXCEEDED"'
 ENDED = "symbiont_rpc_seconds_count"
@@ -41,9 +43,9 @@ WRONG = Section(
             ),
             figure(
                 "Alerts that fire",
-                "Alerts that Prometheus holds for true now. Each has a page that says what to do.",
+                "Alerts of the suite that Prometheus holds for true now. Each has a page that says what to do.",
                 COUNT,
-                Query(or_zero('count(ALERTS{alertstate="firing"})'), "alerts"),
+                Query(or_zero(f"count({FIRING})"), "alerts"),
                 at_most(1, 1),
             ),
             figure(
@@ -51,7 +53,7 @@ WRONG = Section(
                 "Share of all calls that ended by a fault of the suite: unavailable, too late, or an error inside. "
                 "What a caller did wrong does not count.",
                 SHARE,
-                Query(share(ENDED, OWN_FAULT), "failed"),
+                Query(share(ENDED, OWN_FAULT, among=CALLED), "failed"),
                 at_most(0.001, 0.02),
                 decimals=2,
                 more="inference",
@@ -76,15 +78,16 @@ CALLERS = Section(
                 "Calls",
                 "Calls that ended in a second, by service. A stream counts once, when it ends.",
                 CALLS,
-                Query(rate(ENDED, "service"), "{{service}}"),
+                Query(rate(ENDED, "service", CALLED), "{{service}}"),
                 stacked=True,
             ),
             graph(
                 "Calls that fail, by service",
-                "Share of a service's calls that ended by a fault of the suite. Above the line somebody is called.",
+                "Share of a service's calls that ended by a fault of the suite. Where it stays above the line for an "
+                "hour somebody is called, unless all that is wrong is that calls were too late.",
                 SHARE,
-                Query(share(ENDED, OWN_FAULT, "service"), "{{service}}"),
-                levels=Levels("transparent", [(0.02, "red")]),
+                Query(share(ENDED, OWN_FAULT, "service", CALLED), "{{service}}"),
+                levels=Levels("transparent", [(0.0144, "red")]),
             ),
         ]
     ],

@@ -18,6 +18,8 @@ from symbiont.inference.types import ModelVersion, PredictResult, Priority
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TOKEN_BUCKETS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+# A quarter apart, so that "twice as long" can be told: from five milliseconds to ten seconds.
+RELEASE_BUCKETS = tuple(float(f"{0.005 * 1.25**step:.3g}") for step in range(36))
 # Where rows may be when their time runs out before they are computed.
 EXPIRY_STAGES = ("admission", "tokenization", "queue", "host")
 # Of those without a weight in the settings.
@@ -114,7 +116,7 @@ class InferenceMetrics:
             "Time that the rows of a call to an alias with a release took, waiting included, in seconds.",
             ["part"],
             registry=registry,
-            buckets=SECONDS_BUCKETS,
+            buckets=RELEASE_BUCKETS,
         )
         self.shadow_score_shift = Histogram(
             "symbiont_inference_shadow_score_shift",

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from symbiont.common.errors import (
     Unavailable,
 )
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.metrics import RELEASE_BUCKETS
 from symbiont.inference.reference import ModelReference
 from symbiont.inference.releases.shadow import Question
 from symbiont.inference.types import Role, Served
@@ -188,3 +190,10 @@ async def test_hosts_are_told_whether_the_caller_has_a_tenant(process: Process, 
     await process.ask(tenant=tenant)
     (turn,) = process.hosts.turns
     assert (turn["tenant"], turn["is_named"]) == (tenant or "x", bool(tenant))
+
+
+def test_buckets_tell_what_takes_twice_as_long() -> None:
+    """Between two of them a quantile is a guess: an alert holds the candidate's against twice the baseline's."""
+    assert RELEASE_BUCKETS[0] <= 0.005
+    assert RELEASE_BUCKETS[-1] >= 10
+    assert all(above / below < 1.26 for below, above in pairwise(RELEASE_BUCKETS))
