@@ -2,15 +2,18 @@
 
 from boards.page import Page, Section, Variable
 from boards.panels import (
+    BAD,
     BYTES,
     CALLS,
     COUNT,
     EVENTS,
+    OK,
     ROWS,
     SECONDS,
     SHARE,
     TEXTS,
     TOKENS,
+    Levels,
     Query,
     at_least,
     at_most,
@@ -57,11 +60,12 @@ NOW = Section(
                 Query(rate("symbiont_inference_refusals_total"), "refused"),
             ),
             figure(
-                "Hosts ready",
-                "Base models that are loaded in Triton and answer. 0 means that no model can be asked.",
+                "Hosts missing",
+                "Base models that are needed and are not loaded in Triton, or do not answer: their models cannot be "
+                "asked. 0 is well.",
                 COUNT,
-                Query("max(symbiont_inference_hosts_ready)", "hosts"),
-                at_least(1),
+                Query("max(symbiont_inference_hosts_needed - symbiont_inference_hosts_ready)", "hosts"),
+                Levels(OK, [(1, BAD)]),
             ),
             figure(
                 "Follows the registry",
@@ -116,10 +120,12 @@ QUEUE = Section(
             ),
             graph(
                 "Time in the queue",
-                "How long rows wait before they are sent to a host, by priority; batch work steps back for others.",
+                "How long rows wait before they are sent to a host, by priority; batch work steps back for others. And "
+                "how long what comes now will, at the host where it waits longest.",
                 SECONDS,
                 Query(quantile(0.5, "symbiont_inference_wait_seconds", "priority"), "{{priority}}, half wait less"),
                 Query(quantile(0.99, "symbiont_inference_wait_seconds", "priority"), "{{priority}}, 99 of 100 less"),
+                Query("max(symbiont_inference_queue_wait_seconds)", "what comes now, as estimated"),
             ),
             graph(
                 "Speed of the hosts",

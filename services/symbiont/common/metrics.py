@@ -23,7 +23,8 @@ SECONDS_BUCKETS = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0
 class ServiceMetrics:
     """The registry of one process, and the metrics of its RPCs.
 
-    Labels are closed sets: `service` is the package's name, `rpc` a method of its protos, `code` a gRPC status code.
+    Labels are closed sets: `service` is the package's name, `rpc` a method of its protos, or, of one whose streams
+    carry requests of their own, `{method}.request`; `code` is a gRPC status code.
     """
 
     def __init__(self, service: str) -> None:

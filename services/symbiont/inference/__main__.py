@@ -23,6 +23,7 @@ from symbiont.common.loop import run
 from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.reach import Reach
 from symbiont.common.server import Lifecycle, Registration, run_server
+from symbiont.common.streamed import StreamedRequests
 from symbiont.common.tracing import Tracing
 from symbiont.engine.settings import HostSettings
 from symbiont.inference.bundles import BundleShelf, golden_reader, reader
@@ -116,8 +117,10 @@ def assemble(
     background = [running(name, work) for name, work in works.items()]
     inference = OpenInference(predictor, keeper, limits, metrics, Statistics(settings.cached_versions))
     timeout_s, stopping = settings.default_timeout_seconds, lifecycle.stopping
-    native = registration(predictor, stopping, timeout_s, settings.max_stream_calls)
-    foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, settings.max_stream_calls)
+    stream_calls = settings.max_stream_calls
+    native = registration(predictor, service_metrics, stopping, timeout_s, stream_calls)
+    streamed = StreamedRequests(service_metrics, "ModelStreamInfer")
+    foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, stream_calls, streamed)
     tried = release_registration(releases, disagreements)
     generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
     generation, closing = generation_service(

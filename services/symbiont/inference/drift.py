@@ -1,7 +1,8 @@
 """How far what classifiers answer in use is from what they answered on the rows that judged them."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Lock
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,10 @@ MOST_LABELS = 20
 LEAST_ROWS = 100
 # When a window has so many rows all its counts are halved: it is about the last so many rows.
 _WINDOW_ROWS = 2000
+# A version that was asked nothing for so long is not told of: another may serve in its place, or it may be gone.
+_TOLD_S = 3600.0
+# One that is asked seldom goes on with its window after a night, and begins anew after this.
+_KEPT_S = 86400.0
 USED, JUDGED = "used", "judged"
 
 
@@ -47,9 +52,11 @@ class Window:
         self.labels = [0.0] * len(labels)
         self.scores = [0.0] * SCORE_BINS
         self.rows = 0.0
+        self.noted = 0.0
 
-    def note(self, answered: Iterable[Classification]) -> None:
+    def note(self, answered: Iterable[Classification], now: float) -> None:
         """Counts answers."""
+        self.noted = now
         for each in answered:
             self.labels[self.places[each.decided.label]] += 1
             self.scores[score_bin(each.decided.probability)] += 1
@@ -66,16 +73,17 @@ class Window:
 
 
 class Drift(Collector):
-    """Windows of the versions that are asked most, told when they are asked for.
+    """Windows of the versions that are asked most, told when they are asked for; of those that were asked lately.
 
     Labels: `model` and `version`, of at most `MOST_MODELS`; `of` is `labels` or `scores`; `label` is a place in the
     bundle's list of labels, whose names are a customer's words, or `other`; `score` is where a tenth of 0 to 1 begins;
     `rows` is `used` or `judged`.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._windows: dict[str, Window] = {}
-        self._top = Top(MOST_MODELS, left=self._forget)
+        self._top = Top(MOST_MODELS, left=self._forget, clock=clock)
         self._lock = Lock()
         registry.register(self)
 
@@ -88,9 +96,10 @@ class Drift(Collector):
         with self._lock:
             if self._top.label(name, len(results)) == OTHER:
                 return
-            if name not in self._windows:
+            now = self._clock()
+            if name not in self._windows or now - self._windows[name].noted > _KEPT_S:
                 self._windows[name] = Window(bundle.profile, bundle.labels)
-            self._windows[name].note(result for result in results if isinstance(result, Classification))
+            self._windows[name].note((result for result in results if isinstance(result, Classification)), now)
 
     def _forget(self, name: str) -> None:
         self._windows.pop(name, None)
@@ -98,7 +107,9 @@ class Drift(Collector):
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._lock:
-            windows = {tuple(name.rsplit("/", 1)): window.copy() for name, window in self._windows.items()}
+            since = self._clock() - _TOLD_S
+            told = {name: window.copy() for name, window in self._windows.items() if window.noted >= since}
+        windows = {tuple(name.rsplit("/", 1)): window for name, window in told.items()}
         version = ["model", "version"]
         rows = GaugeMetricFamily(
             "symbiont_inference_model_rows", "Rows in the window that drift is measured over.", labels=version

@@ -62,7 +62,7 @@ class HostKeeper:
     def problem(self, version: ModelVersion) -> str:
         """Returns what keeps a version that serves under an alias from being answered, as last seen; or nothing."""
         if not self.is_ready(version.base_digest):
-            return "its base model is not loaded in Triton now"
+            return "its base model is not loaded in Triton now, or does not answer"
         return "" if self._table.is_proven(version) else "its bundle has not answered yet, or not since it failed"
 
     async def is_answerable(self, version: ModelVersion) -> bool:
@@ -89,6 +89,9 @@ class HostKeeper:
                 await self._client.ensure_host(base)
             except SymbiontError as exc:
                 return str(exc)
+            # Triton's word is not enough: what is loaded may answer nothing.
+            if not await self._client.host_ready(base):
+                return "it is loaded, and leaves requests unanswered"
         self._set_ready(base, True)
         return ""
 
@@ -107,4 +110,5 @@ class HostKeeper:
                 await self._report(name, ready)
         self._reported = states
         self._metrics.aliases.set(len(states))
+        self._metrics.hosts_needed.set(len(self._table.bases()))
         self._metrics.hosts_ready.set(len(self._ready))

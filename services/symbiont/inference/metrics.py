@@ -50,7 +50,9 @@ REASONS = (
     "WAIT_TOO_LONG",
     "DEADLINE_EXCEEDED",
 )
-PARTS, WARM_UPS, SHADOW_ROWS = ("baseline", "candidate"), ("answered", "failed"), ("same", "other", "missed")
+PARTS, SHADOW_ROWS = ("baseline", "candidate"), ("same", "other", "missed")
+# Away: what a first row needs is not there or has too much to do, which says nothing of the version.
+WARM_UPS = ("answered", "failed", "away")
 SHIFT_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
 # Digits of a digest that a label has.
 SHORT = 12
@@ -83,7 +85,14 @@ class InferenceMetrics:
             buckets=SECONDS_BUCKETS,
         )
         self.aliases = Gauge("symbiont_inference_aliases", "Aliases in the routing table.", registry=registry)
-        self.hosts_ready = Gauge("symbiont_inference_hosts_ready", "Hosts ready in Triton.", registry=registry)
+        self.hosts_needed = Gauge(
+            "symbiont_inference_hosts_needed", "Hosts that an alias or a release needs.", registry=registry
+        )
+        self.hosts_ready = Gauge(
+            "symbiont_inference_hosts_ready",
+            "Of the hosts needed, those that are loaded in Triton and answer.",
+            registry=registry,
+        )
         self.registry_connected = Gauge(
             "symbiont_inference_registry_connected", "1 while the registry is followed.", registry=registry
         )
@@ -279,6 +288,11 @@ class QueueFigures:
     in_flight: int
     tokens_per_s: float
 
+    @property
+    def wait_s(self) -> float:
+        """How long what comes now waits, in seconds; 0 while the host's pace is not known."""
+        return sum(self.tokens.values()) / self.tokens_per_s if self.tokens_per_s else 0.0
+
 
 class SchedulingMetrics:
     """What waits, what is sent, and what is dropped before work is done for it.
@@ -322,7 +336,10 @@ class SchedulingMetrics:
             "symbiont_inference_wasted_rows", "Rows that were computed for callers that had gone.", registry=registry
         )
         self._stalls = Counter(
-            "symbiont_inference_stalls", "Times that a host left all its requests unanswered.", registry=registry
+            "symbiont_inference_stalls",
+            "Times that a host left all its requests unanswered, though the last had time; each further one that tries "
+            "it counts again.",
+            registry=registry,
         )
         self._request_seconds = Histogram(
             "symbiont_inference_request_seconds",
@@ -393,6 +410,14 @@ class SchedulingMetrics:
             "more has waited than one request could take, for a lighter load says only what they do at least.",
             lambda figures: figures.tokens_per_s,
         )
+        wait = Gauge(
+            "symbiont_inference_queue_wait_seconds",
+            "Time that what comes now waits, in seconds, at the host where it waits longest; of hosts whose pace is "
+            "known.",
+            registry=self._registry,
+        )
+        # Not of the sums: a host that has nothing to do would hide one that is full.
+        wait.set_function(lambda: max((figures.wait_s for figures in lanes()), default=0.0))
 
     def request(self, rows: int, tokens: int, fill: float) -> None:
         """Counts a request to Triton; `fill` is over what it should carry at most."""

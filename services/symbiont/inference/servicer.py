@@ -1,8 +1,8 @@
 """Where an inference RPC enters: decode, call the domain, encode."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -14,8 +14,10 @@ from symbiont.common.calls import status_code
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.health import NOT_SERVING, SERVING
 from symbiont.common.log import get_logger
+from symbiont.common.metrics import ServiceMetrics
 from symbiont.common.request_id import current_request_id
 from symbiont.common.server import Lifecycle, Registration
+from symbiont.common.streamed import StreamedRequests
 from symbiont.inference import convert
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.hosts import Report
@@ -31,18 +33,27 @@ MAX_ID_BYTES = 128
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """symbiont.inference.v1.InferenceService."""
 
-    def __init__(self, predictor: Predictor, stopping: asyncio.Event, timeout_s: float, stream_calls: int) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        stopping: asyncio.Event,
+        timeout_s: float,
+        stream_calls: int,
+        streamed: StreamedRequests,
+    ) -> None:
         """Makes it.
 
         Args:
             stopping: set when the process is to end: streams end after what was read.
             timeout_s: longest that a call, or a request of a stream, takes, whatever it asks for.
             stream_calls: requests of one stream that run at a time.
+            streamed: counts these.
         """
         self._predictor = predictor
         self._stopping = stopping
         self._timeout = timeout_s
         self._stream_calls = stream_calls
+        self._streamed = streamed
 
     @override
     async def Predict(self, request: pb.PredictRequest, context: _Context) -> pb.PredictResponse:
@@ -76,41 +87,45 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.PredictStreamRequest, running: set[str], context: _Context
     ) -> pb.PredictStreamResponse:
         try:
-            _check_id(request.id, running)
-        except InvalidArgument as exc:
-            return _failed(request.id, exc)
-        running.add(request.id)
-        try:
-            return pb.PredictStreamResponse(id=request.id, response=await self.Predict(request.request, context))
+            with self._streamed.counted(), _running(request.id, running):
+                return pb.PredictStreamResponse(id=request.id, response=await self.Predict(request.request, context))
         except SymbiontError as exc:
             return _failed(request.id, exc)
         except Exception as exc:  # noqa: BLE001 - one request must not end the stream; the log has it
             get_logger().error("unexpected error", exc_info=exc)
             problem = f"internal error; the log has it under request id {current_request_id()}"
             return _failed(request.id, SymbiontError(problem))
-        finally:
-            running.discard(request.id)
 
     def _deadline(self, context: _Context, priority: Priority = Priority.INTERACTIVE) -> Deadline:
         asked, tenant = context.time_remaining(), tenant_of(context.invocation_metadata() or ())
         return Deadline(self._timeout if asked is None else min(asked, self._timeout), tenant, priority)
 
 
-def _check_id(identifier: str, running: set[str]) -> None:
+@contextmanager
+def _running(identifier: str, running: set[str]) -> Iterator[None]:
+    """Holds the id of a request for as long as it runs; InvalidArgument where it cannot have that id."""
     if not 1 <= len(identifier.encode()) <= MAX_ID_BYTES:
         raise InvalidArgument("id", f"it has {len(identifier.encode())} bytes, 1 to {MAX_ID_BYTES} are allowed")
     if identifier in running:
         raise InvalidArgument("id", "a request of this id is not answered yet")
+    running.add(identifier)
+    try:
+        yield
+    finally:
+        running.discard(identifier)
 
 
 def _failed(identifier: str, error: SymbiontError) -> pb.PredictStreamResponse:
     return pb.PredictStreamResponse(id=identifier, error=convert.error_to_proto(error, status_code(error).value[0]))
 
 
-def registration(predictor: Predictor, stopping: asyncio.Event, timeout_s: float, stream_calls: int) -> Registration:
+def registration(
+    predictor: Predictor, metrics: ServiceMetrics, stopping: asyncio.Event, timeout_s: float, stream_calls: int
+) -> Registration:
     """Joins the servicer to its place in a server."""
     name = pb.DESCRIPTOR.services_by_name["InferenceService"].full_name
-    servicer = InferenceServicer(predictor, stopping, timeout_s, stream_calls)
+    streamed = StreamedRequests(metrics, "PredictStream")
+    servicer = InferenceServicer(predictor, stopping, timeout_s, stream_calls, streamed)
     return Registration(name, servicer, pb_grpc.add_InferenceServiceServicer_to_server)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from symbiont.common.errors import FailedPrecondition, SymbiontError
+from symbiont.common.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, SymbiontError, Unavailable
 from symbiont.common.log import get_logger
 from symbiont.engine.row import Row
 from symbiont.inference.bundles import BundleShelf
@@ -17,6 +17,8 @@ FIRST_DELAY, LARGEST_DELAY = 0.1, 5.0
 REQUEST_ID = "warm-up"
 # Any text does: what is tried is whether the tokenizer is there.
 TEXT = "symbiont"
+# Errors of a peer, and not of the version that is tried.
+_AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 
 
 class Warmer:
@@ -87,7 +89,7 @@ class Warmer:
             try:
                 await self._try(version)
             except SymbiontError as exc:
-                self._metrics.warm_ups.labels("failed").inc()
+                self._metrics.warm_ups.labels("away" if isinstance(exc, _AWAY) else "failed").inc()
                 return str(exc)
         self._metrics.warm_ups.labels("answered").inc()
         return ""

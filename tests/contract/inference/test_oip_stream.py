@@ -6,11 +6,20 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 import tritonclient.grpc as sync_client
 
 from support.open_inference import request, text_input
+from symbiont.api.inference.v1.inference_pb2 import Instance, PredictRequest, PredictStreamRequest
+from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
+from symbiont.common.errors import Unavailable
 
 TEXTS = ["Where is my order?", "请帮我取消订单", "refund"]
+
+
+@pytest.fixture
+def predict_stub(suite: Any) -> InferenceServiceStub:
+    return InferenceServiceStub(suite.inference.channel)
 
 
 async def rest(call: Any) -> list[Any]:
@@ -86,6 +95,36 @@ async def test_an_unknown_error_in_a_stream_tells_nothing(suite: Any, open_stub:
     assert answer.infer_response.id == "x"
     await call.done_writing()
     assert not await rest(call)
+
+
+async def test_each_request_of_a_stream_counts_as_a_call_would(suite: Any, open_stub: Any, predict_stub: Any) -> None:
+    """A stream ends well whatever its requests did: its own code tells of none of them."""
+    mood = PredictRequest(model="models/mood", instances=[Instance(text="order")])
+    asked = {
+        "ModelStreamInfer": (open_stub.ModelStreamInfer, lambda name: request(id=name)),
+        "PredictStream": (predict_stub.PredictStream, lambda name: PredictStreamRequest(id=name, request=mood)),
+    }
+    logits = dict(suite.triton.logits)
+    for answers, error in ((True, None), (True, Unavailable("Triton is away")), (False, None), (False, None)):
+        suite.triton.error = error
+        suite.triton.logits = logits if answers else {}
+        for method, make in asked.values():
+            call = method()
+            await call.write(make("x"))
+            await call.done_writing()
+            assert len(await rest(call)) == 1
+    call = predict_stub.PredictStream(iter([PredictStreamRequest(id="", request=mood)]))
+    assert len(await rest(call)) == 1
+    value = await suite.inference.samples()
+
+    def counted(rpc: str, code: str) -> float | None:
+        return value("symbiont_rpc_seconds_count", service="inference", rpc=rpc, code=code)  # type: ignore[no-any-return]
+
+    for rpc in asked:
+        codes = {"OK": 1, "UNAVAILABLE": 1, "INTERNAL": 2}
+        assert {code: counted(f"{rpc}.request", code) for code in codes} == codes
+        assert counted(rpc, "INTERNAL") is None
+    assert counted("PredictStream.request", "INVALID_ARGUMENT") == 1
 
 
 async def test_a_stream_ends_when_the_service_stops(suite: Any, open_stub: Any, client: Any, refusal: Any) -> None:

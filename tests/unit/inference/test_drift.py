@@ -23,9 +23,24 @@ def served(info: BundleInfo) -> Served:
     )
 
 
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def drift(prometheus: CollectorRegistry) -> Drift:
-    return Drift(prometheus)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def drift(prometheus: CollectorRegistry, clock: Clock) -> Drift:
+    return Drift(prometheus, clock)
 
 
 def answers(counts: dict[str, int], probability: float = 0.85) -> list[Classification]:
@@ -73,6 +88,30 @@ def test_it_recovers_when_answers_do(prometheus: CollectorRegistry, drift: Drift
     for _ in range(30):
         drift.note(served, answers({"no": 50, "yes": 100, "perhaps": 150}))
     assert value(prometheus, "drift", of="labels") == pytest.approx(0, abs=0.02)
+
+
+def test_a_version_that_serves_no_more_is_not_told(
+    prometheus: CollectorRegistry, drift: Drift, served: Served, clock: Clock
+) -> None:
+    drift.note(served, answers({"no": 300}))
+    after = replace(served, version=replace(served.version, number=4))
+    for _ in range(30):
+        clock.now += 121
+        drift.note(after, answers({"yes": 10}))
+    told = {sample.labels["version"] for family in drift.collect() for sample in family.samples}
+    assert told == {"4"}
+    assert value(prometheus, "drift", of="labels") is None
+
+
+def test_one_that_is_asked_seldom_goes_on_after_a_night_and_not_after_a_month(
+    prometheus: CollectorRegistry, drift: Drift, served: Served, clock: Clock
+) -> None:
+    for hours, rows in ((0, 60), (14, 120), (30 * 24, 60)):
+        clock.now += hours * 3600
+        drift.note(served, answers({"no": 60}))
+        assert value(prometheus, "rows") == rows
+        clock.now += 3601
+        assert value(prometheus, "rows") is None
 
 
 def test_few_rows_are_no_drift(prometheus: CollectorRegistry, drift: Drift, served: Served) -> None:

@@ -1,5 +1,6 @@
 """Hosts that an alias needs are loaded, loaded again when lost, and their state is told."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -81,7 +82,13 @@ async def test_a_triton_that_restarted_gets_its_host_back(
 
 
 async def test_one_host_that_cannot_be_loaded_does_not_hold_up_another(
-    keeper: HostKeeper, table: RoutingTable, hosts: Any, health: dict[str, bool], alias: Any, until: Any
+    keeper: HostKeeper,
+    table: RoutingTable,
+    hosts: Any,
+    health: dict[str, bool],
+    alias: Any,
+    until: Any,
+    prometheus: Any,
 ) -> None:
     table.apply(AliasUpdate([alias("x"), alias("y", base=B)], complete=True))
     prove(table)
@@ -89,6 +96,37 @@ async def test_one_host_that_cannot_be_loaded_does_not_hold_up_another(
     hosts.loaded.add(B)
     async with running("hosts", keeper.run):
         await until(lambda: health == {"models/x@production": False, "models/y@production": True})
+        # Not 0 of 0: one of two is missing.
+        assert prometheus.get_sample_value("symbiont_inference_hosts_needed") == 2
+        assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 1
+
+
+async def test_a_host_that_is_loaded_and_answers_nothing_is_not_ready(
+    keeper: HostKeeper,
+    table: RoutingTable,
+    hosts: Any,
+    health: dict[str, bool],
+    alias: Any,
+    until: Any,
+    prometheus: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def silent(base: str) -> bool:
+        return False
+
+    table.apply(AliasUpdate([alias("x")], complete=True))
+    prove(table)
+    async with running("hosts", keeper.run):
+        await until(lambda: health == {"models/x@production": True})
+        monkeypatch.setattr(hosts, "host_ready", silent)
+        await until(lambda: health == {"models/x@production": False})
+        tried = len(hosts.loads)
+        while len(hosts.loads) < tried + 5:
+            assert (health, keeper.is_ready(A)) == ({"models/x@production": False}, False)
+            assert prometheus.get_sample_value("symbiont_inference_hosts_ready") == 0
+            await asyncio.sleep(0.001)
+        monkeypatch.undo()
+        await until(lambda: health == {"models/x@production": True})
 
 
 async def test_an_alias_is_ready_once_its_version_has_answered(
@@ -110,7 +148,7 @@ async def test_a_version_is_answerable_with_its_host_and_a_bundle_that_is_not_wa
 ) -> None:
     mine, other = version("x", 1), version("y", 5, base=B)
     table.apply(AliasUpdate([alias("x")], complete=True))
-    assert keeper.problem(mine) == "its base model is not loaded in Triton now"
+    assert keeper.problem(mine) == "its base model is not loaded in Triton now, or does not answer"
     async with running("hosts", keeper.run):
         await until(lambda: keeper.is_ready(A))
         assert keeper.problem(mine).startswith("its bundle has not answered")

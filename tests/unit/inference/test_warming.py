@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from symbiont.common.background import running
-from symbiont.common.errors import IntegrityError, NotFound, Unavailable
+from symbiont.common.errors import DeadlineExceeded, IntegrityError, NotFound, Unavailable
 from symbiont.engine.row import Row
 from symbiont.inference import warming
 from symbiont.inference.bundles import BundleShelf
@@ -57,7 +57,10 @@ async def test_a_version_answers_before_the_alias_flips(
     assert prometheus.get_sample_value("symbiont_inference_warm_ups_total", {"result": "answered"}) == 2
 
 
-@pytest.mark.parametrize("where", ["bundle", "host", "tokenizer", "other tokenizer"])
+@pytest.mark.parametrize(
+    ("where", "result"),
+    [("bundle", "failed"), ("host", "away"), ("late", "away"), ("tokenizer", "failed"), ("other tokenizer", "failed")],
+)
 async def test_a_version_that_fails_serves_nothing_until_it_is_mended(
     warmer: Warmer,
     table: RoutingTable,
@@ -68,6 +71,7 @@ async def test_a_version_that_fails_serves_nothing_until_it_is_mended(
     until: Any,
     prometheus: Any,
     where: str,
+    result: str,
 ) -> None:
     table.apply(AliasUpdate([alias("x")], complete=True))
     async with running("warm-up", warmer.run):
@@ -76,12 +80,16 @@ async def test_a_version_that_fails_serves_nothing_until_it_is_mended(
             hosts.broken = {version("x", 2).bundle_digest}
         elif where == "host":
             hosts.error = Unavailable("Triton is away")
+        elif where == "late":
+            tokens.error = DeadlineExceeded("tokenization did not answer in time")
         elif where == "tokenizer":
             tokens.error = NotFound("no such tokenizer")
         else:
             tokens.digest = "e" * 64
         table.apply(AliasUpdate([alias("x", number=2)], complete=False))
-        await until(lambda: prometheus.get_sample_value("symbiont_inference_warm_ups_total", {"result": "failed"}) > 3)
+        await until(lambda: prometheus.get_sample_value("symbiont_inference_warm_ups_total", {"result": result}) > 3)
+        other = {"result": "away" if result == "failed" else "failed"}
+        assert prometheus.get_sample_value("symbiont_inference_warm_ups_total", other) == 0
         assert table.find("x", "production") == version("x", 1)
         assert prometheus.get_sample_value("symbiont_inference_versions_waiting") == 1
         hosts.error, hosts.broken, tokens.error, tokens.digest = None, set(), None, version("x", 2).tokenizer_digest

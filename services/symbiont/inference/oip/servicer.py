@@ -14,6 +14,7 @@ from symbiont.common.errors import FailedPrecondition, InvalidArgument, Symbiont
 from symbiont.common.log import get_logger
 from symbiont.common.request_id import current_request_id
 from symbiont.common.server import Lifecycle, Registration
+from symbiont.common.streamed import StreamedRequests
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.oip import convert
@@ -59,11 +60,13 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         lifecycle: Lifecycle,
         timeout_s: float,
         stream_calls: int,
+        streamed: StreamedRequests,
     ) -> None:
         """Joins the parts.
 
         Args:
             stream_calls: calls of one stream that run at a time.
+            streamed: counts these.
         """
         self._inference = inference
         self._table = table
@@ -72,6 +75,7 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         self._lifecycle = lifecycle
         self._timeout = timeout_s
         self._stream_calls = stream_calls
+        self._streamed = streamed
 
     @override
     async def ServerLive(self, request: pb.ServerLiveRequest, context: _Context) -> pb.ServerLiveResponse:
@@ -210,7 +214,8 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
 
     async def _infer_in_stream(self, context: _Context, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
         try:
-            return pb.ModelStreamInferResponse(infer_response=await self._infer(context, request))
+            with self._streamed.counted():
+                return pb.ModelStreamInferResponse(infer_response=await self._infer(context, request))
         except Exception as exc:  # noqa: BLE001, every error belongs to its request
             # The id tells a caller which of its requests failed.
             named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)

@@ -22,6 +22,11 @@ from symbiont.inference.scheduling.residency import Residency
 from symbiont.inference.types import Priority
 
 _PROBE_S = 0.5
+# A request with less time says nothing of its host: one that is well may need as long.
+_FAIR_S = 0.1
+# So long a host counts as silent that answered nothing since: then Triton's word is taken again, for nobody may be
+# asking because of ours.
+_SILENT_S = 60.0
 # A request may be so many times larger than it should be, where that leaves nothing behind.
 _STRETCH = 2
 
@@ -84,6 +89,7 @@ class Lane:
         self._last_back = 0.0
         # Requests in a row of which nothing was heard until nobody waited for them any more.
         self._silent = 0
+        self._silent_until = 0.0
         self._probing: asyncio.Task[None] | None = None
         self._pump_is_due = False
 
@@ -106,6 +112,11 @@ class Lane:
     def stalled(self) -> bool:
         """Whether the host left its last requests unanswered: it gets no more before it is known to live."""
         return self._silent >= self._limits.in_flight
+
+    @property
+    def silent(self) -> bool:
+        """Whether the host lately left requests unanswered that had time enough, and has answered none since."""
+        return self._clock() < self._silent_until
 
     def figures(self) -> QueueFigures:
         """Returns what waits and runs now."""
@@ -242,7 +253,7 @@ class Lane:
             )
 
     def _answered(self, request: Request, answer: HostAnswer) -> None:
-        now, self._silent = self._clock(), 0
+        now, self._silent, self._silent_until = self._clock(), 0, 0.0
         tokens_of = Counter[str]()
         for piece in request.pieces:
             tokens_of[piece.call.turn.tenant] += piece.tokens
@@ -260,21 +271,32 @@ class Lane:
         self._metrics.wasted(request.answered(answer))
 
     def _failed(self, request: Request, error: Exception) -> None:
+        waiting = 0
         for call in request.calls:
             call.fail(error)
             # At once: what of it still waits would be sent before its caller wakes, and has no rows any more.
-            self.withdraw(call)
+            waiting += self.withdraw(call)
         if isinstance(error, DeadlineExceeded):
-            self._silent += 1
-            # It may be slow rather than silent: rows are then sent only while they have time enough for that.
-            self.pace.gave_up(request.tokens, self._clock() - request.sent)
-            if self.stalled and not self._probing:
-                get_logger().warning("a host is silent", base=self._base)
-                self._metrics.stalls()
-                self._probing = asyncio.create_task(self._probe())
+            self._metrics.expired("host", len(request.rows))
+            self._metrics.expired("queue", waiting)
+            self._unanswered(request)
         elif isinstance(error, Unavailable):
             # It may come back with nothing in memory.
             self._residency.clear()
+
+    def _unanswered(self, request: Request) -> None:
+        before, now = self.stalled, self._clock()
+        self._silent += 1
+        # It may be slow rather than silent: rows are then sent only while they have time enough for that.
+        self.pace.gave_up(request.tokens, now - request.sent)
+        # Of a host that stays silent each request that tries it counts: its silence goes on.
+        if self.stalled and not before and request.expires - request.sent >= _FAIR_S:
+            if not self.silent:
+                get_logger().warning("a host is silent", base=self._base)
+            self._metrics.stalls()
+            self._silent_until = now + _SILENT_S
+        if self.stalled and not self._probing:
+            self._probing = asyncio.create_task(self._probe())
 
     async def _probe(self) -> None:
         """Lets one request go to a silent host each time that Triton says that it is ready."""

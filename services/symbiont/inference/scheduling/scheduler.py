@@ -40,7 +40,7 @@ class Scheduler:
     async def host_ready(self, base_digest: str) -> bool:
         """Whether Triton has the host of a base loaded, and it answers; it raises nothing."""
         lane = self._lanes.get(base_digest)
-        return await self._hosts.host_ready(base_digest) and not (lane and lane.stalled)
+        return await self._hosts.host_ready(base_digest) and not (lane and lane.silent)
 
     async def ensure_host(self, base_digest: str) -> None:
         """Returns once the host of a base is loaded in Triton, loading it if need be."""

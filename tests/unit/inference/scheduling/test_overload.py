@@ -33,6 +33,8 @@ class SlowHost:
 
     joins: bool = False
     slower: float = 1.0
+    # Whether Triton notices that it hangs.
+    noticed: bool = True
     computed: int = 0
     requests: int = 0
     hung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +45,7 @@ class SlowHost:
         self.hung.set()
 
     async def host_ready(self, base_digest: str) -> bool:
-        return self.hung.is_set()
+        return self.hung.is_set() or not self.noticed
 
     async def ensure_host(self, base_digest: str) -> None:
         pass
@@ -264,5 +266,64 @@ def test_a_host_that_hangs_and_comes_back() -> None:
         assert world.answered.total() - answered >= 0.8 * 200 * 5
         assert world.counted("stalls_total") == 1
         assert world.rests()
+
+    run_virtually(run())
+
+
+@pytest.mark.parametrize("deadline", [0.3, 1.0, 5.0])
+def test_a_hang_that_triton_does_not_notice_is_told_for_as_long_as_it_lasts(deadline: float) -> None:
+    async def run() -> None:
+        world = World()
+        await world.closed(8, 4, 5.0)
+        world.host.noticed = False
+        world.host.hung.clear()
+        load = asyncio.create_task(world.open(20.0, 4, deadline, 60.0))
+        await asyncio.sleep(2 * deadline + 0.1)
+        stalls = world.counted("stalls_total")
+        assert stalls >= 1
+        while not load.done():
+            assert not await world.scheduler.host_ready(BASE)
+            await asyncio.sleep(0.03)
+        # Half a second lies between two that are tried, or the time that the first one has.
+        assert world.counted("stalls_total") - stalls >= 0.8 * 55 / max(deadline, 0.5) - 1
+        assert world.host.requests <= 5 * 200 + 60 / min(deadline, 0.5)
+        late = sum(world.counted("expired_rows_total", stage=stage) for stage in ("queue", "host"))
+        assert late == world.outcomes["late"]
+        assert world.counted("expired_rows_total", stage="host") > 0
+        world.host.hung.set()
+        # It first computes what nobody waits for any more.
+        await asyncio.sleep(5)
+        await world.closed(1, 1, 1.0)
+        assert await world.scheduler.host_ready(BASE)
+        assert world.rests()
+
+    run_virtually(run())
+
+
+def test_a_caller_without_time_does_not_make_a_host_look_silent() -> None:
+    async def run() -> None:
+        world = World()
+        end = world.now() + 60
+        while world.now() < end:
+            await world.ask(1, 0.005)
+            assert await world.scheduler.host_ready(BASE)
+        assert world.outcomes.keys() <= {"late", "refused"}
+        assert world.counted("stalls_total") == 0
+
+    run_virtually(run())
+
+
+def test_a_host_that_nobody_asks_is_ready_again_a_minute_after_its_last_silence() -> None:
+    """Or whoever looks before they ask would never ask again."""
+
+    async def run() -> None:
+        world = World()
+        world.host.noticed = False
+        world.host.hung.clear()
+        await world.open(10.0, 1, 1.0, 2.0)
+        await asyncio.sleep(50)
+        assert not await world.scheduler.host_ready(BASE)
+        await asyncio.sleep(15)
+        assert await world.scheduler.host_ready(BASE)
 
     run_virtually(run())

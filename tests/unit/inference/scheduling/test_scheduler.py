@@ -98,6 +98,23 @@ async def test_the_time_of_a_request_is_told_in_parts(bench: Bench) -> None:
     assert bench.counted("tenant_rows_total", tenant="known") == 2
 
 
+async def test_a_host_that_has_nothing_to_do_hides_none_that_is_full(bench: Bench) -> None:
+    calls = [bench.scheduler.infer_rows("b" * 64, bench.rows(1), timeout_s=60.0, request_id="")]
+    calls += [bench.scheduler.infer_rows(BASE, bench.rows(100), timeout_s=60.0, request_id="") for _ in range(9)]
+    tasks = [asyncio.create_task(call) for call in calls]
+    await bench.settle()
+    idle, full = bench.scheduler.lanes
+    assert (idle.queue.tokens, full.queue.tokens, bench.counted("queue_wait_seconds")) == (0, 700, 0)
+    for lane, tokens in ((full, 100), (idle, 10_000)):
+        for _ in range(3):
+            lane.pace.note(tokens, 1.0, 1.0, full=True)
+    assert bench.counted("queue_wait_seconds") == pytest.approx(7)
+    for task in tasks:
+        task.cancel()
+    await bench.settle()
+    assert bench.counted("queue_wait_seconds") == 0
+
+
 async def test_no_rows_are_no_request(bench: Bench) -> None:
     assert (await bench.scheduler.infer_rows(BASE, [], timeout_s=1, request_id="")).rows == []
     assert bench.host.sent == []
@@ -397,6 +414,20 @@ async def test_the_time_of_a_caller_ends_whatever_the_host_does(bench: Bench) ->
         await task
     assert bench.counted("expired_rows_total", stage="queue") == 1
     assert bench.lane.queue.rows == 0
+
+
+async def test_rows_whose_time_ends_at_the_host_are_counted_there(bench: Bench) -> None:
+    large, other = await bench.ask(*[16] * 20), await bench.ask(3)
+    assert [len(sent.rows) for sent in bench.host.sent] == [8, 8]
+    bench.host.sent[0].fail(DeadlineExceeded("Triton did not answer in time"))
+    await bench.settle()
+    assert isinstance(large.exception(), DeadlineExceeded)
+    # The last four of them waited still.
+    assert [bench.counted("expired_rows_total", stage=stage) for stage in ("host", "queue")] == [8, 4]
+    await bench.answer(1)
+    await bench.answer(2)
+    assert values(other) == [3]
+    assert bench.is_empty()
 
 
 async def test_a_silent_host_is_asked_whether_it_lives_before_it_gets_more(bench: Bench) -> None:
