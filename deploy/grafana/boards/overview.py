@@ -76,8 +76,8 @@ CALLERS = Section(
         [
             graph(
                 "Calls",
-                "Calls that ended in a second, by service. A stream counts once for each of its requests, and once when "
-                "it ends.",
+                "Calls that ended in a second, by service. A stream counts once for each of its requests, and once "
+                "when it ends.",
                 CALLS,
                 Query(rate(ENDED, "service", CALLED), "{{service}}"),
                 stacked=True,
