@@ -38,7 +38,7 @@ class LicenseMetrics:
 
     def update(self, bases: Sequence[LicensedBase]) -> None:
         """Shows what is known now, and nothing else."""
-        providers = defaultdict(set)
+        providers: defaultdict[str, set[str]] = defaultdict(set)
         for base in bases:
             providers[base.digest] |= {base.provider} - {""}
         self._info.clear()
