@@ -1,6 +1,7 @@
 """What `symbiont usage` bills, from two replicas of inference and two of training that a real Prometheus scrapes."""
 
 import csv
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -87,8 +88,11 @@ def test_usage_is_that_of_all_replicas(prometheus: Any, tmp_path: Path, monkeypa
         one.metrics.answered(UNKNOWN, {"other": 10}, Times(), 0.0)
     # Of this one no scrape has seen a series before.
     prometheus.replicas[0].metrics.sent("night", Priority.BATCH, 1, 5000, 0.0)
-    for one in prometheus.trainers:
-        one.seconds.labels("bank").inc(60)
+    # A worker is busy for a second in a second, here for five; what comes at once could fall between two slices.
+    for _ in range(12):
+        for one in prometheus.trainers:
+            one.seconds.labels("bank").inc(5)
+        time.sleep(1)
     until_sync(lambda: seen(prometheus, "sum(symbiont_inference_tenant_tokens_total)") == 5800)
     until_sync(lambda: seen(prometheus, "min(symbiont_training_tenant_worker_seconds_total)") == 60)
 
