@@ -1,6 +1,7 @@
 """What `symbiont usage` bills, from two replicas of inference and two of training that a real Prometheus scrapes."""
 
 import csv
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from support.prometheus import HINT, Prometheus, find
 from support.waiting import until_sync
+from symbiont.cli import usage
 from symbiont.cli.app import app
 from symbiont.common.licenses import LicenseTerms
 from symbiont.engine.row import Times
@@ -23,9 +25,12 @@ from symbiont.inference.types import LicensedBase, Priority
 
 BASES = [
     LicensedBase("bases/first", "a" * 64, "=acme", "MIT", LicenseTerms()),
+    # The same content again, of which nobody has said whose it is.
+    LicensedBase("bases/again", "a" * 64, "", "MIT", LicenseTerms()),
     LicensedBase("bases/second", "b" * 64, "sbert", "MIT", LicenseTerms(expire_time=datetime(2199, 1, 1, tzinfo=UTC))),
 ]
 TENANTS = ["bank", "shop"]
+UNKNOWN = "c" * 64
 
 
 def replica(stack: ExitStack, tenants: list[str]) -> Any:
@@ -33,8 +38,8 @@ def replica(stack: ExitStack, tenants: list[str]) -> Any:
     registry = CollectorRegistry()
     metrics = SchedulingMetrics(registry, tenants)
     LicenseMetrics(registry).update(BASES)
-    for base in BASES:
-        metrics.answered(base.digest, {}, Times(), 0.0)
+    for digest in (*(base.digest for base in BASES), UNKNOWN):
+        metrics.answered(digest, {}, Times(), 0.0)
     server, _ = start_http_server(0, "127.0.0.1", registry)
     stack.callback(server.server_close)
     stack.callback(server.shutdown)
@@ -70,17 +75,25 @@ def seen(prometheus: Any, query: str) -> float:
 
 
 @pytest.mark.skipif(not find("prometheus"), reason=f"not installed; {HINT}")
-def test_usage_is_that_of_all_replicas(prometheus: Any, tmp_path: Path) -> None:
+def test_usage_is_that_of_all_replicas(prometheus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As many scrapes as in its five minutes are fewer here.
+    monkeypatch.setattr(usage, "_SLICE_S", 10)
     tenants = "count(symbiont_inference_tenant_tokens_total{tenant!='other'})"
     count = f"{tenants} + count(symbiont_training_tenant_worker_seconds_total)"
     until_sync(lambda: seen(prometheus, count) == 6)
     for one in prometheus.replicas:
-        for base, tenant, tokens in ((BASES[0], "bank", 300), (BASES[1], "shop", 100)):
+        for digest, tenant, tokens in (("a" * 64, "bank", 300), ("b" * 64, "shop", 100)):
             one.metrics.sent(tenant, Priority.INTERACTIVE, 1, tokens, 0.0)
-            one.metrics.answered(base.digest, {tenant: tokens}, Times(0.0, 2.0, 1.0), 2.0)
-    for one in prometheus.trainers:
-        one.seconds.labels("bank").inc(60)
-    until_sync(lambda: seen(prometheus, "sum(symbiont_inference_tenant_tokens_total)") == 800)
+            one.metrics.answered(digest, {tenant: tokens}, Times(0.0, 2.0, 1.0), 2.0)
+        one.metrics.answered(UNKNOWN, {"other": 10}, Times(), 0.0)
+    # Of this one no scrape has seen a series before.
+    prometheus.replicas[0].metrics.sent("night", Priority.BATCH, 1, 5000, 0.0)
+    # A worker is busy for a second in a second, here for five; what comes at once could fall between two slices.
+    for _ in range(12):
+        for one in prometheus.trainers:
+            one.seconds.labels("bank").inc(5)
+        time.sleep(1)
+    until_sync(lambda: seen(prometheus, "sum(symbiont_inference_tenant_tokens_total)") == 5800)
     until_sync(lambda: seen(prometheus, "min(symbiont_training_tenant_worker_seconds_total)") == 60)
 
     # Prometheus extends what it saw by up to a scrape at each end: of many that is little.
@@ -88,9 +101,12 @@ def test_usage_is_that_of_all_replicas(prometheus: Any, tmp_path: Path) -> None:
         lambda: seen(prometheus, "min(count_over_time(symbiont_training_tenant_worker_seconds_total[1m]))") >= 10
     )
 
+    # What was trained last is in the next slice of the time.
+    until_sync(lambda: float(_usage(prometheus, tmp_path, "tenant")[1]["training seconds"]) > 45)
     rows = _usage(prometheus, tmp_path, "tenant")
-    assert [row["tenant"] for row in rows] == TENANTS
-    bank, shop = ({key: float(value) for key, value in row.items() if key != "tenant"} for row in rows)
+    assert [row["tenant"] for row in rows] == ["night", *TENANTS]
+    assert float(rows[0]["tokens"]) == pytest.approx(5000, rel=0.01)
+    bank, shop = ({key: float(value) for key, value in row.items() if key != "tenant"} for row in rows[1:])
     assert bank["tokens"] == pytest.approx(600, rel=0.25)
     assert bank["tokens"] / shop["tokens"] == pytest.approx(3, rel=0.02)
     assert bank["compute seconds"] == pytest.approx(2, rel=0.25)
@@ -99,7 +115,7 @@ def test_usage_is_that_of_all_replicas(prometheus: Any, tmp_path: Path) -> None:
     assert shop["training seconds"] == 0
 
     rows = _usage(prometheus, tmp_path, "provider")
-    assert [row["provider"] for row in rows] == ["'=acme", "sbert"]
+    assert [row["provider"] for row in rows] == ["'=acme", "sbert", "(none)"]
     assert float(rows[0]["tokens"]) / float(rows[1]["tokens"]) == pytest.approx(3, rel=0.02)
     assert float(rows[0]["compute seconds"]) == pytest.approx(float(rows[1]["compute seconds"]), rel=0.02)
 
@@ -117,6 +133,6 @@ def _usage(prometheus: Any, folder: Path, by: str) -> list[dict[str, str]]:
 @pytest.mark.slow
 @pytest.mark.skipif(not find("prometheus"), reason=f"not installed; {HINT}")
 def test_where_nobody_has_used_anything(prometheus: Any) -> None:
-    until_sync(lambda: seen(prometheus, "count(symbiont_inference_base_info)") == 4)
+    until_sync(lambda: seen(prometheus, "count(symbiont_inference_base_info)") == 6)
     result = CliRunner().invoke(app, ["usage", "--prometheus", prometheus.server.url])
     assert "nobody has used anything within 30 days" in " ".join(result.output.split())

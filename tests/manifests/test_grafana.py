@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DASHBOARDS = dashboards()
 NAMES = {"overview", "inference", "tokenization", "training", "tenants", "models", "triton"}
 # What Grafana fills in.
-OWN = {"__rate_interval", "__range", "__url_time_range"}
+OWN = {"__rate_interval", "__range", "__range_s", "__url_time_range"}
 each = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one.name)
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from symbiont.common.settings import split_address
+from symbiont.local.observers import RETENTION
 from symbiont.local.services import DEFAULT_PORTS
 
 ROOT = Path(__file__).parents[2]
@@ -36,3 +37,9 @@ def test_compose_mounts_the_file_and_grafana_asks_that_server(compose: dict[str,
     assert datasource["url"] == f"http://prometheus:{published.rpartition(':')[2]}"
     scrape = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["global"]["scrape_interval"]
     assert datasource["jsonData"]["timeInterval"] == scrape
+
+
+def test_compose_keeps_what_is_billed_as_one_machine_does(compose: dict[str, Any]) -> None:
+    """By itself Prometheus keeps half a month, and `symbiont usage` asks for a whole one."""
+    assert f"--storage.tsdb.retention.time={RETENTION}" in compose["services"]["prometheus"]["command"]
+    assert int(RETENTION.removesuffix("d")) >= 2 * 31

@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/grafana/dashboards"
 # What Grafana fills in by itself, for a scrape each second and a look at a minute or more.
-GRAFANA = {"__rate_interval": "15s", "__interval": "15s", "__range": "2m"}
+GRAFANA = {"__rate_interval": "15s", "__interval": "15s", "__range": "2m", "__range_s": "120"}
 
 
 @dataclass(frozen=True)

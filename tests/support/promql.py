@@ -24,7 +24,12 @@ from symbiont.training.metrics import TrainingMetrics
 from symbiont.training.store import WatchedJob
 from symbiont.training.types import JobState
 
-SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",), "gauge": ("",)}
+SUFFIXES = {
+    "counter": ("_total", "_created"),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "info": ("_info",),
+    "gauge": ("",),
+}
 # Triton's own, of docs/user_guide/metrics.md in triton-inference-server/server: those that a dashboard may use.
 TRITON: dict[str, set[str]] = {
     name: {"model", "version", "reason"}
@@ -52,7 +57,7 @@ PROMETHEUS: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertst
 FUNCTIONS = {
     *("sum", "min", "max", "count", "topk", "rate", "increase", "histogram_quantile", "absent"),
     *("vector", "label_replace", "time", "or", "and"),
-    *("changes", "unless", "on"),
+    *("changes", "unless", "on", "min_over_time", "sum_over_time"),
 }
 RULES = sorted((Path(__file__).parents[2] / "deploy/prometheus/rules").glob("*.yml"))
 
@@ -126,8 +131,8 @@ def parse(query: str) -> list[tuple[str, set[str]]]:
     grouping = r"\b(?:by|without|on|group_left) \(([^)]*)\)"
     grouped = {w for names in re.findall(grouping, query) for w in re.findall(r"\w+", names)}
     rest = re.sub(grouping, "", query)
-    # Spans of time, and words that a function is given.
-    rest = re.sub(r'\[[^\]]*\]|, "[^"]*"', "", rest)
+    # Spans of time, also as a number that Grafana fills in, and words that a function is given.
+    rest = re.sub(r'\[[^\]]*\]|\$__range_s|, "[^"]*"', "", rest)
     found = []
     for word, matchers in re.findall(r"([A-Za-z_:][\w:]*)(\{[^}]*\})?", rest):
         if word not in FUNCTIONS:

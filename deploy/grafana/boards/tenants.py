@@ -11,23 +11,38 @@ WORKED, COST = "symbiont_training_tenant_worker_seconds_total", "symbiont_traini
 
 BASE_TOKENS, BASE_SECONDS = "symbiont_inference_base_tokens_total", "symbiont_inference_base_compute_seconds_total"
 COMPUTED = "symbiont_inference_tenant_compute_seconds_total"
-# Every replica of inference says what it knows of a base.
-INFO = "on (base) group_left (provider) max by (base, provider) (symbiont_inference_base_info)"
+# Every replica of inference says what it knows of a base: one row of each, should they disagree for a moment.
+INFO = "topk by (base) (1, max by (base, provider) (symbiont_inference_base_info))"
 
 
 def by_provider(amounts: str) -> Query:
-    """Returns a query for amounts by base as those of whoever provides the base."""
-    return Query(f"sum by (provider) ({amounts} * {INFO})", "{{provider}}")
+    """Returns a query for amounts by base as those of whoever provides the base; `(none)` where nobody does."""
+    whose = f"{amounts} * on (base) group_left (provider) {INFO} or {amounts} unless on (base) {INFO}"
+    return Query(
+        f'sum by (provider) (label_replace({whose}, "provider", "(none)", "provider", ""))',
+        "{{provider}}",
+    )
 
 
-def grown(metric: str, by: str = "tenant") -> str:
-    """Returns a query for the growth of a counter within the time that is shown."""
-    return f"sum{f' by ({by}) ' if by else ''}(increase({metric}{{{TENANT}}}[$__range]))"
+def grown(metric: str, by: str = "tenant", where: str = TENANT) -> str:
+    """Returns a query for the growth of a counter within the time that is shown, with what its series began with.
+
+    That is no increase to Prometheus, and may be all: of who sends one batch in the night.
+    """
+    chosen = where and f"{{{where}}}"
+    counted, created = (f"{metric.removesuffix('_total')}_{end}{chosen}[$__range]" for end in ("total", "created"))
+    born = f"min_over_time({counted}) and min_over_time({created}) > time() - $__range_s"
+    return f'sum by ({by}) (increase({counted}) or label_replace({born}, "born", "yes", "", ""))'
 
 
-def trained(metric: str, how: str = "increase", span: str = "$__range") -> str:
-    """Returns a query for a counter of training by tenant; every replica counts all of it."""
-    return f"max by (tenant) ({how}({metric}{{{TENANT}}}[{span}]))"
+def trained(metric: str, how: str) -> str:
+    """Returns a query for a counter of training by tenant in a moment; every replica counts all of it."""
+    return f"max by (tenant) ({how}({metric}{{{TENANT}}}[$__rate_interval]))"
+
+
+def trained_in_all(metric: str) -> str:
+    """Returns a query for its growth within the time that is shown, which replicas that were replaced have parts of."""
+    return f"sum_over_time({trained(metric, 'increase')}[$__range:$__rate_interval])"
 
 
 def largest(amounts: str) -> Query:
@@ -61,13 +76,13 @@ NOW = Section(
                 "Training time",
                 "Time that workers were busy, within the time that is shown.",
                 SECONDS,
-                Query(or_zero(f"sum({trained(WORKED)})"), "time"),
+                Query(or_zero(f"sum({trained_in_all(WORKED)})"), "time"),
             ),
             figure(
                 "Cost of training",
                 "Cost of that, in the currency of the training service's price. 0 where no price is set.",
                 COUNT,
-                Query(or_zero(f"sum({trained(COST)})"), "cost"),
+                Query(or_zero(f"sum({trained_in_all(COST)})"), "cost"),
                 decimals=2,
             ),
         ]
@@ -132,7 +147,8 @@ PROVIDERS = Section(
             ),
             graph(
                 "Tokens by provider",
-                "Tokens sent to hosts in a second, by who provides the base model.",
+                "Tokens sent to hosts in a second, by who provides the base model. Of a model that was trained in full "
+                "it is the base that it was trained on.",
                 TOKENS,
                 by_provider(rate(BASE_TOKENS, "base")),
                 stacked=True,
@@ -141,7 +157,7 @@ PROVIDERS = Section(
                 "Computing by provider",
                 "Time that hosts computed within the time that is shown, by who provides the base model.",
                 SECONDS,
-                by_provider(f"sum by (base) (increase({BASE_SECONDS}[$__range]))"),
+                by_provider(grown(BASE_SECONDS, "base", "")),
             ),
         ]
     ],
@@ -155,20 +171,20 @@ TRAINING = Section(
                 "Workers by tenant",
                 "Workers that were busy, on average, by the tenant of their job.",
                 COUNT,
-                Query(or_zero(trained(WORKED, "rate", "$__rate_interval"), "tenant"), "{{tenant}}"),
+                Query(or_zero(trained(WORKED, "rate"), "tenant"), "{{tenant}}"),
                 stacked=True,
             ),
             bars(
                 "Largest tenants by training time",
                 "Time that workers were busy within the time that is shown, of the ten tenants with most.",
                 SECONDS,
-                largest(trained(WORKED)),
+                largest(trained_in_all(WORKED)),
             ),
             bars(
                 "Largest tenants by cost of training",
                 "In the currency of the training service's price, within the time that is shown.",
                 COUNT,
-                largest(trained(COST)),
+                largest(trained_in_all(COST)),
             ),
         ]
     ],

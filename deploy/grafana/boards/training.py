@@ -53,7 +53,8 @@ NOW = Section(
             ),
             figure(
                 "Longest wait",
-                "Age of the oldest job that waits for a place; 0 where none does.",
+                "How long the job has waited that waits longest for a place: since it was queued, resumed, or lost its "
+                "worker. 0 where none does.",
                 SECONDS,
                 Query("max(symbiont_training_queue_seconds)", "waits"),
                 at_most(600, 3600),
@@ -74,7 +75,7 @@ NOW = Section(
             ),
             figure(
                 "Tokens trained on",
-                "Tokens in a second, by the last report of any worker.",
+                "Tokens in a second, of all jobs that train now by their last reports; 0 where none does.",
                 TOKENS,
                 Query("max(symbiont_training_tokens_per_second)", "tokens"),
             ),

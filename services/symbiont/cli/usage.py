@@ -1,8 +1,10 @@
 """`symbiont usage`: what tenants and providers of base models are to be billed for, as Prometheus has counted it."""
 
 import csv
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +18,13 @@ from symbiont.common.errors import InvalidArgument, Unavailable
 from symbiont.common.spreadsheets import inert
 
 TIMEOUT_S = 60.0
-# What every replica of inference says of a base.
-_PROVIDERS = "on (base) group_left (provider) max by (base, provider) (symbiont_inference_base_info)"
+# What every replica of inference says of a base: one row of each, should they disagree for a moment.
+_PROVIDERS = "topk by (base) (1, max by (base, provider) (symbiont_inference_base_info))"
+# Of what every replica counts, the most is taken in each such part of the time: one that replaced another has a part.
+_SLICE_S = 300
+# Looks at whether Prometheus has a whole span.
+_LOOKS = 200
+_NOBODY = "(none)"
 
 
 class By(StrEnum):
@@ -29,7 +36,12 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class Amount:
-    """A column: what is counted, by which counter, and whether each replica has counted its own part of it."""
+    """A column: what is counted.
+
+    Args:
+        counter: without its `_total`.
+        parts: whether each replica has counted its own part of it, or all.
+    """
 
     column: str
     counter: str
@@ -37,24 +49,36 @@ class Amount:
 
     def query(self, by: By, days: float) -> str:
         """Returns what Prometheus is asked for."""
-        label = "tenant" if by is By.TENANT else "base"
-        join = "sum" if self.parts else "max"
-        grown = f"{join} by ({label}) (increase({self.counter}[{round(days * 86_400)}s]))"
-        return grown if by is By.TENANT else f"sum by (provider) ({grown} * {_PROVIDERS})"
+        span = round(days * 86_400)
+        if by is By.TENANT:
+            return self._by("tenant", span)
+        grown = self._by("base", span)
+        whose = f"{grown} * on (base) group_left (provider) {_PROVIDERS} or {grown} unless on (base) {_PROVIDERS}"
+        return f'sum by (provider) (label_replace({whose}, "provider", "{_NOBODY}", "provider", ""))'
+
+    def _by(self, label: str, span: int) -> str:
+        if not self.parts:
+            grown = f"increase({self.counter}_total[{_SLICE_S}s])"
+            return f"sum_over_time(max by ({label}) ({grown})[{span}s:{_SLICE_S}s])"
+        # What a series begins with is no increase to Prometheus: with all of it, where all is used within a scrape.
+        first = f"min_over_time({self.counter}_total[{span}s])"
+        born = f"{first} and min_over_time({self.counter}_created[{span}s]) > time() - {span}"
+        grown = f"increase({self.counter}_total[{span}s])"
+        return f'sum by ({label}) ({grown} or label_replace({born}, "born", "yes", "", ""))'
 
 
 _AMOUNTS = {
     By.TENANT: [
-        Amount("tokens", "symbiont_inference_tenant_tokens_total"),
-        Amount("generated tokens", "symbiont_inference_tenant_generated_tokens_total"),
-        Amount("compute seconds", "symbiont_inference_tenant_compute_seconds_total"),
-        Amount("training seconds", "symbiont_training_tenant_worker_seconds_total", parts=False),
-        Amount("training cost", "symbiont_training_tenant_cost_total", parts=False),
+        Amount("tokens", "symbiont_inference_tenant_tokens"),
+        Amount("generated tokens", "symbiont_inference_tenant_generated_tokens"),
+        Amount("compute seconds", "symbiont_inference_tenant_compute_seconds"),
+        Amount("training seconds", "symbiont_training_tenant_worker_seconds", parts=False),
+        Amount("training cost", "symbiont_training_tenant_cost", parts=False),
     ],
     By.PROVIDER: [
-        Amount("tokens", "symbiont_inference_base_tokens_total"),
-        Amount("generated tokens", "symbiont_inference_generated_tokens_total"),
-        Amount("compute seconds", "symbiont_inference_base_compute_seconds_total"),
+        Amount("tokens", "symbiont_inference_base_tokens"),
+        Amount("generated tokens", "symbiont_inference_generated_tokens"),
+        Amount("compute seconds", "symbiont_inference_base_compute_seconds"),
     ],
 }
 
@@ -73,13 +97,15 @@ def usage(
 
     It is what the metrics of the services have counted, added up by Prometheus over all replicas; what a process
     counted after its last scrape before it was killed is missing. Tenants that have a weight (SYMBIONT_TENANT_WEIGHTS)
-    are always counted by name; of the others those that use most, and the rest together as "other".
+    are always counted by name; of the others those that use most, and the rest together as "other". What is nobody's is
+    "(none)": bases without a provider. It says so where Prometheus does not have the whole time.
 
     Example: symbiont usage --days 31 --by provider --csv shares.csv
     """
     amounts = _AMOUNTS[by]
     with _client(prometheus) as asked:
-        columns = [_ask(asked, amount.query(by, days), by) for amount in amounts]
+        columns = [_ask(asked, amount.query(by, days), by.value) for amount in amounts]
+        began = _began(asked, days)
     rows = _rows(columns)
     head = [by.value, *(amount.column for amount in amounts)]
     if file:
@@ -90,6 +116,9 @@ def usage(
     make_console().print(
         made if rows else f"nobody has used anything within {days:g} days, as far as {prometheus} knows"
     )
+    if began:
+        told = f"{prometheus} knows nothing from before {began:%Y-%m-%d %H:%M} UTC: what was used earlier is missing"
+        make_console(stderr=True).print(f"[yellow]{told}[/] (its --storage.tsdb.retention.time)", soft_wrap=True)
 
 
 def _rows(columns: Sequence[Mapping[str, float]]) -> list[tuple[str, list[float]]]:
@@ -105,8 +134,17 @@ def _client(url: str) -> httpx.Client:
         raise InvalidArgument("--prometheus", f"{url} is no URL: {exc}") from exc
 
 
-def _ask(prometheus: httpx.Client, query: str, by: By) -> dict[str, float]:
-    """Returns amounts by name.
+def _began(prometheus: httpx.Client, days: float) -> datetime | None:
+    """Returns when what Prometheus has of the last days begins, where that is not all of them."""
+    step = round(days * 86_400 / _LOOKS)
+    # By what it scraped at all: where it is older than the suite, nothing was used before.
+    found = _ask(prometheus, f"min_over_time(timestamp(max(up))[{_LOOKS * step}s:{step}s]) - time()", "")
+    late = days * 86_400 + min(found.values(), default=0.0)
+    return datetime.fromtimestamp(time.time() + min(found.values()), UTC) if found and late > 2 * step else None
+
+
+def _ask(prometheus: httpx.Client, query: str, label: str) -> dict[str, float]:
+    """Returns amounts by the value of a label.
 
     Raises:
         InvalidArgument: what is there is no Prometheus.
@@ -115,7 +153,7 @@ def _ask(prometheus: httpx.Client, query: str, by: By) -> dict[str, float]:
     try:
         answer = prometheus.get("/api/v1/query", params={"query": query})
         found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
-        return {series["metric"].get(by.value) or "(none)": float(series["value"][1]) for series in found}
+        return {series["metric"].get(label) or _NOBODY: float(series["value"][1]) for series in found}
     except httpx.TransportError as exc:
         problem = f"{prometheus.base_url} does not answer ({exc}): say where Prometheus is by --prometheus"
         raise Unavailable(problem) from exc

@@ -34,6 +34,7 @@ from symbiont.inference.clients import TOKENIZATION, BaseListClient, RegistryCli
 from symbiont.inference.generation.servicer import generation_service
 from symbiont.inference.hosts import HostKeeper
 from symbiont.inference.licenses import LicenseMetrics, Licenses
+from symbiont.inference.lineage import Lineage
 from symbiont.inference.metrics import (
     CacheMetrics,
     CatalogueMetrics,
@@ -78,16 +79,18 @@ def assemble(
     triton_tls: TritonTls | None = None,
 ) -> tuple[Sequence[Registration], Sequence[AbstractAsyncContextManager[None]]]:
     """Joins the parts; returns the gRPC services and the work that goes on beside its calls."""
-    metrics, table = InferenceMetrics(service_metrics.registry), RoutingTable()
+    store = ArtifactStore(settings.artifact_root, trust=settings.trust())
+    lineage, labels = Lineage(store), (settings.tenant_weights, settings.metrics_tenants)
+    licenses = Licenses(BaseListClient(training), LicenseMetrics(service_metrics.registry), lineage=lineage.of)
+    metrics, table = InferenceMetrics(service_metrics.registry, licenses.registered), RoutingTable()
     registry, tokenizing = RegistryClient(training), TokenizationClient(tokenization)
     router = Router(registry, table, metrics, settings.cached_versions)
-    scheduling = SchedulingMetrics(service_metrics.registry, settings.tenant_weights, settings.metrics_tenants)
+    scheduling = SchedulingMetrics(service_metrics.registry, *labels, licenses.registered)
     rates = Rates({tenant: Rate(rate.calls, rate.tokens) for tenant, rate in settings.tenant_rates.items()})
     scheduler = Scheduler(hosts, _lane_limits(settings, hosts), scheduling, rates=rates)
     tokens = TokenCoalescer(tokenizing, CoalescingLimits(settings.tokenization_requests), scheduling)
     keeper = HostKeeper(scheduler, table, health_report(lifecycle), metrics, settings.host_check_seconds)
-    store = ArtifactStore(settings.artifact_root, trust=settings.trust())
-    bundles = BundleShelf(reader(store), settings.cached_versions)
+    bundles = BundleShelf(reader(store, lineage), settings.cached_versions)
     at_once, warm_up_s = settings.warm_ups_at_once, settings.warm_up_timeout_seconds
     # Not by the scheduler: a first row waits for nobody, and shares no request with those of callers.
     warmer = Warmer(table, bundles, golden_reader(store), tokenizing, hosts, metrics, at_once, warm_up_s)
@@ -96,7 +99,6 @@ def assemble(
     cached = CacheMetrics(service_metrics.registry)
     cache = ResponseCache(settings.cache_mib << 20, settings.cache_seconds, cached) if settings.cache_mib else None
     releases = Releases(table, registry, scheduler, shadows, metrics, cache)
-    licenses = Licenses(BaseListClient(training), LicenseMetrics(service_metrics.registry))
     limits = Limits(settings.max_instances, settings.max_text_bytes)
     parts = catalogue_parts(store, settings, CatalogueMetrics(service_metrics.registry))
     predictor = Predictor(
@@ -122,7 +124,7 @@ def assemble(
     streamed = StreamedRequests(service_metrics, "ModelStreamInfer")
     foreign = OpenInferenceServicer(inference, table, keeper, limits, lifecycle, timeout_s, stream_calls, streamed)
     tried = release_registration(releases, disagreements)
-    generating = GenerationMetrics(service_metrics.registry, settings.metrics_tenants)
+    generating = GenerationMetrics(service_metrics.registry, *labels)
     generation, closing = generation_service(
         settings, generating, stopping, training, tokenization, licenses, triton_tls, rates
     )

@@ -12,6 +12,7 @@ from symbiont.common.artifacts.signatures import check_signers
 from symbiont.common.errors import FailedPrecondition, NotFound
 from symbiont.common.lru import Lru
 from symbiont.engine.row import NO_FEATURES, Row
+from symbiont.inference.lineage import Lineage
 from symbiont.inference.types import BundleInfo, ModelVersion
 
 
@@ -71,11 +72,12 @@ class BundleShelf:
         return bundle
 
 
-def reader(store: ArtifactStore) -> Callable[[str], BundleInfo]:
-    """Returns what reads a bundle's facts from a store."""
+def reader(store: ArtifactStore, lineage: Lineage) -> Callable[[str], BundleInfo]:
+    """Returns what reads a bundle's facts from a store, and for `lineage` what its base was made of."""
 
     def read(digest: str) -> BundleInfo:
         manifest = read_manifest(store, digest)
+        lineage.read(manifest.base_digest)
         return BundleInfo(
             head=manifest.head,
             labels=manifest.labels,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -16,7 +16,11 @@ FIELD = "model"
 
 
 class LicenseMetrics:
-    """Whose the bases are, and until when they may be used; `base` is the first 12 digits of a digest."""
+    """Whose the bases are, and until when they may be used; `base` is the first 12 digits of a digest.
+
+    A base has one `provider`, whatever it is called: a query that joins it to what was used finds one for each. Where
+    names of the same content have several, it is all of them.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._info = Gauge(
@@ -34,13 +38,20 @@ class LicenseMetrics:
 
     def update(self, bases: Sequence[LicensedBase]) -> None:
         """Shows what is known now, and nothing else."""
+        providers: defaultdict[str, set[str]] = defaultdict(set)
+        for base in bases:
+            providers[base.digest] |= {base.provider} - {""}
         self._info.clear()
         self._ends.clear()
         for base in bases:
-            digits = base.digest[:SHORT]
-            self._info.labels(digits, base.name, base.provider, base.license).set(1)
+            digits, provider = base.digest[:SHORT], ", ".join(sorted(providers[base.digest]))
+            self._info.labels(digits, base.name, provider, base.license).set(1)
             if base.terms.expire_time:
                 self._ends.labels(digits, base.name).set(base.terms.expire_time.timestamp())
+
+
+def _alone(base_digest: str) -> Sequence[str]:
+    return (base_digest,)
 
 
 class Licenses:
@@ -48,12 +59,22 @@ class Licenses:
 
     While the registry cannot be asked, what was last heard goes on. A base that was not heard of yet may be used: a
     service that has just begun answers what it can answer.
+
+    Args:
+        lineage: what a base was made of, itself first; see `Lineage`.
     """
 
-    def __init__(self, bases: BaseList, metrics: LicenseMetrics, interval_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        bases: BaseList,
+        metrics: LicenseMetrics,
+        interval_s: float = 15.0,
+        lineage: Callable[[str], Sequence[str]] = _alone,
+    ) -> None:
         self._bases = bases
         self._metrics = metrics
         self._interval = interval_s
+        self._lineage = lineage
         # By digest; several bases may have the same content, and all their terms count.
         self._known: Mapping[str, Sequence[LicensedBase]] = {}
 
@@ -80,6 +101,16 @@ class Licenses:
         self._metrics.update(bases)
 
     def check(self, base_digest: str, tenant: str, field: str = FIELD) -> None:
-        """Lets a tenant use a base, or not; PermissionDenied, see `LicenseTerms.check`."""
-        for base in self._known.get(base_digest, ()):
-            base.terms.check(base.name, tenant, field)
+        """Lets a tenant use a base, and what that was made of, or not; PermissionDenied, see `LicenseTerms.check`."""
+        for digest in self._lineage(base_digest):
+            for base in self._known.get(digest, ()):
+                base.terms.check(base.name, tenant, field)
+
+    def registered(self, base_digest: str) -> str:
+        """Returns the digest of the base that the use of this one is counted by: one that the registry knows.
+
+        That of a model that was trained in full is known to nobody else, and whose it is stands with what it was made
+        of. Before the registry was heard it is the one at the beginning, whose provider and terms all others have.
+        """
+        lineage = self._lineage(base_digest)
+        return next((digest for digest in lineage if digest in self._known), lineage[-1])

@@ -58,15 +58,23 @@ SHIFT_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
 SHORT = 12
 
 
+def _itself(base_digest: str) -> str:
+    return base_digest
+
+
 class InferenceMetrics:
     """What was predicted and what was refused.
 
     Labels are closed sets: `base` is the first 12 digits of a base's digest (there are few bases, and thousands of
     customers' models, which are no label), `stage` one of `STAGES`, `reason` one of `REASONS` or `OTHER`, `part` one of
     `PARTS`, `rule` one of `RULES`, `result` one of the few of its metric.
+
+    Args:
+        registered: the base that one is counted as; see `Licenses.registered`.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, registered: Callable[[str], str] = _itself) -> None:
+        self._registered = registered
         self.predictions = Counter(
             "symbiont_inference_predictions", "Calls answered, of Predict and ModelInfer.", ["base"], registry=registry
         )
@@ -153,7 +161,7 @@ class InferenceMetrics:
 
     def answered(self, version: ModelVersion, instances: int, seconds: Mapping[str, float]) -> None:
         """Counts one answered call by what answered it."""
-        base = version.base_digest[:SHORT]
+        base = self._registered(version.base_digest)[:SHORT]
         self.predictions.labels(base).inc()
         self.instances.labels(base).inc(instances)
         self.batch_size.observe(instances)
@@ -179,11 +187,14 @@ SPEED_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 class GenerationMetrics:
     """What was generated.
 
-    Labels are closed sets: `base` as above, `finish` one of `Reason`, `tenant` one of the `most_tenants` that have most
-    generated, or `other`; who names no tenant is counted as the base.
+    Labels are closed sets: `base` as above, `finish` one of `Reason`, `tenant` one of those that have a weight in the
+    settings, one of the `most_tenants` of the others that have most generated, or `other`; who names no tenant is
+    counted as the base.
     """
 
-    def __init__(self, registry: CollectorRegistry, most_tenants: int = MOST_TENANTS) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, tenants: Collection[str] = (), most_tenants: int = MOST_TENANTS
+    ) -> None:
         self._tokens = Counter(
             "symbiont_inference_generated_tokens", "Tokens generated for answers.", ["base"], registry=registry
         )
@@ -197,6 +208,7 @@ class GenerationMetrics:
                     registry=registry,
                 )
             ],
+            always=tenants,
         )
         self.prompt_tokens = Counter(
             "symbiont_inference_prompt_tokens", "Tokens of prompts read.", ["base"], registry=registry
@@ -299,12 +311,20 @@ class SchedulingMetrics:
 
     Labels are closed sets: `priority`, `stage` one of `EXPIRY_STAGES`, `part` one of `REQUEST_PARTS`, and `tenant` one
     of those that the settings give a weight, of the `most_tenants` that use most beside them, or `other`.
+
+    Args:
+        registered: see `InferenceMetrics`.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, tenants: Collection[str] = (), most_tenants: int = MOST_TENANTS
+        self,
+        registry: CollectorRegistry,
+        tenants: Collection[str] = (),
+        most_tenants: int = MOST_TENANTS,
+        registered: Callable[[str], str] = _itself,
     ) -> None:
         self._registry = registry
+        self._registered = registered
         self._wait = Histogram(
             "symbiont_inference_wait_seconds",
             "Time that rows waited here before they were sent to the host, in seconds.",
@@ -431,7 +451,7 @@ class SchedulingMetrics:
         Args:
             tokens_of: tokens in it by tenant.
         """
-        base, tokens = base_digest[:SHORT], sum(tokens_of.values())
+        base, tokens = self._registered(base_digest)[:SHORT], sum(tokens_of.values())
         self._base_tokens.labels(base).inc(tokens)
         self._base_seconds.labels(base).inc(times.own)
         for tenant, part in tokens_of.items():

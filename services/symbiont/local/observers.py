@@ -22,6 +22,8 @@ REMEDY = (
 )
 # In a checkout a link to deploy/prometheus, in an installed package a copy of it.
 _OWN = Path(__file__).parent / "prometheus"
+# A month is billed in the next one.
+RETENTION = "62d"
 PACE = {"scrape_interval": "5s", "scrape_timeout": "4s", "evaluation_interval": "15s"}
 
 
@@ -87,6 +89,7 @@ def _prometheus(folder: Path, ports: Ports) -> list[str]:
     return [
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
+        f"--storage.tsdb.retention.time={RETENTION}",
         "--enable-feature=exemplar-storage",
         "--log.level=warn",
     ]

@@ -78,7 +78,7 @@ async def run(settings: TrainingSettings, tracing: Tracing) -> None:
     store = Store(settings.database_url, settings.max_attempts, artifacts.seals)
     unsigned, key = ArtifactStore(settings.artifact_root), settings.signing_key
     vouch = Vouching(unsigned, SigningKey.read(key)).vouch if key else None
-    metrics = TrainingMetrics(store)
+    metrics = TrainingMetrics(store, settings.tenant_weights)
     storage = Storage(store, unsigned, settings.tenant_storage_mib)
     jobs = Jobs(
         store,

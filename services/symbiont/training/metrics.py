@@ -27,7 +27,7 @@ class JobSource(Protocol):
         ...
 
     def queue_seconds(self) -> float:
-        """Returns the age of the oldest job that waits for a place."""
+        """Returns for how long jobs wait for a place, at most."""
         ...
 
     def watched(self, also: Collection[str] = ()) -> Sequence[WatchedJob]:
@@ -37,13 +37,14 @@ class JobSource(Protocol):
 
 class TrainingMetrics(ServiceMetrics):
     """Labels are closed sets: `state` a state of a job or a release, `kind` a kind of report, `tracker` an experiment
-    tracker, `tenant` one of the `MOST_TENANTS` whose jobs train longest, or `other`; but `job` is the id of a job that
-    runs, of at most `MOST_JOBS`. Of what is stored `tenant` is one of the `MOST_TENANTS` that store most, or `other`.
+    tracker, `tenant` one of those that the settings give a weight, of the `MOST_TENANTS` beside them whose jobs train
+    longest, or `other`; but `job` is the id of a job that runs, of at most `MOST_JOBS`. Of what is stored `tenant` is
+    one of the `MOST_TENANTS` that store most, or `other`.
     """
 
-    def __init__(self, jobs: JobSource) -> None:
+    def __init__(self, jobs: JobSource, tenants: Collection[str] = ()) -> None:
         super().__init__("training")
-        _Jobs(jobs, self.registry)
+        _Jobs(jobs, self.registry, tenants)
         self._stored = _Stored(self.registry)
         self.reports = Counter(
             "symbiont_training_worker_reports", "Reports of workers taken.", ["kind"], registry=self.registry
@@ -53,11 +54,6 @@ class TrainingMetrics(ServiceMetrics):
         )
         self.worker_streams = Gauge(
             "symbiont_training_worker_streams", "Streams of workers that are open.", registry=self.registry
-        )
-        self.tokens_per_second = Gauge(
-            "symbiont_training_tokens_per_second",
-            "Tokens trained on in a second, by the last report of any worker.",
-            registry=self.registry,
         )
         self.checkpoints_collected = Counter(
             "symbiont_training_checkpoints_collected", "Checkpoints removed, of no more use.", registry=self.registry
@@ -130,7 +126,7 @@ class _Jobs(Collector):
     begin and end in between, is in the jobs themselves alone.
     """
 
-    def __init__(self, jobs: JobSource, registry: CollectorRegistry) -> None:
+    def __init__(self, jobs: JobSource, registry: CollectorRegistry, tenants: Collection[str] = ()) -> None:
         self._jobs = jobs
         self._lock = Lock()
         # Seconds that jobs had used when they were asked for last; nothing before the first time.
@@ -153,6 +149,7 @@ class _Jobs(Collector):
                     registry=registry,
                 ),
             ],
+            always=tenants,
         )
 
     @override
@@ -160,23 +157,30 @@ class _Jobs(Collector):
         states = GaugeMetricFamily("symbiont_training_jobs", "Jobs by state.", labels=["state"])
         for state, count in self._jobs.count_by_state().items():
             states.add_metric([state.value], count)
-        waiting = "Age of the oldest job that waits for a place, in seconds; 0 where none does."
+        waiting = "Time that jobs have waited for a place, in seconds, at most; 0 where none does."
         yield states
         yield GaugeMetricFamily("symbiont_training_queue_seconds", waiting, value=self._jobs.queue_seconds())
-        yield from _by_job(self._look())
+        running = self._look()
+        speed = sum(job.progress.tokens_per_second for job in running if job.trains and job.progress)
+        said = "Tokens trained on in a second, by the last reports of the jobs that train now."
+        yield GaugeMetricFamily("symbiont_training_tokens_per_second", said, value=speed)
+        yield from _by_job(running)
 
     def _look(self) -> Sequence[WatchedJob]:
         """Returns the jobs that run, and counts what jobs have used since the last time."""
         with self._lock:
             before = self._known
             jobs = self._jobs.watched(tuple(before or ()))
-            for job in jobs if before is not None else ():
-                # Of one that is new here, what it used in earlier attempts is long counted, or of another process.
-                used = job.seconds - (before or {}).get(job.id, job.seconds - job.attempt_seconds)
-                worked = max(used, 0.0) * job.ranks
-                self._usage.add(job.tenant, worked, worked / 3600 * job.price)
             running = [job for job in jobs if job.active]
             self._known = {job.id: job.seconds for job in running}
+            for job in jobs:
+                if before is not None and job.id not in before:
+                    # What it used in earlier attempts is long counted, or of another process. This one's counts the
+                    # next time: Prometheus adds up what a series grows by, and must have seen its tenant's with 0.
+                    self._known[job.id] = job.seconds - job.attempt_seconds
+                used = job.seconds - before[job.id] if before and job.id in before else 0.0
+                worked = max(used, 0.0) * job.ranks
+                self._usage.add(job.tenant, worked, worked / 3600 * job.price)
         return running
 
 

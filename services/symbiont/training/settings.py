@@ -106,6 +106,9 @@ class TrainingSettings(ServiceSettings):
         description='what tenants may store here, in MiB, as JSON by name, "*" for all others: {"bank": 20480, "*": '
         "2048}; 0, or not named: no limit",
     )
+    tenant_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="as of inference; here they only say which tenants metrics always count by name, as JSON"
+    )
     trackers: str = Field("", description="who is told of jobs besides TensorBoard, with commas between: wandb, mlflow")
     wandb_mode: Literal["offline", "online"] = Field(
         "offline", description="offline: into files, for `wandb sync`; online takes WANDB_API_KEY"

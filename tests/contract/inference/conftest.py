@@ -278,13 +278,14 @@ class Suite:
         head: Head | None = None,
         fields: Sequence[BusinessField] = (),
         takes: Any = "text",
+        base: str = BASE,
         **changes: Any,
     ) -> model_pb2.ModelVersion:
         """Stores a bundle of its own, of a classifier unless told otherwise, and describes it as the registry does."""
         head = head or ClassificationHead(pooling="mean", hidden_size=4, num_labels=len(labels))
         width = sum(field.width for field in fields)
         manifest = BundleManifest(
-            base_digest=BASE,
+            base_digest=base,
             tokenizer_digest=self.tokenizer_digest,
             max_tokens=32,
             task=head.kind,
@@ -307,7 +308,7 @@ class Suite:
         }
         digest = write_bundle(self.store, manifest, {}, tensors)
         self.triton.logits[digest] = logits
-        values = {"bundle_digest": digest, "base_digest": BASE, "tokenizer_digest": self.tokenizer_digest, **changes}
+        values = {"bundle_digest": digest, "base_digest": base, "tokenizer_digest": self.tokenizer_digest, **changes}
         return model_pb2.ModelVersion(name=f"models/{model}/versions/{number}", **values)
 
 

@@ -79,6 +79,31 @@ async def test_the_open_inference_protocol_is_no_way_around(tenants: Any, open_s
         await open_stub.ModelInfer(request, metadata=SHOP)
 
 
+async def test_a_model_with_a_base_of_its_own_has_the_terms_and_the_provider_of_what_that_was_made_of(
+    tenants: Any,
+) -> None:
+    """As after a training in full: no registry knows its base, which was made of one that was."""
+    step = tenants.store.put("bases", {"config.json": b"{}"}, {"kind": "base", "parent": BASE})
+    own = tenants.store.put("bases", {"config.json": b"[]"}, {"kind": "base", "parent": step})
+    read = tenants.inference.metrics.registry.get_sample_value
+    before = read("symbiont_inference_base_tokens_total", {"base": BASE[:12]}) or 0.0
+    digests = []
+    for tenant in ("bank", "shop"):
+        version = tenants.make_version(f"{tenant}~whole", 1, ["bad", "good"], [1.0, 0.0], base=own)
+        tenants.training.promote(f"{tenant}~whole", "production", version)
+        digests.append(version.bundle_digest)
+    assert (await predict(tenants, BANK, "models/whole")).predictions
+    assert (await predict(tenants, BANK, f"bundles/{digests[0]}")).predictions
+    for model in ("models/whole", "models/whole/versions/1", f"bundles/{digests[1]}"):
+        with pytest.raises(grpc.aio.AioRpcError, match="the licence of bases/tiny is for certain tenants"):
+            await predict(tenants, SHOP, model)
+    assert read("symbiont_inference_base_tokens_total", {"base": BASE[:12]}) > before
+    assert read("symbiont_inference_base_compute_seconds_total", {"base": BASE[:12]}) is not None
+    assert read("symbiont_inference_predictions_total", {"base": BASE[:12]}) >= 2
+    for name in ("base_tokens", "base_compute_seconds", "predictions", "instances"):
+        assert read(f"symbiont_inference_{name}_total", {"base": own[:12]}) is None
+
+
 async def test_metrics_say_whose_a_base_is_and_until_when(tenants: Any) -> None:
     assert (info(tenants), info(tenants, "other", "b" * 64)) == (1, 1)
     read = tenants.inference.metrics.registry.get_sample_value

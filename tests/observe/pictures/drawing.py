@@ -53,7 +53,8 @@ def served() -> Iterator[str]:
 
 def draw(dashboard: Dashboard, page: str, prometheus: str, seconds: int, picture: Path) -> None:
     """Writes a picture of a dashboard over the last `seconds`."""
-    values = GRAFANA | {"__range": f"{seconds}s"} | {one["name"]: one["allValue"] for one in dashboard.variables}
+    span = {"__range": f"{seconds}s", "__range_s": str(seconds)}
+    values = GRAFANA | span | {one["name"]: one["allValue"] for one in dashboard.variables}
     asked = {
         "dashboard": dashboard.name,
         "prometheus": prometheus,

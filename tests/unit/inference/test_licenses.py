@@ -56,6 +56,36 @@ async def test_all_names_of_the_same_content_count(bases: Bases) -> None:
         licenses.check(DIGEST, "shop")
 
 
+async def test_a_base_of_a_models_own_has_the_terms_of_what_it_was_made_of(bases: Bases) -> None:
+    own, derived = "e" * 64, "d" * 64
+    licenses = Licenses(bases, LicenseMetrics(CollectorRegistry()), lineage={own: [own, derived, DIGEST]}.__getitem__)
+    # Nothing is heard yet: it counts as the one at the beginning, whose provider all the others have.
+    licenses.check(own, "shop")
+    assert licenses.registered(own) == DIGEST
+    bases.have(BANKS)
+    bases.known.append(LicensedBase("bases/derived", derived, "acme", "MIT", LicenseTerms()))
+    await licenses.refresh()
+    assert licenses.registered(own) == derived
+    licenses.check(own, "bank")
+    with pytest.raises(PermissionDenied, match="bases/b0"):
+        licenses.check(own, "shop")
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [(["acme", ""], "acme"), (["sbert", "acme", "acme"], "acme, sbert"), (["", ""], "")],
+)
+async def test_content_under_several_names_has_one_provider(bases: Bases, said: list[str], shown: str) -> None:
+    """A query that joins it to what was used must find one for each base."""
+    registry = CollectorRegistry()
+    LicenseMetrics(registry).update(
+        [LicensedBase(f"bases/b{n}", DIGEST, who, "MIT", LicenseTerms()) for n, who in enumerate(said)]
+    )
+    (family,) = (one for one in registry.collect() if one.name == "symbiont_inference_base_info")
+    assert {sample.labels["provider"] for sample in family.samples} == {shown}
+    assert {sample.labels["name"] for sample in family.samples} == {f"bases/b{n}" for n in range(len(said))}
+
+
 async def test_what_was_heard_goes_on_while_the_registry_is_away(bases: Bases) -> None:
     registry = CollectorRegistry()
     licenses = Licenses(bases, LicenseMetrics(registry), 0.001)

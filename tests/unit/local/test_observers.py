@@ -8,7 +8,7 @@ import yaml
 
 from symbiont.common.errors import FailedPrecondition
 from symbiont.local.home import Home
-from symbiont.local.observers import PROGRAMS, find, observer_specs, scraping
+from symbiont.local.observers import PROGRAMS, RETENTION, find, observer_specs, scraping
 from symbiont.local.services import ALERTMANAGER, DEFAULT_PORTS, OBSERVER_PORTS, PROMETHEUS, Ports
 
 DEPLOY = Path(__file__).parents[3] / "deploy/prometheus"
@@ -42,6 +42,7 @@ def test_where_a_suite_moved_it_is_scraped(programs: Path, tmp_path: Path) -> No
     argv, _ = spec.command()
     assert argv[0] == str(programs / "prometheus")
     assert "--web.listen-address=127.0.0.1:9090" in argv
+    assert f"--storage.tsdb.retention.time={RETENTION}" in argv
     config = json.loads((tmp_path / "prometheus/prometheus.yml").read_text())
     *jobs, own = config["scrape_configs"]
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}

@@ -108,8 +108,6 @@ class WorkerServicer(rpc.WorkerServiceServicer):
             self._metrics.reports_fenced.inc()
             raise
         self._metrics.reports.labels(type(report.report).__name__).inc()
-        if isinstance(report.report, types.Progress):
-            self._metrics.tokens_per_second.set(report.report.tokens_per_second)
 
     async def _tell(self, job: str, attempt: int, answers: "asyncio.Queue[Answer]") -> None:
         """Tells the worker what the state of the job asks of it, each thing once."""

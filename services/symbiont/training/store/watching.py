@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from symbiont.training.states import ACTIVE
+from symbiont.training.states import ACTIVE, WAITING
 from symbiont.training.store import records, tables
 from symbiont.training.store.erasures import Erasures
 from symbiont.training.types import JobState, Progress, now
 
-_J = tables.jobs.c
+_J, _E = tables.jobs.c, tables.events.c
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class WatchedJob:
 
     Attributes:
         active: whether a worker has it, or is about to.
+        trains: whether that worker makes steps, as it does not while it starts or judges.
         ranks: worker processes of an attempt.
         price: what one of them costs in an hour.
         seconds: with a worker, of all attempts.
@@ -33,6 +34,7 @@ class WatchedJob:
     seconds: float
     attempt_seconds: float
     progress: Progress | None
+    trains: bool = False
 
 
 class Watching(Erasures):
@@ -53,12 +55,21 @@ class Watching(Erasures):
                 seconds=(seconds := job.training_seconds(time)),
                 attempt_seconds=seconds - job.used_seconds,
                 progress=job.progress,
+                trains=job.state is JobState.RUNNING,
             )
             for job in jobs
         ]
 
     def queue_seconds(self) -> float:
-        """Returns the age of the oldest job that waits for a place; 0 where none does."""
-        query = select(func.min(_J.create_time).label("oldest")).where(_J.state == JobState.QUEUED.value)
-        (row,) = self._all(query)
-        return max((now() - row["oldest"]).total_seconds(), 0.0) if row["oldest"] else 0.0
+        """Returns how long the job that has waited longest for a place has done so; 0 where none does.
+
+        It counts from when the job was queued last, or lost its worker: one that was paused for a week has not waited.
+        Nor has one whose next attempt is not due yet.
+        """
+        time = now()
+        waits = _J.state.in_([state.value for state in WAITING]) & (_J.retry_time.is_(None) | (_J.retry_time <= time))
+        # Of its changes of state the last is the one into the state that it waits in.
+        since = select(_J.retry_time, func.max(_E.time).label("moved")).join(tables.events, _E.job == _J.id)
+        rows = self._all(since.where(waits, _E.kind == "state_change").group_by(_J.id, _J.retry_time))
+        began = [max(row["moved"], row["retry_time"] or row["moved"]) for row in rows]
+        return max((time - min(began)).total_seconds(), 0.0) if began else 0.0
