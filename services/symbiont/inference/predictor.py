@@ -115,10 +115,13 @@ class Predictor:
         served = await self.find(reference, deadline, seconds, call.routing_key)
         plan = tasks.plan(call, served.bundle)
         check_size(call, plan, served.bundle)
-        opened = await self._matching.open(call, served)
+        async with deadline.bound("search"):
+            opened = await self._matching.open(call, served)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
         self._metrics.drift.note(served, results)
-        results = await self._matching.answer(call, opened, results, seconds)
+        if opened:
+            async with _stage("search", seconds, deadline):
+                results = await self._matching.answer(call, opened, results)
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(

@@ -1,5 +1,6 @@
 """A prediction passes its stages in order, within its deadline, and only with what belongs together."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from symbiont.common.errors import (
 )
 from symbiont.common.request_id import accept_request_id
 from symbiont.inference.bundles import BundleShelf
-from symbiont.inference.catalogues.matching import Matching
+from symbiont.inference.catalogues.matching import Matching, Opened
 from symbiont.inference.catalogues.shelf import Shelf
 from symbiont.inference.catalogues.versions import Versions
 from symbiont.inference.deadline import Deadline
@@ -57,10 +58,10 @@ class Setting:
         releases, _, _ = of(table, registry, scheduler, shelf, metrics)
         own = CatalogueMetrics(prometheus)
         versions = Versions(ArtifactStore("/nonexistent"), 2)
-        matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
+        self.matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
         licenses = Licenses(self, LicenseMetrics(prometheus))
         self.predictor = Predictor(
-            router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, matching, licenses
+            router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, self.matching, licenses
         )
 
     async def licensed(self) -> list[LicensedBase]:
@@ -174,6 +175,23 @@ async def test_a_failing_part_is_told_as_what_it_is(
 async def test_the_deadline_names_the_stage(setting: Setting, part: str, stage: str) -> None:
     getattr(setting, part).seconds = 60
     with pytest.raises(DeadlineExceeded, match=stage):
+        await setting.predictor.predict(CALL, Deadline(0.05))
+    assert setting.counted("refusals_total", reason="DEADLINE_EXCEEDED") == 1
+
+
+@pytest.mark.parametrize("step", ["open", "answer"])
+async def test_the_deadline_bounds_what_catalogues_take(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    async def opened(*_: object) -> Opened:
+        return Opened({}, {})
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(setting.matching, "open", opened)
+    monkeypatch.setattr(setting.matching, step, slow)
+    with pytest.raises(DeadlineExceeded, match="search"):
         await setting.predictor.predict(CALL, Deadline(0.05))
     assert setting.counted("refusals_total", reason="DEADLINE_EXCEEDED") == 1
 
