@@ -138,17 +138,15 @@ class Predictor:
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
         rows = rows_of(tokens, served, plan.features, deadline)
-        question = Question(tokens, plan.query, partial(self._ask, plan.query, plan.features))
+        question = Question(tokens, plan.query, partial(self._ask, plan), plan.features_for)
         async with _stage("infer", seconds, deadline):
             values = await self._infer(served, rows, question, deadline, seconds, "", fresh=fresh)
         return read(plan, tokens, values)
 
-    async def _ask(
-        self, query: TokenQuery, features: Sequence[Floats], other: Served, deadline: Deadline
-    ) -> Sequence[Floats | SymbiontError]:
+    async def _ask(self, plan: Plan[R], other: Served, deadline: Deadline) -> Sequence[Floats | SymbiontError]:
         """Has another version answer the same texts, for a shadow that cannot take the same rows."""
-        tokens = await self._tokenize(other, query, deadline)
-        rows = rows_of(tokens, other, features, deadline)
+        tokens = await self._tokenize(other, plan.query, deadline)
+        rows = rows_of(tokens, other, plan.features_for(other.bundle), deadline)
         return (await self._releases.infer_rows(other, rows, Question(), deadline)).rows
 
     async def find(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from symbiont.bundle.fields import NumberField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
     DeadlineExceeded,
@@ -27,11 +28,12 @@ from symbiont.inference.instances import Instance, Pair, Query, QuestionContext,
 from symbiont.inference.licenses import LicenseMetrics, Licenses
 from symbiont.inference.metrics import CatalogueMetrics, SchedulingMetrics
 from symbiont.inference.predictor import Limits, Predictor
+from symbiont.inference.releases.shadow import Question
 from symbiont.inference.router import Router
 from symbiont.inference.scheduling.lane import LaneLimits
 from symbiont.inference.scheduling.scheduler import Scheduler
 from symbiont.inference.table import RoutingTable
-from symbiont.inference.types import AliasUpdate, BundleInfo, LicensedBase, PredictCall
+from symbiont.inference.types import AliasUpdate, BundleInfo, LicensedBase, PredictCall, Served
 
 CALL = PredictCall("models/x@production", [Instance(Text("one two")), Instance(Text("three"))])
 
@@ -55,13 +57,13 @@ class Setting:
         shelf = BundleShelf(lambda digest: self.info, 4)
         router = Router(registry, table, metrics, 4)
         scheduler = Scheduler(hosts, LaneLimits(), SchedulingMetrics(prometheus))
-        releases, _, _ = of(table, registry, scheduler, shelf, metrics)
+        self.releases, _, _ = of(table, registry, scheduler, shelf, metrics)
         own = CatalogueMetrics(prometheus)
         versions = Versions(ArtifactStore("/nonexistent"), 2)
         self.matching = Matching(versions, Shelf(lambda _: pytest.fail("nothing is asked for"), 1, own), own)
         licenses = Licenses(self, LicenseMetrics(prometheus))
         self.predictor = Predictor(
-            router, shelf, tokens, scheduler, releases, Limits(3, 64), metrics, self.matching, licenses
+            router, shelf, tokens, scheduler, self.releases, Limits(3, 64), metrics, self.matching, licenses
         )
 
     async def licensed(self) -> list[LicensedBase]:
@@ -177,6 +179,26 @@ async def test_the_deadline_names_the_stage(setting: Setting, part: str, stage: 
     with pytest.raises(DeadlineExceeded, match=stage):
         await setting.predictor.predict(CALL, Deadline(0.05))
     assert setting.counted("refusals_total", reason="DEADLINE_EXCEEDED") == 1
+
+
+async def test_a_shadow_with_rows_of_its_own_has_business_fields_encoded_anew(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = [NumberField(name="amount", mean=mean, deviation=2.0) for mean in (10.0, 12.0)]
+    setting.info = replace(setting.info, fields=(scaled[0],))
+    infer, asked = setting.releases.infer_rows, []
+
+    async def infer_rows(served: Served, rows: Any, question: Question, *given: Any, **named: Any) -> Any:
+        asked.append(question)
+        return await infer(served, rows, question, *given, **named)
+
+    monkeypatch.setattr(setting.releases, "infer_rows", infer_rows)
+    call = PredictCall("models/x", [Instance(Text("one"), [("amount", 14.0)])])
+    await setting.predictor.predict(call, Deadline(5))
+    other = Served(setting.version, replace(setting.info, fields=(scaled[1],)))
+    assert asked[0].ask is not None
+    await asked[0].ask(other, Deadline(5))
+    assert setting.hosts.features == [[[2.0, 0.0]], [[1.0, 0.0]]]
 
 
 @pytest.mark.parametrize("step", ["open", "answer"])
