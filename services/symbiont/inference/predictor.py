@@ -23,10 +23,13 @@ from symbiont.inference.explain import (
     ExplainResult,
     Given,
     Hidden,
+    Shown,
     check_call,
+    check_tokens,
     explain,
     hide,
     query_of,
+    shown_of,
 )
 from symbiont.inference.instances import Instance, texts_of
 from symbiont.inference.licenses import Licenses
@@ -39,8 +42,8 @@ from symbiont.inference.releases.shadow import Question
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.scheduling.admission import estimate
 from symbiont.inference.scheduling.scheduler import Scheduler
-from symbiont.inference.tasks.plan import Plan, Window
-from symbiont.inference.tokens import Ids, TokenQuery, Tokens
+from symbiont.inference.tasks.plan import Plan, Window, blamed
+from symbiont.inference.tokens import TokenQuery, Tokens
 from symbiont.inference.types import (
     BundleInfo,
     Logits,
@@ -187,22 +190,23 @@ class Predictor:
         served = await self.find(reference, deadline, seconds)
         given = check_call(call, served.bundle)
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, query_of(given), deadline)
-        starts = tokens.segment_starts or [0] * len(given)
-        hidden = [
-            hide(ids, start, there, one.texts, call.granularity)
-            for ids, start, there, one in zip(tokens.rows, starts, tokens.places, given, strict=True)
-        ]
+            try:
+                tokens = await self._tokenize(served, query_of(given, served.bundle), deadline)
+            except InvalidArgument as exc:
+                raise blamed(exc, [1] * len(given)) from exc
+        shown = shown_of(tokens, len(given))
+        hidden = [hide(windows, one.texts, call.granularity) for windows, one in zip(shown, given, strict=True)]
+        check_tokens(given, shown, hidden)
         rows = [
             row
-            for ids, start, one, parts in zip(tokens.rows, starts, given, hidden, strict=True)
-            for row in explained_rows(ids, start, one, parts, served, deadline)
+            for windows, one, parts in zip(shown, given, hidden, strict=True)
+            for row in explained_rows(windows, one, parts, served, deadline)
         ]
         async with _stage("infer", seconds, deadline):
             values = iter(await self._infer(served, rows, Question(), deadline, seconds, ""))
         explanations = [
-            explain(one, parts, values, served.bundle, call, truncated=cut)
-            for one, parts, cut in zip(given, hidden, tokens.truncated, strict=True)
+            explain(one, windows, parts, values, served.bundle, call, truncated=cut)
+            for one, windows, parts, cut in zip(given, shown, hidden, tokens.truncated, strict=True)
         ]
         return ExplainResult(explanations, served.version, seconds)
 
@@ -304,15 +308,22 @@ def rows_of(tokens: Tokens, served: Served, features: Sequence[Floats], deadline
 
 
 def explained_rows(
-    ids: Ids, segment_start: int, given: Given, hidden: Sequence[Hidden], served: Served, deadline: Deadline
+    shown: Sequence[Shown], given: Given, hidden: Sequence[Hidden], served: Served, deadline: Deadline
 ) -> Iterator[Row]:
-    """Yields the rows of an instance that is explained: whole, without each part, without each field."""
+    """Yields the rows of an instance that is explained: whole, without each part, without each field.
+
+    Of one that is read in windows these are the rows of every window; of a part, of those that have it.
+    """
     digest, end = served.version.bundle_digest, deadline.end
-    yield Row(ids, digest, segment_start, given.features, end)
+    for row in shown:
+        yield Row(row.ids, digest, row.segment_start, given.features, end)
     for one in hidden:
-        yield Row(one.ids, digest, one.segment_start, given.features, end)
+        for window, tokens in one.places.items():
+            ids, segment_start = shown[window].without(tokens)
+            yield Row(ids, digest, segment_start, given.features, end)
     for features in given.missing.values():
-        yield Row(ids, digest, segment_start, features, end)
+        for row in shown:
+            yield Row(row.ids, digest, row.segment_start, features, end)
 
 
 def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:

@@ -78,13 +78,17 @@ class Plan(Generic[R_co]):
 
     def blamed(self, error: InvalidArgument) -> InvalidArgument:
         """Returns an error of the tokenization service about `texts[i]` as one about the instance that it is of."""
-        found = _TEXT.match(error.field or "")
-        if not found:
-            return error
-        ends = accumulate(len(part.texts) for part in self.parts)
-        index = next(index for index, end in enumerate(ends) if int(found[1]) < end)
-        message = str(error).partition(": ")[2]
-        return InvalidArgument(f"instances[{index}]", f"its first text: {message}", reason=error.reason)
+        return blamed(error, [len(part.texts) for part in self.parts])
+
+
+def blamed(error: InvalidArgument, texts: Sequence[int]) -> InvalidArgument:
+    """Returns an error about `texts[i]` as one about an instance, of which each has so many texts."""
+    found = _TEXT.match(error.field or "")
+    if not found:
+        return error
+    index = next(index for index, end in enumerate(accumulate(texts)) if int(found[1]) < end)
+    message = str(error).partition(": ")[2]
+    return InvalidArgument(f"instances[{index}]", f"its first text: {message}", reason=error.reason)
 
 
 def stride_of(bundle: BundleInfo) -> int | None:
