@@ -1,5 +1,6 @@
 """One prediction from its first stage to its last."""
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -60,6 +61,8 @@ MAX_CLASSES = 100_000
 MAX_TEXTS, MAX_BYTES = 4096, 8 << 20
 # Numbers that a call may have computed: 64 MiB of fp32.
 MAX_VALUES = 16 << 20
+# So many values of tokens are read in about 20 ms; more would hold up the calls of others here.
+READ_HERE = 8192
 
 
 @dataclass(frozen=True)
@@ -140,10 +143,13 @@ class Predictor:
                 tokens = await self._tokenize(served, plan.query, deadline, fresh=fresh)
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
+        check_values(plan, tokens, served.bundle)
         rows = rows_of(tokens, served, plan.features, deadline)
         question = Question(tokens, plan.query, partial(self._ask, plan), plan.features_for)
         async with _stage("infer", seconds, deadline):
             values = await self._infer(served, rows, question, deadline, seconds, "", fresh=fresh)
+        if plan.query.places and sum(row.size for row in values) > READ_HERE:
+            return await asyncio.to_thread(read, plan, tokens, values)
         return read(plan, tokens, values)
 
     async def _ask(self, plan: Plan[R], other: Served, deadline: Deadline) -> Sequence[Floats | SymbiontError]:
@@ -342,7 +348,15 @@ def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
     if bundle.head.kind in ("classification", "multi_label") and classes > MAX_CLASSES:
         problem = f"{classes} classes in an answer, at most {MAX_CLASSES} are given; set it or send fewer instances"
         raise InvalidArgument("top_k", problem, reason="ANSWER_TOO_LARGE")
-    values = outputs * len(texts) * (bundle.max_tokens if plan.query.places else 1)
+    _check_values(outputs * len(texts) * (bundle.max_tokens if plan.query.places else 1))
+
+
+def check_values(plan: Plan[R], tokens: Tokens, bundle: BundleInfo) -> None:
+    """Refuses a call as `check_size` does, now that it is known in how many windows its texts are read."""
+    _check_values(bundle.head.outputs * (sum(map(len, tokens.rows)) if plan.query.places else len(tokens.rows)))
+
+
+def _check_values(values: int) -> None:
     if values > MAX_VALUES:
         problem = f"the model gives up to {values} values for them, at most {MAX_VALUES} are computed in a call"
         raise InvalidArgument("instances", problem, reason="ANSWER_TOO_LARGE")

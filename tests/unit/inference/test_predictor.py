@@ -1,6 +1,7 @@
 """A prediction passes its stages in order, within its deadline, and only with what belongs together."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from symbiont.bundle import ClassificationHead
+from symbiont.bundle import ClassificationHead, EntityHead
 from symbiont.bundle.fields import NumberField
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.errors import (
@@ -24,6 +25,7 @@ from symbiont.common.errors import (
 from symbiont.common.request_id import accept_request_id
 from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference import explain as explaining
+from symbiont.inference import predictor as predicting
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.catalogues.matching import Matching, Opened
 from symbiont.inference.catalogues.shelf import Shelf
@@ -251,8 +253,14 @@ class SummingHosts:
     async def ensure_host(self, base_digest: str) -> None:
         """It is there."""
 
+    def __init__(self) -> None:
+        self.logits: dict[str, Sequence[float]] = {}
+        self.by_token = False
+
     async def infer_rows(self, base_digest: str, rows: Sequence[Row], **turn: Any) -> HostAnswer:
-        return HostAnswer([np.array([0.0, of_sum(row.input_ids)], np.float32) for row in rows], Times())
+        times = [len(row.input_ids) if self.by_token else 1 for row in rows]
+        values = [np.array([0.0, of_sum(row.input_ids)] * n, np.float32) for row, n in zip(rows, times, strict=True)]
+        return HostAnswer(values, Times())
 
 
 def of_sum(ids: Any) -> float:
@@ -264,9 +272,7 @@ def windowed(registry: Any, metrics: Any, prometheus: Any, alias: Any, info: Bun
     """Reads eight words at a time; two windows share two of them."""
     head = ClassificationHead(pooling="mean", hidden_size=4, num_labels=2)
     info = replace(info, head=head, labels=("bad", "good"), temperature=1.0, max_tokens=8, windows=True)
-    hosts: Any = SummingHosts()
-    hosts.logits = {}
-    return Setting(registry, WindowedTokens(), hosts, metrics, prometheus, alias, info, releases_of)
+    return Setting(registry, WindowedTokens(), SummingHosts(), metrics, prometheus, alias, info, releases_of)
 
 
 async def test_what_is_explained_is_what_is_predicted_though_a_text_is_read_in_windows(windowed: Setting) -> None:
@@ -302,6 +308,44 @@ async def test_an_explanation_that_would_take_too_much_is_refused(
     with pytest.raises(InvalidArgument, match="144 tokens") as caught:
         await windowed.predictor.explain(ExplainCall("models/x", instances), Deadline(5))
     assert (caught.value.field, caught.value.reason) == ("instances", "BATCH_TOO_LARGE")
+
+
+@pytest.fixture
+def tagged(windowed: Setting) -> Setting:
+    """Gives two values to each token of a text, which is read in windows of eight."""
+    head = EntityHead(hidden_size=4, num_labels=2)
+    windowed.info = replace(windowed.info, head=head, labels=("O", "B-name"), windows=False)
+    windowed.hosts.by_token = True
+    return windowed
+
+
+async def test_what_long_texts_come_to_is_read_where_it_holds_up_nobody(
+    tagged: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads, read = [], predicting.read
+
+    def noting(*given: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(*given)
+
+    monkeypatch.setattr(predicting, "read", noting)
+    found = []
+    # Two windows of eight tokens have 32 values.
+    for most in (31, 32):
+        monkeypatch.setattr(predicting, "READ_HERE", most)
+        found.append(await tagged.predictor.predict(PredictCall("models/x", texts(" ".join("1" * 14))), Deadline(5)))
+    assert threads == [False, True]
+    assert found[0].predictions == found[1].predictions
+
+
+async def test_every_window_counts_among_the_values_of_a_call(tagged: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = PredictCall("models/x", texts(" ".join("1" * 14)))
+    monkeypatch.setattr(predicting, "MAX_VALUES", 32)
+    assert await tagged.predictor.predict(call, Deadline(5))
+    monkeypatch.setattr(predicting, "MAX_VALUES", 31)
+    with pytest.raises(InvalidArgument, match="32 values") as caught:
+        await tagged.predictor.predict(call, Deadline(5))
+    assert caught.value.reason == "ANSWER_TOO_LARGE"
 
 
 async def test_a_later_stage_gets_what_an_earlier_one_left(setting: Setting) -> None:
