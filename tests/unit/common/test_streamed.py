@@ -36,5 +36,7 @@ def test_a_request_counts_by_the_error_that_ends_it(error: BaseException | None,
         else:
             answer()
     (family,) = metrics.rpc_seconds.collect()
-    counts = {tuple(sample.labels.values()): sample.value for sample in family.samples if sample.name.endswith("_count")}
+    counts = {
+        tuple(sample.labels.values()): sample.value for sample in family.samples if sample.name.endswith("_count")
+    }
     assert counts == {("inference", "PredictStream.request", code): 3}
