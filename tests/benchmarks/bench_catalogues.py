@@ -41,6 +41,7 @@ DIMENSIONS = 384
 MOST = 10
 EXACT_UP_TO = 100_000
 PIN = Pin("bench", ModelVersion("", 0, "d" * 64, "a" * 64, "c" * 64), DIMENSIONS)
+SALT = b"s" * 32
 Search = Callable[[Vectors], object]
 
 
@@ -84,7 +85,7 @@ def real_like(count: int, seed: int) -> Vectors:
 def store(root: Path, vectors: Vectors, limits: SizeLimits) -> tuple[Versions, CatalogueVersion, float]:
     """Commits vectors as an import does; returns how many seconds that took."""
     versions = Versions(ArtifactStore(root), kept=2)
-    empty = CatalogueVersion("bench", 1, "", PIN, 0, b"s" * 32, 0.0)
+    empty = CatalogueVersion("bench", 1, "", PIN, 0, SALT, 0.0)
     nothing = np.empty((0, DIMENSIONS), np.float32)
     files = {
         IDS: b"[]",
@@ -92,7 +93,7 @@ def store(root: Path, vectors: Vectors, limits: SizeLimits) -> tuple[Versions, C
         VECTORS: save({"vectors": nothing}),
     }
     versions.commit(files, empty)
-    change = Change(PIN, matrices=[vectors])
+    change = Change(PIN, SALT, matrices=[vectors])
     for row in range(len(vectors)):
         change.add(f"e{row}", row.to_bytes(32, "little"), 0, row)
     started = time.perf_counter()
@@ -103,7 +104,7 @@ def store(root: Path, vectors: Vectors, limits: SizeLimits) -> tuple[Versions, C
 def update_seconds(versions: Versions, limits: SizeLimits) -> float:
     """Returns how long a version takes that changes a hundred entries."""
     fresh = real_like(100, 7)
-    change = Change(PIN, matrices=[fresh])
+    change = Change(PIN, SALT, matrices=[fresh])
     for row in range(len(fresh)):
         change.add(f"e{row * 3}", (row + (1 << 40)).to_bytes(32, "little"), 0, row)
     started = time.perf_counter()

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from symbiont.common import errors
 from symbiont.common.access.audit import UNHEARD, Audit
+from symbiont.common.access.entering import EnteredStream
 from symbiont.common.access.naming import asked_in, entered, left, named_in
 from symbiont.common.access.views import INSIDE, TEXT, current_view
 from symbiont.common.channel import PUSHBACK_KEY
@@ -152,11 +153,14 @@ class _Calls:
         return request
 
     def enter_each(self, begun: _Begun, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Returns the messages of a stream as `enter` returns them, and ends one that falls silent."""
+        """Returns the messages of a stream as `enter` returns them, and ends one that falls silent.
+
+        It may be read on after a message with a name that its caller cannot say: see EnteredStream.
+        """
         incoming = Incoming(requests, self._idle_stream_s)
         if current_view() is INSIDE and not self._audit.hears(self._method):
             return incoming
-        return (self.enter(begun, request) async for request in incoming)
+        return EnteredStream(incoming, lambda request: self.enter(begun, request))
 
     def end(self, begun: _Begun, code: grpc.StatusCode) -> None:
         """Counts the end of a call, and ends its span."""

@@ -1,7 +1,7 @@
 """Explains an answer by what changes when a word is left out (erasure: Li et al., arXiv 1612.08220)."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import groupby
@@ -15,12 +15,15 @@ from symbiont.common.sentences import sentences
 from symbiont.engine.row import Floats
 from symbiont.inference.classify import decide, probabilities, sigmoid
 from symbiont.inference.instances import Instance, Pair, Text
-from symbiont.inference.tasks.plan import encode_fields, wrong_input
+from symbiont.inference.tasks.plan import Window, encode_fields, stride_of, wrong_input
+from symbiont.inference.tasks.plan import whole as mean
 from symbiont.inference.tasks.pooled import score_of
-from symbiont.inference.tokens import Ids, Places, TokenQuery
+from symbiont.inference.tokens import Ids, Places, TokenQuery, Tokens
 from symbiont.inference.types import BundleInfo, Logits, ModelVersion
 
 MAX_EXPLAINED = 16
+# What a call may have computed, 64 MiB of ids: four times what 16 texts of 512 tokens take.
+MAX_TOKENS = 16 << 20
 
 
 class Granularity(Enum):
@@ -101,18 +104,33 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Hidden:
-    """A part of a text that is hidden in a row.
+class Shown:
+    """A row with nothing hidden: what the model sees of an instance, or a window of it.
 
     Attributes:
-        ids: what is left of the row.
         segment_start: where its second text begins, for tokenizers that mark it, else 0.
-        sequence: 0 for the first text, 1 for the second.
-        start, end: where the part stands in its text, in code points.
     """
 
     ids: Ids
     segment_start: int
+    places: Places
+
+    def without(self, tokens: Sequence[int]) -> tuple[Ids, int]:
+        """Returns what is left when tokens are hidden, and where its second text begins then."""
+        return np.delete(self.ids, tokens), self.segment_start - sum(place < self.segment_start for place in tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """A part of a text that is hidden, in each window that has it.
+
+    Attributes:
+        places: of each window that has it, the places of its tokens there, by the window's number.
+        sequence: 0 for the first text, 1 for the second.
+        start, end: where the part stands in its text, in code points.
+    """
+
+    places: Mapping[int, Sequence[int]]
     sequence: int
     start: int
     end: int
@@ -147,21 +165,52 @@ def _given(field: str, instance: Instance, bundle: BundleInfo) -> Given:
     raise wrong_input(field, instance.input, bundle, Pair if bundle.takes == "pair" else Text)
 
 
-def query_of(given: Sequence[Given]) -> TokenQuery:
-    """Returns what is to be tokenized: the texts, or pairs of texts, of instances of one model."""
+def query_of(given: Sequence[Given], bundle: BundleInfo) -> TokenQuery:
+    """Returns what is to be tokenized: the texts, or pairs of texts, of instances of one model, as it reads them."""
     seconds = [one.texts[1] for one in given if len(one.texts) > 1]
-    return TokenQuery([one.texts[0] for one in given], seconds, places=True)
+    return TokenQuery([one.texts[0] for one in given], seconds, stride_of(bundle), places=True)
 
 
-def hide(ids: Ids, segment_start: int, there: Places, texts: Sequence[str], granularity: Granularity) -> list[Hidden]:
-    """Returns a row without each part of its texts: without its first word, its second, and so on."""
+def shown_of(tokens: Tokens, instances: int) -> list[list[Shown]]:
+    """Returns the rows of each instance."""
+    found: list[list[Shown]] = [[] for _ in range(instances)]
+    for number, (ids, there) in enumerate(zip(tokens.rows, tokens.places, strict=True)):
+        start = tokens.segment_starts[number] if tokens.segment_starts else 0
+        found[tokens.text_of[number] if tokens.text_of else number].append(Shown(ids, start, there))
+    return found
+
+
+def hide(shown: Sequence[Shown], texts: Sequence[str], granularity: Granularity) -> list[Hidden]:
+    """Returns the parts of the texts of an instance: the first word, the second, and so on."""
     found = []
     for sequence, text in enumerate(texts):
-        for part in _parts(there, sequence, text, granularity):
-            tokens = [token.place for token in part]
-            start = segment_start - sum(place < segment_start for place in tokens)
-            found.append(Hidden(np.delete(ids, tokens), start, sequence, part[0].start, part[-1].end))
+        parts: dict[int, dict[int, Sequence[_Token]]] = {}
+        for window, row in enumerate(shown):
+            for number, part in _parts(row.places, sequence, text, granularity):
+                parts.setdefault(number, {})[window] = part
+        for part_of in parts.values():
+            # A window may begin or end within it.
+            start = min(part[0].start for part in part_of.values())
+            end = max(part[-1].end for part in part_of.values())
+            places = {window: [token.place for token in part] for window, part in part_of.items()}
+            found.append(Hidden(places, sequence, start, end))
     return found
+
+
+def check_tokens(given: Sequence[Given], shown: Sequence[Sequence[Shown]], hidden: Sequence[Sequence[Hidden]]) -> None:
+    """Refuses a call that would have more computed than any is worth: InvalidArgument."""
+    tokens = 0
+    for one, windows, parts in zip(given, shown, hidden, strict=True):
+        lengths = [len(window.ids) for window in windows]
+        tokens += (1 + len(one.missing)) * sum(lengths) + sum(
+            lengths[window] for part in parts for window in part.places
+        )
+    if tokens > MAX_TOKENS:
+        problem = (
+            f"to hide each part of them once takes {tokens} tokens, at most {MAX_TOKENS} are computed in a call; send "
+            "fewer or shorter texts, or hide sentences"
+        )
+        raise InvalidArgument("instances", problem, reason="BATCH_TOO_LARGE")
 
 
 @dataclass(frozen=True)
@@ -174,16 +223,16 @@ class _Token:
     end: int
 
 
-def _parts(there: Places, sequence: int, text: str, granularity: Granularity) -> Iterator[Sequence[_Token]]:
-    """Yields the tokens of each word, or of each sentence, of one of a row's texts."""
+def _parts(there: Places, sequence: int, text: str, granularity: Granularity) -> Iterator[tuple[int, Sequence[_Token]]]:
+    """Yields the number and the tokens of each word, or of each sentence, of one of a row's texts."""
     tokens = list(_tokens(there, sequence, text))
     if granularity is Granularity.SENTENCE:
         begins = [start for start, _ in sentences(text)]
-        for _, of_sentence in groupby(tokens, lambda token: bisect_right(begins, token.start)):
-            yield list(of_sentence)
+        for number, of_sentence in groupby(tokens, lambda token: bisect_right(begins, token.start)):
+            yield number, list(of_sentence)
         return
-    for _, of_word in groupby(tokens, lambda token: token.word):
-        yield list(of_word)
+    for number, of_word in groupby(tokens, lambda token: token.word):
+        yield number, list(of_word)
 
 
 def _tokens(there: Places, sequence: int, text: str) -> Iterator[_Token]:
@@ -195,6 +244,7 @@ def _tokens(there: Places, sequence: int, text: str) -> Iterator[_Token]:
 
 def explain(
     given: Given,
+    shown: Sequence[Shown],
     hidden: Sequence[Hidden],
     values: Iterator[Logits],
     bundle: BundleInfo,
@@ -202,25 +252,36 @@ def explain(
     *,
     truncated: bool,
 ) -> Explanation:
-    """Reads what the rows of an instance gave: the whole one, without each part, without each field."""
-    whole = _scores(next(values), bundle)
+    """Reads what the rows of an instance gave: the whole one, without each part, without each field.
+
+    As in an answer, the values of a text that is read in windows are the mean of theirs.
+    """
+    every = range(len(shown))
+    given_by = [next(values) for _ in every]
+
+    def scores(by_window: Sequence[Logits]) -> Sequence[float]:
+        windows = [Window(of_row, row.ids, None) for of_row, row in zip(by_window, shown, strict=True)]
+        return _scores(mean(windows, bundle.head.outputs), bundle)
+
+    whole = scores(given_by)
     best = bundle.labels.index(call.label) if call.label else _answered(whole, bundle)
     where = [places(text, call.offset_unit) for text in given.texts]
 
-    def falls() -> float:
-        return whole[best] - _scores(next(values), bundle)[best]
+    def falls(where_hidden: Container[int]) -> float:
+        left = [next(values) if window in where_hidden else given_by[window] for window in every]
+        return whole[best] - scores(left)[best]
 
     words = [
         WordAttribution(
             given.texts[one.sequence][one.start : one.end],
             where[one.sequence][one.start],
             where[one.sequence][one.end],
-            falls(),
+            falls(one.places),
             one.sequence,
         )
         for one in hidden
     ]
-    fields = [FieldAttribution(name, falls()) for name in given.missing]
+    fields = [FieldAttribution(name, falls(every)) for name in given.missing]
     return Explanation(bundle.labels[best] if bundle.labels else "", whole[best], words, truncated, fields)
 
 

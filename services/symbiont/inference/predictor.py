@@ -1,5 +1,6 @@
 """One prediction from its first stage to its last."""
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,10 +24,13 @@ from symbiont.inference.explain import (
     ExplainResult,
     Given,
     Hidden,
+    Shown,
     check_call,
+    check_tokens,
     explain,
     hide,
     query_of,
+    shown_of,
 )
 from symbiont.inference.instances import Instance, texts_of
 from symbiont.inference.licenses import Licenses
@@ -39,8 +43,8 @@ from symbiont.inference.releases.shadow import Question
 from symbiont.inference.router import FIELD, Router
 from symbiont.inference.scheduling.admission import estimate
 from symbiont.inference.scheduling.scheduler import Scheduler
-from symbiont.inference.tasks.plan import Plan, Window
-from symbiont.inference.tokens import Ids, TokenQuery, Tokens
+from symbiont.inference.tasks.plan import Plan, Window, blamed
+from symbiont.inference.tokens import TokenQuery, Tokens
 from symbiont.inference.types import (
     BundleInfo,
     Logits,
@@ -57,6 +61,8 @@ MAX_CLASSES = 100_000
 MAX_TEXTS, MAX_BYTES = 4096, 8 << 20
 # Numbers that a call may have computed: 64 MiB of fp32.
 MAX_VALUES = 16 << 20
+# So many values of tokens are read in about 20 ms; more would hold up the calls of others here.
+READ_HERE = 8192
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,13 @@ class Predictor:
         served = await self.find(reference, deadline, seconds, call.routing_key)
         plan = tasks.plan(call, served.bundle)
         check_size(call, plan, served.bundle)
-        opened = await self._matching.open(call, served)
+        async with deadline.bound("search"):
+            opened = await self._matching.open(call, served)
         results, truncated = await self.carry_out(plan, served, deadline, seconds)
         self._metrics.drift.note(served, results)
-        results = await self._matching.answer(call, opened, results, seconds)
+        if opened:
+            async with _stage("search", seconds, deadline):
+                results = await self._matching.answer(call, opened, results)
         return PredictResult(list(map(Prediction, results, truncated)), served.version, seconds)
 
     async def carry_out(
@@ -134,18 +143,19 @@ class Predictor:
                 tokens = await self._tokenize(served, plan.query, deadline, fresh=fresh)
             except InvalidArgument as exc:
                 raise plan.blamed(exc) from exc
+        check_values(plan, tokens, served.bundle)
         rows = rows_of(tokens, served, plan.features, deadline)
-        question = Question(tokens, plan.query, partial(self._ask, plan.query, plan.features))
+        question = Question(tokens, plan.query, partial(self._ask, plan), plan.features_for)
         async with _stage("infer", seconds, deadline):
             values = await self._infer(served, rows, question, deadline, seconds, "", fresh=fresh)
+        if plan.query.places and sum(row.size for row in values) > READ_HERE:
+            return await asyncio.to_thread(read, plan, tokens, values)
         return read(plan, tokens, values)
 
-    async def _ask(
-        self, query: TokenQuery, features: Sequence[Floats], other: Served, deadline: Deadline
-    ) -> Sequence[Floats | SymbiontError]:
+    async def _ask(self, plan: Plan[R], other: Served, deadline: Deadline) -> Sequence[Floats | SymbiontError]:
         """Has another version answer the same texts, for a shadow that cannot take the same rows."""
-        tokens = await self._tokenize(other, query, deadline)
-        rows = rows_of(tokens, other, features, deadline)
+        tokens = await self._tokenize(other, plan.query, deadline)
+        rows = rows_of(tokens, other, plan.features_for(other.bundle), deadline)
         return (await self._releases.infer_rows(other, rows, Question(), deadline)).rows
 
     async def find(
@@ -186,22 +196,23 @@ class Predictor:
         served = await self.find(reference, deadline, seconds)
         given = check_call(call, served.bundle)
         async with _stage("tokenize", seconds, deadline):
-            tokens = await self._tokenize(served, query_of(given), deadline)
-        starts = tokens.segment_starts or [0] * len(given)
-        hidden = [
-            hide(ids, start, there, one.texts, call.granularity)
-            for ids, start, there, one in zip(tokens.rows, starts, tokens.places, given, strict=True)
-        ]
+            try:
+                tokens = await self._tokenize(served, query_of(given, served.bundle), deadline)
+            except InvalidArgument as exc:
+                raise blamed(exc, [1] * len(given)) from exc
+        shown = shown_of(tokens, len(given))
+        hidden = [hide(windows, one.texts, call.granularity) for windows, one in zip(shown, given, strict=True)]
+        check_tokens(given, shown, hidden)
         rows = [
             row
-            for ids, start, one, parts in zip(tokens.rows, starts, given, hidden, strict=True)
-            for row in explained_rows(ids, start, one, parts, served, deadline)
+            for windows, one, parts in zip(shown, given, hidden, strict=True)
+            for row in explained_rows(windows, one, parts, served, deadline)
         ]
         async with _stage("infer", seconds, deadline):
             values = iter(await self._infer(served, rows, Question(), deadline, seconds, ""))
         explanations = [
-            explain(one, parts, values, served.bundle, call, truncated=cut)
-            for one, parts, cut in zip(given, hidden, tokens.truncated, strict=True)
+            explain(one, windows, parts, values, served.bundle, call, truncated=cut)
+            for one, windows, parts, cut in zip(given, shown, hidden, tokens.truncated, strict=True)
         ]
         return ExplainResult(explanations, served.version, seconds)
 
@@ -303,15 +314,22 @@ def rows_of(tokens: Tokens, served: Served, features: Sequence[Floats], deadline
 
 
 def explained_rows(
-    ids: Ids, segment_start: int, given: Given, hidden: Sequence[Hidden], served: Served, deadline: Deadline
+    shown: Sequence[Shown], given: Given, hidden: Sequence[Hidden], served: Served, deadline: Deadline
 ) -> Iterator[Row]:
-    """Yields the rows of an instance that is explained: whole, without each part, without each field."""
+    """Yields the rows of an instance that is explained: whole, without each part, without each field.
+
+    Of one that is read in windows these are the rows of every window; of a part, of those that have it.
+    """
     digest, end = served.version.bundle_digest, deadline.end
-    yield Row(ids, digest, segment_start, given.features, end)
+    for row in shown:
+        yield Row(row.ids, digest, row.segment_start, given.features, end)
     for one in hidden:
-        yield Row(one.ids, digest, one.segment_start, given.features, end)
+        for window, tokens in one.places.items():
+            ids, segment_start = shown[window].without(tokens)
+            yield Row(ids, digest, segment_start, given.features, end)
     for features in given.missing.values():
-        yield Row(ids, digest, segment_start, features, end)
+        for row in shown:
+            yield Row(row.ids, digest, row.segment_start, features, end)
 
 
 def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
@@ -330,7 +348,15 @@ def check_size(call: PredictCall, plan: Plan, bundle: BundleInfo) -> None:
     if bundle.head.kind in ("classification", "multi_label") and classes > MAX_CLASSES:
         problem = f"{classes} classes in an answer, at most {MAX_CLASSES} are given; set it or send fewer instances"
         raise InvalidArgument("top_k", problem, reason="ANSWER_TOO_LARGE")
-    values = outputs * len(texts) * (bundle.max_tokens if plan.query.places else 1)
+    _check_values(outputs * len(texts) * (bundle.max_tokens if plan.query.places else 1))
+
+
+def check_values(plan: Plan[R], tokens: Tokens, bundle: BundleInfo) -> None:
+    """Refuses a call as `check_size` does, now that it is known in how many windows its texts are read."""
+    _check_values(bundle.head.outputs * (sum(map(len, tokens.rows)) if plan.query.places else len(tokens.rows)))
+
+
+def _check_values(values: int) -> None:
     if values > MAX_VALUES:
         problem = f"the model gives up to {values} values for them, at most {MAX_VALUES} are computed in a call"
         raise InvalidArgument("instances", problem, reason="ANSWER_TOO_LARGE")

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from symbiont.api.inference.v1 import inference_pb2 as pb
 from symbiont.api.inference.v1 import inference_pb2_grpc as pb_grpc
+from symbiont.common.access.entering import Unsayable, each_of, message_of, sayable
 from symbiont.common.calls import status_code
 from symbiont.common.errors import InvalidArgument, SymbiontError
 from symbiont.common.health import NOT_SERVING, SERVING
@@ -69,10 +70,10 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         """Predicts on many requests; their answers come as they are ready."""
         running: set[str] = set()
 
-        async def answer(request: pb.PredictStreamRequest) -> pb.PredictStreamResponse:
-            return await self._answer(request, running, context)
+        async def answer(given: pb.PredictStreamRequest | Unsayable) -> pb.PredictStreamResponse:
+            return await self._answer(given, running, context)
 
-        answers = answered_as_ready(request_iterator, answer, self._stream_calls, self._stopping)
+        answers = answered_as_ready(each_of(aiter(request_iterator)), answer, self._stream_calls, self._stopping)
         async with aclosing(answers):
             async for response in answers:
                 yield response
@@ -84,17 +85,19 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         return convert.explain_result_to_proto(await self._predictor.explain(call, self._deadline(context)))
 
     async def _answer(
-        self, request: pb.PredictStreamRequest, running: set[str], context: _Context
+        self, given: pb.PredictStreamRequest | Unsayable, running: set[str], context: _Context
     ) -> pb.PredictStreamResponse:
+        identifier = message_of(given).id
         try:
-            with self._streamed.counted(), _running(request.id, running):
-                return pb.PredictStreamResponse(id=request.id, response=await self.Predict(request.request, context))
+            with self._streamed.counted(), _running(identifier, running):
+                response = await self.Predict(sayable(given).request, context)
+                return pb.PredictStreamResponse(id=identifier, response=response)
         except SymbiontError as exc:
-            return _failed(request.id, exc)
+            return _failed(identifier, exc)
         except Exception as exc:  # noqa: BLE001 - one request must not end the stream; the log has it
             get_logger().error("unexpected error", exc_info=exc)
             problem = f"internal error; the log has it under request id {current_request_id()}"
-            return _failed(request.id, SymbiontError(problem))
+            return _failed(identifier, SymbiontError(problem))
 
     def _deadline(self, context: _Context, priority: Priority = Priority.INTERACTIVE) -> Deadline:
         asked, tenant = context.time_remaining(), tenant_of(context.invocation_metadata() or ())

@@ -164,10 +164,49 @@ async def test_the_open_inference_protocol(tenants: Any) -> None:
     assert loaded.SerializeToString().startswith(b"\n\x04mood")
 
 
-def asked(model: str) -> Any:
+def asked(model: str, identifier: str = "") -> Any:
     text = open_pb.ModelInferRequest.InferInputTensor(name="TEXT", datatype="BYTES", shape=[1])
     text.contents.bytes_contents.append(b"where")
-    return open_pb.ModelInferRequest(model_name=model, inputs=[text])
+    return open_pb.ModelInferRequest(model_name=model, id=identifier, inputs=[text])
+
+
+@pytest.mark.parametrize(("metadata", "before"), [(SHOP, ""), (OPERATOR, "tenants/shop/")])
+async def test_the_protocol_names_a_version_as_predict_does(tenants: Any, metadata: Any, before: str) -> None:
+    named = (await predict(tenants, f"{before}models/mood", metadata)).served_model.model_version
+    answer = await suite_call(tenants, "ModelInfer", asked(f"{before}mood"), metadata)
+    assert answer.parameters["model_version"].string_param == named == f"{before}models/mood/versions/1"
+    config = open_pb.ModelConfigRequest(name=f"{before}mood")
+    told = (await suite_call(tenants, "ModelConfig", config, metadata)).config
+    assert told.parameters["model_version"].string_value == named
+
+
+@pytest.mark.parametrize("metadata", [said("eve", "", Role.CALLER), OPERATOR], ids=["installation", "operator"])
+async def test_a_name_that_cannot_be_said_ends_no_stream(tenants: Any, metadata: Any) -> None:
+    """Neither what was asked before it nor what is asked after it is lost."""
+    names = ("intent", "intent", "bank~mood", "intent")
+
+    def streamed(index: int, name: str) -> Any:
+        request = inference_pb2.PredictRequest(model=f"models/{name}", instances=[inference_pb2.Instance(text="x")])
+        return inference_pb2.PredictStreamRequest(id=str(index), request=request)
+
+    stub = InferenceServiceStub(tenants.inference.channel)
+    stream = stub.PredictStream((streamed(*each) for each in enumerate(names)), metadata=metadata)
+    answers = {answer.id: answer async for answer in stream}
+    assert [index for index, answer in sorted(answers.items()) if answer.HasField("response")] == ["0", "1", "3"]
+    assert answers["2"].error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert "which no name has" in answers["2"].error.message
+    service = open_pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    call = tenants.inference.channel.stream_stream(
+        f"/{service.full_name}/ModelStreamInfer",
+        open_pb.ModelInferRequest.SerializeToString,
+        open_pb.ModelStreamInferResponse.FromString,
+    )
+    told = [
+        answer async for answer in call(iter([asked(name, str(i)) for i, name in enumerate(names)]), metadata=metadata)
+    ]
+    assert [answer.infer_response.id for answer in told] == ["0", "1", "2", "3"]
+    assert [bool(answer.error_message) for answer in told] == [False, False, True, False]
+    assert told[2].error_message.startswith("INVALID_ARGUMENT: model_name: ")
 
 
 async def test_infer_and_its_statistics(tenants: Any) -> None:

@@ -95,6 +95,7 @@ class FakeHosts:
         self.logits: dict[str, Sequence[float]] = {}
         self.calls: list[tuple[str, list[list[int]], float, str]] = []
         self.bundles: list[list[str]] = []
+        self.features: list[list[list[float]]] = []
         self.turns: list[dict[str, Any]] = []
         self.error: SymbiontError | None = None
         # Rows of these have an error of their own.
@@ -122,6 +123,7 @@ class FakeHosts:
     ) -> HostAnswer:
         self.calls.append((base_digest, [row.input_ids.tolist() for row in rows], timeout_s, request_id))
         self.bundles.append([row.bundle for row in rows])
+        self.features.append([row.features.tolist() for row in rows])
         self.turns.append(turn)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)

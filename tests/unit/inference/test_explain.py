@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from symbiont.inference.explain import Granularity, hide
+from symbiont.inference.explain import Granularity, Shown, hide
 from symbiont.inference.tokens import Places
 
 # Word, start and end of each token, as XLM-R's tokenizer has them: a space belongs to the token behind it.
@@ -17,9 +17,13 @@ def hidden(text: str, tokens: Tokens, granularity: Granularity) -> list[tuple[st
     words, starts, ends = (np.array([-1, *column, -1], np.int32) for column in zip(*tokens, strict=True))
     sequences = np.array([-1, *[0] * len(tokens), -1], np.int32)
     ids = np.arange(len(sequences), dtype=np.int32)
-    parts = hide(ids, 0, Places(sequences, words, starts, ends), [text], granularity)
-    assert all(part.segment_start == 0 for part in parts)
-    return [(text[part.start : part.end], sorted(set(ids.tolist()) - set(part.ids.tolist()))) for part in parts]
+    row = Shown(ids, 0, Places(sequences, words, starts, ends))
+    found = []
+    for part in hide([row], [text], granularity):
+        left, start = row.without(part.places[0])
+        assert start == 0
+        found.append((text[part.start : part.end], sorted(set(ids.tolist()) - set(left.tolist()))))
+    return found
 
 
 ENGLISH = "Great sound. The cable broke."
@@ -49,3 +53,22 @@ def test_of_chinese_each_token_is_a_word() -> None:
     assert hidden(CHINESE, CHINESE_TOKENS, Granularity.WORD) == [
         ("质量", [1]), ("很好", [2]), ("。", [3]), ("物流", [4]), ("快", [5]), ("ok", [6]),
     ]  # fmt: skip
+
+
+def window(tokens: Tokens) -> Shown:
+    words, starts, ends = (np.array(column, np.int32) for column in zip(*tokens, strict=True))
+    return Shown(np.arange(len(words), dtype=np.int32), 0, Places(np.zeros(len(words), np.int32), words, starts, ends))
+
+
+def test_a_part_is_hidden_in_each_window_that_has_it_though_one_ends_within() -> None:
+    windows = [window(ENGLISH_TOKENS[:2]), window(ENGLISH_TOKENS[1:4]), window(ENGLISH_TOKENS[2:])]
+    parts = hide(windows, [ENGLISH], Granularity.WORD)
+    assert [(ENGLISH[part.start : part.end], part.places) for part in parts] == [
+        ("Great", {0: [0]}),
+        ("sound.", {0: [1], 1: [0, 1], 2: [0]}),
+        ("The", {1: [2], 2: [1]}),
+        ("cable", {2: [2]}),
+        ("broke.", {2: [3, 4]}),
+    ]
+    first, second = hide(windows, [ENGLISH], Granularity.SENTENCE)
+    assert (first.places, second.places) == ({0: [0, 1], 1: [0, 1], 2: [0]}, {1: [2], 2: [1, 2, 3, 4]})

@@ -15,7 +15,7 @@ from symbiont.common.errors import AlreadyExists, InvalidArgument, NotFound, Res
 from symbiont.common.pages import page_of
 from symbiont.common.resources import check_owned_id
 from symbiont.common.texts import check_text
-from symbiont.inference.catalogues.change import Change, SizeLimits, commit
+from symbiont.inference.catalogues.change import Change, SizeLimits
 from symbiont.inference.catalogues.collecting import Collector, check_entry_id
 from symbiont.inference.catalogues.embedding import Embedder
 from symbiont.inference.catalogues.matching import MAX_MATCHES
@@ -35,6 +35,7 @@ from symbiont.inference.catalogues.types import (
     parse_catalogue,
 )
 from symbiont.inference.catalogues.versions import DIGESTS, IDS, Versions
+from symbiont.inference.catalogues.writers import Writers
 from symbiont.inference.deadline import Deadline
 from symbiont.inference.metrics import CatalogueMetrics
 
@@ -70,6 +71,7 @@ class Catalogues:
         self._limits = limits
         self._metrics = metrics
         self._imports = 0
+        self._writers = Writers(versions, limits.sizes)
 
     async def create(self, identifier: str, model: str, deadline: Deadline) -> CatalogueVersion:
         """Creates a catalogue without entries.
@@ -118,7 +120,8 @@ class Catalogues:
         """Adds and replaces entries, all or none; of the deadline, the tenant counts."""
         catalogue = _catalogue("name", name)
         before = await self._open(catalogue, "name")
-        collector = await self._collector(before, Change(before.version.pin), deadline.tenant)
+        change = Change(before.version.pin, before.version.salt)
+        collector = await self._collector(before, change, deadline.tenant)
         await collector.add(entries, "entries")
         return await self._commit(catalogue, collector)
 
@@ -146,7 +149,8 @@ class Catalogues:
             pin = before.version.pin
             if header.model:
                 pin = await self._pinning.pin("header.model", header.model, deadline)
-            collector = await self._collector(before, Change(pin, header.replace), deadline.tenant, resume=True)
+            change = Change(pin, before.version.salt, header.replace)
+            collector = await self._collector(before, change, deadline.tenant, resume=True)
             return await self._import(catalogue, collector, batches)
         finally:
             self._imports -= 1
@@ -159,8 +163,8 @@ class Catalogues:
         for index, identifier in enumerate(identifiers):
             check_entry_id(f"entry_ids[{index}]", identifier)
         current = await asyncio.to_thread(self._versions.current, catalogue)
-        change = Change(current.pin, removed=frozenset(identifiers))
-        version, deleted = await asyncio.to_thread(commit, self._versions, catalogue, change, self._limits.sizes)
+        change = Change(current.pin, current.salt, removed=frozenset(identifiers))
+        version, deleted = await self._writers.commit(catalogue, change)
         self._metrics.changed(0, 0, deleted)
         return Changed(version, deleted=deleted)
 
@@ -232,8 +236,7 @@ class Catalogues:
         return changed
 
     async def _commit(self, catalogue: str, collector: Collector) -> Changed:
-        change = await collector.finish()
-        version, deleted = await asyncio.to_thread(commit, self._versions, catalogue, change, self._limits.sizes)
+        version, deleted = await self._writers.commit(catalogue, await collector.finish())
         self._metrics.changed(collector.embedded, collector.unchanged, deleted)
         return Changed(version, collector.embedded, collector.unchanged, collector.truncated, deleted)
 

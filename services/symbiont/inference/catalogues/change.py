@@ -39,11 +39,13 @@ class Change:
     """Entries to add or to replace, each with the place of its vector, and ids to remove.
 
     Attributes:
+        salt: of the catalogue that it was made for, which one made anew under the same name does not have.
         replace: whether entries that are not brought go.
         sources, rows: of each entry, which of `matrices` its vector stands in, and where.
     """
 
     pin: Pin
+    salt: bytes
     replace: bool = False
     removed: frozenset[str] = frozenset()
     ids: list[str] = field(default_factory=list)
@@ -64,7 +66,8 @@ class Change:
 class Layout:
     """A new version before it is written: of each entry, which matrix its vector is taken from, and which row.
 
-    Matrix 0 is that of the version before.
+    Matrix 0 is that of the version before, whose vectors may have another length than the `dimensions` of the new one:
+    then none of them is taken.
     """
 
     ids: Sequence[str]
@@ -72,13 +75,14 @@ class Layout:
     sources: Places
     rows: Places
     matrices: Sequence[Vectors]
+    dimensions: int
     deleted: int
 
     def blocks(self) -> Iterator[Vectors]:
         """Yields the vectors, some rows at a time."""
         for start in range(0, len(self.ids), _BLOCK):
             sources, rows = self.sources[start : start + _BLOCK], self.rows[start : start + _BLOCK]
-            block = np.empty((len(rows), self.matrices[0].shape[1]), np.float32)
+            block = np.empty((len(rows), self.dimensions), np.float32)
             for source in np.unique(sources):
                 mine = sources == source
                 block[mine] = self.matrices[source][rows[mine]]
@@ -114,7 +118,8 @@ def lay_out(before: Stored, change: Change) -> Layout:
         sources[fresh] = np.array(change.sources, np.int64)[news[fresh]] + 1
         rows[fresh] = np.array(change.rows, np.int64)[news[fresh]]
     ids = [identifier for identifier, _, _ in kept]
-    return Layout(ids, digests, sources, rows, [before.vectors, *change.matrices], _lost(before, ids))
+    matrices = [before.vectors, *change.matrices]
+    return Layout(ids, digests, sources, rows, matrices, change.pin.dimensions, _lost(before, ids))
 
 
 def commit(versions: Versions, catalogue: str, change: Change, limits: SizeLimits) -> tuple[CatalogueVersion, int]:
@@ -123,23 +128,25 @@ def commit(versions: Versions, catalogue: str, change: Change, limits: SizeLimit
     A change that changes nothing makes no version.
 
     Raises:
-        NotFound: the catalogue was deleted.
+        NotFound: the catalogue was deleted, also if it was made anew since.
         FailedPrecondition: it was pinned to another bundle in the meantime, or would be too large.
         Unavailable: too many others write.
     """
-    with versions.writing(catalogue):
-        for attempt in range(_TRIES):
-            if attempt:
-                # Writers of other processes, that were first: not to meet them again at the same moment.
-                time.sleep(random.uniform(0, _PAUSE_S * attempt))  # noqa: S311, no secret depends on it
-            if done := _try(versions, catalogue, change, limits):
-                return done
+    for attempt in range(_TRIES):
+        if attempt:
+            # Writers of other processes, that were first: not to meet them again at the same moment.
+            time.sleep(random.uniform(0, _PAUSE_S * attempt))  # noqa: S311, no secret depends on it
+        if done := _try(versions, catalogue, change, limits):
+            return done
     raise Unavailable(f"{COLLECTION}/{catalogue} is changed by too many at a time; try again")
 
 
 def _try(versions: Versions, catalogue: str, change: Change, limits: SizeLimits) -> tuple[CatalogueVersion, int] | None:
     """Makes a change on top of the current version; returns None when others were first."""
     current = versions.current(catalogue)
+    if current.salt != change.salt:
+        problem = f"{COLLECTION}/{catalogue} was deleted and made anew while this was under way; do it again"
+        raise NotFound(problem, field="name")
     same_pin = current.pin.version.bundle_digest == change.pin.version.bundle_digest
     if not same_pin and not change.replace:
         problem = f"{COLLECTION}/{catalogue} was pinned to another bundle while this was embedded; do it again"
@@ -195,7 +202,7 @@ def _write(versions: Versions, before: Stored, layout: Layout, pin: Pin, limits:
             created=time.time(),
             index=index.facts if index else None,
         )
-        return versions.commit(files, made)
+        return versions.commit(files, made, before.version)
 
 
 def _index(versions: Versions, before: Stored, layout: Layout, pin: Pin, vectors: Vectors) -> Index:

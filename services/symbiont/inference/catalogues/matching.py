@@ -58,13 +58,8 @@ class Matching:
         digest = served.version.bundle_digest
         return Opened(queries, {name: await self._open(name, digest, _field(queries[name])) for name in queries})
 
-    async def answer(
-        self, call: PredictCall, opened: Opened | None, results: Sequence[Result], seconds: dict[str, float]
-    ) -> Sequence[Result]:
-        """Puts rankings in the place of the vectors of queries; notes in `seconds` what it took."""
-        if opened is None:
-            return results
-        started = time.perf_counter()
+    async def answer(self, call: PredictCall, opened: Opened, results: Sequence[Result]) -> Sequence[Result]:
+        """Puts rankings in the place of the vectors of queries."""
         answers = list(results)
         for name, places in opened.queries.items():
             loaded = opened.loaded[name]
@@ -72,7 +67,6 @@ class Matching:
             rankings = await asyncio.to_thread(self._search, loaded, np.stack(vectors), call)
             for place, ranking in zip(places, rankings, strict=True):
                 answers[place] = ranking
-        seconds["search"] = time.perf_counter() - started
         return answers
 
     async def _open(self, name: str, bundle: str, field: str) -> Loaded:

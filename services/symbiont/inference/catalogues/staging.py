@@ -31,10 +31,15 @@ class Staging:
         self._store = store
 
     def save(self, catalogue: str, pin: Pin, part: Part) -> Part:
-        """Stores a part; returns it with its vectors mapped from the disk."""
+        """Stores a part; returns it with its vectors mapped from the disk, or as it is where it was cleared at once."""
         files = {VECTORS: save({"vectors": part.vectors}), _DIGESTS: save({"digests": part.digests})}
         fields = {"kind": "catalogue-part", "catalogue": catalogue, "bundle_digest": pin.version.bundle_digest}
-        return self._read(self._store.put(KIND, files, {**fields, "created": time.time()}), pin)
+        digest = self._store.put(KIND, files, {**fields, "created": time.time()})
+        try:
+            return self._read(digest, pin)
+        except (NotFound, IntegrityError):
+            # Another import into the catalogue has ended at this moment: this one has what it stored in memory.
+            return part
 
     def load(self, catalogue: str, pin: Pin) -> list[Part]:
         """Returns the parts that a catalogue's bundle has embedded."""

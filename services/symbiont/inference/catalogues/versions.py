@@ -2,15 +2,16 @@
 
 A version is an artifact of the kind `catalogues`, and has the id `{catalogue}.{number}`, given once as every id of the
 store. The highest number is current: to give the next one is to move the name, in one atomic step, and of two writers
-that want the same number one fails and begins anew.
+that want the same number one fails and begins anew. What is made of a version that was deleted meanwhile is taken back.
 """
 
 import json
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 from safetensors import SafetensorError
 from safetensors.numpy import load
@@ -42,18 +43,11 @@ class Versions:
         # By catalogue, with the time until which it is believed.
         self._current: dict[str, tuple[CatalogueVersion, float]] = {}
         self._believed_s = _BELIEVED_S if store.remote else 0.0
-        # By digest, so that what was read once stays true.
+        # By catalogue, how often this process moved its name: what was looked up before is not believed after.
+        self._moved: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        # By digest, so that what was read once stays true.
         self._read: Lru[str, CatalogueVersion] = Lru(_HELD)
-
-    @contextmanager
-    def writing(self, catalogue: str) -> Iterator[None]:
-        """Keeps the other writers of this process out: they would do their work in vain."""
-        with self._lock:
-            mine = self._writing[catalogue]
-        with mine:
-            yield
 
     def current(self, catalogue: str, field: str = "name") -> CatalogueVersion:
         """Returns the newest version; NotFound, about `field`, when there is no such catalogue.
@@ -64,6 +58,7 @@ class Versions:
         if believed and time.monotonic() < until:
             return believed
         for _ in range(_TRIES):
+            moved = self._moved[catalogue]
             number = self._newest_number(catalogue)
             if not number:
                 break
@@ -73,7 +68,9 @@ class Versions:
                 # Others went on so fast that it was removed between two looks.
                 self._newest.pop(catalogue, None)
                 continue
-            self._current[catalogue] = found, time.monotonic() + self._believed_s
+            with self._lock:
+                if moved == self._moved[catalogue]:
+                    self._current[catalogue] = found, time.monotonic() + self._believed_s
             return found
         raise NotFound(f"{COLLECTION}/{catalogue} does not exist", field=field)
 
@@ -119,33 +116,42 @@ class Versions:
         """Returns the index of a version, as it was stored."""
         return self.store.read(COLLECTION, version.digest, INDEX)
 
-    def commit(self, files: Mapping[str, Content], version: CatalogueVersion) -> CatalogueVersion | None:
+    def commit(
+        self, files: Mapping[str, Content], version: CatalogueVersion, before: CatalogueVersion | None = None
+    ) -> CatalogueVersion | None:
         """Stores a version and makes it the current one; its digest is filled in.
 
+        Args:
+            before: the version that it was made of; None for the first of a catalogue.
+
         Returns:
-            None when somebody else was first to take its number; then nothing is stored.
+            None when somebody else was first to take its number, or `before` was deleted; then nothing is stored.
         """
         digest = self.store.put(COLLECTION, files, fields_of(version))
         try:
-            self.store.tag(COLLECTION, f"{version.catalogue}.{version.number}", digest)
-        except AlreadyExists:
-            self.store.delete(COLLECTION, digest)
-            return None
+            if not self._name(version, digest, before):
+                self.store.delete(COLLECTION, digest)
+                return None
         finally:
-            # Whether it was this or another: there is a newer one.
-            self._current.pop(version.catalogue, None)
+            # Whether it was this or another: there is a newer one, or none any more.
+            self._forget(version.catalogue)
         self._newest[version.catalogue] = version.number
         self._prune(version.catalogue)
-        return self._version(version.catalogue, version.number)
+        # Not as it is read: others may have gone on, and removed it.
+        return replace(version, digest=digest)
 
     def delete(self, catalogue: str) -> None:
         """Removes a catalogue; NotFound when there is none."""
         self.current(catalogue)
-        # The oldest first: a process that dies on the way must not leave an older version as the current one.
-        for number in self._numbers(catalogue):
-            self._remove(catalogue, number)
+        # The oldest first: a process that dies on the way must not leave an older version as the current one. And
+        # again: a writer may have named one before that which it was made of was gone.
+        for _ in range(_TRIES):
+            if not (numbers := self._numbers(catalogue)):
+                break
+            for number in numbers:
+                self._remove(catalogue, number)
         self._newest.pop(catalogue, None)
-        self._current.pop(catalogue, None)
+        self._forget(catalogue)
 
     def sweep(self) -> None:
         """Removes versions that a process which died has stored and not named."""
@@ -155,6 +161,34 @@ class Versions:
             with suppress(NotFound):
                 if digest not in named and time.time() - self.store.stored_at(COLLECTION, digest) > _DAY:
                     self.store.delete(COLLECTION, digest)
+
+    def _name(self, version: CatalogueVersion, digest: str, before: CatalogueVersion | None) -> bool:
+        """Gives a version its number; returns whether it is the catalogue's."""
+        # To write a version takes minutes, in which its catalogue may be deleted: then nobody is to see it. Of deleting
+        # after this look, only the look after naming knows.
+        if before and not self._is_followed(before, version.number):
+            return False
+        try:
+            self.store.tag(COLLECTION, f"{version.catalogue}.{version.number}", digest)
+        except AlreadyExists:
+            return False
+        return not before or self._is_followed(before, version.number)
+
+    def _is_followed(self, before: CatalogueVersion, number: int) -> bool:
+        """Whether a version stands, or later ones than `number` were made of it, which leave only the newest."""
+        with suppress(NotFound):
+            if self.store.resolve(COLLECTION, f"{before.catalogue}.{before.number}") == before.digest:
+                return True
+        newest = max(self._numbers(before.catalogue), default=0)
+        with suppress(NotFound):
+            return newest > number and self._version(before.catalogue, newest).salt == before.salt
+        return False
+
+    def _forget(self, catalogue: str) -> None:
+        """Has the next reader look which version is current, also after one that looks at this moment."""
+        with self._lock:
+            self._moved[catalogue] += 1
+            self._current.pop(catalogue, None)
 
     def _prune(self, catalogue: str) -> None:
         for number in self._numbers(catalogue)[: -self._kept]:

@@ -139,7 +139,7 @@ def _valued(plan: Plan) -> Plan[Floats]:
     def read(texts: Sequence[Windows]) -> Floats:
         return mean_of(texts[0])
 
-    parts = [Part(part.texts, read, part.pair_texts, part.features) for part in plan.parts]
+    parts = [Part(part.texts, read, part.pair_texts, part.features, part.encode) for part in plan.parts]
     return Plan(parts, plan.query)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from symbiont.common.access.views import NAME, current_view
 from symbiont.common.errors import InvalidArgument
 from symbiont.common.offsets import OffsetUnit
 from symbiont.inference.oip import tensors
@@ -260,4 +261,7 @@ def _digests(version: ModelVersion) -> Mapping[str, str]:
         "tokenizer_digest": version.tokenizer_digest,
         "bundle_digest": version.bundle_digest,
     }
-    return {"model_version": version.name, **digests} if version.number else digests
+    if not version.number:
+        return digests
+    # It stands where no proto has a field.
+    return {"model_version": current_view().leave(NAME, version.name), **digests}

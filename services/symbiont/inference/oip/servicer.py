@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from typing_extensions import override
 
+from symbiont.common.access.entering import Unsayable, each_of, message_of, sayable
 from symbiont.common.access.views import INSIDE, OPEN, current_view, sees
 from symbiont.common.calls import status_code
 from symbiont.common.errors import FailedPrecondition, InvalidArgument, SymbiontError, Unimplemented
@@ -127,7 +128,8 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
         What goes wrong with one request is its `error_message`, `STATUS_CODE: text`, and the stream lives on.
         """
         answer = partial(self._infer_in_stream, context)
-        async for response in answered_in_order(request, answer, self._stream_calls, self._lifecycle.stopping):
+        requests, stopping = each_of(aiter(request)), self._lifecycle.stopping
+        async for response in answered_in_order(requests, answer, self._stream_calls, stopping):
             yield response
 
     @override
@@ -212,12 +214,15 @@ class OpenInferenceServicer(pb_grpc.GRPCInferenceServiceServicer):  # type: igno
             answer = await self._inference.infer(call, deadline)
         return convert.infer_answer_to_proto(request, answer)
 
-    async def _infer_in_stream(self, context: _Context, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+    async def _infer_in_stream(
+        self, context: _Context, given: pb.ModelInferRequest | Unsayable
+    ) -> pb.ModelStreamInferResponse:
         try:
             with self._streamed.counted():
-                return pb.ModelStreamInferResponse(infer_response=await self._infer(context, request))
+                return pb.ModelStreamInferResponse(infer_response=await self._infer(context, sayable(given)))
         except Exception as exc:  # noqa: BLE001, every error belongs to its request
             # The id tells a caller which of its requests failed.
+            request = message_of(given)
             named = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
             return pb.ModelStreamInferResponse(error_message=_message(exc), infer_response=named)
 

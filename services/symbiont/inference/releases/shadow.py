@@ -34,19 +34,37 @@ class Question:
         tokens: the rows, and of which text each is one.
         query: the texts.
         ask: has another version answer the same texts, in rows of its own.
+        features: what another bundle makes of the business fields of each text.
     """
 
     tokens: Tokens | None = None
     query: TokenQuery | None = None
     ask: Callable[[Served, Deadline], Awaitable[Values]] | None = None
+    features: Callable[[BundleInfo], Sequence[Floats]] | None = None
+
+    def rows_for(self, rows: Sequence[Row], served: Served, other: Served) -> Sequence[Row] | None:
+        """Returns rows that were made for one version as rows of another; None where that one needs rows of its own."""
+        if _making(served) != _making(other):
+            return None
+        digest = other.version.bundle_digest
+        if served.bundle.fields == other.bundle.fields:
+            return [replace(row, bundle=digest) for row in rows]
+        if self.features is None:
+            return None
+        # Of numbers and dates each training takes mean and deviation from its own rows.
+        encoded = self.features(other.bundle)
+        return [replace(row, bundle=digest, features=encoded[self._text_of(i)]) for i, row in enumerate(rows)]
 
     def input_of(self, rows: Sequence[Row], index: int) -> bytes:
         """Returns what a row came of: its text in UTF-8, two of them with a NUL between, or its ids."""
         if self.tokens is None or self.query is None:
             return rows[index].input_ids.astype("<i4").tobytes()
-        text = self.tokens.text_of[index] if self.tokens.text_of else index
+        text = self._text_of(index)
         parts = [texts[text] for texts in (self.query.texts, self.query.pair_texts) if texts]
         return "\0".join(parts).encode()
+
+    def _text_of(self, index: int) -> int:
+        return self.tokens.text_of[index] if self.tokens and self.tokens.text_of else index
 
 
 @dataclass(frozen=True)
@@ -92,8 +110,8 @@ class Shadows:
         if not _comparable(served.bundle, other.bundle):
             self._miss(trial, len(rows))
             return await send(served.version, rows, deadline)
-        if _fits(served, other):
-            return await self._together(trial, served, other, rows, question, deadline, send)
+        if (shadows := question.rows_for(rows, served, other)) is not None:
+            return await self._together(trial, served, other, rows, shadows, question, deadline, send)
         answer = await send(served.version, rows, deadline)
         self._put(_Job(trial, served, other, rows, answer.rows, question))
         return answer
@@ -114,11 +132,11 @@ class Shadows:
         served: Served,
         other: Served,
         rows: Sequence[Row],
+        shadows: Sequence[Row],
         question: Question,
         deadline: Deadline,
         send: Send,
     ) -> HostAnswer:
-        shadows = [replace(row, bundle=other.version.bundle_digest) for row in rows]
         try:
             answer = await send(served.version, [*rows, *shadows], deadline)
         except DeadlineExceeded:
@@ -197,14 +215,14 @@ class Shadows:
 
 def _comparable(bundle: BundleInfo, other: BundleInfo) -> bool:
     """Whether two bundles take the same inputs and give answers of the same kind."""
-    return (bundle.head.kind, bundle.takes, bundle.fields) == (other.head.kind, other.takes, other.fields)
+    return _taken(bundle) == _taken(other)
 
 
-def _fits(served: Served, other: Served) -> bool:
-    """Whether rows made for one version are rows of the other as they are."""
-    return _making(served) == _making(other)
+def _taken(bundle: BundleInfo) -> tuple[object, ...]:
+    return bundle.head.kind, bundle.takes, {(field.name, field.kind) for field in bundle.fields}
 
 
 def _making(served: Served) -> tuple[object, ...]:
+    """Returns what the rows of a version depend on, but for its business fields."""
     bundle = served.bundle
     return served.version.base_digest, served.version.tokenizer_digest, bundle.max_tokens, bundle.windows

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from symbiont.common.errors import DeadlineExceeded
-from symbiont.engine.row import HostAnswer, Row, Times
+from symbiont.common.errors import DeadlineExceeded, SymbiontError
+from symbiont.engine.row import Floats, HostAnswer, Row, Times
 from symbiont.inference.metrics import SchedulingMetrics
 from symbiont.inference.ports import HostClient
 from symbiont.inference.scheduling.call import Call, Turn
@@ -16,6 +16,8 @@ from symbiont.inference.types import Priority
 
 # By so much the caller's timer may be before ours: gRPC then tells us that the caller is gone.
 _CLOCK_S = 0.05
+# No call has more of the queue than one in so many parts; a host computes each of them in many requests.
+_PARTS = 8
 
 
 class Scheduler:
@@ -74,7 +76,8 @@ class Scheduler:
     ) -> HostAnswer:
         """Returns the values of each row, or its error, in the order of the rows.
 
-        The times of the answer are those of the call's last rows: waiting here and in the host, and the computation.
+        Many rows wait in parts, one after the other: all at once they could fill the queue, and keep everybody out. The
+        times of the answer are those of the call's last rows: waiting here and in the host, and the computation.
 
         Raises:
             ResourceExhausted: it would wait for too long, the queue is full, or its tenant asks for more than it may.
@@ -84,21 +87,18 @@ class Scheduler:
         if not rows:
             return HostAnswer([], Times())
         lane, now = self._lane(base_digest), self._clock()
-        call = Call(rows, Turn(tenant, priority, now + timeout_s, is_named), request_id, now)
-        self._rates.take(tenant, call.tokens)
-        lane.admission.check(call.turn, len(rows), call.tokens)
-        lane.submit(call)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await call.done
-        except TimeoutError as exc:
-            self._metrics.expired("queue", lane.withdraw(call))
-            raise DeadlineExceeded("the deadline passed in the stage 'infer'") from exc
-        except asyncio.CancelledError:
-            self._gone(call, lane.withdraw(call))
-            raise
-        finally:
-            lane.withdraw(call)
+        turn, tokens = Turn(tenant, priority, now + timeout_s, is_named), sum(len(row.input_ids) for row in rows)
+        self._rates.take(tenant, tokens)
+        lane.admission.check(turn, len(rows), tokens)
+        answers: list[Floats | SymbiontError] = []
+        times = Times()
+        for part in _parts(rows, self._limits.queued_tokens // _PARTS):
+            left = timeout_s - (self._clock() - now)
+            behind = len(rows) - len(answers) - len(part)
+            answer = await self._answer(lane, Call(part, turn, request_id, now), left, behind)
+            answers += answer.rows
+            times = answer.times
+        return HostAnswer(answers, times)
 
     def count_known(self, tenant: str) -> None:
         """Counts a call that was answered without a host; ResourceExhausted where its tenant asks for too many."""
@@ -108,6 +108,24 @@ class Scheduler:
     def lanes(self) -> Sequence[Lane]:
         """The way to each host that was ever asked for."""
         return list(self._lanes.values())
+
+    async def _answer(self, lane: Lane, call: Call, timeout_s: float, behind: int) -> HostAnswer:
+        """Has a lane answer a call; where that ends early, `behind` more rows are waiting than those of it."""
+        lane.submit(call)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call.done
+        except TimeoutError as exc:
+            self._metrics.expired("queue", lane.withdraw(call) + behind)
+            raise DeadlineExceeded("the deadline passed in the stage 'infer'") from exc
+        except DeadlineExceeded:
+            self._metrics.expired("queue", behind)
+            raise
+        except asyncio.CancelledError:
+            self._gone(call, lane.withdraw(call) + behind)
+            raise
+        finally:
+            lane.withdraw(call)
 
     def _gone(self, call: Call, rows: int) -> None:
         # It may have been the caller's own timer that rang.
@@ -121,3 +139,14 @@ class Scheduler:
         if lane is None:
             lane = self._lanes[base_digest] = Lane(base_digest, self._hosts, self._limits, self._metrics, self._clock)
         return lane
+
+
+def _parts(rows: Sequence[Row], most: int) -> Iterator[Sequence[Row]]:
+    """Yields rows in their order, of at most so many tokens at a time; a row that has more comes alone."""
+    start = tokens = 0
+    for index, row in enumerate(rows):
+        if index > start and tokens + len(row.input_ids) > most:
+            yield rows[start:index]
+            start, tokens = index, 0
+        tokens += len(row.input_ids)
+    yield rows[start:]

@@ -46,12 +46,18 @@ R_co = TypeVar("R_co", covariant=True, default=Result)
 
 @dataclass(frozen=True)
 class Part(Generic[R_co]):
-    """One instance: the texts to compute, or pairs of texts, and how what they came to is read."""
+    """One instance: the texts to compute, or pairs of texts, and how what they came to is read.
+
+    Attributes:
+        features: its business fields as the bundle that is asked encodes them.
+        encode: what another bundle makes of them.
+    """
 
     texts: Sequence[str]
     read: Callable[[Sequence[Windows]], R_co]
     pair_texts: Sequence[str] = ()
     features: Floats = field(default_factory=lambda: NO_FEATURES)
+    encode: Callable[[BundleInfo], Floats] = lambda _: NO_FEATURES
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,23 @@ class Plan(Generic[R_co]):
         """Those of each text."""
         return [part.features for part in self.parts for _ in part.texts]
 
+    def features_for(self, bundle: BundleInfo) -> Sequence[Floats]:
+        """Returns those of each text as a bundle with fields of the same names and kinds encodes them."""
+        return [features for part in self.parts for features in [part.encode(bundle)] * len(part.texts)]
+
     def blamed(self, error: InvalidArgument) -> InvalidArgument:
         """Returns an error of the tokenization service about `texts[i]` as one about the instance that it is of."""
-        found = _TEXT.match(error.field or "")
-        if not found:
-            return error
-        ends = accumulate(len(part.texts) for part in self.parts)
-        index = next(index for index, end in enumerate(ends) if int(found[1]) < end)
-        message = str(error).partition(": ")[2]
-        return InvalidArgument(f"instances[{index}]", f"its first text: {message}", reason=error.reason)
+        return blamed(error, [len(part.texts) for part in self.parts])
+
+
+def blamed(error: InvalidArgument, texts: Sequence[int]) -> InvalidArgument:
+    """Returns an error about `texts[i]` as one about an instance, of which each has so many texts."""
+    found = _TEXT.match(error.field or "")
+    if not found:
+        return error
+    index = next(index for index, end in enumerate(accumulate(texts)) if int(found[1]) < end)
+    message = str(error).partition(": ")[2]
+    return InvalidArgument(f"instances[{index}]", f"its first text: {message}", reason=error.reason)
 
 
 def stride_of(bundle: BundleInfo) -> int | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from symbiont.bundle import MultiLabelHead, ScoreHead
 from symbiont.common.errors import IntegrityError
@@ -94,18 +95,18 @@ def _ranking(index: int, instance: Instance, query: Query, call: PredictCall, bu
     def read(texts: Sequence[Windows]) -> Result:
         return rank([_score(windows, bundle) for windows in texts], call)
 
-    return Part(
-        [query.text] * len(candidates), read, pair_texts=candidates, features=encode_fields(field, instance, bundle)
-    )
+    encode = partial(encode_fields, field, instance)
+    return Part([query.text] * len(candidates), read, candidates, encode(bundle), encode)
 
 
 def _part(index: int, instance: Instance, bundle: BundleInfo, read: Callable[[Sequence[Windows]], Result]) -> Part:
     field, given = f"instances[{index}]", instance.input
-    features = encode_fields(field, instance, bundle)
+    encode = partial(encode_fields, field, instance)
+    features = encode(bundle)
     if bundle.takes == "text" and isinstance(given, Text):
-        return Part([given.text], read, features=features)
+        return Part([given.text], read, (), features, encode)
     if bundle.takes == "pair" and isinstance(given, Pair):
-        return Part([given.first], read, [given.second], features)
+        return Part([given.first], read, [given.second], features, encode)
     raise wrong_input(field, given, bundle, *_takes(bundle))
 
 

@@ -1,6 +1,6 @@
 """Answers to a question as parts of a context (as in SQuAD 2.0, arXiv 1806.03822)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from symbiont.inference.tasks.plan import (
     wrong_input,
 )
 from symbiont.inference.types import BundleInfo, PredictCall
+
+_PORTION, _GROWTH = 512, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +74,14 @@ def score(windows: Windows, max_answer_tokens: int) -> tuple[Scored, float]:
         none = min(none, float(values[0].sum()))
         found.append(_spans(values, window, max_answer_tokens))
     scored = Scored(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    # Two windows may hold the same part: the better score stands.
-    order = np.lexsort((-scored.scores, scored.ends, scored.starts))
-    ordered = Scored(scored.scores[order], scored.starts[order], scored.ends[order])
-    fresh = np.ones(len(order), bool)
-    fresh[1:] = (np.diff(ordered.starts) != 0) | (np.diff(ordered.ends) != 0)
-    return Scored(ordered.scores[fresh], ordered.starts[fresh], ordered.ends[fresh]), none
+    # Two windows may hold the same part: the better score stands. Those of a window come in this order already, which
+    # the sort makes use of.
+    keys = scored.starts * (scored.ends.max(initial=0) + 1) + scored.ends
+    order = np.argsort(keys, kind="stable")
+    fresh = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    kept = order[fresh]
+    best = np.maximum.reduceat(scored.scores[order], fresh) if len(fresh) else scored.scores
+    return Scored(best, scored.starts[kept], scored.ends[kept]), none
 
 
 def _spans(
@@ -88,9 +92,10 @@ def _spans(
     context = np.flatnonzero(there.sequences == 1)
     begins, ends = values[context, 0], values[context, 1]
     longest = min(max_answer_tokens, len(context))
-    first, last = np.triu_indices(len(context))
-    near = last - first < longest
-    first, last = first[near], last[near]
+    # Not every pair: of most of them the end is too far, or before the begin.
+    first, more = np.indices((len(context), longest)).reshape(2, -1)
+    last = first + more
+    first, last = first[last < len(context)], last[last < len(context)]
     starts, stops = there.starts[context[first]], there.ends[context[last]]
     return begins[first] + ends[last], starts.astype(np.int64), stops.astype(np.int64)
 
@@ -104,16 +109,33 @@ def answers(
     nothing = float(np.exp(none - highest))
     total = float(weights.sum()) + nothing
     where, chosen = places(context, unit), list[AnswerSpan]()
-    taken: list[tuple[int, int]] = []
-    for index in np.argsort(-scored.scores, kind="stable").tolist():
+    taken = np.zeros(len(context), bool)
+    for index in _best_first(scored, taken):
         start, end = _trimmed(context, int(scored.starts[index]), int(scored.ends[index]))
         probability = float(weights[index]) / total
         if len(chosen) == most or probability < least or (weights[index] < nothing and not always):
             break
-        if start < end and all(end <= other or start >= stop for other, stop in taken):
-            taken.append((start, end))
+        if start < end and not taken[start:end].any():
+            taken[start:end] = True
             chosen.append(AnswerSpan(context[start:end], where[start], where[end], probability))
     return AnswerSpans(chosen, nothing / total)
+
+
+def _best_first(scored: Scored, taken: NDArray[np.bool_]) -> Iterator[int]:
+    """Yields answers, best first, in growing portions: most callers want one of very many.
+
+    Of a portion those are left out that overlap with what was `taken` before it.
+    """
+    seen, size = 0, _PORTION
+    while seen < len(scored.scores):
+        size = min(size, len(scored.scores))
+        least = -np.partition(-scored.scores, size - 1)[size - 1]
+        # All that are as good as the last one, so that the order of equal ones does not depend on the portions.
+        among = np.flatnonzero(scored.scores >= least)
+        portion = among[np.argsort(-scored.scores[among], kind="stable")[seen:]]
+        before = np.concatenate([[0], np.cumsum(taken)])
+        yield from portion[before[scored.ends[portion]] == before[scored.starts[portion]]].tolist()
+        seen, size = len(among), _GROWTH * len(among)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -32,13 +32,18 @@ def make_pin(dimensions: int = 4, bundle: str = "d") -> Pin:
 
 
 def make_version(
-    catalogue: str = "faq", entries: int = 0, dimensions: int = 4, index: IndexFacts | None = None, digest: str = ""
+    catalogue: str = "faq",
+    entries: int = 0,
+    dimensions: int = 4,
+    index: IndexFacts | None = None,
+    digest: str = "",
+    salt: bytes = SALT,
 ) -> CatalogueVersion:
-    return CatalogueVersion(catalogue, 1, digest, make_pin(dimensions), entries, SALT, 1.0, index)
+    return CatalogueVersion(catalogue, 1, digest, make_pin(dimensions), entries, salt, 1.0, index)
 
 
 def make_change(ids: Sequence[str], vectors: Vectors, *, replace: bool = False, bundle: str = "d") -> Change:
-    change = Change(make_pin(vectors.shape[1], bundle), replace, matrices=[vectors])
+    change = Change(make_pin(vectors.shape[1], bundle), SALT, replace, matrices=[vectors])
     for row, identifier in enumerate(ids):
         change.add(identifier, text_digest(SALT, f"{identifier} {vectors[row].tobytes().hex()}"), 0, row)
     return change
@@ -53,13 +58,17 @@ def versions(tmp_path: Path) -> Versions:
 def create(versions: Versions) -> Callable[..., CatalogueVersion]:
     """Makes a catalogue without entries."""
 
-    def make(catalogue: str = "faq", dimensions: int = 4) -> CatalogueVersion:
+    within = versions
+
+    def make(
+        catalogue: str = "faq", dimensions: int = 4, salt: bytes = SALT, versions: Versions = within
+    ) -> CatalogueVersion:
         files = {
             IDS: b"[]",
             DIGESTS: save({"digests": np.empty((0, 32), np.uint8)}),
             VECTORS: save({"vectors": np.empty((0, dimensions), np.float32)}),
         }
-        made = versions.commit(files, make_version(catalogue, dimensions=dimensions))
+        made = versions.commit(files, make_version(catalogue, dimensions=dimensions, salt=salt))
         assert made
         return made
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from symbiont.inference.catalogues.shelf import load
 from symbiont.inference.catalogues.types import CatalogueVersion
 from symbiont.inference.catalogues.versions import Versions
 
-from .conftest import make_change, make_pin, real_like
+from .conftest import SALT, make_change, make_pin, real_like
 
 LIMITS = SizeLimits(1000, 1000)
 Create = Callable[..., CatalogueVersion]
+During = Callable[[str, Callable[[Versions], object]], None]
 
 
 def test_entries_keep_their_places(versions: Versions, create: Create) -> None:
@@ -29,7 +32,7 @@ def test_entries_keep_their_places(versions: Versions, create: Create) -> None:
     assert (made.number, deleted, "".join(stored.ids)) == (3, 0, "abcdxy")
     expected = np.stack([first[0], second[1], first[2], first[3], second[0], second[2]])
     np.testing.assert_array_equal(stored.vectors, expected)
-    removed = Change(make_pin(), removed=frozenset("az"))
+    removed = Change(make_pin(), SALT, removed=frozenset("az"))
     made, deleted = commit(versions, "faq", removed, LIMITS)
     assert (deleted, "".join(versions.open(made).ids)) == (1, "bcdxy")
     np.testing.assert_array_equal(versions.open(made).vectors, expected[1:])
@@ -40,7 +43,7 @@ def test_what_changes_nothing_makes_no_version(versions: Versions, create: Creat
     vectors = real_like(3, 4, 1)
     made, _ = commit(versions, "faq", make_change("abc", vectors), LIMITS)
     assert commit(versions, "faq", make_change("b", vectors[1:2]), LIMITS) == (made, 0)
-    assert commit(versions, "faq", Change(make_pin(), removed=frozenset("z")), LIMITS) == (made, 0)
+    assert commit(versions, "faq", Change(make_pin(), SALT, removed=frozenset("z")), LIMITS) == (made, 0)
     assert commit(versions, "faq", make_change("abc", vectors, replace=True), LIMITS) == (made, 0)
 
 
@@ -100,6 +103,19 @@ def test_a_change_for_another_bundle_is_refused_unless_it_replaces(versions: Ver
     assert (made.pin.version.bundle_digest, made.entries) == ("e" * 64, 1)
 
 
+@pytest.mark.parametrize("entries", ["", "abc"])
+def test_a_replacing_change_may_bring_vectors_of_another_length(
+    versions: Versions, create: Create, entries: str
+) -> None:
+    create()
+    if entries:
+        commit(versions, "faq", make_change(entries, real_like(3, 4, 1)), LIMITS)
+    vectors = real_like(1, 6, 2)
+    made, deleted = commit(versions, "faq", make_change("d", vectors, bundle="e", replace=True), LIMITS)
+    assert (made.pin.dimensions, deleted) == (6, len(entries))
+    np.testing.assert_array_equal(versions.open(made).vectors, vectors)
+
+
 def test_a_catalogue_has_a_largest_size(versions: Versions, create: Create) -> None:
     create()
     with pytest.raises(FailedPrecondition, match="at most 2") as caught:
@@ -121,7 +137,7 @@ def test_a_large_one_gets_an_index_which_goes_on_through_changes(versions: Versi
     assert [loaded.ids[row] for row in found[0]] == ["new"]
     (found,) = loaded.search(vectors[7:8], 1, -np.inf)
     assert [loaded.ids[row] for row in found[0]] == ["e7"]
-    small, deleted = commit(versions, "faq", Change(make_pin(16), removed=frozenset(ids[100:])), limits)
+    small, deleted = commit(versions, "faq", Change(make_pin(16), SALT, removed=frozenset(ids[100:])), limits)
     assert (small.index, small.entries, deleted) == (None, 101, 1100)
 
 
@@ -150,6 +166,97 @@ def test_a_catalogue_that_is_deleted_meanwhile_does_not_come_back(versions: Vers
     with pytest.raises(NotFound):
         commit(versions, "faq", change, LIMITS)
     assert versions.names() == []
+
+
+@pytest.fixture
+def during(versions: Versions, monkeypatch: pytest.MonkeyPatch) -> During:
+    """Has something happen elsewhere once, after the next version is stored or right before it is named."""
+
+    def patch(step: str, happens: Callable[[Versions], object]) -> None:
+        do = getattr(versions.store, step)
+        other = Versions(ArtifactStore(versions.store.root), kept=3)
+
+        def patched(*given: Any) -> Any:
+            monkeypatch.setattr(versions.store, step, do)
+            if step == "tag":
+                happens(other)
+            done = do(*given)
+            if step == "put":
+                happens(other)
+                monkeypatch.setattr(versions.store, "tag", lambda *_: pytest.fail("nobody is to see it"))
+            return done
+
+        monkeypatch.setattr(versions.store, step, patched)
+
+    return patch
+
+
+@pytest.mark.parametrize("step", ["put", "tag"])
+def test_a_catalogue_that_is_deleted_while_it_is_written_does_not_come_back(
+    versions: Versions, create: Create, during: During, step: str
+) -> None:
+    create()
+    commit(versions, "faq", make_change("abc", real_like(3, 4, 1)), LIMITS)
+    during(step, lambda other: other.delete("faq"))
+    with pytest.raises(NotFound):
+        commit(versions, "faq", make_change("d", real_like(1, 4, 2)), LIMITS)
+    assert versions.names() == []
+    assert versions.store.list("catalogues") == []
+
+
+@pytest.mark.parametrize("step", ["put", "tag"])
+def test_a_catalogue_that_is_made_anew_while_the_old_one_is_written_is_left_alone(
+    versions: Versions, create: Create, during: During, step: str
+) -> None:
+    create()
+    commit(versions, "faq", make_change("abc", real_like(3, 4, 1)), LIMITS)
+
+    def anew(other: Versions) -> None:
+        other.delete("faq")
+        create(salt=b"t" * 32, versions=other)
+        commit(other, "faq", replace(make_change("x", real_like(1, 4, 3)), salt=b"t" * 32), LIMITS)
+
+    during(step, anew)
+    with pytest.raises(NotFound, match="made anew"):
+        commit(versions, "faq", make_change("d", real_like(1, 4, 2)), LIMITS)
+    for reader in (versions, Versions(ArtifactStore(versions.store.root), kept=3)):
+        assert reader.open(reader.current("faq")).ids == ["x"]
+        assert [version.number for version in reader.all("faq")] == [2, 1]
+
+
+def test_deleting_takes_along_what_is_named_meanwhile(
+    versions: Versions, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create()
+    remove, other = versions.store.delete, Versions(ArtifactStore(versions.store.root), kept=3)
+
+    def late(*given: Any) -> None:
+        monkeypatch.setattr(versions.store, "delete", remove)
+        commit(other, "faq", make_change("a", real_like(1, 4, 1)), LIMITS)
+        remove(*given)
+
+    monkeypatch.setattr(versions.store, "delete", late)
+    versions.delete("faq")
+    assert other.names() == []
+
+
+def test_a_version_stands_though_later_ones_have_removed_that_which_it_was_made_of(
+    versions: Versions, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create()
+    tag, other = versions.store.tag, Versions(ArtifactStore(versions.store.root), kept=1)
+
+    def overtaken(*given: Any) -> None:
+        monkeypatch.setattr(versions.store, "tag", tag)
+        tag(*given)
+        commit(other, "faq", make_change("b", real_like(1, 4, 2)), LIMITS)
+        commit(other, "faq", make_change("c", real_like(1, 4, 3)), LIMITS)
+
+    monkeypatch.setattr(versions.store, "tag", overtaken)
+    made, _ = commit(versions, "faq", make_change("a", real_like(1, 4, 1)), LIMITS)
+    assert (made.number, made.entries) == (2, 1)
+    assert other.open(other.current("faq")).ids == ["a", "b", "c"]
+    assert other.current("faq").number == 4
 
 
 @pytest.mark.parametrize("file", ["vectors.safetensors", "ids.json", "digests.safetensors"])

@@ -83,6 +83,36 @@ def test_a_writer_that_believes_in_an_older_version_begins_anew(
     assert other.store.list(COLLECTION) == []
 
 
+def test_a_reader_that_is_under_way_does_not_bring_the_version_before_back(
+    versions: Versions, create: Create, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create()
+    look = versions._version
+
+    def overtaken(catalogue: str, number: int) -> CatalogueVersion:
+        found = look(catalogue, number)
+        monkeypatch.setattr(versions, "_version", look)
+        commit(versions, "faq", make_change("a", real_like(1, 4, 1)), LIMITS)
+        return found
+
+    monkeypatch.setattr(versions, "_version", overtaken)
+    assert versions.current("faq").number == 1
+    assert versions.current("faq").number == 2
+
+    def deleted(catalogue: str, number: int) -> CatalogueVersion:
+        found = look(catalogue, number)
+        monkeypatch.setattr(versions, "_version", look)
+        versions.delete("faq")
+        return found
+
+    later = time.monotonic() + 2
+    monkeypatch.setattr("symbiont.inference.catalogues.versions.time.monotonic", lambda: later)
+    monkeypatch.setattr(versions, "_version", deleted)
+    versions.current("faq")
+    with pytest.raises(NotFound):
+        versions.current("faq")
+
+
 def test_what_was_stored_and_not_named_goes_after_a_day(
     versions: Versions, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:

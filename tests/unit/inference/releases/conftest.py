@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from symbiont.common.background import running
-from symbiont.engine.row import HostAnswer, Row
+from symbiont.engine.row import Floats, HostAnswer
 from symbiont.inference.bundles import BundleShelf
 from symbiont.inference.deadline import Deadline
+from symbiont.inference.instances import Instance, Text
 from symbiont.inference.predictor import rows_of
 from symbiont.inference.reference import ModelReference
 from symbiont.inference.releases.shadow import Question
 from symbiont.inference.table import RoutingTable
+from symbiont.inference.tasks.plan import encode_fields
 from symbiont.inference.tokens import TokenQuery, Tokens
 from symbiont.inference.types import AliasUpdate, BundleInfo, ModelVersion, Release, Role, Served
 
@@ -49,16 +50,25 @@ class Process:
         return role
 
     async def ask(
-        self, texts: Sequence[str] = ("one two", "three"), role: Role | None = None, tenant: str = ""
+        self,
+        texts: Sequence[str] = ("one two", "three"),
+        role: Role | None = None,
+        tenant: str = "",
+        numbers: Sequence[float] = (),
     ) -> HostAnswer:
-        """Sends texts as the predictor does, to whom the role says."""
+        """Sends texts as the predictor does, to whom the role says; `numbers` are the field `amount` of each."""
         version = role.release.candidate if role and role.is_candidate else self.version("x", 1)
         served = Served(version, self.infos[version.bundle_digest], role)
         query = TokenQuery(list(texts))
+
+        def features(bundle: BundleInfo) -> Sequence[Floats]:
+            fields = [[("amount", number)] for number in numbers] or [[]] * len(texts)
+            return [encode_fields("", Instance(Text(""), own), bundle) for own in fields]
+
         tokens = await self._tokenize(version, query)
-        question = Question(tokens, query, self._again(query))
+        question = Question(tokens, query, self._again(query, features), features)
         deadline = Deadline(5, tenant)
-        rows = rows_of(tokens, served, [np.empty(0, np.float32)] * len(texts), deadline)
+        rows = rows_of(tokens, served, features(served.bundle), deadline)
         answer: HostAnswer = await self.releases.infer_rows(served, rows, question, deadline)
         return answer
 
@@ -67,10 +77,12 @@ class Process:
         tokens: Tokens = await self.tokens.tokenize(version.tokenizer_digest, query, most, 1.0)
         return tokens
 
-    def _again(self, query: TokenQuery) -> Callable[[Served, Deadline], Any]:
+    def _again(
+        self, query: TokenQuery, features: Callable[[BundleInfo], Sequence[Floats]]
+    ) -> Callable[[Served, Deadline], Any]:
         async def ask(other: Served, deadline: Deadline) -> Any:
             tokens = await self._tokenize(other.version, query)
-            rows = [Row(ids, other.version.bundle_digest) for ids in tokens.rows]
+            rows = rows_of(tokens, other, features(other.bundle), deadline)
             return (await self.releases.infer_rows(other, rows, Question(), deadline)).rows
 
         return ask

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from symbiont.bundle import ScoreHead
+from symbiont.bundle.fields import FlagField, NumberField
 from symbiont.common.errors import DeadlineExceeded, IntegrityError, ResourceExhausted, SymbiontError, Unavailable
 from symbiont.engine.row import HostAnswer
 from symbiont.inference.types import Release, Role
@@ -125,6 +126,31 @@ async def test_another_task_is_not_compared(process: Process, shadow: Release) -
     answer = await process.ask(TEXTS, process.role())
     assert [row.tolist() for row in answer.rows] == [YES, YES]
     assert bundles(process) == [["1", "1"]]
+    assert process.releases.observed(shadow.name).trial.compared.missed == 2
+
+
+@pytest.mark.parametrize("max_tokens", [64, 1])
+async def test_fields_are_compared_each_as_its_own_training_scaled_them(
+    process: Process, shadow: Release, until: Any, max_tokens: int
+) -> None:
+    own, other = process.version("x", 1).bundle_digest, shadow.candidate.bundle_digest
+    scaled = [NumberField(name="amount", mean=mean, deviation=2.0) for mean in (10.0, 12.0)]
+    process.infos[own] = replace(process.infos[own], fields=(scaled[0],))
+    process.infos[other] = replace(process.infos[other], fields=(scaled[1],), max_tokens=max_tokens)
+    await process.ask(TEXTS, process.role(), numbers=[10.0, 14.0])
+    await until(lambda: process.releases.observed(shadow.name).trial.compared.rows == 2)
+    rows = [row for call in process.hosts.features for row in call]
+    assert rows == [[0.0, 0.0], [2.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]
+    assert len(process.hosts.features) == (1 if max_tokens == 64 else 2)
+
+
+@pytest.mark.parametrize("other", [[], [FlagField(name="amount")], [NumberField(name="sum", mean=0, deviation=1)]])
+async def test_other_fields_are_not_compared(process: Process, shadow: Release, other: list[Any]) -> None:
+    own, digest = process.version("x", 1).bundle_digest, shadow.candidate.bundle_digest
+    amount = NumberField(name="amount", mean=0.0, deviation=1.0)
+    process.infos[own] = replace(process.infos[own], fields=(amount,))
+    process.infos[digest] = replace(process.infos[digest], fields=tuple(other))
+    await process.ask(TEXTS, process.role())
     assert process.releases.observed(shadow.name).trial.compared.missed == 2
 
 

@@ -191,6 +191,47 @@ async def test_a_large_call_goes_in_parts_between_others(bench: Bench) -> None:
     assert bench.is_empty()
 
 
+@pytest.fixture
+def small_queue(bench: Bench) -> Bench:
+    """Calls wait in parts of 50 tokens."""
+    bench.scheduler._limits = replace(LIMITS, queued_tokens=400)
+    return bench
+
+
+async def test_a_call_of_more_than_the_queue_takes_keeps_nobody_out(small_queue: Bench) -> None:
+    bench, lengths = small_queue, [16, 20, 60, *[17] * 40]
+    large = await bench.ask(*lengths, tenant="large")
+    others, answered = [], 0
+    while not large.done():
+        # Who asks is let in whenever it comes, which raises where it is not.
+        others.append(await bench.ask(5, tenant="other"))
+        assert bench.lane.queue.tokens <= 50 + 5 * len(others)
+        for sent in bench.host.sent[answered:]:
+            sent.answer()
+            answered += 1
+        await bench.settle()
+    assert values(large) == lengths
+    while not all(other.done() for other in others):
+        bench.host.sent[answered].answer()
+        answered += 1
+        await bench.settle()
+    assert [values(other) for other in others] == [[5]] * len(others)
+    assert len(others) > 10
+    assert bench.is_empty()
+
+
+async def test_what_of_a_call_was_to_come_later_expires_with_what_waits(small_queue: Bench) -> None:
+    bench = small_queue
+    for length in (1, 2):
+        await bench.ask(length)
+    large = await bench.ask(*[25] * 10, timeout_s=5)
+    bench.clock.now += 10
+    await bench.answer(0)
+    with pytest.raises(DeadlineExceeded):
+        await large
+    assert bench.counted("expired_rows_total", stage="queue") == 10
+
+
 async def test_a_flood_leaves_a_place_to_whoever_comes_by(bench: Bench) -> None:
     limits = replace(LIMITS, shared=Sizes(least=16, first=16, most=16))
     bench.scheduler = Scheduler(bench.host, limits, SchedulingMetrics(CollectorRegistry()), bench.clock)

@@ -112,7 +112,8 @@ class InferenceServiceServicer:
         """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
         For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
-        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
+        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows. Of a text
+        that is read in windows, every window costs rows of its own; a call in which they have too many tokens is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

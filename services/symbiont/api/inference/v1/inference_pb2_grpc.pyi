@@ -61,7 +61,8 @@ class InferenceServiceStub:
     """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
     For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
-    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
+    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows. Of a text
+    that is read in windows, every window costs rows of its own; a call in which they have too many tokens is refused.
     """
 
 @typing.type_check_only
@@ -103,7 +104,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
     For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
-    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
+    hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows. Of a text
+    that is read in windows, every window costs rows of its own; a call in which they have too many tokens is refused.
     """
 
 class InferenceServiceServicer(metaclass=abc.ABCMeta):
@@ -160,7 +162,8 @@ class InferenceServiceServicer(metaclass=abc.ABCMeta):
         """Explains predictions: how much each word of a text, or each sentence, and each business field speaks for a label.
 
         For models whose task is classification, multi-label or score, of a text or a pair. Every word and every field is
-        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows.
+        hidden once and the change of the answer is its attribution, so that a text of n words costs n + 1 rows. Of a text
+        that is read in windows, every window costs rows of its own; a call in which they have too many tokens is refused.
         """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
