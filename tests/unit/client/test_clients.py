@@ -20,6 +20,7 @@ from symbiont.api.inference.v1 import release_pb2
 from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
 from symbiont.api.training.v1.base_model_pb2 import LicenseTerms
+from symbiont.client import retry
 from symbiont.client.channels import Endpoints, Limits
 
 
@@ -378,7 +379,10 @@ def test_wait_ready(client: Any, suite: Any) -> None:
     timer.join()
 
 
-def test_all_services_share_the_time_until_they_are_ready(make_client: Any, make_suite: Any) -> None:
+def test_all_services_share_the_time_until_they_are_ready(
+    make_client: Any, make_suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "LONGEST_DELAY_S", 0.1)
     fakes = [make_suite() for _ in range(3)]
     for fake in fakes:
         fake.set_serving(False)
