@@ -274,6 +274,7 @@ NAMELESS = {
     (f"{JOBS}CreateTrainingJob", "training_job.spec.model"): NEW,
     (f"{JOBS}CreateTrainingJob", "request_id"): NEW,
     (f"{JOBS}ReproduceModelVersion", "request_id"): NEW,
+    ("/symbiont.training.v1.ErasureService/ForgetSubject", "request_id"): NEW,
     **{
         (f"{JOBS}CreateTrainingJob", f"training_job.{path}"): OUTPUT
         for path in ("name", "model_version", "reproduction.model_version", "reproduction.job", "request_id")

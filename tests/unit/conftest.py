@@ -6,7 +6,8 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,9 @@ class FakeState:
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
+    # What an erasure with that request id was answered, and whether the next one goes unanswered.
+    erasures: dict[str, erasure_pb2.ForgetSubjectResponse] = field(default_factory=dict)
+    unanswered: bool = False
     jobs: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
     requests: dict[str, training_job_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[training_job_pb2.TrainingEvent]] = field(default_factory=dict)
@@ -65,8 +69,16 @@ class FakeState:
     predicted: list[inference_pb2.PredictRequest] = field(default_factory=list)
     # Method -> how many of its next calls answer UNAVAILABLE.
     unavailable: Counter[str] = field(default_factory=Counter)
+    # Method -> seconds that each of its calls takes before it is answered, or fails.
+    seconds: dict[str, float] = field(default_factory=dict)
     # A watch breaks after so many events, as often as there are entries; -1 ends the stream without an error.
     breaks: list[int] = field(default_factory=list)
+    # Seconds for which a watch is silent before it breaks.
+    silence: float = 0.0
+    # What a worker has printed, and the bytes after which a log that is followed breaks, as often as there are entries.
+    log: bytes = b"one line\n"
+    log_breaks: list[int] = field(default_factory=list)
+    log_offsets: list[int] = field(default_factory=list)
     # Jobs stay queued until somebody watches them.
     train_when_watched: bool = False
 
@@ -76,6 +88,14 @@ class FakeState:
         if self.unavailable[method] > 0:
             self.unavailable[method] -= 1
             raise Unavailable("ordered by the test")
+
+    async def take_time(self, method: str) -> None:
+        """Waits as long as was ordered; counts callers that leave meanwhile."""
+        try:
+            await asyncio.sleep(self.seconds.get(method, 0))
+        except asyncio.CancelledError:
+            self.calls["left"] += 1
+            raise
 
     def finish(self, job: str, losses: tuple[float, ...] = (0.9, 0.4)) -> None:
         """Writes the events of a whole training, and makes its model version."""
@@ -169,6 +189,7 @@ class _Datasets(dataset_pb2_grpc.DatasetServiceServicer):
                 body += message.chunk
         if not body:
             raise InvalidArgument("chunk", "the file is empty", reason="EMPTY_FILE")
+        await self.state.take_time("CreateDataset")
         name = f"datasets/{header.dataset_id}"
         assert header.byte_count == len(body)
         dataset = dataset_pb2.Dataset(name=name, byte_count=len(body), row_count=body.count(b"\n") - 1)
@@ -192,6 +213,8 @@ class _Erasures(erasure_pb2_grpc.ErasureServiceServicer):
 
     async def ForgetSubject(self, request: Any, context: Any) -> Any:
         self.state.enter("ForgetSubject")
+        if answer := self.state.erasures.get(request.request_id):
+            return answer
         done = erasure_pb2.ForgetSubjectResponse(subject_digest="5" * 64)
         if request.retrain:
             done.retraining_jobs.append("jobs/j9")
@@ -205,6 +228,10 @@ class _Erasures(erasure_pb2_grpc.ErasureServiceServicer):
         done.checkpoints.add(training_job="jobs/j1", digest="4" * 64)
         if not request.dry_run:
             self.state.forgotten.append(request.subject)
+            self.state.erasures[request.request_id] = done
+            if self.state.unanswered:
+                self.state.unanswered = False
+                raise Unavailable("gone before it answered")
         return done
 
 
@@ -252,7 +279,15 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
 
     async def ReadTrainingLog(self, request: Any, context: Any) -> Any:
         self.state.enter("ReadTrainingLog")
-        yield training_job_pb2.ReadTrainingLogResponse(attempt=1, chunk=b"one line\n")
+        await self.state.take_time("ReadTrainingLog")
+        self.state.log_offsets.append(request.offset)
+        log, breaks = self.state.log, self.state.log_breaks
+        start = max(request.offset, len(log) - request.tail_bytes if request.tail_bytes else 0)
+        for at in range(start, len(log), 4):
+            if request.follow and breaks and at >= breaks[0]:
+                breaks.pop(0)
+                raise Unavailable("ordered by the test")
+            yield training_job_pb2.ReadTrainingLogResponse(attempt=1, offset=at, chunk=log[at : at + 4])
 
     async def WatchTrainingJob(self, request: Any, context: Any) -> Any:
         self.state.watched_after.append(request.after_event_id)
@@ -261,6 +296,7 @@ class _Jobs(training_job_pb2_grpc.TrainingJobServiceServicer):
         left = self.state.breaks.pop(0) if self.state.breaks else None
         for event in self.state.events[request.name][request.after_event_id :]:
             if left == 0:
+                await asyncio.sleep(self.state.silence)
                 raise Unavailable("ordered by the test")
             if left == -1:
                 return
@@ -273,6 +309,7 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         self.state = state
 
     async def GetModel(self, request: Any, context: Any) -> Any:
+        await self.state.take_time("GetModel")
         self.state.enter("GetModel")
         return _get(self.state.models, request.name)
 
@@ -607,9 +644,20 @@ def _bind(server: Any, address: str) -> int:
 
 
 @pytest.fixture
-def suite() -> Iterator[FakeSuite]:
+def make_suite() -> Iterator[Callable[[], FakeSuite]]:
+    """Starts fakes of the training and inference services."""
+    with ExitStack() as stack:
+
+        def make() -> FakeSuite:
+            fake = FakeSuite()
+            fake.start()
+            stack.callback(fake.stop)
+            return fake
+
+        yield make
+
+
+@pytest.fixture
+def suite(make_suite: Callable[[], FakeSuite]) -> FakeSuite:
     """A running fake of the training and inference services."""
-    fake = FakeSuite()
-    fake.start()
-    yield fake
-    fake.stop()
+    return make_suite()

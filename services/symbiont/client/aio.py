@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -42,7 +43,7 @@ from symbiont.api.training.v1.dataset_pb2 import (
     ValidationSettings,
 )
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
-from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectRequest, ForgetSubjectResponse
+from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectResponse
 from symbiont.api.training.v1.erasure_pb2_grpc import ErasureServiceStub
 from symbiont.api.training.v1.model_pb2 import (
     ListModelsRequest,
@@ -66,16 +67,26 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import Caller, Endpoints, Limits, Page, Paged, not_ready, rpc_of
+from symbiont.client.channels import (
+    Caller,
+    Endpoints,
+    Limits,
+    Page,
+    Paged,
+    health_timeout_s,
+    not_ready,
+    not_there,
+    rpc_of,
+)
 from symbiont.client.credentials import Credentials
-from symbiont.client.errors import RequestError, UnavailableError, error_of
+from symbiont.client.errors import RequestError, UnavailableError, closed, error_of
 from symbiont.client.inputs import Batch, Granularity, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
 from symbiont.client.reading import explanations_of, predictions_of, stream_answer_of
 from symbiont.client.results import Explanations, Predictions
 from symbiont.client.retry import Retry
-from symbiont.client.sync import Client
-from symbiont.client.watching import Watch, has_ended
+from symbiont.client.sending import exchanged, sent
+from symbiont.client.watching import LogReading, Watch
 from symbiont.common.tracing import calling
 
 Req = TypeVar("Req")
@@ -83,6 +94,7 @@ Res = TypeVar("Res")
 PagedReq = TypeVar("PagedReq", bound=Paged)
 PageRes = TypeVar("PageRes", bound=Page)
 T = TypeVar("T")
+Stream = TypeVar("Stream")
 
 
 class AsyncClient:
@@ -115,12 +127,11 @@ class AsyncClient:
             tracer_provider: makes a span of each call; by default OpenTelemetry's global one, where there is one.
                 The services add theirs to a trace that is kept, and to any that the caller is in.
         """
-        self._endpoints = endpoints = endpoints or Endpoints()
-        self._tracer_provider = tracer_provider
+        endpoints = endpoints or Endpoints()
         self._limits = limits or Limits()
         self._tracer = get_tracer("symbiont.client", tracer_provider=tracer_provider)
-        self._credentials = credentials or Credentials.find()
-        self._channels = self._credentials.aio_channels(endpoints)
+        credentials = credentials or Credentials.find()
+        self._channels = credentials.aio_channels(endpoints)
         training, inference, tokenization = self._channels
         self._bases = BaseModelServiceStub(training)
         self._datasets = DatasetServiceStub(training)
@@ -130,11 +141,19 @@ class AsyncClient:
         self._promotion = PromotionServiceStub(training)
         self._passports = PassportServiceStub(training)
         self._caller = Caller.find(principal, tenant)
+        self._closed = False
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
         self._catalogues = CatalogueServiceStub(inference)
         self._tokenization = TokenizationServiceStub(tokenization)
+        # What streams to a service goes over plain channels: see `sending`.
+        self._plain_channels = credentials.channels(endpoints)
+        plain_training, plain_inference, plain_tokenization = self._plain_channels
+        self._sending_datasets = DatasetServiceStub(plain_training)
+        self._sending_inference = InferenceServiceStub(plain_inference)
+        self._sending_catalogues = CatalogueServiceStub(plain_inference)
+        self._sending_tokenization = TokenizationServiceStub(plain_tokenization)
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,15 +164,19 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the channels; calls in flight fail."""
+        """Closes the channels; calls in flight fail, as later ones do, with CANCELLED."""
+        self._closed = True
+        for plain in self._plain_channels:
+            plain.close()
         for channel in self._channels:
             await channel.close()
 
     async def wait_ready(self, seconds: float = 60.0) -> None:
-        """Waits until the services report SERVING; raises UnavailableError after `seconds`."""
+        """Waits until all services report SERVING; raises UnavailableError after `seconds`, and a refusal at once."""
+        retry = Retry(seconds)
         for channel in self._channels:
-            stub, retry = health_pb2_grpc.HealthStub(channel), Retry(seconds)
-            while problem := await self._health_problem(stub):
+            stub = health_pb2_grpc.HealthStub(channel)
+            while problem := await self._health_problem(stub, retry.left_s):
                 if (delay := retry.delay()) is None:
                     raise problem
                 await asyncio.sleep(delay)
@@ -195,16 +218,11 @@ class AsyncClient:
         Takes a minute or more, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         request, made = requests.quantize_base_model(name, texts), BaseModel()
-        stream = self._bases.QuantizeBaseModel(request, metadata=self._metadata())
-        try:
+        with self._open(self._bases.QuantizeBaseModel(request, metadata=self._metadata())) as stream:
             async for message in stream:
                 made = message.base_model
                 if progress and message.WhichOneof("progress") == "stage":
                     progress(requests.stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         return made
 
     async def get_base_model(self, name: str) -> BaseModel:
@@ -228,18 +246,8 @@ class AsyncClient:
 
         `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
-
-        def upload() -> Dataset:
-            with self._plain() as client:
-                return client.create_dataset(
-                    dataset_id,
-                    path,
-                    format=format,
-                    progress=progress,
-                    **columns,
-                )
-
-        return await asyncio.to_thread(upload)
+        upload = requests.upload(dataset_id, path, format, columns, progress)
+        return await self._sent(self._sending_datasets.CreateDataset, upload.messages)
 
     async def get_dataset(self, name: str) -> Dataset:
         """Returns a dataset."""
@@ -261,7 +269,7 @@ class AsyncClient:
         `dry_run` changes nothing and says what would be. Versions that learnt the rows serve on until they are
         replaced; `retrain` queues jobs for those that serve or are the newest.
         """
-        request = ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain)
+        request = requests.forget_subject(subject, dry_run, retrain)
         return await self._call(self._erasures.ForgetSubject, request, seconds=requests.ERASURE_TIMEOUT_S)
 
     async def prepare_dataset(
@@ -311,25 +319,17 @@ class AsyncClient:
         self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()
     ) -> AsyncIterator[bytes]:
         """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
-        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=self._metadata())
-        try:
+        request = gate.export(name, format, suggestions)
+        with self._open(self._datasets.ExportRows(request, metadata=self._metadata())) as stream:
             async for message in stream:
                 yield message.chunk
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     async def import_labels(
         self, name: str, dataset_id: str, path: str | Path, *, format: str | None = None, only_labelled: bool = False
     ) -> Dataset:
         """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
-
-        def upload() -> Dataset:
-            with self._plain() as client:
-                return client.import_labels(name, dataset_id, path, format=format, only_labelled=only_labelled)
-
-        return await asyncio.to_thread(upload)
+        labels = gate.Labels(name, dataset_id, path, format, only_labelled)
+        return await self._sent(self._sending_datasets.ImportLabels, labels.messages)
 
     async def plan_training_job(
         self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None
@@ -338,17 +338,12 @@ class AsyncClient:
 
         Takes about a minute, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
-        plan = TrainingPlan()
-        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=self._metadata())
-        try:
+        request, plan = requests.plan_training_job(spec), TrainingPlan()
+        with self._open(self._jobs.PlanTrainingJob(request, metadata=self._metadata())) as stream:
             async for message in stream:
                 plan = message.plan
                 if progress and message.WhichOneof("progress") == "stage":
                     progress(requests.plan_stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         return plan
 
     async def create_training_job(
@@ -417,16 +412,22 @@ class AsyncClient:
     async def read_training_log(
         self, name: str, *, attempt: int = 0, tail_bytes: int = 0, follow: bool = False
     ) -> AsyncIterator[bytes]:
-        """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end."""
+        """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end.
+
+        A broken stream that is followed is taken up again where it broke, as a watch is.
+        """
         request = requests.read_training_log(name, attempt, tail_bytes, follow)
-        stream = self._jobs.ReadTrainingLog(request, metadata=self._metadata())
-        try:
-            async for message in stream:
-                yield message.chunk
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
+        reading = LogReading(request, Retry(self._limits.watch_patience if follow else 0))
+        while True:
+            try:
+                with self._open(self._jobs.ReadTrainingLog(reading.request(), metadata=self._metadata())) as stream:
+                    async for message in stream:
+                        yield reading.chunk_of(message)
+                return
+            except RequestError as exc:
+                self._check_open()
+                delay = reading.pause_after(exc)
+            await asyncio.sleep(delay)
 
     async def watch_training_job(self, name: str, after_event_id: int = 0) -> AsyncIterator[TrainingEvent]:
         """Yields the events of a job, past ones first, until it has ended.
@@ -435,11 +436,12 @@ class AsyncClient:
         """
         watch = Watch(name, after_event_id, Retry(self._limits.watch_patience))
         while not watch.ended:
-            error: grpc.RpcError | None = None
+            error: RequestError | None = None
             try:
                 async for event in self._events(watch):
                     yield event
-            except grpc.RpcError as exc:
+            except RequestError as exc:
+                self._check_open()
                 error = exc
             if not watch.ended:
                 await asyncio.sleep(watch.pause_after(error))
@@ -502,17 +504,12 @@ class AsyncClient:
     ) -> PromotionDecision:
         """Judges a version against the one that an alias points at, on the same rows, by the rules of the alias."""
         request = promotion.judge(model_version, alias)
-        stream = self._promotion.JudgeModelVersion(request, metadata=self._metadata())
-        try:
+        with self._open(self._promotion.JudgeModelVersion(request, metadata=self._metadata())) as stream:
             async for message in stream:
                 if message.WhichOneof("response") == "decision":
                     return message.decision
                 if progress:
                     progress(promotion.stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         raise UnavailableError(grpc.StatusCode.UNAVAILABLE, "the judgement ended without a decision")
 
     async def approve(self, model_version: str, alias: str = "production", comment: str = "") -> PromotionDecision:
@@ -629,14 +626,10 @@ class AsyncClient:
                 for batch in batches:
                     yield predicting.stream_request(template, batch)
 
-        stream = self._inference.PredictStream(messages(), metadata=self._metadata())
-        try:
-            async for answer in stream:
+        method = self._sending_inference.PredictStream
+        async with aclosing(exchanged(method, messages(), self._metadata())) as answers:
+            async for answer in answers:
                 yield stream_answer_of(answer)
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     async def explain(
         self,
@@ -683,6 +676,9 @@ class AsyncClient:
             except grpc.RpcError as exc:
                 if begun or (delay := retry.delay_after(exc)) is None:
                     raise error_of(exc) from None
+            except asyncio.CancelledError:
+                self._check_cancelled()
+                raise
             finally:
                 stream.cancel()
             await asyncio.sleep(delay)
@@ -731,9 +727,8 @@ class AsyncClient:
         """
         made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
         again = isinstance(entries, Sequence)
-        return await self._retried(
-            lambda: self._catalogues.ImportCatalogueEntries(made.messages_of(entries), metadata=self._metadata()), again
-        )
+        method = self._sending_catalogues.ImportCatalogueEntries
+        return await self._sent(method, lambda: made.messages_of(entries), again)
 
     async def delete_catalogue_entries(self, catalogue: str, entry_ids: Sequence[str]) -> int:
         """Removes entries; returns how many there were."""
@@ -807,14 +802,10 @@ class AsyncClient:
                 for batch in batches:
                     yield requests.stream_batch(batch)
 
-        stream = self._tokenization.TokenizeStream(messages(), metadata=self._metadata())
-        try:
-            async for part in stream:
+        method = self._sending_tokenization.TokenizeStream
+        async with aclosing(exchanged(method, messages(), self._metadata())) as parts:
+            async for part in parts:
                 yield part
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     async def count_tokens(self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = ()) -> list[int]:
         """Returns the number of tokens of each text, or pair, special tokens included and nothing cut."""
@@ -843,6 +834,7 @@ class AsyncClient:
         return await self._call(self._tokenization.AnalyzeTexts, request)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
+        self._check_open()
         return self._caller.metadata()
 
     async def _call(
@@ -860,16 +852,45 @@ class AsyncClient:
     async def _worked(self, stream: grpc.aio.UnaryStreamCall[Req, Res], progress: gate.WorkProgress | None) -> Res:
         """Returns the last message of a work on a dataset, and tells of those before."""
         last: Any = None
-        try:
+        with self._open(stream):
             async for last in stream:
                 if progress and last.WhichOneof("message") == "progress":
                     progress(last.progress)
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         made: Res = last
         return made
+
+    async def _sent(
+        self,
+        method: grpc.StreamUnaryMultiCallable[Req, Res],
+        messages: Callable[[], Iterable[Req] | AsyncIterable[Req]],
+        idempotent: bool = True,
+    ) -> Res:
+        """Sends messages, from the first one on with each try."""
+        return await self._retried(lambda: sent(method, messages(), self._metadata()), idempotent)
+
+    @contextmanager
+    def _open(self, stream: Stream) -> Iterator[Stream]:
+        """Gives a stream, which ends with the block, and turns what grpc raises into this package's errors."""
+        try:
+            yield stream
+        except grpc.RpcError as exc:
+            raise error_of(exc) from None
+        except asyncio.CancelledError:
+            self._check_cancelled()
+            raise
+        finally:
+            stream.cancel()  # type: ignore[attr-defined]
+
+    def _check_open(self) -> None:
+        """Raises RequestError when the client was closed."""
+        if self._closed:
+            raise closed()
+
+    def _check_cancelled(self) -> None:
+        """Raises RequestError where `close` has cancelled a call: whoever waits for it would think its task was."""
+        task = asyncio.current_task()
+        if not (task and task.cancelling()):
+            self._check_open()
 
     async def _retried(self, attempt: Callable[[], Awaitable[Res]], idempotent: bool = True) -> Res:
         retry = Retry(self._limits.patience)
@@ -880,6 +901,9 @@ class AsyncClient:
                 if not idempotent or (delay := retry.delay_after(exc)) is None:
                     raise error_of(exc) from None
                 await asyncio.sleep(delay)
+            except asyncio.CancelledError:
+                self._check_cancelled()
+                raise
 
     async def _pages(
         self,
@@ -895,37 +919,23 @@ class AsyncClient:
                 return
             request.page_token = page.next_page_token
 
-    def _plain(self) -> Client:
-        """Returns the same caller's client for uploads.
-
-        grpc.aio loses the status of a service that refuses in the middle of one; the plain stub keeps it.
-        """
-        return Client(
-            self._endpoints,
-            self._limits,
-            principal=self._caller.principal,
-            tenant=self._caller.tenant,
-            credentials=self._credentials,
-            tracer_provider=self._tracer_provider,
-        )
-
     async def _events(self, watch: Watch) -> AsyncIterator[TrainingEvent]:
-        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())
-        try:
+        with self._open(self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())) as stream:
             async for event in stream:
                 if watch.is_new(event):
                     yield event
-        finally:
-            stream.cancel()
         # A service that stops ends its streams early: only the job itself says whether it has ended.
         if not watch.ended:
-            asked = requests.get_training_job(watch.job)
-            job = await self._jobs.GetTrainingJob(asked, timeout=self._limits.timeout, metadata=self._metadata())
-            watch.ended = has_ended(job.state)
+            request = requests.get_training_job(watch.job)
+            watch.note_state((await self._call(self._jobs.GetTrainingJob, request, idempotent=False)).state)
 
-    @staticmethod
-    async def _health_problem(stub: health_pb2_grpc.HealthStub) -> UnavailableError | None:
+    async def _health_problem(self, stub: health_pb2_grpc.HealthStub, left_s: float) -> UnavailableError | None:
+        self._check_open()
+        request, timeout = health_pb2.HealthCheckRequest(), health_timeout_s(left_s)
         try:
-            return not_ready(await stub.Check(health_pb2.HealthCheckRequest(), timeout=5))  # type: ignore[attr-defined]
+            return not_ready(await stub.Check(request, timeout=timeout))  # type: ignore[attr-defined]
         except grpc.RpcError as exc:
-            return UnavailableError(grpc.StatusCode.UNAVAILABLE, exc.details() or exc.code().name)
+            return not_there(exc)
+        except asyncio.CancelledError:
+            self._check_cancelled()
+            raise

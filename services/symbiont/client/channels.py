@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import grpc
 from grpc_health.v1 import health_pb2
 
-from symbiont.client.errors import UnavailableError
+from symbiont.client.errors import UnavailableError, error_of
 from symbiont.common import channel
 from symbiont.common.principal import METADATA_KEY as PRINCIPAL_KEY
 from symbiont.common.principal import TENANT_KEY
@@ -39,8 +39,10 @@ class Limits:
 
     Attributes:
         timeout: one try of a call; a registration gets ten minutes, an upload and a watch have no limit.
-        patience: all tries of an idempotent call after UNAVAILABLE, or after a full service has said when to return.
-        watch_patience: how long a watch looks for a service that went away; longer, because a restart takes a while.
+        patience: how long after its first failure an idempotent call is sent again, after UNAVAILABLE or when a full
+            service has said when to return.
+        watch_patience: how long a watch, or a log that is followed, looks for a service that went away; longer, because
+            a restart takes a while.
     """
 
     timeout: float = 60.0
@@ -91,6 +93,31 @@ def rpc_of(request: Any) -> str:
     """Returns what the span of a call is named by: package and method of the request's message."""
     package, _, name = request.DESCRIPTOR.full_name.rpartition(".")
     return f"{package}/{name.removesuffix('Request')}"
+
+
+# What says that a service is not there yet, or does not know of itself yet.
+_NOT_THERE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.NOT_FOUND,
+)
+
+
+def health_timeout_s(left_s: float) -> float:
+    """Returns how long a service is asked for its health, at least as long as a busy machine needs to connect."""
+    return min(max(left_s, 0.5), 5.0)
+
+
+def not_there(error: grpc.RpcError) -> UnavailableError:
+    """Returns the error of a service that may still come.
+
+    Raises:
+        RequestError: it has come, and refuses.
+    """
+    if error.code() not in _NOT_THERE:
+        raise error_of(error) from None
+    return UnavailableError(grpc.StatusCode.UNAVAILABLE, error.details() or error.code().name)
 
 
 def not_ready(response: health_pb2.HealthCheckResponse) -> UnavailableError | None:

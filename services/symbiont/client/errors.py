@@ -80,6 +80,11 @@ def error_of(call: grpc.RpcError) -> RequestError:
     return cls(code, call.details() or code.name, reason=reason, field=field, request_id=request_id)
 
 
+def closed() -> RequestError:
+    """Returns the exception for a call of a client that was closed."""
+    return RequestError(grpc.StatusCode.CANCELLED, "the client was closed")
+
+
 def refusal(number: int, message: str, reason: str, field: str) -> RequestError:
     """Returns the exception for one request of a stream that was refused; `number` is that of its status code."""
     code = next((code for code in grpc.StatusCode if code.value[0] == number), grpc.StatusCode.UNKNOWN)

@@ -47,6 +47,7 @@ from symbiont.api.training.v1.dataset_pb2 import (
     GetDatasetRequest,
     LabelKind,
 )
+from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectRequest
 from symbiont.api.training.v1.model_pb2 import (
     CreateReleaseRequest,
     EndReleaseRequest,
@@ -326,6 +327,11 @@ def read_training_log(name: str, attempt: int, tail_bytes: int, follow: bool) ->
     return ReadTrainingLogRequest(name=named, attempt=attempt, tail_bytes=tail_bytes, follow=follow)
 
 
+def forget_subject(subject: str, dry_run: bool, retrain: bool) -> ForgetSubjectRequest:
+    """Forgets a subject; with a request id, so that what a try has erased is answered when it is made again."""
+    return ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain, request_id=uuid.uuid4().hex)
+
+
 def delete_dataset(name: str) -> DeleteDatasetRequest:
     """Deletes a dataset by id or name."""
     return DeleteDatasetRequest(name=full_name("datasets", name))
@@ -397,8 +403,8 @@ def get_release_observation(name: str) -> GetReleaseObservationRequest:
 
 
 def list_disagreements(name: str) -> ListDisagreementsRequest:
-    """Asks for the rows that a shadow labelled otherwise."""
-    return ListDisagreementsRequest(parent=full_name("models", name))
+    """Asks for rows that a shadow labelled otherwise, as many as a page may have: another process has other ones."""
+    return ListDisagreementsRequest(parent=full_name("models", name), page_size=1000)
 
 
 def register_tokenizer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -41,7 +42,7 @@ from symbiont.api.training.v1.dataset_pb2 import (
     ValidationSettings,
 )
 from symbiont.api.training.v1.dataset_pb2_grpc import DatasetServiceStub
-from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectRequest, ForgetSubjectResponse
+from symbiont.api.training.v1.erasure_pb2 import ForgetSubjectResponse
 from symbiont.api.training.v1.erasure_pb2_grpc import ErasureServiceStub
 from symbiont.api.training.v1.model_pb2 import (
     ListModelsRequest,
@@ -65,15 +66,26 @@ from symbiont.api.training.v1.training_job_pb2 import (
 )
 from symbiont.api.training.v1.training_job_pb2_grpc import TrainingJobServiceStub
 from symbiont.client import catalogues, gate, predicting, promotion, requests
-from symbiont.client.channels import Caller, Endpoints, Limits, Page, Paged, not_ready, rpc_of
+from symbiont.client.channels import (
+    Caller,
+    Endpoints,
+    Limits,
+    Page,
+    Paged,
+    health_timeout_s,
+    not_ready,
+    not_there,
+    rpc_of,
+)
 from symbiont.client.credentials import Credentials
-from symbiont.client.errors import RequestError, UnavailableError, error_of
+from symbiont.client.errors import RequestError, UnavailableError, closed, error_of
 from symbiont.client.inputs import Batch, Granularity, Input, OffsetUnit, Priority
 from symbiont.client.names import alias_of
 from symbiont.client.reading import explanations_of, predictions_of, stream_answer_of
 from symbiont.client.results import Explanations, Predictions
 from symbiont.client.retry import Retry
-from symbiont.client.watching import Watch, has_ended
+from symbiont.client.sending import Kept
+from symbiont.client.watching import LogReading, Watch
 from symbiont.common.tracing import calling
 
 Req = TypeVar("Req")
@@ -81,6 +93,7 @@ Res = TypeVar("Res")
 PagedReq = TypeVar("PagedReq", bound=Paged)
 PageRes = TypeVar("PageRes", bound=Page)
 T = TypeVar("T")
+Stream = TypeVar("Stream")
 
 
 class Client:
@@ -126,6 +139,7 @@ class Client:
         self._promotion = PromotionServiceStub(training)
         self._passports = PassportServiceStub(training)
         self._caller = Caller.find(principal, tenant)
+        self._closed = False
         self._inference = InferenceServiceStub(inference)
         self._releases = ReleaseServiceStub(inference)
         self._generation = GenerationServiceStub(inference)
@@ -139,15 +153,17 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the channels; calls in flight fail."""
+        """Closes the channels; calls in flight fail, as later ones do, with CANCELLED."""
+        self._closed = True
         for channel in self._channels:
             channel.close()
 
     def wait_ready(self, seconds: float = 60.0) -> None:
-        """Waits until the services report SERVING; raises UnavailableError after `seconds`."""
+        """Waits until all services report SERVING; raises UnavailableError after `seconds`, and a refusal at once."""
+        retry = Retry(seconds)
         for channel in self._channels:
-            stub, retry = health_pb2_grpc.HealthStub(channel), Retry(seconds)
-            while problem := self._health_problem(stub):
+            stub = health_pb2_grpc.HealthStub(channel)
+            while problem := self._health_problem(stub, retry.left_s):
                 if (delay := retry.delay()) is None:
                     raise problem
                 time.sleep(delay)
@@ -189,16 +205,11 @@ class Client:
         Takes a minute or more, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
         request, made = requests.quantize_base_model(name, texts), BaseModel()
-        stream = self._bases.QuantizeBaseModel(request, metadata=self._metadata())
-        try:
+        with self._open(self._bases.QuantizeBaseModel(request, metadata=self._metadata())) as stream:
             for message in stream:
                 made = message.base_model
                 if progress and message.WhichOneof("progress") == "stage":
                     progress(requests.stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         return made
 
     def get_base_model(self, name: str) -> BaseModel:
@@ -223,7 +234,7 @@ class Client:
         `progress` gets the bytes sent and the bytes in all, from another thread; `columns` say what is in the file.
         """
         upload = requests.upload(dataset_id, path, format, columns, progress)
-        return self._retried(lambda: self._datasets.CreateDataset(upload.messages(), metadata=self._metadata()))
+        return self._sent(self._datasets.CreateDataset, upload.messages)
 
     def get_dataset(self, name: str) -> Dataset:
         """Returns a dataset."""
@@ -243,7 +254,7 @@ class Client:
         `dry_run` changes nothing and says what would be. Versions that learnt the rows serve on until they are
         replaced; `retrain` queues jobs for those that serve or are the newest.
         """
-        request = ForgetSubjectRequest(subject=subject, dry_run=dry_run, retrain=retrain)
+        request = requests.forget_subject(subject, dry_run, retrain)
         return self._call(self._erasures.ForgetSubject, request, seconds=requests.ERASURE_TIMEOUT_S)
 
     def prepare_dataset(
@@ -291,38 +302,29 @@ class Client:
 
     def export_rows(self, name: str, format: str, suggestions: Sequence[RowSuggestion] = ()) -> Iterator[bytes]:
         """Yields the bytes of a file with the rows that are suggested, or all: label-studio, jsonl or csv."""
-        stream = self._datasets.ExportRows(gate.export(name, format, suggestions), metadata=self._metadata())
-        try:
+        request = gate.export(name, format, suggestions)
+        with self._open(self._datasets.ExportRows(request, metadata=self._metadata())) as stream:
             for message in stream:
                 yield message.chunk
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     def import_labels(
         self, name: str, dataset_id: str, path: str | Path, *, format: str | None = None, only_labelled: bool = False
     ) -> Dataset:
         """Makes a dataset of another one with the labels of a file; without `format` its suffix says which it is."""
         labels = gate.Labels(name, dataset_id, path, format, only_labelled)
-        return self._retried(lambda: self._datasets.ImportLabels(labels.messages(), metadata=self._metadata()))
+        return self._sent(self._datasets.ImportLabels, labels.messages)
 
     def plan_training_job(self, spec: TrainingSpec, *, progress: requests.PlanProgress | None = None) -> TrainingPlan:
         """Says what a job would take, from a short trial on its rows; nothing is queued.
 
         Takes about a minute, and is given up when the caller goes. `progress` gets each stage as it begins.
         """
-        plan = TrainingPlan()
-        stream = self._jobs.PlanTrainingJob(requests.plan_training_job(spec), metadata=self._metadata())
-        try:
+        request, plan = requests.plan_training_job(spec), TrainingPlan()
+        with self._open(self._jobs.PlanTrainingJob(request, metadata=self._metadata())) as stream:
             for message in stream:
                 plan = message.plan
                 if progress and message.WhichOneof("progress") == "stage":
                     progress(requests.plan_stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         return plan
 
     def create_training_job(
@@ -390,16 +392,21 @@ class Client:
     def read_training_log(
         self, name: str, *, attempt: int = 0, tail_bytes: int = 0, follow: bool = False
     ) -> Iterator[bytes]:
-        """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end."""
+        """Yields what the worker of an attempt has printed, 0 being the current one; `follow` goes on to its end.
+
+        A broken stream that is followed is taken up again where it broke, as a watch is.
+        """
         request = requests.read_training_log(name, attempt, tail_bytes, follow)
-        stream = self._jobs.ReadTrainingLog(request, metadata=self._metadata())
-        try:
-            for message in stream:
-                yield message.chunk
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
+        reading = LogReading(request, Retry(self._limits.watch_patience if follow else 0))
+        while True:
+            try:
+                with self._open(self._jobs.ReadTrainingLog(reading.request(), metadata=self._metadata())) as stream:
+                    yield from map(reading.chunk_of, stream)
+                return
+            except RequestError as exc:
+                self._check_open()
+                delay = reading.pause_after(exc)
+            time.sleep(delay)
 
     def watch_training_job(self, name: str, after_event_id: int = 0) -> Iterator[TrainingEvent]:
         """Yields the events of a job, past ones first, until it has ended.
@@ -408,10 +415,11 @@ class Client:
         """
         watch = Watch(name, after_event_id, Retry(self._limits.watch_patience))
         while not watch.ended:
-            error: grpc.RpcError | None = None
+            error: RequestError | None = None
             try:
                 yield from self._events(watch)
-            except grpc.RpcError as exc:
+            except RequestError as exc:
+                self._check_open()
                 error = exc
             if not watch.ended:
                 time.sleep(watch.pause_after(error))
@@ -474,17 +482,12 @@ class Client:
     ) -> PromotionDecision:
         """Judges a version against the one that an alias points at, on the same rows, by the rules of the alias."""
         request = promotion.judge(model_version, alias)
-        stream = self._promotion.JudgeModelVersion(request, metadata=self._metadata())
-        try:
+        with self._open(self._promotion.JudgeModelVersion(request, metadata=self._metadata())) as stream:
             for message in stream:
                 if message.WhichOneof("response") == "decision":
                     return message.decision
                 if progress:
                     progress(promotion.stage_word(message.stage))
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
         raise UnavailableError(grpc.StatusCode.UNAVAILABLE, "the judgement ended without a decision")
 
     def approve(self, model_version: str, alias: str = "production", comment: str = "") -> PromotionDecision:
@@ -592,14 +595,10 @@ class Client:
         order; of a batch that is refused, the answer is its error, and the others go on.
         """
         template = predicting.predict(model, [], top_k, threshold, routing_key, priority, offset_unit)
-        messages = (predicting.stream_request(template, batch) for batch in batches)
+        messages = Kept(predicting.stream_request(template, batch) for batch in batches)
         stream = self._inference.PredictStream(messages, metadata=self._metadata())
-        try:
+        with self._open(stream), messages.raised_first():
             yield from map(stream_answer_of, stream)
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     def explain(
         self,
@@ -694,9 +693,7 @@ class Client:
         """
         made = catalogues.Import(catalogue, replace=replace, model=model, progress=progress)
         again = isinstance(entries, Sequence)
-        return self._retried(
-            lambda: self._catalogues.ImportCatalogueEntries(made.messages(entries), metadata=self._metadata()), again
-        )
+        return self._sent(self._catalogues.ImportCatalogueEntries, lambda: made.messages(entries), again)
 
     def delete_catalogue_entries(self, catalogue: str, entry_ids: Sequence[str]) -> int:
         """Removes entries; returns how many there were."""
@@ -765,13 +762,10 @@ class Client:
             yield requests.stream_settings(tokenizer, max_tokens, options)
             yield from map(requests.stream_batch, batches)
 
-        stream = self._tokenization.TokenizeStream(messages(), metadata=self._metadata())
-        try:
+        kept = Kept(messages())
+        stream = self._tokenization.TokenizeStream(kept, metadata=self._metadata())
+        with self._open(stream), kept.raised_first():
             yield from stream
-        except grpc.RpcError as exc:
-            raise error_of(exc) from None
-        finally:
-            stream.cancel()
 
     def count_tokens(self, tokenizer: str, texts: Sequence[str], pair_texts: Sequence[str] = ()) -> list[int]:
         """Returns the number of tokens of each text, or pair, special tokens included and nothing cut."""
@@ -798,6 +792,7 @@ class Client:
         return self._call(self._tokenization.AnalyzeTexts, request)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
+        self._check_open()
         return self._caller.metadata()
 
     def _call(
@@ -815,16 +810,42 @@ class Client:
     def _worked(self, stream: Iterator[Res], progress: gate.WorkProgress | None) -> Res:
         """Returns the last message of a work on a dataset, and tells of those before."""
         last: Any = None
-        try:
+        with self._open(stream):
             for last in stream:
                 if progress and last.WhichOneof("message") == "progress":
                     progress(last.progress)
+        made: Res = last
+        return made
+
+    def _sent(
+        self,
+        method: grpc.StreamUnaryMultiCallable[Req, Res],
+        messages: Callable[[], Iterable[Req]],
+        idempotent: bool = True,
+    ) -> Res:
+        """Sends messages, from the first one on with each try."""
+
+        def attempt() -> Res:
+            kept = Kept(messages())
+            with kept.raised_first():
+                return method(kept, metadata=self._metadata())
+
+        return self._retried(attempt, idempotent)
+
+    @contextmanager
+    def _open(self, stream: Stream) -> Iterator[Stream]:
+        """Gives a stream, which ends with the block, and turns what grpc raises into this package's errors."""
+        try:
+            yield stream
         except grpc.RpcError as exc:
             raise error_of(exc) from None
         finally:
             stream.cancel()  # type: ignore[attr-defined]
-        made: Res = last
-        return made
+
+    def _check_open(self) -> None:
+        """Raises RequestError when the client was closed."""
+        if self._closed:
+            raise closed()
 
     def _retried(self, attempt: Callable[[], Res], idempotent: bool = True) -> Res:
         retry = Retry(self._limits.patience)
@@ -850,20 +871,17 @@ class Client:
             request.page_token = page.next_page_token
 
     def _events(self, watch: Watch) -> Iterator[TrainingEvent]:
-        stream = self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())
-        try:
+        with self._open(self._jobs.WatchTrainingJob(watch.request(), metadata=self._metadata())) as stream:
             yield from filter(watch.is_new, stream)
-        finally:
-            stream.cancel()
         # A service that stops ends its streams early: only the job itself says whether it has ended.
         if not watch.ended:
-            asked = requests.get_training_job(watch.job)
-            job = self._jobs.GetTrainingJob(asked, timeout=self._limits.timeout, metadata=self._metadata())
-            watch.ended = has_ended(job.state)
+            request = requests.get_training_job(watch.job)
+            watch.note_state((self._call(self._jobs.GetTrainingJob, request, idempotent=False)).state)
 
-    @staticmethod
-    def _health_problem(stub: health_pb2_grpc.HealthStub) -> UnavailableError | None:
+    def _health_problem(self, stub: health_pb2_grpc.HealthStub, left_s: float) -> UnavailableError | None:
+        self._check_open()
+        request, timeout = health_pb2.HealthCheckRequest(), health_timeout_s(left_s)
         try:
-            return not_ready(stub.Check(health_pb2.HealthCheckRequest(), timeout=5))  # type: ignore[attr-defined]
+            return not_ready(stub.Check(request, timeout=timeout))  # type: ignore[attr-defined]
         except grpc.RpcError as exc:
-            return UnavailableError(grpc.StatusCode.UNAVAILABLE, exc.details() or exc.code().name)
+            return not_there(exc)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TypeVar
 
 from symbiont.common.errors import InvalidArgument
@@ -33,8 +34,11 @@ def decode_token(token: str) -> str:
 
 
 def page_of(items: Sequence[tuple[str, T]], requested_size: int, token: str) -> tuple[list[T], str]:
-    """Cuts one page out of (key, item) pairs sorted by key; returns it with the token of the next."""
+    """Cuts one page out of (key, item) pairs, in the order of their keys; returns it with the token of the next.
+
+    They come in any order: a database has its own, which need not be that by which keys are compared here.
+    """
     size, after = page_size(requested_size), decode_token(token)
-    rest = [pair for pair in items if pair[0] > after]
+    rest = sorted((pair for pair in items if pair[0] > after), key=itemgetter(0))
     page = rest[:size]
     return [item for _, item in page], encode_token(page[-1][0]) if len(rest) > size else ""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from symbiont.common.errors import InvalidArgument, NotFound
+from symbiont.common.errors import InvalidArgument, NotFound, Unavailable
 from symbiont.training.executors import Executor, WorkerName
 from symbiont.training.jobs import Jobs
 
@@ -20,30 +20,35 @@ class Logs:
         self._stopping = stopping
 
     async def read(
-        self, identifier: str, attempt: int, tail_bytes: int, *, follow: bool
-    ) -> AsyncIterator[tuple[int, bytes]]:
-        """Yields (attempt, bytes) of an attempt's output, 0 being the current one; `follow` goes on until it is over.
+        self, identifier: str, attempt: int, tail_bytes: int, offset: int = 0, *, follow: bool
+    ) -> AsyncIterator[tuple[int, int, bytes]]:
+        """Yields (attempt, offset, bytes) of an attempt's output, 0 being the current one.
+
+        `tail_bytes` and `offset` pass over what is before; `follow` goes on until the attempt is over.
 
         Raises:
             NotFound: no such job, or it has had no such attempt.
             InvalidArgument: a number is negative.
+            Unavailable: the service ends before the attempt that is followed.
         """
         job = await self._jobs.get(identifier)
-        for field, value in (("attempt", attempt), ("tail_bytes", tail_bytes)):
+        for field, value in (("attempt", attempt), ("tail_bytes", tail_bytes), ("offset", offset)):
             if value < 0:
                 raise InvalidArgument(field, f"{value} is negative")
         if attempt > job.attempt or not job.attempt:
             raise NotFound(f"jobs/{identifier} has had {job.attempt} attempts", field="attempt")
         name = WorkerName(identifier, attempt or job.attempt)
-        offset = await self._start(name, tail_bytes)
+        offset = max(offset, await self._start(name, tail_bytes))
         while True:
             # Asked before reading: what is printed up to the end is read.
             over = await self._is_over(name)
             while chunk := await asyncio.to_thread(self._executor.read_log, name, offset, CHUNK_BYTES):
+                yield name.attempt, offset, chunk
                 offset += len(chunk)
-                yield name.attempt, chunk
-            if over or not follow or self._stopping.is_set():
+            if over or not follow:
                 return
+            if self._stopping.is_set():
+                raise Unavailable("this process stops: read on after what was read")
             await asyncio.sleep(FOLLOW_SECONDS)
 
     async def _start(self, name: WorkerName, tail_bytes: int) -> int:

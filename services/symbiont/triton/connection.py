@@ -56,8 +56,9 @@ class Connection:
         return self._renewing.now() if self._renewing else self._plain
 
     async def close(self) -> None:
-        """Closes the connection."""
-        await self.client.close()
+        """Closes the connection, and those of calls that run."""
+        for client in self._renewing.opened() if self._renewing else [self.client]:
+            await client.close()
 
     def _open(self, material: Material) -> triton.InferenceServerClient:
         return triton.InferenceServerClient(self._url, creds=material.channel_credentials(), channel_args=self._options)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -585,6 +585,30 @@ async def test_the_client_for_plain_code(world: World) -> None:
             with pytest.raises(TypeError):
                 client.search_catalogue("faq", "one text")
             client.delete_catalogue("faq")
+
+    await asyncio.to_thread(use)
+
+
+def breaking() -> Iterator[tuple[str, str]]:
+    yield "a", text(1)
+    raise KeyError("the caller's own")
+
+
+def unwilling(count: int) -> None:
+    raise KeyError("the caller's own")
+
+
+@pytest.mark.parametrize(("entries", "progress"), [(breaking, None), (lambda: [("a", text(1))], unwilling)])
+async def test_what_is_wrong_with_entries_comes_out(world: World, entries: Any, progress: Any) -> None:
+    endpoints = Endpoints("127.0.0.1:9", world.suite.inference.address, "127.0.0.1:9")
+    async with AsyncClient(endpoints) as client:
+        await client.create_catalogue("faq", "vec")
+        with pytest.raises(KeyError):
+            await client.import_catalogue_entries("faq", entries(), progress=progress)
+
+    def use() -> None:
+        with Client(endpoints) as client, pytest.raises(KeyError):
+            client.import_catalogue_entries("faq", entries(), progress=progress)
 
     await asyncio.to_thread(use)
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +14,7 @@ from symbiont.api.inference.v1 import release_pb2 as rb
 from symbiont.api.inference.v1.inference_pb2_grpc import InferenceServiceStub
 from symbiont.api.inference.v1.release_pb2_grpc import ReleaseServiceStub
 from symbiont.api.training.v1.model_pb2 import ReleaseRules
+from symbiont.common.pages import encode_token
 
 MOOD = "models/mood@production"
 TEXTS = ["Where is my order?", "Please cancel the invoice."]
@@ -101,6 +103,11 @@ async def test_a_shadow_rides_along_and_is_listed(suite: Any, stub: Any, begin: 
     found = [*page.disagreements, *rest.disagreements]
     assert [each.input_sha256 for each in found] == [hashlib.sha256(t.encode()).hexdigest() for t in TEXTS[::-1]]
     assert not rest.next_page_token
+    # As from another process, or this one before it was started again.
+    token = encode_token("0" * 32 + "/" + "9" * 15)
+    with pytest.raises(grpc.aio.AioRpcError, match="begin again") as caught:
+        await watch.ListDisagreements(rb.ListDisagreementsRequest(parent=name, page_token=token))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     for each, prediction in zip(found, answer.predictions[::-1], strict=True):
         best = prediction.classification.classes[0]
         assert (each.baseline.label, each.baseline.probability) == (best.label, pytest.approx(best.probability))

@@ -92,6 +92,40 @@ def test_the_asyncio_client_does_the_same(address: str, rows: list[list[int]]) -
     asyncio.run(use())
 
 
+def test_a_refusal_while_batches_are_sent_is_told_as_it_is(address: str) -> None:
+    """Of a service in a process of its own: it answers while the client still writes."""
+
+    async def use() -> None:
+        async with c.AsyncClient(endpoints(address)) as client:
+            for _ in range(20):
+                with pytest.raises(c.NotFoundError):
+                    async for _ in client.tokenize_stream("nobody", [TEXTS * 100] * 40):
+                        pass
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("source", ["raises", "is no list"])
+def test_what_is_wrong_with_the_batches_comes_out(address: str, source: str) -> None:
+    def batches() -> Iterator[Any]:
+        yield TEXTS
+        if source == "raises":
+            raise KeyError("the caller's own")
+        yield "one text"
+
+    kind = KeyError if source == "raises" else TypeError
+    with c.Client(endpoints(address)) as client, pytest.raises(kind):
+        list(client.tokenize_stream("minilm", batches()))
+
+    async def use() -> None:
+        async with c.AsyncClient(endpoints(address)) as client:
+            with pytest.raises(kind):
+                async for _ in client.tokenize_stream("minilm", batches()):
+                    pass
+
+    asyncio.run(use())
+
+
 @pytest.fixture
 def run(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     monkeypatch.setenv("SYMBIONT_HOME", str(tmp_path))

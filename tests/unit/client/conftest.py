@@ -1,7 +1,8 @@
 """Both clients on the fake suite."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -50,12 +51,21 @@ class Driver:
 
 
 @pytest.fixture(params=["sync", "asyncio"])
-def client(request: Any, suite: Any) -> Iterator[Any]:
-    endpoints = Endpoints(suite.address, suite.address, suite.address)
-    if request.param == "sync":
-        with c.Client(endpoints, QUICK) as made:
-            yield made
-        return
-    driver = Driver(endpoints, QUICK)
-    yield driver
-    driver.finish()
+def make_client(request: Any, suite: Any) -> Iterator[Callable[..., Any]]:
+    """Makes clients with other limits, or to other addresses."""
+    with ExitStack() as stack:
+
+        def make(limits: Limits = QUICK, endpoints: Endpoints | None = None) -> Any:
+            endpoints = endpoints or Endpoints(suite.address, suite.address, suite.address)
+            if request.param == "sync":
+                return stack.enter_context(c.Client(endpoints, limits))
+            driver = Driver(endpoints, limits)
+            stack.callback(driver.finish)
+            return driver
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: Callable[..., Any]) -> Any:
+    return make_client()

@@ -4,11 +4,15 @@ import asyncio
 import inspect
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2_grpc
+from typing_extensions import override
 
 from support.waiting import until_sync
 from symbiont import client as c
@@ -16,7 +20,8 @@ from symbiont.api.inference.v1 import release_pb2
 from symbiont.api.inference.v1.generation_pb2 import Sampling
 from symbiont.api.training.v1 import dataset_pb2, model_pb2, training_job_pb2
 from symbiont.api.training.v1.base_model_pb2 import LicenseTerms
-from symbiont.client.channels import Endpoints
+from symbiont.client import retry
+from symbiont.client.channels import Endpoints, Limits
 
 
 @pytest.fixture
@@ -193,6 +198,16 @@ def test_unavailable_is_tried_again_when_idempotent(client: Any, suite: Any, row
         client.cancel_training_job(job.name)
 
 
+def test_a_failure_that_takes_long_to_show_is_tried_again(make_client: Any, suite: Any, rows: Path) -> None:
+    """As that of a machine that vanished, which keepalive finds."""
+    client = make_client(Limits(patience=0.4))
+    make_job(client, rows)
+    suite.state.seconds["GetModel"] = 0.6
+    suite.state.unavailable["GetModel"] = 1
+    assert client.get_model("m").latest_version == 1
+    assert suite.state.calls["GetModel"] == 2
+
+
 def test_retries_end(client: Any, suite: Any) -> None:
     suite.state.unavailable["GetModel"] = 1000
     with pytest.raises(c.UnavailableError, match="ordered by the test"):
@@ -211,6 +226,35 @@ def test_a_watch_misses_nothing(client: Any, suite: Any, rows: Path, breaks: lis
     suite.state.watched_after.clear()
     assert [e.event_id for e in client.watch_training_job(job.name, after_event_id=4)] == [5, 6]
     assert suite.state.watched_after == [4]
+
+
+def test_a_watch_that_was_silent_for_long_is_taken_up_again(make_client: Any, suite: Any, rows: Path) -> None:
+    client = make_client(Limits(watch_patience=0.5))
+    job = make_job(client, rows)
+    suite.state.breaks, suite.state.silence = [2], 1.0
+    assert [e.event_id for e in client.watch_training_job(job.name)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_watch_of_a_service_that_stays_away_ends(make_client: Any, suite: Any, rows: Path) -> None:
+    client = make_client(Limits(watch_patience=0.5))
+    job = make_job(client, rows)
+    suite.state.breaks = [0] * 1000
+    with pytest.raises(c.UnavailableError, match="ordered by the test"):
+        list(client.watch_training_job(job.name))
+
+
+@pytest.mark.parametrize(("tail", "breaks"), [(0, []), (0, [8, 8, 20]), (10, [20])])
+def test_a_log_that_is_followed_misses_nothing(client: Any, suite: Any, tail: int, breaks: list[int]) -> None:
+    suite.state.log, suite.state.log_breaks = b"step 1\nstep 2\nstep 3\nstep 4\n", list(breaks)
+    read = b"".join(client.read_training_log("j1", tail_bytes=tail, follow=True))
+    assert read == suite.state.log[-tail if tail else 0 :]
+    assert len(suite.state.log_offsets) == len(breaks) + 1
+
+
+def test_a_log_that_is_not_followed_is_read_once(client: Any, suite: Any) -> None:
+    suite.state.unavailable["ReadTrainingLog"] = 1
+    with pytest.raises(c.UnavailableError):
+        list(client.read_training_log("j1"))
 
 
 def test_a_watch_after_the_end_ends(client: Any, rows: Path) -> None:
@@ -295,6 +339,21 @@ def test_runs_a_release(client: Any, suite: Any, rows: Path) -> None:
     assert list(client.list_releases("m@staging")) == []
 
 
+def test_disagreements_are_those_of_one_process(make_client: Any, make_suite: Any) -> None:
+    fakes = make_suite(), make_suite()
+    for origin, fake in zip("ab", fakes, strict=True):
+        fake.state.releases["models/m/aliases/production/releases/r1"] = model_pb2.Release()
+        for number in range(300):
+            row = release_pb2.Disagreement(input_sha256=f"{origin}{number}")
+            fake.state.disagreements[f"{number:03d}"] = row
+    both = "ipv4:" + ",".join(fake.address for fake in fakes)
+    client = make_client(endpoints=Endpoints(both, both, both))
+    # Calls go to one and the other in turn.
+    found = [list(client.list_disagreements("m/aliases/production/releases/r1")) for _ in range(4)]
+    assert {len(rows) for rows in found} == {300}
+    assert all(len({row.input_sha256[0] for row in rows}) == 1 for rows in found)
+
+
 def test_a_release_is_not_begun_twice_by_itself(client: Any, suite: Any, rows: Path) -> None:
     tried(client, suite, rows)
     suite.state.unavailable["CreateRelease"] = 1
@@ -318,6 +377,47 @@ def test_wait_ready(client: Any, suite: Any) -> None:
     timer.start()
     client.wait_ready(10)
     timer.join()
+
+
+def test_all_services_share_the_time_until_they_are_ready(
+    make_client: Any, make_suite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "LONGEST_DELAY_S", 0.1)
+    fakes = [make_suite() for _ in range(3)]
+    for fake in fakes:
+        fake.set_serving(False)
+    client = make_client(endpoints=Endpoints(*(fake.address for fake in fakes)))
+    timers = [threading.Timer(at, fake.set_serving, [True]) for at, fake in zip((1.5, 3), fakes[:2], strict=True)]
+    for timer in timers:
+        timer.start()
+    began = time.monotonic()
+    with pytest.raises(c.UnavailableError, match="NOT_SERVING"):
+        client.wait_ready(2)
+    # With two seconds for each of them it would be five.
+    assert time.monotonic() - began < 4
+    for timer in timers:
+        timer.join()
+
+
+def test_a_refusal_is_not_waited_out(make_client: Any) -> None:
+    asked: list[str] = []
+
+    class Refusing(health_pb2_grpc.HealthServicer):
+        @override
+        def Check(self, request: Any, context: Any) -> Any:
+            asked.append(request.service)
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token has ended")
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(Refusing(), server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with pytest.raises(c.RequestError, match="the token has ended") as caught:
+            make_client(endpoints=Endpoints(address, address, address)).wait_ready(30)
+    finally:
+        server.stop(0).wait()
+    assert (caught.value.code, len(asked)) == (grpc.StatusCode.UNAUTHENTICATED, 1)
 
 
 def test_generates_as_it_comes(client: Any, suite: Any) -> None:

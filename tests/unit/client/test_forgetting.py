@@ -19,3 +19,7 @@ def test_a_subject_is_forgotten(client: Any, suite: Any) -> None:
 def test_a_call_that_broke_off_is_made_again(client: Any, suite: Any) -> None:
     suite.state.unavailable["ForgetSubject"] = 1
     assert client.forget_subject("ann").datasets
+    suite.state.unanswered = True
+    suite.state.forgotten.clear()
+    assert client.forget_subject("ann").datasets
+    assert suite.state.calls["ForgetSubject"] == 4

@@ -29,13 +29,34 @@ def test_delays_double_and_end_with_the_patience() -> None:
     assert sum(delays) < 20 <= sum(delays) + LONGEST_DELAY_S
 
 
+def test_patience_begins_with_the_first_failure() -> None:
+    clock = Clock()
+    retry = Retry(1, clock)
+    clock.now += 60
+    assert retry.delay() is not None
+    clock.now += 2
+    assert retry.delay() is None
+
+
 def test_an_answer_starts_over() -> None:
     clock = Clock()
     retry = Retry(1, clock)
+    retry.delay()
     clock.now += 2
     assert retry.delay() is None
     retry.reset()
     assert retry.delay() is not None
+
+
+def test_a_peer_that_answers_beside_the_matter_is_not_pressed() -> None:
+    retry = Retry(60, Clock())
+    delays = []
+    for _ in range(8):
+        delay = retry.delay()
+        assert delay is not None
+        delays.append(delay)
+        retry.answered()
+    assert delays[-1] >= LONGEST_DELAY_S / 2
 
 
 class Failed(grpc.RpcError):

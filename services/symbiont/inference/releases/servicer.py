@@ -1,5 +1,6 @@
 """Where an RPC about a release enters."""
 
+import uuid
 from typing import Any
 
 import grpc
@@ -7,8 +8,8 @@ from typing_extensions import override
 
 from symbiont.api.inference.v1 import release_pb2 as pb
 from symbiont.api.inference.v1 import release_pb2_grpc as pb_grpc
-from symbiont.common.errors import InvalidArgument
-from symbiont.common.pages import page_of
+from symbiont.common.errors import FailedPrecondition, InvalidArgument
+from symbiont.common.pages import decode_token, page_of
 from symbiont.common.server import Registration
 from symbiont.inference.releases import convert
 from symbiont.inference.releases.disagreements import Disagreements
@@ -23,6 +24,8 @@ class ReleaseServicer(pb_grpc.ReleaseServiceServicer):
     def __init__(self, releases: Releases, disagreements: Disagreements) -> None:
         self._releases = releases
         self._disagreements = disagreements
+        # Every process numbers its own rows: its pages are marked as its own.
+        self._mark = uuid.uuid4().hex
 
     @override
     async def GetReleaseObservation(
@@ -37,8 +40,11 @@ class ReleaseServicer(pb_grpc.ReleaseServiceServicer):
     ) -> pb.ListDisagreementsResponse:
         """Lists rows that a shadow labelled otherwise, newest first."""
         found = self._disagreements.of(_check_name("parent", request.parent))
+        if request.page_token and not decode_token(request.page_token).startswith(f"{self._mark}/"):
+            problem = "the page before is of another process, which has other rows: begin again"
+            raise FailedPrecondition(problem, field="page_token", reason="OTHER_PROCESS")
         # Newest first: the key falls as the number grows.
-        keyed = [(f"{10**15 - number:015d}", each) for number, each in found]
+        keyed = [(f"{self._mark}/{10**15 - number:015d}", each) for number, each in found]
         page, token = page_of(keyed, request.page_size, request.page_token)
         disagreements = [convert.disagreement_to_proto(each) for each in page]
         return pb.ListDisagreementsResponse(disagreements=disagreements, next_page_token=token)

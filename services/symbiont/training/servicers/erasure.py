@@ -17,5 +17,6 @@ class ErasureServicer(rpc.ErasureServiceServicer):
 
     @override
     async def ForgetSubject(self, request: pb.ForgetSubjectRequest, context: Context) -> pb.ForgetSubjectResponse:
-        done = await self._forgetting.forget(request.subject, dry_run=request.dry_run, retrain=request.retrain)
+        how = {"dry_run": request.dry_run, "retrain": request.retrain}
+        done = await self._forgetting.forget(request.subject, **how, request_id=request.request_id)
         return forgotten_to_proto(done)

@@ -104,9 +104,9 @@ class TrainingJobServicer(rpc.TrainingJobServiceServicer):
         self, request: pb.ReadTrainingLogRequest, context: Context
     ) -> AsyncIterator[pb.ReadTrainingLogResponse]:
         identifier = parse_name("name", "jobs", request.name)
-        chunks = self._logs.read(identifier, request.attempt, request.tail_bytes, follow=request.follow)
-        async for attempt, chunk in chunks:
-            yield pb.ReadTrainingLogResponse(attempt=attempt, chunk=chunk)
+        start = request.attempt, request.tail_bytes, request.offset
+        async for attempt, offset, chunk in self._logs.read(identifier, *start, follow=request.follow):
+            yield pb.ReadTrainingLogResponse(attempt=attempt, offset=offset, chunk=chunk)
 
     @override
     async def WatchTrainingJob(

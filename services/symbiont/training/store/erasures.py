@@ -1,7 +1,7 @@
 """What was made of the rows of a subject, and the one transaction in which the registry lets go of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, tuple_, update
@@ -23,13 +23,36 @@ Artifacts = Sequence[tuple[str, str]]
 @dataclass(frozen=True)
 class Erasure:
     """One erasure on record: what stands in the place of which dataset (empty for nothing), the versions that had
-    learnt its rows, and the artifacts, (kind, digest), that are still to be removed."""
+    learnt its rows, and the artifacts, (kind, digest), that are still to be removed.
+
+    Attributes:
+        request: who asked, and what was found, so that whoever asks again is answered the same; None of those that
+            were recorded without.
+    """
 
     number: int
     subject_digest: str
     replaced: Mapping[str, str]
     versions: tuple[tuple[str, int], ...]
     pending: tuple[tuple[str, str], ...]
+    request: "Request | None" = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that erases.
+
+    Attributes:
+        id: the caller's own; empty for none.
+        owner: the tenant whose rows it sees, empty for the installation, None for those of all.
+        rows: (digest, names, numbers) of the datasets with rows of the subject, as they were.
+        checkpoints: (job, digest).
+    """
+
+    id: str
+    owner: str | None
+    rows: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...]
+    checkpoints: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,7 @@ class Erasures(Tracked):
         replaced: Mapping[str, types.Dataset | None],
         lost: Collection[str],
         removed: Artifacts,
+        request: Request | None = None,
     ) -> tuple[Erasure, Users]:
         """Points datasets at what is left of them, marks versions and bases, and forgets checkpoints.
 
@@ -78,6 +102,7 @@ class Erasures(Tracked):
             lost: all digests by which those rows were ever known.
             removed: artifacts that are to go when this is written, beside the checkpoints; `finish_erasure` says that
                 they are gone.
+            request: is recorded, with the checkpoints.
 
         Raises:
             FailedPrecondition: a job that has not ended works on one of them.
@@ -102,6 +127,7 @@ class Erasures(Tracked):
                 "replaced": {digest: left.digest if left else "" for digest, left in replaced.items()},
                 "versions": versions,
                 "pending": [*removed, *dict.fromkeys(saved)],
+                "request": asdict(replace(request, checkpoints=users.checkpoints)) if request else None,
             }
             values = {"subject_digest": subject_digest, "body": types.plain(body), "create_time": now()}
             number = db.execute(insert(tables.erasures).values(values)).inserted_primary_key
@@ -110,9 +136,10 @@ class Erasures(Tracked):
 
     def finish_erasure(self, erasure: Erasure) -> None:
         """Says that what an erasure was still to remove is gone."""
-        body = {"replaced": dict(erasure.replaced), "versions": types.plain(erasure.versions), "pending": []}
+        named = _E.number == erasure.number
         with self._write() as db:
-            db.execute(update(tables.erasures).where(_E.number == erasure.number).values(body=body))
+            body = db.execute(select(_E.body).where(named)).scalar_one()
+            db.execute(update(tables.erasures).where(named).values(body=body | {"pending": []}))
 
     def _users(self, db: Connection, digests: Collection[str]) -> Users:
         rows = readable(db.execute(select(tables.jobs).order_by(_J.number)).mappings())
@@ -171,7 +198,13 @@ REWRITTEN = ("digest", "row_count", "byte_count", "label_counts", "label_range")
 def _erasure_of(row: Mapping[str, Any]) -> Erasure:
     body = row["body"]
     versions, pending = (tuple((one, other) for one, other in body[name]) for name in ("versions", "pending"))
-    return Erasure(row["number"], row["subject_digest"], body["replaced"], versions, pending)
+    request = _request_of(body["request"]) if body.get("request") else None
+    return Erasure(row["number"], row["subject_digest"], body["replaced"], versions, pending, request)
+
+
+def _request_of(body: Mapping[str, Any]) -> Request:
+    rows = tuple((digest, tuple(names), tuple(numbers)) for digest, names, numbers in body["rows"])
+    return Request(body["id"], body["owner"], rows, tuple((job, digest) for job, digest in body["checkpoints"]))
 
 
 def latest(digest: str, erasures: Sequence[Erasure]) -> str:

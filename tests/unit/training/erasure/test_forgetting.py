@@ -1,5 +1,6 @@
 """A subject is forgotten wherever its rows are, nothing of others is lost, and what breaks off is finished."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from support.sealed import sealed_store
 from support.tracked_jobs import StoredJob
 from symbiont.common.artifacts import ArtifactStore
 from symbiont.common.encryption import keyring
-from symbiont.common.errors import FailedPrecondition, InvalidArgument, TenantShredded
+from symbiont.common.errors import FailedPrecondition, InvalidArgument, TenantShredded, Unavailable
 from symbiont.common.principal import Principal, make_current
 from symbiont.training import types
 from symbiont.training.data.rows import KIND
+from symbiont.training.erasure.convert import forgotten_to_proto
 from symbiont.training.erasure.erasure import Forgetting
 from symbiont.training.erasure.finding import find_rows
 from symbiont.training.erasure.types import digest_of
@@ -35,7 +37,7 @@ from .conftest import CANARY, rows_of, stored_texts, subject_rows
 pytestmark = pytest.mark.asyncio
 
 
-async def erase(forgetting: Forgetting, subject: str = "ann", **how: bool) -> Any:
+async def erase(forgetting: Forgetting, subject: str = "ann", **how: Any) -> Any:
     return await forgetting.forget(subject, **{"dry_run": False, "retrain": False, **how})
 
 
@@ -365,6 +367,69 @@ async def test_the_service_finishes_when_it_starts(
     assert CANARY in stored_texts(artifacts)
     make_forgetting(ArtifactStore(artifacts.root)).resume()
     assert CANARY not in stored_texts(artifacts)
+
+
+class Slow(ArtifactStore):
+    """A store where what is deleted stays for once."""
+
+    def __init__(self, root: Any) -> None:
+        super().__init__(root)
+        self.stays = True
+
+    def delete(self, *args: Any) -> None:
+        if self.stays:
+            self.stays = False
+            return
+        super().delete(*args)
+
+
+@pytest.mark.parametrize("again", ["the same call", "another call", "the same call, after the service began again"])
+async def test_a_call_made_again_answers_what_the_first_one_found(
+    make_forgetting: Callable[[ArtifactStore], Forgetting],
+    gate: DataGate,
+    stocked: Store,
+    artifacts: ArtifactStore,
+    again: str,
+) -> None:
+    await derive(gate)
+    Line(stocked, artifacts).train(rows="train")
+    forgetting = make_forgetting(Slow(artifacts.root))
+    planned = await erase(forgetting, dry_run=True)
+    assert planned.touched.checkpoints
+    with pytest.raises(Unavailable, match="call again"):
+        await erase(forgetting, request_id="r1")
+    if again.endswith("began again"):
+        forgetting.resume()
+    done = await erase(forgetting, request_id="r2" if again == "another call" else "r1")
+    assert forgotten_to_proto(replace(done, new_digests={})) == forgotten_to_proto(planned)
+    assert done.new_digests == {
+        rows.digest: stocked.dataset(name).digest for rows in planned.touched.rows for name in rows.names
+    }
+    assert not any(erasure.pending for erasure in stocked.erasures())
+    # Whoever asks anew asks what there is.
+    assert not (await erase(forgetting, request_id="r3")).touched.rows
+    assert await erase(forgetting, request_id="r1") == done
+
+
+async def test_what_another_erased_is_not_told(
+    make_forgetting: Callable[[ArtifactStore], Forgetting], stocked: Store, artifacts: ArtifactStore
+) -> None:
+    forgetting = make_forgetting(Slow(artifacts.root))
+    with pytest.raises(Unavailable):
+        await erase(forgetting, request_id="r1")
+
+    async def as_acme() -> Any:
+        make_current(Principal("ana", tenant="acme"))
+        return await erase(forgetting, request_id="r1")
+
+    assert not (await asyncio.create_task(as_acme())).touched.rows
+    assert len((await erase(forgetting, request_id="r1")).touched.rows) == 1
+
+
+async def test_a_request_id_is_bounded(forgetting: Forgetting) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await erase(forgetting, request_id="x" * 200)
+    assert caught.value.field == "request_id"
 
 
 async def test_the_name_is_neither_kept_nor_said(

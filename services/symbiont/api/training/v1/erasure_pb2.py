@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from symbiont.api.access.v1 import access_pb2 as symbiont_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"symbiont/training/v1/erasure.proto\x12\x14symbiont.training.v1\x1a\x1fsymbiont/access/v1/access.proto\"I\n\x14\x46orgetSubjectRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0f\n\x07retrain\x18\x03 \x01(\x08\"\x8e\x03\n\x15\x46orgetSubjectResponse\x12\x35\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32#.symbiont.training.v1.ErasedDataset\x12\x1b\n\rtraining_jobs\x18\x02 \x03(\tB\x04\xa8\xbb\x18\x01\x12;\n\x0b\x63heckpoints\x18\x03 \x03(\x0b\x32&.symbiont.training.v1.ErasedCheckpoint\x12;\n\x0emodel_versions\x18\x04 \x03(\x0b\x32#.symbiont.training.v1.ErasedVersion\x12\x1d\n\x0fretraining_jobs\x18\x05 \x03(\tB\x04\xa8\xbb\x18\x01\x12\x39\n\rnot_retrained\x18\x06 \x03(\x0b\x32\".symbiont.training.v1.NotRetrained\x12\x16\n\x0esubject_digest\x18\x07 \x01(\t\x12\x35\n\x0b\x62\x61se_models\x18\x08 \x03(\x0b\x32 .symbiont.training.v1.ErasedBase\"V\n\rErasedDataset\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x03(\x03\x12\x12\n\nnew_digest\x18\x04 \x01(\t\">\n\x10\x45rasedCheckpoint\x12\x1a\n\x0ctraining_job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"0\n\nErasedBase\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"`\n\rErasedVersion\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\"A\n\x0cNotRetrained\x12\x1b\n\rmodel_version\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x03\x32z\n\x0e\x45rasureService\x12h\n\rForgetSubject\x12*.symbiont.training.v1.ForgetSubjectRequest\x1a+.symbiont.training.v1.ForgetSubjectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"symbiont/training/v1/erasure.proto\x12\x14symbiont.training.v1\x1a\x1fsymbiont/access/v1/access.proto\"c\n\x14\x46orgetSubjectRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0f\n\x07retrain\x18\x03 \x01(\x08\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xa8\xbb\x18\x02\"\x8e\x03\n\x15\x46orgetSubjectResponse\x12\x35\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32#.symbiont.training.v1.ErasedDataset\x12\x1b\n\rtraining_jobs\x18\x02 \x03(\tB\x04\xa8\xbb\x18\x01\x12;\n\x0b\x63heckpoints\x18\x03 \x03(\x0b\x32&.symbiont.training.v1.ErasedCheckpoint\x12;\n\x0emodel_versions\x18\x04 \x03(\x0b\x32#.symbiont.training.v1.ErasedVersion\x12\x1d\n\x0fretraining_jobs\x18\x05 \x03(\tB\x04\xa8\xbb\x18\x01\x12\x39\n\rnot_retrained\x18\x06 \x03(\x0b\x32\".symbiont.training.v1.NotRetrained\x12\x16\n\x0esubject_digest\x18\x07 \x01(\t\x12\x35\n\x0b\x62\x61se_models\x18\x08 \x03(\x0b\x32 .symbiont.training.v1.ErasedBase\"V\n\rErasedDataset\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x03(\x03\x12\x12\n\nnew_digest\x18\x04 \x01(\t\">\n\x10\x45rasedCheckpoint\x12\x1a\n\x0ctraining_job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"0\n\nErasedBase\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"`\n\rErasedVersion\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x15\n\rbundle_digest\x18\x02 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x61liases\x18\x04 \x03(\t\"A\n\x0cNotRetrained\x12\x1b\n\rmodel_version\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xa8\xbb\x18\x03\x32z\n\x0e\x45rasureService\x12h\n\rForgetSubject\x12*.symbiont.training.v1.ForgetSubjectRequest\x1a+.symbiont.training.v1.ForgetSubjectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'symbiont.training.v1.erasure_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_FORGETSUBJECTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_FORGETSUBJECTREQUEST'].fields_by_name['request_id']._serialized_options = b'\250\273\030\002'
   _globals['_FORGETSUBJECTRESPONSE'].fields_by_name['training_jobs']._loaded_options = None
   _globals['_FORGETSUBJECTRESPONSE'].fields_by_name['training_jobs']._serialized_options = b'\250\273\030\001'
   _globals['_FORGETSUBJECTRESPONSE'].fields_by_name['retraining_jobs']._loaded_options = None
@@ -49,19 +51,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NOTRETRAINED'].fields_by_name['reason']._loaded_options = None
   _globals['_NOTRETRAINED'].fields_by_name['reason']._serialized_options = b'\250\273\030\003'
   _globals['_FORGETSUBJECTREQUEST']._serialized_start=93
-  _globals['_FORGETSUBJECTREQUEST']._serialized_end=166
-  _globals['_FORGETSUBJECTRESPONSE']._serialized_start=169
-  _globals['_FORGETSUBJECTRESPONSE']._serialized_end=567
-  _globals['_ERASEDDATASET']._serialized_start=569
-  _globals['_ERASEDDATASET']._serialized_end=655
-  _globals['_ERASEDCHECKPOINT']._serialized_start=657
-  _globals['_ERASEDCHECKPOINT']._serialized_end=719
-  _globals['_ERASEDBASE']._serialized_start=721
-  _globals['_ERASEDBASE']._serialized_end=769
-  _globals['_ERASEDVERSION']._serialized_start=771
-  _globals['_ERASEDVERSION']._serialized_end=867
-  _globals['_NOTRETRAINED']._serialized_start=869
-  _globals['_NOTRETRAINED']._serialized_end=934
-  _globals['_ERASURESERVICE']._serialized_start=936
-  _globals['_ERASURESERVICE']._serialized_end=1058
+  _globals['_FORGETSUBJECTREQUEST']._serialized_end=192
+  _globals['_FORGETSUBJECTRESPONSE']._serialized_start=195
+  _globals['_FORGETSUBJECTRESPONSE']._serialized_end=593
+  _globals['_ERASEDDATASET']._serialized_start=595
+  _globals['_ERASEDDATASET']._serialized_end=681
+  _globals['_ERASEDCHECKPOINT']._serialized_start=683
+  _globals['_ERASEDCHECKPOINT']._serialized_end=745
+  _globals['_ERASEDBASE']._serialized_start=747
+  _globals['_ERASEDBASE']._serialized_end=795
+  _globals['_ERASEDVERSION']._serialized_start=797
+  _globals['_ERASEDVERSION']._serialized_end=893
+  _globals['_NOTRETRAINED']._serialized_start=895
+  _globals['_NOTRETRAINED']._serialized_end=960
+  _globals['_ERASURESERVICE']._serialized_start=962
+  _globals['_ERASURESERVICE']._serialized_end=1084
 # @@protoc_insertion_point(module_scope)

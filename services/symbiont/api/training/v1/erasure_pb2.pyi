@@ -27,6 +27,7 @@ class ForgetSubjectRequest(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
     RETRAIN_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """Required. The subject, exactly as it stands in the rows. It is neither logged nor kept."""
     dry_run: builtins.bool
@@ -35,14 +36,19 @@ class ForgetSubjectRequest(google.protobuf.message.Message):
     """Optional. Whether to train again, on what is left of the rows, each version that an alias points at or that is the
     newest of its model. Default false.
     """
+    request_id: builtins.str
+    """Optional. A string of the caller's own, at most 128 characters, that makes a retry safe: the same id for the same
+    subject is answered as the first time. UUIDs are good.
+    """
     def __init__(
         self,
         *,
         subject: builtins.str = ...,
         dry_run: builtins.bool = ...,
         retrain: builtins.bool = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dry_run", b"dry_run", "retrain", b"retrain", "subject", b"subject"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dry_run", b"dry_run", "request_id", b"request_id", "retrain", b"retrain", "subject", b"subject"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ForgetSubjectRequest: typing_extensions.TypeAlias = ForgetSubjectRequest

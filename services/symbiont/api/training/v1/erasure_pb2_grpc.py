@@ -54,8 +54,8 @@ class ErasureServiceServicer:
         until they are replaced: what they have learnt cannot be taken out of them. So are bases that were adapted on them, and
         the versions that live on these. An evaluation keeps how each held-out row was answered and by which values of business
         fields it is judged apart, though no text and no subject. FAILED_PRECONDITION names a job that has
-        not ended and works on such rows. A call that broke off is finished by the next one; when nothing is left, nothing is
-        found. Rows of other subjects stay, in their order.
+        not ended and works on such rows. A call that broke off is finished by the next one, which answers what that one found.
+        When nothing is left, nothing is found. Rows of other subjects stay, in their order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

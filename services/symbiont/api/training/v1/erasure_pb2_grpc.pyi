@@ -35,8 +35,8 @@ class ErasureServiceStub:
     until they are replaced: what they have learnt cannot be taken out of them. So are bases that were adapted on them, and
     the versions that live on these. An evaluation keeps how each held-out row was answered and by which values of business
     fields it is judged apart, though no text and no subject. FAILED_PRECONDITION names a job that has
-    not ended and works on such rows. A call that broke off is finished by the next one; when nothing is left, nothing is
-    found. Rows of other subjects stay, in their order.
+    not ended and works on such rows. A call that broke off is finished by the next one, which answers what that one found.
+    When nothing is left, nothing is found. Rows of other subjects stay, in their order.
     """
 
 @typing.type_check_only
@@ -52,8 +52,8 @@ class ErasureServiceAsyncStub(ErasureServiceStub):
     until they are replaced: what they have learnt cannot be taken out of them. So are bases that were adapted on them, and
     the versions that live on these. An evaluation keeps how each held-out row was answered and by which values of business
     fields it is judged apart, though no text and no subject. FAILED_PRECONDITION names a job that has
-    not ended and works on such rows. A call that broke off is finished by the next one; when nothing is left, nothing is
-    found. Rows of other subjects stay, in their order.
+    not ended and works on such rows. A call that broke off is finished by the next one, which answers what that one found.
+    When nothing is left, nothing is found. Rows of other subjects stay, in their order.
     """
 
 class ErasureServiceServicer(metaclass=abc.ABCMeta):
@@ -72,8 +72,8 @@ class ErasureServiceServicer(metaclass=abc.ABCMeta):
         until they are replaced: what they have learnt cannot be taken out of them. So are bases that were adapted on them, and
         the versions that live on these. An evaluation keeps how each held-out row was answered and by which values of business
         fields it is judged apart, though no text and no subject. FAILED_PRECONDITION names a job that has
-        not ended and works on such rows. A call that broke off is finished by the next one; when nothing is left, nothing is
-        found. Rows of other subjects stay, in their order.
+        not ended and works on such rows. A call that broke off is finished by the next one, which answers what that one found.
+        When nothing is left, nothing is found. Rows of other subjects stay, in their order.
         """
 
 def add_ErasureServiceServicer_to_server(servicer: ErasureServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -2590,6 +2590,7 @@ class ReadTrainingLogRequest(google.protobuf.message.Message):
     ATTEMPT_FIELD_NUMBER: builtins.int
     TAIL_BYTES_FIELD_NUMBER: builtins.int
     FOLLOW_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Required. Resource name: `jobs/{job}`."""
     attempt: builtins.int
@@ -2598,6 +2599,8 @@ class ReadTrainingLogRequest(google.protobuf.message.Message):
     """Optional. Only the last so many bytes. Default 0: from the beginning."""
     follow: builtins.bool
     """Optional. Go on until the attempt is over. Default: end with what is there."""
+    offset: builtins.int
+    """Optional. Bytes of the log to pass over, also where `tail_bytes` goes back further. Default 0."""
     def __init__(
         self,
         *,
@@ -2605,8 +2608,9 @@ class ReadTrainingLogRequest(google.protobuf.message.Message):
         attempt: builtins.int = ...,
         tail_bytes: builtins.int = ...,
         follow: builtins.bool = ...,
+        offset: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "tail_bytes", b"tail_bytes"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "follow", b"follow", "name", b"name", "offset", b"offset", "tail_bytes", b"tail_bytes"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReadTrainingLogRequest: typing_extensions.TypeAlias = ReadTrainingLogRequest
@@ -2619,17 +2623,21 @@ class ReadTrainingLogResponse(google.protobuf.message.Message):
 
     ATTEMPT_FIELD_NUMBER: builtins.int
     CHUNK_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
     attempt: builtins.int
     """Output only. Attempt that it is from."""
     chunk: builtins.bytes
     """Output only. Bytes of the log, in order."""
+    offset: builtins.int
+    """Output only. Where in the log they begin."""
     def __init__(
         self,
         *,
         attempt: builtins.int = ...,
         chunk: builtins.bytes = ...,
+        offset: builtins.int = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "chunk", b"chunk"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["attempt", b"attempt", "chunk", b"chunk", "offset", b"offset"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReadTrainingLogResponse: typing_extensions.TypeAlias = ReadTrainingLogResponse

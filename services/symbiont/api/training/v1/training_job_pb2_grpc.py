@@ -177,6 +177,9 @@ class TrainingJobServiceServicer:
 
     def ReadTrainingLog(self, request, context):
         """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print.
+
+        UNAVAILABLE when the service ends before the attempt does. A reader that was cut off asks again, for the attempt that
+        it read and with the offset that it came to, and misses nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

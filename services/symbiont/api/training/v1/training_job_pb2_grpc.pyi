@@ -67,7 +67,11 @@ class TrainingJobServiceStub:
     ListTrainingEvents: grpc.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse]
     """Lists the events of a job so far, in order."""
     ReadTrainingLog: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest, symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]
-    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
+    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print.
+
+    UNAVAILABLE when the service ends before the attempt does. A reader that was cut off asks again, for the attempt that
+    it read and with the offset that it came to, and misses nothing.
+    """
     WatchTrainingJob: grpc.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]
     """Streams the events of a job, past ones first, until the job has ended.
 
@@ -119,7 +123,11 @@ class TrainingJobServiceAsyncStub(TrainingJobServiceStub):
     ListTrainingEvents: grpc.aio.UnaryUnaryMultiCallable[symbiont.api.training.v1.training_job_pb2.ListTrainingEventsRequest, symbiont.api.training.v1.training_job_pb2.ListTrainingEventsResponse]  # type: ignore[assignment]
     """Lists the events of a job so far, in order."""
     ReadTrainingLog: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest, symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]  # type: ignore[assignment]
-    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
+    """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print.
+
+    UNAVAILABLE when the service ends before the attempt does. A reader that was cut off asks again, for the attempt that
+    it read and with the offset that it came to, and misses nothing.
+    """
     WatchTrainingJob: grpc.aio.UnaryStreamMultiCallable[symbiont.api.training.v1.training_job_pb2.WatchTrainingJobRequest, symbiont.api.training.v1.training_job_pb2.TrainingEvent]  # type: ignore[assignment]
     """Streams the events of a job, past ones first, until the job has ended.
 
@@ -228,7 +236,11 @@ class TrainingJobServiceServicer(metaclass=abc.ABCMeta):
         request: symbiont.api.training.v1.training_job_pb2.ReadTrainingLogRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse], collections.abc.AsyncIterator[symbiont.api.training.v1.training_job_pb2.ReadTrainingLogResponse]]:
-        """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print."""
+        """Streams what the worker of an attempt has printed, and with `follow` what it goes on to print.
+
+        UNAVAILABLE when the service ends before the attempt does. A reader that was cut off asks again, for the attempt that
+        it read and with the offset that it came to, and misses nothing.
+        """
 
     @abc.abstractmethod
     def WatchTrainingJob(
