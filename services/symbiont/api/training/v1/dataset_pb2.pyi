@@ -1044,7 +1044,8 @@ Global___DeduplicateTransform: typing_extensions.TypeAlias = DeduplicateTransfor
 @typing.final
 class AnonymizeTransform(google.protobuf.message.Message):
     """Replaces what tells of a person, in texts, pairs and business fields. Labels that are positions are widened to the whole
-    of what replaces a part of them; a row of which two would overlap goes, and is found as LABEL_LOST.
+    of what replaces a part of them; a row of which two would overlap goes, and is found as LABEL_LOST. Business fields that
+    are dates are left out where DATE is asked for.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
