@@ -1331,7 +1331,8 @@ class SpansHead(google.protobuf.message.Message):
     """Optional. Longest answer in tokens, 1 to 512. Default 30."""
     always_answers: builtins.bool
     """Optional. Whether each question is answered, by the most probable part of the context, though that there is none may
-    be more probable. Default: whether each row to learn from has an answer, so that nothing was learnt of those without.
+    be more probable. Default: whether each row to learn from has an answer, so that nothing was learnt of those without;
+    of a job that starts from a version, as that does.
     """
     def __init__(
         self,
@@ -1767,7 +1768,9 @@ class Evaluation(google.protobuf.message.Message):
     the task has none.
     """
     macro_f1: builtins.float
-    """Output only. Mean over the classes, or names of parts, of F1. 0 where the task has none."""
+    """Output only. Mean of F1 over the classes, or names of parts, that are true of a row or were said of one. 0 where the
+    task has none.
+    """
     loss: builtins.float
     """Output only. Mean of what training lessens: of classes, the negative log likelihood."""
     primary_metric: builtins.str
