@@ -57,6 +57,7 @@ def past_of(spec: TrainingSpec, inputs: Inputs) -> Past:
         inputs.evaluation_dataset_digest,
         spec.holdout_fraction or 0.0,
         spec.hyperparameters.seed,
+        by_text=inputs.by_text,
     )
     if spec.replay is None:
         return past
@@ -190,8 +191,7 @@ def _head(start: Start) -> Dictated:
     manifest = start.manifest
     match manifest.head:
         case ScoreHead():
-            # As the job was given them: the sum of a bundle's offset and scale is rounded, and labels at the maximum may
-            # be beyond it.
+            # As the job was given them: the sum of a bundle's offset and scale is rounded, and may be less than a label.
             limits = start.job.spec.score or specs.ScoreHead()
             return "score", {"minimum": limits.minimum, "maximum": limits.maximum}
         case SpanHead() as head:

@@ -282,9 +282,8 @@ def test_other_kinds_of_labels_pass_the_gate(suite: Suite) -> None:
 
 
 def test_of_business_fields_that_are_dates_no_other_text_is_made(suite: Suite) -> None:
-    lines = [
-        json.dumps({"text": f"{n} since 2026-01-31", "label": "xy"[n % 2], "paid": "2026-01-31"}) for n in range(4)
-    ]
+    day = "2026-01-31"
+    lines = [json.dumps({"text": f"{n} since {day}", "label": "xy"[n % 2], "paid": day}) for n in range(4)]
     fields = [pb.FieldColumn(name="paid", kind=pb.FIELD_KIND_DATE)]
     upload(suite, "dated", "\n".join(lines), fields=fields)
     asked = Transform(anonymize=pb.AnonymizeTransform(kinds=[pb.PII_KIND_DATE]))

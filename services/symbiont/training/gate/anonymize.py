@@ -26,8 +26,8 @@ def anonymize(
 ) -> Outcome:
     """Replaces the kinds that are asked for.
 
-    Business fields of the names `dates` are left out where dates are asked for: what replaces a date is none, and nothing
-    could be learnt from it.
+    Business fields of the names `dates` are left out where dates are asked for: what replaces a date is none, and
+    nothing could be learnt from it.
 
     Finds PII_<KIND>, places by kind, and LABEL_LOST, rows that are gone because two parts of their label would be one:
     to leave such a row as it is would give away what it says. `sealer` is needed for modes with a key.

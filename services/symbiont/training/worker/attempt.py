@@ -115,6 +115,8 @@ class _Run:
         attempt, inputs = self.attempt, self.attempt.inputs
         divided = read_divided(self.artifacts, attempt.spec, inputs)
         self.send(LogLine(f"{len(divided.kept)} rows to learn from, {len(divided.held)} held out"))
+        if divided.apart:
+            self.send(LogLine(f"{divided.apart} rows are neither: their texts are on the other side"))
         for warning in of_past(divided):
             self.send(warning)
         start = start_bundle(self.artifacts, inputs)

@@ -1192,7 +1192,9 @@ Global___BalanceTransform: typing_extensions.TypeAlias = BalanceTransform
 
 @typing.final
 class SplitSettings(google.protobuf.message.Message):
-    """How a dataset is cut in two."""
+    """How a dataset is cut in two. Rows of the same texts stay on one side. Those that a group, a business field or the time
+    puts on both are trained on, and are in no part where they would be tested on; they are found as IN_TRAINING_PART.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

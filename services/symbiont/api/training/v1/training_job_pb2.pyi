@@ -595,9 +595,11 @@ class TrainingSpec(google.protobuf.message.Message):
     dataset: builtins.str
     """Required. The rows to learn from: `datasets/{dataset}`."""
     holdout_fraction: builtins.float
-    """A share of `dataset` kept apart, stratified by label: above 0, at most 0.5."""
+    """A share of `dataset` kept apart, stratified by label: above 0, at most 0.5. Rows of the same texts are kept apart
+    together.
+    """
     evaluation_dataset: builtins.str
-    """Another dataset: `datasets/{dataset}`. Its labels must all occur in `dataset`."""
+    """Another dataset: `datasets/{dataset}`. Its labels must all occur in `dataset`. What is in both is not learnt."""
     model: builtins.str
     """Required, unless `derived_base` is set. The model that gets a new version: `models/{model}`; created if it does not
     exist. 1 to 63 of `a-z0-9-` after the slash, beginning with a letter.
