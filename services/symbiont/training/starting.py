@@ -191,7 +191,7 @@ def _head(start: Start) -> Dictated:
     manifest = start.manifest
     match manifest.head:
         case ScoreHead():
-            # As the job was given them: the sum of a bundle's offset and scale is rounded, and may be less than a label.
+            # As the job was given them: the sum of a bundle's offset and scale is rounded, and a label may be above it.
             limits = start.job.spec.score or specs.ScoreHead()
             return "score", {"minimum": limits.minimum, "maximum": limits.maximum}
         case SpanHead() as head:

@@ -34,8 +34,9 @@ class Parts:
 def split(rows: Sequence[Row], kind: LabelKind, settings: Split) -> Parts:
     """Cuts rows in two.
 
-    Finds UNITS, sets of rows that had to stay together; WITHOUT_TIME, rows that are in the training part since they say no
-    time; and IN_TRAINING_PART, rows that are in neither part, for they would be tested on and their texts are trained on.
+    Finds UNITS, sets of rows that had to stay together; WITHOUT_TIME, rows that are in the training part since they say
+    no time; and IN_TRAINING_PART, rows that are in neither part, for they would be tested on and their texts are
+    trained on.
 
     Raises:
         InvalidArgument: no row has the time or the field that is asked for, or one part would be empty.
@@ -79,7 +80,7 @@ def _units(rows: Sequence[Row], settings: Split) -> list[list[int]]:
     for place, row in enumerate(rows):
         of = [("", row.group or None), (settings.group_field, row.fields.get(settings.group_field))]
         named: list[Hashable] = [(name, value) for name, value in of if value is not None]
-        # What is said in every group would make one of all, and what is said again and again would always be the latest.
+        # What is said in every group would make one of all, and what is said all the time would always be the latest.
         alone = not named and not settings.by_time
         for unit in named or ([(None, row.text, row.pair)] if alone else []):
             join(first.setdefault(unit, place), place)

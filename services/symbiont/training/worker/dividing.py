@@ -42,8 +42,8 @@ class _Seen:
 class Divided:
     """Rows to learn from, of which the first `own` are of the dataset itself, and rows to judge by.
 
-    `unknown`: the rows of a training before are gone, so that those which judged it may be learnt. `apart`: so many rows
-    are neither, since their texts are on the other side.
+    `unknown`: the rows of a training before are gone, so that those which judged it may be learnt. `apart`: so many
+    rows are neither, since their texts are on the other side.
     """
 
     kept: Sequence[Row]
