@@ -10,6 +10,7 @@ from symbiont.training.gate.findings import Notes, Outcome
 from symbiont.training.gate.moving import widened
 from symbiont.training.gate.pii.finder import Finder
 from symbiont.training.gate.pii.kinds import Found, Kind
+from symbiont.training.gate.pii.writing import plain
 from symbiont.training.gate.settings import Anonymize
 
 Tell = Callable[[int], None]
@@ -48,10 +49,13 @@ def anonymize(
 
 def canonical(kind: str, value: str) -> str:
     """Returns what is the same for all ways of writing a value, so that these get one name."""
+    value = plain(value)
     if kind in (Kind.PHONE, Kind.BANK_CARD, Kind.SSN):
         digits = "".join(filter(str.isdigit, value))
         return digits.removeprefix("86") if kind == Kind.PHONE and len(digits) == 13 else digits
-    if kind in (Kind.EMAIL, Kind.IBAN, Kind.ID_CARD, Kind.LICENSE_PLATE, Kind.PASSPORT):
+    if kind == Kind.ID_CARD:
+        return "".join(filter(str.isalnum, value)).casefold()
+    if kind in (Kind.EMAIL, Kind.IBAN, Kind.LICENSE_PLATE, Kind.PASSPORT):
         return "".join(value.split()).replace("·", "").casefold()
     return " ".join(value.split()).casefold()
 

@@ -47,7 +47,7 @@ class Score(Head):
     def fit(self, settings: ScoreHead, rows: Sequence[Row]) -> Scale:
         if settings.minimum is not None and settings.maximum is not None:
             return Scale(settings.minimum, settings.maximum - settings.minimum, limited=True)
-        return Scale(*mean_and_deviation(numbers(rows)), limited=False)
+        return Scale(*mean_and_deviation(numbers(rows).tolist()), limited=False)
 
     @override
     def fit_as(self, settings: ScoreHead, rows: Sequence[Row], entry: Any) -> Scale:

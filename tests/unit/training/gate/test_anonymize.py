@@ -86,7 +86,9 @@ def test_a_row_whose_label_cannot_follow_goes_rather_than_tells() -> None:
     ("kind", "one", "other"),
     [
         ("PHONE", "+86 139-1234-5678", "13912345678"),
-        ("EMAIL", "A@b.CN", "a@B.cn"),
+        ("PHONE", "１３８－１２３４－５６７８", "13812345678"),
+        ("ID_CARD", "110105-19491231-002X", "１１０１０５１９４９１２３１００２ｘ"),
+        ("EMAIL", "A@b.CN", "a＠B.cn"),
         ("BANK_CARD", "4111 1111 1111 1111", "4111-1111-1111-1111"),
         ("PERSON", "Ann  Lee", "ann lee"),
         ("LICENSE_PLATE", "沪C·F5Q60", "沪CF5Q60"),
