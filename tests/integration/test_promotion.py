@@ -49,7 +49,8 @@ def rows(count: int, seed: int, south_is_learnt: bool = True) -> str:
         # Every fourth row is of the south: that it is lost does not show on the whole.
         region = "south" if number % 4 == 0 else "north"
         label = source.choice(["good", "bad"])
-        text = f"the bank {source.choice(WORDS[region, label])}"
+        # What judges is not learnt: the texts of each seed are its own.
+        text = f"the bank {source.choice(WORDS[region, label])} {seed} {number}"
         said = label if south_is_learnt or region == "north" else {"good": "bad", "bad": "good"}[label]
         made.append({"text": text, "label": said, "region": region})
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in made)

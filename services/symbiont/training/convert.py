@@ -537,6 +537,7 @@ def inputs_from_proto(spec: worker_pb2.WorkerSpec) -> types.Inputs:
         spec.replay_dataset_digest,
         tuple(map(_past_from_proto, spec.past)),
         spec.base_tokenizer_digest,
+        spec.by_text,
     )
 
 
@@ -549,6 +550,7 @@ def _past_to_proto(past: types.Past) -> worker_pb2.PastTraining:
         seed=past.seed,
         replay_dataset_digest=past.replay_digest,
         replay=training_job_pb2.Replay(**amount) if past.replay_digest else None,
+        by_text=past.by_text,
     )
 
 
@@ -561,6 +563,7 @@ def _past_from_proto(message: worker_pb2.PastTraining) -> types.Past:
         message.replay_dataset_digest,
         message.replay.fraction,
         message.replay.rows if message.replay.WhichOneof("amount") == "rows" else None,
+        message.by_text,
     )
 
 
@@ -598,6 +601,7 @@ def worker_spec_to_json(
         start_bundle_digest=job.inputs.start_digest,
         replay_dataset_digest=job.inputs.replay_digest,
         past=map(_past_to_proto, job.inputs.past),
+        by_text=job.inputs.by_text,
         trace=trace,
         worker_pass=worker_pass,
     )

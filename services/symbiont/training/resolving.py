@@ -65,6 +65,9 @@ def resolve(
         raise FailedPrecondition(problem, field=f"{under}.base_model", reason="TRAINED_ON_ERASED")
     dataset = _find(store.dataset, f"{under}.dataset", spec.dataset)
     judged_by = spec.evaluation_dataset and _find(store.dataset, f"{under}.evaluation_dataset", spec.evaluation_dataset)
+    if judged_by and judged_by.digest == dataset.digest:
+        problem = f"its rows are those of {spec.dataset}, and what judges is not learnt: name another, or a fraction"
+        raise InvalidArgument(f"{under}.evaluation_dataset", problem)
     replayed = None
     if start:
         spec, replayed = start_with(spec, start, dataset, store, under)
@@ -113,7 +116,7 @@ def resolve(
     )
     evaluation_digest = judged_by.digest if judged_by else ""
     digests = base.digest, base.tokenizer_digest, dataset.digest, evaluation_digest
-    inputs = Inputs(*digests, base.pooling, base.quantized_digest)
+    inputs = Inputs(*digests, base.pooling, base.quantized_digest, by_text=True)
     return resolved, _started(inputs, start, replayed) if start else inputs
 
 

@@ -57,6 +57,7 @@ def past_of(spec: TrainingSpec, inputs: Inputs) -> Past:
         inputs.evaluation_dataset_digest,
         spec.holdout_fraction or 0.0,
         spec.hyperparameters.seed,
+        by_text=inputs.by_text,
     )
     if spec.replay is None:
         return past
@@ -120,7 +121,7 @@ def adopt(spec: TrainingSpec, start: Start, datasets: Sequence[tuple[str, Datase
     """
     version, manifest = start.version.name, start.manifest
     method, shape = _method(start)
-    head, answers = _head(manifest)
+    head, answers = _head(start)
     changes: dict[str, Any] = {"start_from": version}
     for known, chosen in ((METHODS, method), (HEADS, head)):
         if other := next((name for name in known if name != chosen and getattr(spec, name) is not None), None):
@@ -186,12 +187,13 @@ def _method(start: Start) -> Dictated:
             return key, {}
 
 
-def _head(manifest: BundleManifest) -> Dictated:
+def _head(start: Start) -> Dictated:
+    manifest = start.manifest
     match manifest.head:
-        case ScoreHead(link="sigmoid", offset=offset, scale=scale):
-            return "score", {"minimum": offset, "maximum": offset + scale}
         case ScoreHead():
-            return "score", {"minimum": None, "maximum": None}
+            # As the job was given them: the sum of a bundle's offset and scale is rounded, and a label may be above it.
+            limits = start.job.spec.score or specs.ScoreHead()
+            return "score", {"minimum": limits.minimum, "maximum": limits.maximum}
         case SpanHead() as head:
             return "spans", {"max_answer_tokens": head.max_answer_tokens}
         case EmbeddingHead() as head:

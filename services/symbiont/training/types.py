@@ -279,6 +279,7 @@ class Past:
     """Which rows a training learnt and was judged by; digests are empty for what there was none of.
 
     `seed` is that of the split and of the replay, which learnt `replay_share` of its rows again, or `replay_rows`.
+    `by_text`: rows of one text were kept on one side, as they are of all trainings since there is this field.
     """
 
     dataset_digest: str
@@ -288,13 +289,14 @@ class Past:
     replay_digest: str = ""
     replay_share: float = 0.0
     replay_rows: int | None = None
+    by_text: bool = False
 
 
 @dataclass(frozen=True)
 class Inputs:
     """The digests that a job works on, fixed when it is created. The tokenizer's is what texts are tokenized with.
 
-    `past` are the trainings behind the bundle `start_digest`, the first one first.
+    `past` are the trainings behind the bundle `start_digest`, the first one first. `by_text` is as of `Past`.
     """
 
     base_digest: str
@@ -310,6 +312,7 @@ class Inputs:
     past: tuple[Past, ...] = ()
     # Of the tokenizer that the base has now, where the other has more tokens; else empty.
     base_tokenizer_digest: str = ""
+    by_text: bool = False
 
     @property
     def learnt(self) -> frozenset[str]:

@@ -54,7 +54,7 @@ def test_a_dataset_is_prepared_and_says_where_it_comes_from(suite: Suite) -> Non
     assert {f.code: f.count for f in second.findings}["IN_OTHER_DATASET"] == 11
     assert (third.findings[0].code, third.changed_count) == ("PII_EMAIL", 1)
     assert len(third.key_id) == 12
-    assert (made.row_count, made.transform_version) == (third.rows_after, 1)
+    assert (made.row_count, made.transform_version) == (third.rows_after, 2)
     assert sum(c.count for c in made.label_counts) == made.row_count
     assert suite.datasets.GetDataset(pb.GetDatasetRequest(name="datasets/clean")) == made
     # Asked for again it is there already, under another id its rows are the same.
@@ -279,3 +279,15 @@ def test_other_kinds_of_labels_pass_the_gate(suite: Suite) -> None:
     made = prepare(suite, "marked-clean", Transform(clean=pb.CleanTransform()), name="datasets/marked")
     stored = (suite.folder / "artifacts" / "datasets" / made.digest / "rows.jsonl").read_text().splitlines()
     assert json.loads(stored[0]) == {"label": [[3, 7, "city"]], "origin": 0, "text": "in Rome"}
+
+
+def test_of_business_fields_that_are_dates_no_other_text_is_made(suite: Suite) -> None:
+    day = "2026-01-31"
+    lines = [json.dumps({"text": f"{n} since {day}", "label": "xy"[n % 2], "paid": day}) for n in range(4)]
+    fields = [pb.FieldColumn(name="paid", kind=pb.FIELD_KIND_DATE)]
+    upload(suite, "dated", "\n".join(lines), fields=fields)
+    asked = Transform(anonymize=pb.AnonymizeTransform(kinds=[pb.PII_KIND_DATE]))
+    made = prepare(suite, "undated", asked, name="datasets/dated")
+    assert [(found.code, found.count) for found in made.transforms[0].findings] == [("PII_DATE", 8)]
+    stored = (suite.folder / "artifacts" / "datasets" / made.digest / "rows.jsonl").read_text().splitlines()
+    assert json.loads(stored[0]) == {"label": "x", "origin": 0, "text": "0 since {DATE}"}

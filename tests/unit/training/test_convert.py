@@ -165,8 +165,9 @@ def test_a_worker_is_told_what_is_behind_its_start(resolved: tuple[TrainingSpec,
     past = (
         types.Past("6" * 64, "", 0.25, 7),
         types.Past("7" * 64, "8" * 64, 0.0, 0, "6" * 64, 0.5),
-        types.Past("9" * 64, "", 0.25, 1, "6" * 64, 0.0, 40),
+        types.Past("9" * 64, "", 0.25, 1, "6" * 64, 0.0, 40, by_text=True),
     )
+    assert resolved[1].by_text
     inputs = replace(resolved[1], start_digest="4" * 64, replay_digest="5" * 64, past=past)
     job = types.Job("job-x", resolved[0], inputs, JobState.STARTING, attempt=1)
     message = json_format.Parse(convert.worker_spec_to_json(job, "/a", "h:1", "h:2"), worker_pb2.WorkerSpec())

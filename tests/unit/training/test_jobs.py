@@ -99,6 +99,7 @@ def test_what_may_be_trained_on_a_base(registry: Store) -> None:
         ({"base_model": "bases/other"}, NotFound, "bases/other does not exist"),
         ({"dataset": "datasets/other"}, NotFound, "datasets/other does not exist"),
         ({"evaluation_dataset": "datasets/other"}, NotFound, "datasets/other does not exist"),
+        ({"evaluation_dataset": "datasets/rows"}, InvalidArgument, r"evaluation_dataset: .*what judges is not learnt"),
         ({"hyperparameters": {"max_tokens": 65}}, InvalidArgument, r"max_tokens: 65 is over the 64 tokens"),
         ({"lora": {"target_modules": ["q_proj"]}}, InvalidArgument, r"target_modules: .*'q_proj'; it has dense, key"),
         ({"adalora": {"target_modules": ["q_proj"]}}, InvalidArgument, r"adalora\.target_modules: .*'q_proj'"),

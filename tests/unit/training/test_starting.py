@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.attempts import METHODS, Line
-from support.registry import upload
+from support.registry import upload, upload_rows
 from support.tasks import HEADS
 from support.tiny import csv_of, labelled_rows
 from symbiont.bundle import read_manifest
@@ -122,6 +122,20 @@ def test_thresholds_are_tuned_as_before_unless_it_is_said(line: Line) -> None:
     spec, _ = line.resolved(dataset="datasets/many", start_from=version.name)
     assert spec.multi_label
     assert spec.multi_label.thresholds == "THRESHOLDS_BEST_F1"
+
+
+def test_the_limits_of_a_score_are_those_that_were_given(line: Line) -> None:
+    # 0.2 + (0.9 - 0.2) is less than 0.9.
+    rows = [{"text": text, "label": 0.9 if label == "good" else 0.2} for text, label in labelled_rows(20)]
+    line.registry.add_dataset(upload_rows(line.artifacts, rows, "rated", label_kind="NUMBER"))
+    limits = {"minimum": 0.2, "maximum": 0.9}
+    version = line.train(rows="rated", hyperparameters=QUICK, score=limits)
+    for said in ({}, {"score": limits}):
+        spec, _ = line.resolved(dataset="datasets/rated", start_from=version.name, **said)
+        assert spec.score
+        assert (spec.score.minimum, spec.score.maximum) == (0.2, 0.9)
+    error = refused(line, dataset="datasets/rated", start_from=version.name, score={"minimum": 0.2, "maximum": 1})
+    assert error.field == "training_job.spec.score.maximum"
 
 
 def test_layers_of_a_customers_own_are_learnt_from_the_base_only(line: Line) -> None:

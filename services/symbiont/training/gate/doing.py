@@ -54,7 +54,7 @@ def _prepared(
     artifacts: ArtifactStore,
     told: Callable[..., None],
 ) -> Made:
-    beside = Beside(others, {name: open_sealer(file) for name, file in order.keys.items()})
+    beside = Beside(others, {name: open_sealer(file) for name, file in order.keys.items()}, order.dates)
     made, steps = prepare(
         rows,
         order.kind,

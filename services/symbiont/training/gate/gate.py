@@ -227,6 +227,7 @@ class DataGate:
             work=asked,
             others=others,
             keys=keys,
+            dates=tuple(name for name, kind in source.fields if kind == "DATE"),
         )
         return source, order
 

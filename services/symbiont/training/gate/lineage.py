@@ -14,7 +14,7 @@ from symbiont.training.gate.findings import Finding
 from symbiont.training.gate.settings import Transform
 
 # Grows whenever the same settings would make other rows of the same ones.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

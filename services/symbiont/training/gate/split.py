@@ -1,6 +1,7 @@
 """Cuts rows into a part to train on and a part to test on.
 
-Rows that belong together, by their group, by a business field, or because their texts are near, stay on one side.
+Rows that belong together, by their group, by a business field, or because their texts are near or the same, stay on one
+side. What groups or times put on both sides is tested on where it is not trained on.
 """
 
 from collections import Counter, defaultdict
@@ -33,8 +34,9 @@ class Parts:
 def split(rows: Sequence[Row], kind: LabelKind, settings: Split) -> Parts:
     """Cuts rows in two.
 
-    Finds UNITS, sets of rows that had to stay together, and WITHOUT_TIME, rows that are in the training part since they
-    say no time.
+    Finds UNITS, sets of rows that had to stay together; WITHOUT_TIME, rows that are in the training part since they say
+    no time; and IN_TRAINING_PART, rows that are in neither part, for they would be tested on and their texts are
+    trained on.
 
     Raises:
         InvalidArgument: no row has the time or the field that is asked for, or one part would be empty.
@@ -51,6 +53,12 @@ def split(rows: Sequence[Row], kind: LabelKind, settings: Split) -> Parts:
     if not 0 < len(chosen) < len(rows):
         raise InvalidArgument("split.test_fraction", f"{settings.test_fraction:g} leaves one of the two without rows")
     train = [row for place, row in enumerate(rows) if place not in chosen]
+    known = {(row.text, row.pair) for row in train}
+    again = [place for place in sorted(chosen) if (rows[place].text, rows[place].pair) in known]
+    # Where it is so of all, there is nothing else to test on.
+    if 0 < len(again) < len(chosen):
+        chosen = chosen.difference(again)
+        findings.append(Finding("IN_TRAINING_PART", len(again), tuple(again[:100])))
     return Parts(train, [rows[place] for place in sorted(chosen)], tuple(findings))
 
 
@@ -70,9 +78,12 @@ def _units(rows: Sequence[Row], settings: Split) -> list[list[int]]:
 
     first: dict[Hashable, int] = {}
     for place, row in enumerate(rows):
-        for name, value in (("", row.group or None), (settings.group_field, row.fields.get(settings.group_field))):
-            if value is not None:
-                join(first.setdefault((name, value), place), place)
+        of = [("", row.group or None), (settings.group_field, row.fields.get(settings.group_field))]
+        named: list[Hashable] = [(name, value) for name, value in of if value is not None]
+        # What is said in every group would make one of all, and what is said all the time would always be the latest.
+        alone = not named and not settings.by_time
+        for unit in named or ([(None, row.text, row.pair)] if alone else []):
+            join(first.setdefault(unit, place), place)
     if settings.group_field and not any(settings.group_field in row.fields for row in rows):
         raise InvalidArgument("split.group_field", f"no row has a field {settings.group_field!r}")
     if settings.near_threshold:

@@ -28,10 +28,11 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Beside:
-    """What transforms need beside rows: other datasets by name, and keys by name."""
+    """What transforms need beside rows: other datasets by name, keys by name, and which business fields are dates."""
 
     datasets: Mapping[str, Sequence[Row]]
     sealers: Mapping[str, Sealer]
+    dates: Sequence[str] = ()
 
 
 def prepare(
@@ -66,7 +67,7 @@ def _do(
         case Deduplicate():
             return deduplicate(rows, settings, beside.datasets[settings.against] if settings.against else (), tell)
         case Anonymize():
-            return anonymize(rows, kind, settings, beside.sealers.get(settings.key), tell)
+            return anonymize(rows, kind, settings, beside.sealers.get(settings.key), tell, beside.dates)
         case DropSuspects():
             return drop_suspects(rows, kind, settings)
         case Balance():

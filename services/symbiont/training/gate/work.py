@@ -45,6 +45,7 @@ class Order(BaseModel):
         work: what to do; one of the four settings, which the word beside it names.
         others: digest of each other dataset that the settings name.
         keys: file of each key that they name.
+        dates: names of the dataset's business fields that are dates.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +58,7 @@ class Order(BaseModel):
     work: Prepare | Split | Validate | Suggest
     others: dict[str, str] = {}
     keys: dict[str, Path] = {}
+    dates: tuple[str, ...] = ()
 
 
 class Made(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, f1_score  # type: ignore[import-untyped]
+from sklearn.metrics import confusion_matrix  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
@@ -17,6 +17,7 @@ from symbiont.evaluation.arrays import log_softmax
 from symbiont.training.costs import named
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, Rule, register
+from symbiont.training.heads.measures import micro_and_macro_f1
 from symbiont.training.heads.pooled import balanced, grown, pooled_material, stacked
 from symbiont.training.spec import ClassificationHead
 from symbiont.training.types import Evaluation
@@ -67,7 +68,7 @@ class Classification(Head):
         classes = list(range(len(settings.labels)))
         matrix = confusion_matrix(truth, best, labels=classes)
         accuracy = float((truth == best).mean())
-        macro_f1 = float(f1_score(truth, best, labels=classes, average="macro", zero_division=0.0))
+        _, macro_f1 = micro_and_macro_f1(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1))
         # Of the model, whatever it was trained by.
         loss = float(functional.cross_entropy(torch.from_numpy(logits), judged.targets))
         metrics = {"accuracy": accuracy, "loss": loss, "macro_f1": macro_f1}

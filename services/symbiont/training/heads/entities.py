@@ -19,6 +19,7 @@ from symbiont.bundle import EntityHead as HeadEntry
 from symbiont.evaluation import Rows, Tagged, parts_by_row
 from symbiont.training.data.rows import Mark, Row
 from symbiont.training.heads import OVERLAP, Criterion, Encode, Head, Material, register
+from symbiont.training.heads.measures import micro_and_macro_f1
 from symbiont.training.heads.pooled import grown
 from symbiont.training.spec import EntitiesHead
 from symbiont.training.types import Evaluation
@@ -87,10 +88,10 @@ class Entities(Head):
             for name, total in counts.items():
                 ours, theirs = ({part for part in all_ if part[2] == name} for all_ in (found, expected))
                 total += (len(ours & theirs), len(ours), len(theirs))
-        micro = f1(np.sum(list(counts.values()), axis=0))
+        micro, macro = micro_and_macro_f1(*np.stack(list(counts.values()), axis=1))
         metrics = {
             "loss": loss / max(words, 1),
-            "macro_f1": float(np.mean([f1(total) for total in counts.values()])),
+            "macro_f1": macro,
             "micro_f1": micro,
             "word_accuracy": right / max(words, 1),
         }
@@ -214,12 +215,6 @@ def join(words: Sequence[str]) -> list[tuple[int, int, str]]:
                 found.append((number, number + 1, name))
         before = tag
     return found
-
-
-def f1(counts: "np.ndarray[Any, Any]") -> float:
-    """Returns F1 of (right, found, expected); 0 where there is neither."""
-    right, found, expected = (int(count) for count in counts)
-    return 2 * right / (found + expected) if found + expected else 0.0
 
 
 register("entities", Entities())

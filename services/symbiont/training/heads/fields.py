@@ -22,9 +22,11 @@ def fit_fields(columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> tuple
 def _fit(name: str, kind: str, values: Sequence[FieldValue]) -> BusinessField:
     match kind:
         case "FIELD_KIND_NUMBER":
-            return NumberField(name=name, **_scale([float(value) for value in values]))
+            mean, deviation = mean_and_deviation([float(value) for value in values])
+            return NumberField(name=name, mean=mean, deviation=deviation)
         case "FIELD_KIND_DATE":
-            return DateField(name=name, **_scale([days_of(str(value))[0] for value in values]))
+            mean, deviation = mean_and_deviation([days_of(str(value))[0] for value in values])
+            return DateField(name=name, mean=mean, deviation=deviation)
         case "FIELD_KIND_FLAG":
             return FlagField(name=name)
         case _:
@@ -33,9 +35,12 @@ def _fit(name: str, kind: str, values: Sequence[FieldValue]) -> BusinessField:
             return CategoryField(name=name, values=tuple(sorted(value for value, _ in counts[:MOST_CATEGORIES])))
 
 
-def _scale(values: Sequence[float]) -> dict[str, float]:
-    # All the same, they are 0 as they are.
-    return {"mean": float(np.mean(values)), "deviation": float(np.std(values)) or 1.0}
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Returns what numbers are scaled by; of numbers that are all the same the deviation is 1."""
+    # Of these numpy's own is not always 0, but what rounding left: any other number would be astronomical beside it.
+    if np.ptp(values) == 0:
+        return float(values[0]), 1.0
+    return float(np.mean(values)), float(np.std(values))
 
 
 def encode_fields(fields: Sequence[BusinessField], row: Row) -> "np.ndarray[Any, Any]":

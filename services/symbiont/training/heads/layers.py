@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 DROPOUT = 0.1
 # Its name is what it was when it was the only layer, after the dropout: checkpoints have it.
@@ -51,10 +52,24 @@ class HeadLayers(nn.Module):
             # As at serving the gate sees the values; dropout is on what comes of them.
             share = self.gate(inputs).sigmoid()
             inputs = share * hidden + (1 - share) * torch.tanh(self.fields(features))
-        values = self.dropout(inputs if self.own is None else self.own(inputs))
+        values = self.dropout(inputs if self.own is None else self._owned(self.own, inputs))
         for layer in self.layers:
             values = self.dropout(layer(values).relu())
         outputs: Tensor = self.get_submodule(_LAST)(values)
+        return outputs
+
+    def _owned(self, own: nn.Module, inputs: Tensor) -> Tensor:
+        """Returns what the customer's own layers give; a batch norm takes a single row, which has no spread, as it does
+        when it serves."""
+        norms = [part for part in own.modules() if isinstance(part, _BatchNorm) and part.training]
+        alone = norms if len(inputs) == 1 else []
+        for norm in alone:
+            norm.eval()
+        try:
+            outputs: Tensor = own(inputs)
+        finally:
+            for norm in alone:
+                norm.train()
         return outputs
 
 

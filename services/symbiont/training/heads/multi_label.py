@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
@@ -17,6 +16,7 @@ from symbiont.evaluation.arrays import sigmoid
 from symbiont.evaluation.metrics.multi_label import thresholds_of
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, Rule, register
+from symbiont.training.heads.measures import micro_and_macro_f1
 from symbiont.training.heads.pooled import grown, pooled_material, stacked
 from symbiont.training.spec import MultiLabelHead
 from symbiont.training.types import Evaluation
@@ -61,10 +61,11 @@ class MultiLabel(Head):
     ) -> Evaluation:
         logits, truth = np.stack(outputs), judged.targets.numpy() > 0.5
         held = self.decide(settings, logits, Rule()) if decided is None else decided
+        micro, macro = micro_and_macro_f1(*(table.sum(axis=0) for table in (truth & held, held, truth)))
         values = {
             "subset_accuracy": float((truth == held).all(axis=1).mean()),
-            "micro_f1": float(f1_score(truth, held, average="micro", zero_division=0.0)),
-            "macro_f1": float(f1_score(truth, held, average="macro", zero_division=0.0)),
+            "micro_f1": micro,
+            "macro_f1": macro,
             "loss": float(functional.binary_cross_entropy_with_logits(torch.from_numpy(logits), judged.targets)),
         }
         return Evaluation(

@@ -16,6 +16,7 @@ from symbiont.bundle import ScoreHead as HeadEntry
 from symbiont.evaluation import Rows, Scored
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Criterion, Encode, Head, Material, register
+from symbiont.training.heads.fields import mean_and_deviation
 from symbiont.training.heads.pooled import pooled_material
 from symbiont.training.spec import ScoreHead
 from symbiont.training.types import Evaluation
@@ -46,9 +47,7 @@ class Score(Head):
     def fit(self, settings: ScoreHead, rows: Sequence[Row]) -> Scale:
         if settings.minimum is not None and settings.maximum is not None:
             return Scale(settings.minimum, settings.maximum - settings.minimum, limited=True)
-        labels = numbers(rows)
-        # All the same, they are learnt as they are.
-        return Scale(float(labels.mean()), float(labels.std()) or 1.0, limited=False)
+        return Scale(*mean_and_deviation(numbers(rows).tolist()), limited=False)
 
     @override
     def fit_as(self, settings: ScoreHead, rows: Sequence[Row], entry: Any) -> Scale:
@@ -70,13 +69,14 @@ class Score(Head):
         values = settings.values(torch.from_numpy(np.stack(outputs)))
         truth, found = numbers(judged.rows), settings.numbers(values)
         wrong = found - truth
-        varied = len(truth) > 2 and truth.std() > 0 and found.std() > 0
+        # Of numbers that are all the same there is none, and their deviation is not always exactly 0.
+        varied = len(truth) > 2 and np.ptp(truth) > 0 and np.ptp(found) > 0
         metrics = {
             "loss": float(functional.mse_loss(values, judged.targets)),
             "mae": float(np.abs(wrong).mean()),
             "rmse": float(np.sqrt((wrong**2).mean())),
-            "pearson": float(pearsonr(truth, found).statistic) if varied else 0.0,
-            "spearman": float(spearmanr(truth, found).statistic) if varied else 0.0,
+            "pearson": float(np.nan_to_num(pearsonr(truth, found).statistic)) if varied else 0.0,
+            "spearman": float(np.nan_to_num(spearmanr(truth, found).statistic)) if varied else 0.0,
         }
         return Evaluation(
             row_count=len(truth),

@@ -37,6 +37,13 @@ class Spans(Head):
         return settings.model_copy(update={"always_answers": all(row.label for row in rows)})
 
     @override
+    def fit_as(self, settings: SpansHead, rows: Sequence[Row], entry: Any) -> SpansHead:
+        """What the version answers, it answers on, whichever rows are the new ones."""
+        if settings.always_answers is not None:
+            return settings
+        return settings.model_copy(update={"always_answers": entry.always_answers})
+
+    @override
     def material(self, settings: SpansHead, rows: Sequence[Row], encode: Encode, max_tokens: int) -> Material:
         encoded = encode(
             [row.text for row in rows],

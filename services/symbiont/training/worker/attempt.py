@@ -115,6 +115,8 @@ class _Run:
         attempt, inputs = self.attempt, self.attempt.inputs
         divided = read_divided(self.artifacts, attempt.spec, inputs)
         self.send(LogLine(f"{len(divided.kept)} rows to learn from, {len(divided.held)} held out"))
+        if divided.apart:
+            self.send(LogLine(f"{divided.apart} rows are neither: their texts are on the other side"))
         for warning in of_past(divided):
             self.send(warning)
         start = start_bundle(self.artifacts, inputs)
@@ -289,7 +291,11 @@ class _Run:
         hyper = self.attempt.spec.hyperparameters
         if hyper.patience is None or not judge.best_digest:
             return False
-        best = int(self.artifacts.manifest(CHECKPOINTS, judge.best_digest)["step"])
+        try:
+            best = int(self.artifacts.manifest(CHECKPOINTS, judge.best_digest)["step"])
+        except NotFound:
+            # How long ago it was is not known, and what is learnt next may be better.
+            return False
         waited = (step - best) // hyper.checkpoint_interval
         if waited < hyper.patience:
             return False
@@ -305,7 +311,11 @@ class _Run:
                     f"no checkpoint is left to make a {'base' if attempt.spec.derived_base else 'version'} of"
                 )
             return
-        done = loop.run(self._load([attempt.checkpoint_digest, attempt.best_digest], network, loop, "resuming after"))
+        done = self._load([attempt.checkpoint_digest, attempt.best_digest], network, loop, "resuming after")
+        # It may have been so when the attempt before was broken off.
+        self.enough = self._is_enough(done, judge)
+        if not self.enough:
+            done = loop.run(done)
         chooses = done < loop.total_steps or attempt.spec.hyperparameters.keep_best
         if chooses and judge.best_digest and judge.best_digest != judge.latest_digest:
             self._load([judge.best_digest], network, loop, "finishing with")

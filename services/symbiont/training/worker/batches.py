@@ -22,14 +22,25 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     return [batches[i] for i in random.permutation(len(batches))]
 
 
-def split_holdout(labels: Sequence[str], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Splits row numbers into (training, held out), stratified: of every label at least one row on each side."""
+def split_holdout(
+    labels: Sequence[str], fraction: float, seed: int, sizes: Sequence[int] = ()
+) -> tuple[list[int], list[int]]:
+    """Splits row numbers into (training, held out), stratified: of every label at least one row on each side.
+
+    `sizes`: how many rows each number stands for. One that is more rows than are to be held out of its label is learnt.
+    """
     random = np.random.default_rng([seed, 0x5717])
+    sizes = sizes or [1] * len(labels)
+    found: dict[str, list[int]] = {}
+    for number, label in enumerate(labels):
+        found.setdefault(label, []).append(number)
     held: set[int] = set()
-    for label in sorted(set(labels)):
-        rows = np.array([i for i, other in enumerate(labels) if other == label])
-        count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
-        held.update(int(i) for i in random.permutation(rows)[:count])
+    for _, numbers in sorted(found.items()):
+        count = min(max(round(len(numbers) * fraction), 1), len(numbers) - 1)
+        most = max(round(sum(sizes[number] for number in numbers) * fraction), 1)
+        order = [int(number) for number in random.permutation(numbers)]
+        fitting = [number for number in order if sizes[number] <= most] or [min(order, key=sizes.__getitem__)]
+        held.update(fitting[:count])
     return [i for i in range(len(labels)) if i not in held], sorted(held)
 
 

@@ -3,10 +3,10 @@
 Of a dataset a part is held out, by a function of seed and labels. A training that starts from a version is told which
 trainings are behind that, and divides their rows as they did: a row that judged one of them is not learnt and judges
 again, a row that one of them learnt is learnt, and only those that none has seen are split. Rows are known by their
-texts, so that this holds for rows that are uploaded again in another dataset.
+texts, so that this holds for rows that are uploaded again in another dataset, and for those that a dataset has twice.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,13 +42,15 @@ class _Seen:
 class Divided:
     """Rows to learn from, of which the first `own` are of the dataset itself, and rows to judge by.
 
-    `unknown`: the rows of a training before are gone, so that those which judged it may be learnt.
+    `unknown`: the rows of a training before are gone, so that those which judged it may be learnt. `apart`: so many
+    rows are neither, since their texts are on the other side.
     """
 
     kept: Sequence[Row]
     held: Sequence[Row]
     own: int
     unknown: bool = False
+    apart: int = 0
 
 
 def divide(read: Read, past: Sequence[Past], now: Past) -> Divided:
@@ -64,6 +66,7 @@ def divide(read: Read, past: Sequence[Past], now: Past) -> Divided:
     """
     learnt, judged, unknown = _Seen(), _Seen(), False
     for training in past:
+        _forget_learnt(judged, learnt, training)
         try:
             found = _divided(read, training, learnt, judged)
         except NotFound:
@@ -75,23 +78,41 @@ def divide(read: Read, past: Sequence[Past], now: Past) -> Divided:
         both = learnt.groups & judged.groups
         learnt.groups -= both
         judged.groups -= both
+    _forget_learnt(judged, learnt, now)
     divided = _divided(read, now, learnt, judged)
     if not divided.own:
-        raise InvalidArgument("spec.dataset", "each of its rows has judged the version before, and may not be learnt")
+        raise InvalidArgument("spec.dataset", "each of its rows judges, this version or one before: none may be learnt")
     return replace(divided, unknown=unknown)
+
+
+def _forget_learnt(judged: _Seen, learnt: _Seen, training: Past) -> None:
+    """Takes rows that a training before `by_text` both learnt and was judged by for learnt ones."""
+    if training.by_text:
+        for key in learnt.rows.keys() & judged.rows.keys():
+            del judged.rows[key]
 
 
 def _divided(read: Read, training: Past, learnt: _Seen, judged: _Seen) -> Divided:
     rows = list(read(training.dataset_digest))
+    apart = 0
     if training.evaluation_dataset_digest:
         kept = [row for row in rows if row not in judged]
         held = list(read(training.evaluation_dataset_digest))
+        if training.by_text:
+            judging = {_key(row) for row in held}
+            kept, before = [row for row in kept if _key(row) not in judging], kept
+            apart = len(before) - len(kept)
     else:
         kept, held = _split(rows, training, learnt, judged)
+        if training.by_text:
+            known = {_key(row) for row in kept} | learnt.rows.keys()
+            # Of a text that several groups have. Where it is so of all, there is nothing else to judge by.
+            held, before = [row for row in held if _key(row) not in known] or held, held
+            apart = len(before) - len(held)
     own = len(kept)
     if training.replay_digest:
         kept += _again(list(read(training.replay_digest)), training, {_key(row) for row in (*rows, *held)}, judged)
-    return Divided(kept, held, own)
+    return Divided(kept, held, own, apart=apart)
 
 
 def _split(rows: Sequence[Row], training: Past, learnt: _Seen, judged: _Seen) -> tuple[list[Row], list[Row]]:
@@ -109,9 +130,29 @@ def _held_out(rows: Sequence[Row], training: Past) -> list[int]:
     if not rows:
         return []
     fraction = training.holdout_fraction or 0.2
+    first: dict[bytes, int] = {}
+    # The place of the first row of the same text stands for each.
+    leaders = [first.setdefault(_key(row), place) if training.by_text else place for place, row in enumerate(rows)]
     if any(row.group for row in rows):
-        return split_groups([row.group for row in rows], fraction, training.seed)[1]
+        named = [row.group or f"\0{leader}" for row, leader in zip(rows, leaders, strict=True)]
+        return split_groups(named, fraction, training.seed)[1]
+    units: defaultdict[int, list[int]] = defaultdict(list)
+    for place, leader in enumerate(leaders):
+        units[leader].append(place)
+    places = list(units.values())
+    names = strata([_label([rows[place] for place in unit]) for unit in places])
+    chosen = split_holdout(names, fraction, training.seed, [len(unit) for unit in places])[1]
+    if chosen:
+        return [place for number in chosen for place in places[number]]
+    # Each class is one text: to judge by it is better than to judge by nothing.
     return split_holdout(strata([row.label for row in rows]), fraction, training.seed)[1]
+
+
+def _label(rows: Sequence[Row]) -> Label:
+    """Returns the label that rows of one text are held out by. One that has two classes is of neither's share, so that
+    no class is left without a text to learn from."""
+    names = sorted({row.label for row in rows if isinstance(row.label, str)})
+    return "|".join(names) if len(names) > 1 else rows[0].label
 
 
 def _again(rows: Sequence[Row], training: Past, there: set[bytes], judged: _Seen) -> list[Row]:

@@ -1,5 +1,6 @@
 """Quality on the held-out rows, at checkpoints and at the end."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ class Judge:
         self._latest, self.latest_digest = self.evaluate(), digest
         value = dict(self._latest.metrics)[self._metric]
         loss = value if self._metric in ERRORS else -value
+        # Nothing is less than nan: a first checkpoint that gives it would be the best one for ever.
+        loss = loss if math.isfinite(loss) else math.inf
         if self.best_loss is None or loss < self.best_loss:
             self.best_digest, self.best_loss = digest, loss
         return loss

@@ -10,6 +10,7 @@ from symbiont.training.gate.anonymize import anonymize, canonical
 from symbiont.training.gate.findings import Finding, numbered
 from symbiont.training.gate.pii.finder import structured_kinds
 from symbiont.training.gate.settings import Anonymize
+from symbiont.training.heads.fields import encode_fields, fit_fields
 
 KINDS = tuple(structured_kinds())
 SEALER = Sealer(b"k" * 32)
@@ -50,6 +51,19 @@ def test_tokens_go_back_with_the_key() -> None:
     assert made == anonymize(ROWS, LabelKind.CLASS, settings, SEALER).rows
 
 
+def test_business_fields_that_are_dates_stay_dates_or_go() -> None:
+    fields = [{"paid": "2026-01-31", "note": "since 2026-01-31"}, {"paid": "1899-02-01T10:20:00"}, {"note": "none"}]
+    rows = numbered([Row(f"{n}", "x", fields=values) for n, values in enumerate(fields)])
+    outcome = anonymize(rows, LabelKind.CLASS, Anonymize(kinds=("DATE",)), None, dates=("paid",))
+    assert [row.fields for row in outcome.rows] == [{"note": "since {DATE}"}, {}, {"note": "none"}]
+    assert outcome.findings == (Finding("PII_DATE", 3, (0, 1)),)
+    assert outcome.changed == 2
+    made = fit_fields([("paid", "FIELD_KIND_DATE"), ("note", "FIELD_KIND_CATEGORY")], outcome.rows)
+    assert [encode_fields(made, row).tolist() for row in outcome.rows] == [[0, 1], [0, 0], [1, 0]]
+    others = anonymize(rows, LabelKind.CLASS, Anonymize(kinds=KINDS[:3]), None, dates=("paid",))
+    assert [row.fields for row in others.rows] == fields
+
+
 def test_marks_and_answers_follow() -> None:
     text = "Mail ann@b.cn to Rome"
     row = Row(text, ((5, 13, "mail"), (17, 21, "city")))
@@ -72,7 +86,9 @@ def test_a_row_whose_label_cannot_follow_goes_rather_than_tells() -> None:
     ("kind", "one", "other"),
     [
         ("PHONE", "+86 139-1234-5678", "13912345678"),
-        ("EMAIL", "A@b.CN", "a@B.cn"),
+        ("PHONE", "１３８－１２３４－５６７８", "13812345678"),
+        ("ID_CARD", "110105-19491231-002X", "１１０１０５１９４９１２３１００２ｘ"),
+        ("EMAIL", "A@b.CN", "a＠B.cn"),
         ("BANK_CARD", "4111 1111 1111 1111", "4111-1111-1111-1111"),
         ("PERSON", "Ann  Lee", "ann lee"),
         ("LICENSE_PLATE", "沪C·F5Q60", "沪CF5Q60"),

@@ -10,9 +10,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from support.planted import labelled, nearly
 from symbiont.common.errors import InvalidArgument
 from symbiont.training.data.rows import LabelKind, Row
+from symbiont.training.gate.balance import balance
 from symbiont.training.gate.deduplicate import shingles_of
 from symbiont.training.gate.findings import Finding, numbered
-from symbiont.training.gate.settings import Split
+from symbiont.training.gate.settings import Balance, Sampling, Split
 from symbiont.training.gate.shingles import similarity
 from symbiont.training.gate.split import Parts, split
 
@@ -101,6 +102,34 @@ def test_rows_of_one_moment_stay_together() -> None:
     assert len(split(rows, LabelKind.CLASS, Split(by_time=True, test_fraction=0.1)).test) == 5
 
 
+def test_rows_of_one_text_stay_together() -> None:
+    rows = [Row(f"{n}", "abc"[n % 3], pair="x") for n in range(60)]
+    rare = [Row(f"rare {n}", "c") for n in range(6)]
+    more = balance([*rows, *rare], LabelKind.CLASS, Balance(sampling=Sampling.OVER, max_ratio=1.0)).rows
+    for again in (numbered(rows * 2), numbered(more)):
+        parts = split(again, LabelKind.CLASS, Split())
+        assert {(row.text, row.pair) for row in parts.train}.isdisjoint((row.text, row.pair) for row in parts.test)
+        assert abs(len(parts.test) - 0.2 * len(again)) <= 4
+    # Another text beside it is another row.
+    assert not split([*rows, *(replace(row, pair="y") for row in rows)], LabelKind.CLASS, Split()).findings
+
+
+def test_a_text_of_several_groups_is_trained_on_or_tested_on() -> None:
+    rows = [replace(row, text=f"{n}") for n, row in enumerate(grouped())]
+    rows = numbered([*rows, *(Row("hello", "a", group=f"g{n}") for n in range(120))])
+    parts = split(rows, LabelKind.CLASS, Split())
+    assert {row.group for row in parts.train}.isdisjoint(row.group for row in parts.test)
+    assert "hello" in [row.text for row in parts.train]
+    assert "hello" not in [row.text for row in parts.test]
+    found = {finding.code: finding.count for finding in parts.findings}
+    assert found["IN_TRAINING_PART"] == len(rows) - len(parts.train) - len(parts.test) > 10
+    # What is said again and again is not only said at last.
+    timed = [Row("hello" if n % 2 else f"{n}", "x", time=f"2024-01-{n + 1:02}") for n in range(20)]
+    parts = split(timed, LabelKind.CLASS, Split(by_time=True, test_fraction=0.3))
+    assert [row.text for row in parts.test] == ["14", "16", "18"]
+    assert len(parts.train) == 14
+
+
 def near_across(parts: Parts) -> int:
     train = [shingles_of(row) for row in parts.train]
     test = [shingles_of(row) for row in parts.test]
@@ -127,7 +156,7 @@ def test_near_rows_end_on_one_side() -> None:
     ],
 )
 def test_every_kind_of_label(kind: LabelKind, labels: list[object]) -> None:
-    rows = [Row("text", label) for label in labels]  # type: ignore[arg-type]
+    rows = [Row(f"{n}", label) for n, label in enumerate(labels)]  # type: ignore[arg-type]
     assert len(split(rows, kind, Split()).test) == 2
 
 

@@ -77,6 +77,13 @@ def test_a_part_counts_when_it_is_found_whole() -> None:
     assert dict(half.metrics)["word_accuracy"] == pytest.approx(2 / 3)
 
 
+def test_names_that_are_not_there_are_not_missed() -> None:
+    found = Entities().evaluate(EntitiesHead(labels=("A", "B")), *judged([0, 1, 2, 0], [SKIP, 1, 2, 0]))
+    assert dict(found.metrics)["macro_f1"] == 1.0
+    nothing = Entities().evaluate(EntitiesHead(labels=("A", "B")), *judged([0, 0], [SKIP, 0]))
+    assert (dict(nothing.metrics)["micro_f1"], dict(nothing.metrics)["macro_f1"]) == (0.0, 0.0)
+
+
 def test_of_tokens_without_a_tag_nothing_is_learnt() -> None:
     truth = torch.tensor([[SKIP, 1, SKIP]])
     loss = Entities().criterion(EntitiesHead(labels=("A",)), truth)

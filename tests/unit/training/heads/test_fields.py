@@ -31,6 +31,15 @@ def test_fields_are_scaled_by_what_the_rows_have() -> None:
     assert encode_fields(fields, row(category="new")).tolist() == [0, 1, 0, 1, 0, 0, 0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("count", [10, 50, 1000])
+def test_a_field_that_is_always_the_same_is_not_scaled(count: int) -> None:
+    rows = [row(number=0.1, date="2026-03-01T10:20:00+08:00")] * count
+    number, date = fit_fields(KINDS, rows)
+    assert number == NumberField(name="number", mean=0.1, deviation=1.0)
+    assert number.encode(0.1) == (0.0, 0.0)
+    assert date.encode("2026-03-02T10:20:00+08:00")[0] == 1.0  # type: ignore[arg-type]  # of a date
+
+
 def test_a_field_that_no_row_has_is_left_out() -> None:
     assert fit_fields(KINDS, [row(flag=True)]) == (FlagField(name="flag"),)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from symbiont.evaluation import estimates, rows_of
 from symbiont.training.data.rows import Row
 from symbiont.training.heads import Material, all_heads
 from symbiont.training.heads.embedding import Embedding, contrast, cosent, partners
@@ -76,6 +77,57 @@ def test_numbers_are_brought_to_one_scale_and_back() -> None:
     entry = head.entry(limited, 8, "mean")
     assert (entry.link, entry.offset, entry.scale) == ("sigmoid", -4.0, 8.0)
     assert head.fit(ScoreHead(), [Row("x", 3.0)] * 2) == Scale(3.0, 1.0, limited=False)
+
+
+@pytest.mark.parametrize("labels", [(1.0, 2.0, 3.0), (0.1, 0.1, 0.1)])
+def test_who_answers_one_number_has_a_measure(labels: tuple[float, ...]) -> None:
+    head, scale = Score(), Scale(3.2, 1.3, limited=False)
+    made = head.material(scale, [Row(f"{n}", label) for n, label in enumerate(labels * 20)], encode, 8)
+    for answer in np.random.default_rng(0).normal(size=100).astype(np.float32):
+        found = dict(head.evaluate(scale, [np.array([answer])] * 60, made).metrics)
+        assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
+
+
+def test_numbers_that_are_all_the_same_are_learnt_as_they_are() -> None:
+    assert Score().fit(ScoreHead(), [Row("x", 0.1)] * 50) == Scale(0.1, 1.0, limited=False)
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3, 4])
+def test_a_job_says_of_labels_what_its_report_says(labels: int) -> None:
+    head, source = all_heads()["multi_label"], np.random.default_rng(labels)
+    settings = MultiLabelHead(labels=tuple("abcd"[:labels]))
+    # The last one is neither true nor said, where it is not alone.
+    logits = source.normal(size=(40, labels)).astype(np.float32)
+    truth = torch.from_numpy((source.random((40, labels)) < 0.4).astype(np.float32))
+    if labels > 1:
+        logits[:, -1], truth[:, -1] = -9.0, 0.0
+    judged = Material([], truth, [Row(f"{n}") for n in range(40)])
+    found = dict(head.evaluate(settings, list(logits), judged).metrics)
+    rows = rows_of([row.text for row in judged.rows])
+    report = estimates(head.outcome(settings, list(logits), judged, rows))
+    for name in ("micro_f1", "macro_f1"):
+        assert found[name] == pytest.approx(report[name].value)
+
+
+def test_one_label_that_is_never_said_is_never_right() -> None:
+    head, settings = all_heads()["multi_label"], MultiLabelHead(labels=("a",))
+    judged = Material([], torch.tensor([[1.0], [0.0], [0.0], [0.0]]), [Row(f"{n}") for n in range(4)])
+    found = dict(head.evaluate(settings, [np.float32([-3.0])] * 4, judged).metrics)
+    assert (found["micro_f1"], found["macro_f1"], found["subset_accuracy"]) == (0.0, 0.0, 0.75)
+
+
+def test_classes_that_are_not_there_are_not_missed() -> None:
+    head, settings = all_heads()["classification"], ClassificationHead(labels=tuple("abcd"))
+    truth = torch.tensor([0, 2] * 10)
+    judged = Material([], truth, [Row(f"{n}") for n in range(20)])
+    perfect = list(np.eye(4, dtype=np.float32)[truth])
+    assert head.evaluate(settings, perfect, judged).macro_f1 == 1.0
+    # One that was said has an F1 of 0.
+    logits = [*perfect[:-1], np.eye(4, dtype=np.float32)[1]]
+    report = estimates(head.outcome(settings, logits, judged, rows_of([row.text for row in judged.rows])))
+    macro = head.evaluate(settings, logits, judged).macro_f1
+    assert macro == pytest.approx(report["macro_f1"].value)
+    assert 0.6 < macro < 0.7
 
 
 def test_every_row_of_a_class_has_a_partner_of_it() -> None:

@@ -75,3 +75,11 @@ def test_who_has_learnt_of_none_without_an_answer_answers_always() -> None:
         assert (found and CONTEXT[slice(*found)]) == ("opens" if always else None)
         assert head.entry(settings, 8, None).always_answers is always
     assert head.fit(SpansHead(always_answers=False), [with_answer]).always_answers is False
+
+
+def test_who_is_trained_on_answers_as_before_unless_it_is_said() -> None:
+    rows = [Row("q", ((0, 3),), pair=CONTEXT)]
+    for before in (False, True):
+        entry = SpanHead(hidden_size=8, always_answers=before)
+        assert Spans().fit_as(SpansHead(), rows, entry).always_answers is before
+        assert Spans().fit_as(SpansHead(always_answers=not before), rows, entry).always_answers is not before

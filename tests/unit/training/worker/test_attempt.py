@@ -280,6 +280,19 @@ def test_a_training_that_gets_no_better_ends_early_with_its_best(run: Run) -> No
     again = Run(run.registry, run.artifacts)
     rest = replace(attempt, checkpoint_digest=best.digest, best_digest=best.digest, best_loss=best.evaluation_loss)
     assert again(rest) == digest
+    # Broken off when it was enough, it learns no more.
+    for last in saved[-2:]:
+        again.reports.clear()
+        assert again(replace(rest, checkpoint_digest=last.digest)) == digest
+        assert again.of(types.Progress) == []
+
+
+def test_where_the_best_checkpoint_is_lost_it_is_never_enough(run: Run) -> None:
+    hyper = {**HYPER, "epochs": 2, "checkpoint_interval": 2, "patience": 1}
+    attempt = run.attempt(hyperparameters=hyper)
+    run(replace(attempt, best_digest="b" * 64, best_loss=-1.0))
+    assert run.of(types.Progress)[-1].step == 8
+    assert [warning.code for warning in run.of(types.Warning)] == ["CHECKPOINT_LOST"] * 2
 
 
 def test_the_best_by_a_chosen_measure_is_kept(run: Run) -> None:

@@ -19,9 +19,12 @@ from symbiont.common.errors import InvalidArgument
 from symbiont.training import own_modules, types
 from symbiont.training.heads.layers import HeadLayers, tensors_of
 from symbiont.training.resolving import resolve
-from symbiont.training.spec import OwnModule
+from symbiont.training.spec import Hyperparameters, OwnModule
 from symbiont.training.store import Store
+from symbiont.training.worker.commands import Command
 from symbiont.training.worker.errors import Unusable
+from symbiont.training.worker.loop import Loop
+from symbiont.training.worker.network import Network, OnFeatures, stack
 from symbiont.training.worker.own_module import export, make
 
 HYPER = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01, "checkpoint_interval": 2}
@@ -90,6 +93,31 @@ def test_its_file_tells_no_code(tmp_path: Path) -> None:
     assert head.training
     assert head.own is not None
     assert head.own.training
+
+
+@pytest.mark.parametrize(("count", "parts", "normed"), [(17, 0, 1), (16, 16, 0)])
+def test_a_part_of_one_row_is_learnt_from(count: int, parts: int, normed: int) -> None:
+    """A norm over the rows of a part takes what it has learnt of others where there is one row."""
+    head = head_with("crossed")
+    rows = list(np.random.default_rng(0).normal(size=(count, 9)).astype(np.float32))
+    targets = torch.tensor([number % 2 for number in range(count)])
+    loop = Loop(
+        OnFeatures(Network(torch.nn.Identity(), head, "")),
+        torch.nn.functional.cross_entropy,
+        rows,
+        targets,
+        Hyperparameters(epochs=1, batch_size=16),
+        lambda _: None,
+        lambda _: None,
+        lambda: Command.GO,
+        micro_batches=parts,
+        join=stack,
+        lengths=[9] * count,
+    )
+    assert loop.run() == loop.total_steps == -(-count // 16)
+    (norm,) = (part for part in head.modules() if isinstance(part, torch.nn.BatchNorm1d))
+    assert norm.training
+    assert norm.num_batches_tracked == normed
 
 
 @pytest.mark.slow

@@ -1044,7 +1044,8 @@ Global___DeduplicateTransform: typing_extensions.TypeAlias = DeduplicateTransfor
 @typing.final
 class AnonymizeTransform(google.protobuf.message.Message):
     """Replaces what tells of a person, in texts, pairs and business fields. Labels that are positions are widened to the whole
-    of what replaces a part of them; a row of which two would overlap goes, and is found as LABEL_LOST.
+    of what replaces a part of them; a row of which two would overlap goes, and is found as LABEL_LOST. Business fields that
+    are dates are left out where DATE is asked for.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -1191,7 +1192,9 @@ Global___BalanceTransform: typing_extensions.TypeAlias = BalanceTransform
 
 @typing.final
 class SplitSettings(google.protobuf.message.Message):
-    """How a dataset is cut in two."""
+    """How a dataset is cut in two. Rows of the same texts stay on one side. Those that a group, a business field or the time
+    puts on both are trained on, and are in no part where they would be tested on; they are found as IN_TRAINING_PART.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -595,9 +595,11 @@ class TrainingSpec(google.protobuf.message.Message):
     dataset: builtins.str
     """Required. The rows to learn from: `datasets/{dataset}`."""
     holdout_fraction: builtins.float
-    """A share of `dataset` kept apart, stratified by label: above 0, at most 0.5."""
+    """A share of `dataset` kept apart, stratified by label: above 0, at most 0.5. Rows of the same texts are kept apart
+    together.
+    """
     evaluation_dataset: builtins.str
-    """Another dataset: `datasets/{dataset}`. Its labels must all occur in `dataset`."""
+    """Another dataset: `datasets/{dataset}`. Its labels must all occur in `dataset`. What is in both is not learnt."""
     model: builtins.str
     """Required, unless `derived_base` is set. The model that gets a new version: `models/{model}`; created if it does not
     exist. 1 to 63 of `a-z0-9-` after the slash, beginning with a letter.
@@ -1331,7 +1333,8 @@ class SpansHead(google.protobuf.message.Message):
     """Optional. Longest answer in tokens, 1 to 512. Default 30."""
     always_answers: builtins.bool
     """Optional. Whether each question is answered, by the most probable part of the context, though that there is none may
-    be more probable. Default: whether each row to learn from has an answer, so that nothing was learnt of those without.
+    be more probable. Default: whether each row to learn from has an answer, so that nothing was learnt of those without;
+    of a job that starts from a version, as that does.
     """
     def __init__(
         self,
@@ -1767,7 +1770,9 @@ class Evaluation(google.protobuf.message.Message):
     the task has none.
     """
     macro_f1: builtins.float
-    """Output only. Mean over the classes, or names of parts, of F1. 0 where the task has none."""
+    """Output only. Mean of F1 over the classes, or names of parts, that are true of a row or were said of one. 0 where the
+    task has none.
+    """
     loss: builtins.float
     """Output only. Mean of what training lessens: of classes, the negative log likelihood."""
     primary_metric: builtins.str

@@ -28,7 +28,7 @@ from symbiont.api.training.v1 import base_model_pb2 as symbiont_dot_training_dot
 from symbiont.api.training.v1 import training_job_pb2 as symbiont_dot_training_dot_v1_dot_training__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!symbiont/training/v1/worker.proto\x12\x14symbiont.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\x1a%symbiont/training/v1/base_model.proto\x1a\'symbiont/training/v1/training_job.proto\"\xf7\x05\n\nWorkerSpec\x12\x11\n\x03job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x30\n\x04spec\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.TrainingSpec\x12\x13\n\x0b\x62\x61se_digest\x18\x04 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x61taset_digest\x18\x06 \x01(\t\x12!\n\x19\x65valuation_dataset_digest\x18\x07 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x08 \x01(\t\x12\x15\n\rartifact_root\x18\t \x01(\t\x12\x1a\n\x12\x63ontroller_address\x18\n \x01(\t\x12\x1c\n\x14tokenization_address\x18\x0b \x01(\t\x12.\n\x07pooling\x18\x0c \x01(\x0e\x32\x1d.symbiont.training.v1.Pooling\x12\x18\n\x10quantized_digest\x18\r \x01(\t\x12\x15\n\rmicro_batches\x18\x0e \x01(\x05\x12\x0e\n\x06\x66inish\x18\x0f \x01(\x08\x12\x1e\n\x16\x62\x65st_checkpoint_digest\x18\x10 \x01(\t\x12!\n\x14\x62\x65st_evaluation_loss\x18\x11 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0ereproduced_job\x18\x12 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1d\n\x15\x62\x61se_tokenizer_digest\x18\x13 \x01(\t\x12\x1b\n\x13start_bundle_digest\x18\x1e \x01(\t\x12\x1d\n\x15replay_dataset_digest\x18\x1f \x01(\t\x12\x30\n\x04past\x18  \x03(\x0b\x32\".symbiont.training.v1.PastTraining\x12\x30\n\x05trace\x18! \x01(\x0b\x32!.symbiont.training.v1.WorkerTrace\x12\x13\n\x0bworker_pass\x18\" \x01(\tB\x17\n\x15_best_evaluation_loss\"4\n\x0bWorkerTrace\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x0btraceparent\x18\x02 \x01(\t\"\xbe\x01\n\x0cPastTraining\x12\x16\n\x0e\x64\x61taset_digest\x18\x01 \x01(\t\x12!\n\x19\x65valuation_dataset_digest\x18\x02 \x01(\t\x12\x18\n\x10holdout_fraction\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\r\x12\x1d\n\x15replay_dataset_digest\x18\x05 \x01(\t\x12,\n\x06replay\x18\x06 \x01(\x0b\x32\x1c.symbiont.training.v1.Replay\"\xf9\x05\n\rWorkerMessage\x12\x11\n\x03job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05hello\x18\x05 \x01(\x0b\x32\x1b.symbiont.training.v1.HelloH\x00\x12\x34\n\theartbeat\x18\x06 \x01(\x0b\x32\x1f.symbiont.training.v1.HeartbeatH\x00\x12\x32\n\x08progress\x18\x07 \x01(\x0b\x32\x1e.symbiont.training.v1.ProgressH\x00\x12\x41\n\x10\x63heckpoint_saved\x18\x08 \x01(\x0b\x32%.symbiont.training.v1.CheckpointSavedH\x00\x12\x45\n\x12\x65valuation_started\x18\t \x01(\x0b\x32\'.symbiont.training.v1.EvaluationStartedH\x00\x12\x36\n\nevaluation\x18\n \x01(\x0b\x32 .symbiont.training.v1.EvaluationH\x00\x12\x31\n\x08log_line\x18\x0b \x01(\x0b\x32\x1d.symbiont.training.v1.LogLineH\x00\x12\x33\n\x07\x66\x61ilure\x18\x0c \x01(\x0b\x32 .symbiont.training.v1.JobFailureH\x00\x12\x30\n\x07stopped\x18\r \x01(\x0b\x32\x1d.symbiont.training.v1.StoppedH\x00\x12*\n\x04\x64one\x18\x0e \x01(\x0b\x32\x1a.symbiont.training.v1.DoneH\x00\x12\x30\n\x07metrics\x18\x0f \x01(\x0b\x32\x1d.symbiont.training.v1.MetricsH\x00\x12\x30\n\x07warning\x18\x10 \x01(\x0b\x32\x1d.symbiont.training.v1.WarningH\x00\x42\t\n\x07message\"&\n\x05Hello\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x10\n\x08instance\x18\x02 \x01(\t\"\x0b\n\tHeartbeat\"\x13\n\x11\x45valuationStarted\"\t\n\x07Stopped\"f\n\x04\x44one\x12\x15\n\rbundle_digest\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x02 \x01(\t\x12\x19\n\x11\x65valuation_digest\x18\x03 \x01(\t\x12\x17\n\x0fparameter_count\x18\x04 \x01(\x03\"\xda\x01\n\x11\x43ontrollerMessage\x12(\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x19.symbiont.training.v1.AckH\x00\x12.\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1c.symbiont.training.v1.CancelH\x00\x12\x30\n\x07preempt\x18\x03 \x01(\x0b\x32\x1d.symbiont.training.v1.PreemptH\x00\x12.\n\x06\x66inish\x18\x04 \x01(\x0b\x32\x1c.symbiont.training.v1.FinishH\x00\x42\t\n\x07message\"\t\n\x07Preempt\"\x08\n\x06\x46inish\"\x12\n\x03\x41\x63k\x12\x0b\n\x03seq\x18\x01 \x01(\x03\"\x08\n\x06\x43\x61ncel2k\n\rWorkerService\x12Z\n\x06Report\x12#.symbiont.training.v1.WorkerMessage\x1a\'.symbiont.training.v1.ControllerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!symbiont/training/v1/worker.proto\x12\x14symbiont.training.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsymbiont/access/v1/access.proto\x1a%symbiont/training/v1/base_model.proto\x1a\'symbiont/training/v1/training_job.proto\"\x88\x06\n\nWorkerSpec\x12\x11\n\x03job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x30\n\x04spec\x18\x03 \x01(\x0b\x32\".symbiont.training.v1.TrainingSpec\x12\x13\n\x0b\x62\x61se_digest\x18\x04 \x01(\t\x12\x18\n\x10tokenizer_digest\x18\x05 \x01(\t\x12\x16\n\x0e\x64\x61taset_digest\x18\x06 \x01(\t\x12!\n\x19\x65valuation_dataset_digest\x18\x07 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x08 \x01(\t\x12\x15\n\rartifact_root\x18\t \x01(\t\x12\x1a\n\x12\x63ontroller_address\x18\n \x01(\t\x12\x1c\n\x14tokenization_address\x18\x0b \x01(\t\x12.\n\x07pooling\x18\x0c \x01(\x0e\x32\x1d.symbiont.training.v1.Pooling\x12\x18\n\x10quantized_digest\x18\r \x01(\t\x12\x15\n\rmicro_batches\x18\x0e \x01(\x05\x12\x0e\n\x06\x66inish\x18\x0f \x01(\x08\x12\x1e\n\x16\x62\x65st_checkpoint_digest\x18\x10 \x01(\t\x12!\n\x14\x62\x65st_evaluation_loss\x18\x11 \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x0ereproduced_job\x18\x12 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x1d\n\x15\x62\x61se_tokenizer_digest\x18\x13 \x01(\t\x12\x1b\n\x13start_bundle_digest\x18\x1e \x01(\t\x12\x1d\n\x15replay_dataset_digest\x18\x1f \x01(\t\x12\x30\n\x04past\x18  \x03(\x0b\x32\".symbiont.training.v1.PastTraining\x12\x30\n\x05trace\x18! \x01(\x0b\x32!.symbiont.training.v1.WorkerTrace\x12\x13\n\x0bworker_pass\x18\" \x01(\t\x12\x0f\n\x07\x62y_text\x18# \x01(\x08\x42\x17\n\x15_best_evaluation_loss\"4\n\x0bWorkerTrace\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x13\n\x0btraceparent\x18\x02 \x01(\t\"\xcf\x01\n\x0cPastTraining\x12\x16\n\x0e\x64\x61taset_digest\x18\x01 \x01(\t\x12!\n\x19\x65valuation_dataset_digest\x18\x02 \x01(\t\x12\x18\n\x10holdout_fraction\x18\x03 \x01(\x01\x12\x0c\n\x04seed\x18\x04 \x01(\r\x12\x1d\n\x15replay_dataset_digest\x18\x05 \x01(\t\x12,\n\x06replay\x18\x06 \x01(\x0b\x32\x1c.symbiont.training.v1.Replay\x12\x0f\n\x07\x62y_text\x18\x07 \x01(\x08\"\xf9\x05\n\rWorkerMessage\x12\x11\n\x03job\x18\x01 \x01(\tB\x04\xa8\xbb\x18\x01\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x05hello\x18\x05 \x01(\x0b\x32\x1b.symbiont.training.v1.HelloH\x00\x12\x34\n\theartbeat\x18\x06 \x01(\x0b\x32\x1f.symbiont.training.v1.HeartbeatH\x00\x12\x32\n\x08progress\x18\x07 \x01(\x0b\x32\x1e.symbiont.training.v1.ProgressH\x00\x12\x41\n\x10\x63heckpoint_saved\x18\x08 \x01(\x0b\x32%.symbiont.training.v1.CheckpointSavedH\x00\x12\x45\n\x12\x65valuation_started\x18\t \x01(\x0b\x32\'.symbiont.training.v1.EvaluationStartedH\x00\x12\x36\n\nevaluation\x18\n \x01(\x0b\x32 .symbiont.training.v1.EvaluationH\x00\x12\x31\n\x08log_line\x18\x0b \x01(\x0b\x32\x1d.symbiont.training.v1.LogLineH\x00\x12\x33\n\x07\x66\x61ilure\x18\x0c \x01(\x0b\x32 .symbiont.training.v1.JobFailureH\x00\x12\x30\n\x07stopped\x18\r \x01(\x0b\x32\x1d.symbiont.training.v1.StoppedH\x00\x12*\n\x04\x64one\x18\x0e \x01(\x0b\x32\x1a.symbiont.training.v1.DoneH\x00\x12\x30\n\x07metrics\x18\x0f \x01(\x0b\x32\x1d.symbiont.training.v1.MetricsH\x00\x12\x30\n\x07warning\x18\x10 \x01(\x0b\x32\x1d.symbiont.training.v1.WarningH\x00\x42\t\n\x07message\"&\n\x05Hello\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x10\n\x08instance\x18\x02 \x01(\t\"\x0b\n\tHeartbeat\"\x13\n\x11\x45valuationStarted\"\t\n\x07Stopped\"f\n\x04\x44one\x12\x15\n\rbundle_digest\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61se_digest\x18\x02 \x01(\t\x12\x19\n\x11\x65valuation_digest\x18\x03 \x01(\t\x12\x17\n\x0fparameter_count\x18\x04 \x01(\x03\"\xda\x01\n\x11\x43ontrollerMessage\x12(\n\x03\x61\x63k\x18\x01 \x01(\x0b\x32\x19.symbiont.training.v1.AckH\x00\x12.\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\x1c.symbiont.training.v1.CancelH\x00\x12\x30\n\x07preempt\x18\x03 \x01(\x0b\x32\x1d.symbiont.training.v1.PreemptH\x00\x12.\n\x06\x66inish\x18\x04 \x01(\x0b\x32\x1c.symbiont.training.v1.FinishH\x00\x42\t\n\x07message\"\t\n\x07Preempt\"\x08\n\x06\x46inish\"\x12\n\x03\x41\x63k\x12\x0b\n\x03seq\x18\x01 \x01(\x03\"\x08\n\x06\x43\x61ncel2k\n\rWorkerService\x12Z\n\x06Report\x12#.symbiont.training.v1.WorkerMessage\x1a\'.symbiont.training.v1.ControllerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,33 +42,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKERMESSAGE'].fields_by_name['job']._loaded_options = None
   _globals['_WORKERMESSAGE'].fields_by_name['job']._serialized_options = b'\250\273\030\001'
   _globals['_WORKERSPEC']._serialized_start=206
-  _globals['_WORKERSPEC']._serialized_end=965
-  _globals['_WORKERTRACE']._serialized_start=967
-  _globals['_WORKERTRACE']._serialized_end=1019
-  _globals['_PASTTRAINING']._serialized_start=1022
-  _globals['_PASTTRAINING']._serialized_end=1212
-  _globals['_WORKERMESSAGE']._serialized_start=1215
-  _globals['_WORKERMESSAGE']._serialized_end=1976
-  _globals['_HELLO']._serialized_start=1978
-  _globals['_HELLO']._serialized_end=2016
-  _globals['_HEARTBEAT']._serialized_start=2018
-  _globals['_HEARTBEAT']._serialized_end=2029
-  _globals['_EVALUATIONSTARTED']._serialized_start=2031
-  _globals['_EVALUATIONSTARTED']._serialized_end=2050
-  _globals['_STOPPED']._serialized_start=2052
-  _globals['_STOPPED']._serialized_end=2061
-  _globals['_DONE']._serialized_start=2063
-  _globals['_DONE']._serialized_end=2165
-  _globals['_CONTROLLERMESSAGE']._serialized_start=2168
-  _globals['_CONTROLLERMESSAGE']._serialized_end=2386
-  _globals['_PREEMPT']._serialized_start=2388
-  _globals['_PREEMPT']._serialized_end=2397
-  _globals['_FINISH']._serialized_start=2399
-  _globals['_FINISH']._serialized_end=2407
-  _globals['_ACK']._serialized_start=2409
-  _globals['_ACK']._serialized_end=2427
-  _globals['_CANCEL']._serialized_start=2429
-  _globals['_CANCEL']._serialized_end=2437
-  _globals['_WORKERSERVICE']._serialized_start=2439
-  _globals['_WORKERSERVICE']._serialized_end=2546
+  _globals['_WORKERSPEC']._serialized_end=982
+  _globals['_WORKERTRACE']._serialized_start=984
+  _globals['_WORKERTRACE']._serialized_end=1036
+  _globals['_PASTTRAINING']._serialized_start=1039
+  _globals['_PASTTRAINING']._serialized_end=1246
+  _globals['_WORKERMESSAGE']._serialized_start=1249
+  _globals['_WORKERMESSAGE']._serialized_end=2010
+  _globals['_HELLO']._serialized_start=2012
+  _globals['_HELLO']._serialized_end=2050
+  _globals['_HEARTBEAT']._serialized_start=2052
+  _globals['_HEARTBEAT']._serialized_end=2063
+  _globals['_EVALUATIONSTARTED']._serialized_start=2065
+  _globals['_EVALUATIONSTARTED']._serialized_end=2084
+  _globals['_STOPPED']._serialized_start=2086
+  _globals['_STOPPED']._serialized_end=2095
+  _globals['_DONE']._serialized_start=2097
+  _globals['_DONE']._serialized_end=2199
+  _globals['_CONTROLLERMESSAGE']._serialized_start=2202
+  _globals['_CONTROLLERMESSAGE']._serialized_end=2420
+  _globals['_PREEMPT']._serialized_start=2422
+  _globals['_PREEMPT']._serialized_end=2431
+  _globals['_FINISH']._serialized_start=2433
+  _globals['_FINISH']._serialized_end=2441
+  _globals['_ACK']._serialized_start=2443
+  _globals['_ACK']._serialized_end=2461
+  _globals['_CANCEL']._serialized_start=2463
+  _globals['_CANCEL']._serialized_end=2471
+  _globals['_WORKERSERVICE']._serialized_start=2473
+  _globals['_WORKERSERVICE']._serialized_end=2580
 # @@protoc_insertion_point(module_scope)

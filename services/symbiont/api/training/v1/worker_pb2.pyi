@@ -51,6 +51,7 @@ class WorkerSpec(google.protobuf.message.Message):
     PAST_FIELD_NUMBER: builtins.int
     TRACE_FIELD_NUMBER: builtins.int
     WORKER_PASS_FIELD_NUMBER: builtins.int
+    BY_TEXT_FIELD_NUMBER: builtins.int
     job: builtins.str
     """Required. The job: `jobs/{job}`."""
     attempt: builtins.int
@@ -95,6 +96,10 @@ class WorkerSpec(google.protobuf.message.Message):
     """Optional. What the worker shows with its reports, as the metadata `symbiont-worker-pass`: signed by the controller
     for this job and attempt. Secret: it must stand on no command line and in no log.
     """
+    by_text: builtins.bool
+    """Optional. Whether rows of one text are either learnt or judge, and never both. False for jobs that are older than this
+    field, so that they go on as they began.
+    """
     @property
     def spec(self) -> symbiont.api.training.v1.training_job_pb2.TrainingSpec:
         """Required. What to train, every optional field filled in."""
@@ -134,10 +139,11 @@ class WorkerSpec(google.protobuf.message.Message):
         past: collections.abc.Iterable[Global___PastTraining] | None = ...,
         trace: Global___WorkerTrace | None = ...,
         worker_pass: builtins.str = ...,
+        by_text: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "best_evaluation_loss", b"best_evaluation_loss", "spec", b"spec", "trace", b"trace"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest", "trace", b"trace", "worker_pass", b"worker_pass"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss", "artifact_root", b"artifact_root", "attempt", b"attempt", "base_digest", b"base_digest", "base_tokenizer_digest", b"base_tokenizer_digest", "best_checkpoint_digest", b"best_checkpoint_digest", "best_evaluation_loss", b"best_evaluation_loss", "by_text", b"by_text", "checkpoint_digest", b"checkpoint_digest", "controller_address", b"controller_address", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "finish", b"finish", "job", b"job", "micro_batches", b"micro_batches", "past", b"past", "pooling", b"pooling", "quantized_digest", b"quantized_digest", "replay_dataset_digest", b"replay_dataset_digest", "reproduced_job", b"reproduced_job", "spec", b"spec", "start_bundle_digest", b"start_bundle_digest", "tokenization_address", b"tokenization_address", "tokenizer_digest", b"tokenizer_digest", "trace", b"trace", "worker_pass", b"worker_pass"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["best_evaluation_loss"]
     _WhichOneofArgType__best_evaluation_loss: typing_extensions.TypeAlias = typing.Literal["_best_evaluation_loss", b"_best_evaluation_loss"]
@@ -180,6 +186,7 @@ class PastTraining(google.protobuf.message.Message):
     SEED_FIELD_NUMBER: builtins.int
     REPLAY_DATASET_DIGEST_FIELD_NUMBER: builtins.int
     REPLAY_FIELD_NUMBER: builtins.int
+    BY_TEXT_FIELD_NUMBER: builtins.int
     dataset_digest: builtins.str
     """Required. SHA-256 of the dataset to learn from."""
     evaluation_dataset_digest: builtins.str
@@ -190,6 +197,8 @@ class PastTraining(google.protobuf.message.Message):
     """Required. Seed of the split and of the replay."""
     replay_dataset_digest: builtins.str
     """Optional. SHA-256 of the dataset of which rows were learnt again."""
+    by_text: builtins.bool
+    """Optional. As of the spec of that training."""
     @property
     def replay(self) -> symbiont.api.training.v1.training_job_pb2.Replay:
         """Optional. How many of them."""
@@ -203,10 +212,11 @@ class PastTraining(google.protobuf.message.Message):
         seed: builtins.int = ...,
         replay_dataset_digest: builtins.str = ...,
         replay: symbiont.api.training.v1.training_job_pb2.Replay | None = ...,
+        by_text: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["replay", b"replay"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "holdout_fraction", b"holdout_fraction", "replay", b"replay", "replay_dataset_digest", b"replay_dataset_digest", "seed", b"seed"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["by_text", b"by_text", "dataset_digest", b"dataset_digest", "evaluation_dataset_digest", b"evaluation_dataset_digest", "holdout_fraction", b"holdout_fraction", "replay", b"replay", "replay_dataset_digest", b"replay_dataset_digest", "seed", b"seed"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PastTraining: typing_extensions.TypeAlias = PastTraining

@@ -7,6 +7,7 @@ from symbiont.training.gate.pii.kinds import NAMED, Found, Kind
 from symbiont.training.gate.pii.names import ChineseNames, EnglishNames, check
 from symbiont.training.gate.pii.recognizer import Recognizer, find_all
 from symbiont.training.gate.pii.structured import STRUCTURED
+from symbiont.training.gate.pii.writing import plain
 
 
 class Finder:
@@ -23,7 +24,7 @@ class Finder:
 
     def find(self, text: str) -> list[Found]:
         """Returns what is found in a text, in its order, without overlaps."""
-        return [found for found in find_all(self._recognizers, text) if found.kind in self._kinds]
+        return [found for found in find_all(self._recognizers, plain(text)) if found.kind in self._kinds]
 
 
 def structured_kinds() -> Iterator[Kind]:

@@ -1,5 +1,7 @@
 """Kinds that have a form of their own, in any language; numbers by their check digits where they have one.
 
+They are looked for in texts as `writing.plain` leaves them: digits, letters, spaces and dashes are those of ASCII.
+
 To add one: a `Pattern` in STRUCTURED, its kind in `kinds.py` and in the proto, and rows of it in the test.
 """
 
@@ -29,6 +31,9 @@ def _is_ip(text: str) -> bool:
 
 # Nothing that goes on as a number or a word of Latin letters stands beside; a Chinese character may.
 _L, _R = r"(?<![A-Za-z0-9_.\-])", r"(?![A-Za-z0-9_]|[.\-]\d)"
+# Before what is a telephone by its digits alone there may be a dash or a dot, as long as no number goes on there.
+_LEFT, _RIGHT = r"(?<![A-Za-z0-9])(?<!\d[_.\-])", r"(?![A-Za-z0-9]|[.\-]\d)"
+_CALLED = r"(?<=(?<![A-Za-z])(?i:tel|mob|phone|vx|wx))"
 _PHONE_WORDS = (
     r"(?i)\b(?:phone|tel|telephone|mobile|cell|call|fax|office|contact|reach|ring|whatsapp|sms|text(?:ed)?|messages?|answering"
     r"|number)\b|电话|手机|致电|传真|座机|热线"
@@ -37,12 +42,21 @@ _PHONE_WORDS = (
 STRUCTURED: tuple[Pattern, ...] = (
     Pattern(
         Kind.EMAIL,
-        r"(?<![A-Za-z0-9_.+\-])[A-Za-z0-9][A-Za-z0-9_.+\-]*@(?:[A-Za-z0-9\-]+\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9_.+\-])[A-Za-z0-9_][A-Za-z0-9_.+\-]*@(?:[A-Za-z0-9\-]+\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])",
         1.0,
     ),
-    Pattern(Kind.URL, r"(?i)\b(?:https?|ftp)://[^\s<>\"'，。；！？、（）]*[^\s<>\"'，。；！？、（）.,;:!?)\]]", 0.97),
+    Pattern(
+        Kind.URL,
+        r"(?i)(?<![a-z0-9_])(?:https?|ftp)://[^\s<>\"'，。；！？、（）]*[^\s<>\"'，。；！？、（）.,;:!?)\]]",
+        0.97,
+    ),
     Pattern(Kind.URL, r"(?i)(?<![\w@.])www\.[a-z0-9\-]+(?:\.[a-z0-9\-]+)+(?:/[^\s，。；]*)?", 0.9),
-    Pattern(Kind.ID_CARD, r"(?<![A-Za-z0-9])[1-9]\d{16}[\dXx](?![A-Za-z0-9])", 1.0, is_id_card),
+    Pattern(
+        Kind.ID_CARD,
+        r"(?:(?<![A-Za-z0-9])|(?<=(?<![A-Za-z])(?i:id)))[1-9]\d{5}[ \-]?\d{8}[ \-]?\d{3}[\dXx](?![A-Za-z0-9])",
+        1.0,
+        lambda text: is_id_card(text.replace(" ", "").replace("-", "")),
+    ),
     Pattern(
         Kind.IBAN,
         r"(?i)(?<![A-Za-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?(?![A-Za-z0-9])",
@@ -66,8 +80,17 @@ STRUCTURED: tuple[Pattern, ...] = (
         lambda text: text.count(":") > 2 and _is_ip(text),
     ),
     # A Chinese mobile, a landline with its area, and a number that companies have.
-    Pattern(Kind.PHONE, rf"{_L}(?:(?:\+|00)?86[ \-]?)?1[3-9]\d([ \-]?)\d{{4}}\1\d{{4}}{_R}", 0.94),
-    Pattern(Kind.PHONE, rf"{_L}0\d{{2,3}}[ \-]\d{{7,8}}(?:[\-转]\d{{1,5}})?{_R}", 0.9),
+    Pattern(
+        Kind.PHONE,
+        rf"(?:{_LEFT}|{_CALLED})(?:(?:\+|00)?86[ \-]?)?"
+        rf"(?:1[3-9]\d([ .\-]?| {{2}})\d{{4}}\1\d{{4}}|[(（]1[3-9]\d[)）][ \-]?\d{{4}}[ \-]?\d{{4}}){_RIGHT}",
+        0.94,
+    ),
+    Pattern(
+        Kind.PHONE,
+        rf"{_LEFT}(?:0\d{{2,3}}[ \-]|[(（]0\d{{2,3}}[)）][ \-]?)\d{{7,8}}(?:[\-转]\d{{1,5}})?{_R}",
+        0.9,
+    ),
     Pattern(Kind.PHONE, rf"{_L}[48]00[ \-]?\d{{3}}[ \-]?\d{{4}}{_R}", 0.9),
     # One with its country, and the American form.
     Pattern(
