@@ -57,8 +57,9 @@ class LocalExecutor:
         # Nobody asks again for those that have done their work.
         self._reap(list(self._children))
         folder = self._folder(launch.name)
-        # Looking through all processes is for what may have been launched before.
-        if (folder / SPEC).exists() and self._running(launch.name):
+        # Looking through all processes is for what may have been launched before: one that has just begun may not say
+        # its name yet.
+        if launch.name in self._children or ((folder / SPEC).exists() and self._running(launch.name)):
             return
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{SPEC}"

@@ -55,7 +55,15 @@ def planning(make: Callable[..., Planning]) -> Planning:
 
 def children() -> list[psutil.Process]:
     running = psutil.Process().children(recursive=True)
-    return [child for child in running if "symbiont.training.planning" in child.cmdline()]
+    return [child for child in running if "symbiont.training.planning" in words(child)]
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Returns a command line; none of what has ended, as a process of another test that nobody has looked after."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def start_job(registry: Store) -> Job:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,12 @@ def quantization(registry: Store, artifacts: ArtifactStore, tmp_path: Path) -> Q
 
 
 def _children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "symbiont.training.quantization" in child.cmdline()]
+    found = []
+    for child in psutil.Process().children():
+        # Another test's may have ended, and nobody has looked after it.
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if "symbiont.training.quantization" in child.cmdline() else []
+    return found
 
 
 async def test_what_cannot_be_quantised_is_refused_by_name(quantization: Quantization, registry: Store) -> None:
