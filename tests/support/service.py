@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from contextlib import suppress
 from functools import cache
@@ -20,6 +21,7 @@ from symbiont.training.fork_server import SINGLE, ForkServer
 # What names the fork server that services, and scripts of tests, are to use.
 FORK_SERVER = "SYMBIONT_FORK_SERVER"
 _OWN = f"symbiont-{uuid.uuid4().hex}"
+_STARTING = threading.Lock()
 # Whose stdin is to stay open.
 _KEPT: list["subprocess.Popen[bytes]"] = []
 
@@ -38,12 +40,18 @@ def free_port() -> int:
             return port
 
 
-@cache
 def fork_server(service: str = "") -> ForkServer:
     """Returns that of which all workers are forks, unless a test says otherwise, or that of a kind of service.
 
     It ends with this process.
     """
+    # Two threads that ask at once would start two, of which one ends at once and is nobody's to look after.
+    with _STARTING:
+        return _started(service)
+
+
+@cache
+def _started(service: str) -> ForkServer:
     if name := os.environ.get(FORK_SERVER):
         return ForkServer(f"{name}{service}")
     name = f"{_OWN}{service}"
