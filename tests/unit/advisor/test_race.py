@@ -1,38 +1,24 @@
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from support.studied import Listener, StudiedService
 from symbiont.advisor.advice import Advice
 from symbiont.advisor.bench import Purse
 from symbiont.advisor.race import RaceSettings, advise
 from symbiont.api.training.v1 import training_job_pb2 as pb
-from symbiont.api.training.v1.dataset_pb2 import Dataset
 from symbiont.client import Client, training_spec
 
 METHODS = ("head_only", "lora", "full")
 VALUES = {"head_only": 0.6, "lora": 0.9, "full": 0.9}
 
 
-class Service:
+class Service(StudiedService):
     """Trains each job at once, for so many seconds."""
 
     def __init__(self, seconds: int) -> None:
-        self.jobs: dict[str, pb.TrainingJob] = {}
+        super().__init__()
         self._seconds = seconds
-
-    def get_dataset(self, name: str) -> Dataset:
-        return Dataset(name=name, row_count=100)
-
-    def check_training_job(self, spec: pb.TrainingSpec, **_: Any) -> Any:
-        resolved = pb.TrainingSpec()
-        resolved.CopyFrom(spec)
-        resolved.hyperparameters.selection_metric = "accuracy"
-        return SimpleNamespace(spec=resolved)
-
-    def list_training_jobs(self, **_: Any) -> list[pb.TrainingJob]:
-        return list(self.jobs.values())
 
     def create_training_job(self, spec: pb.TrainingSpec, *, request_id: str, **_: Any) -> pb.TrainingJob:
         number = len(self.jobs) + 1
@@ -43,27 +29,11 @@ class Service:
         self.jobs[job.name] = job
         return job
 
-    def get_training_job(self, name: str) -> pb.TrainingJob:
-        return self.jobs[name]
-
-    def watch_training_job(self, name: str) -> Iterator[pb.TrainingEvent]:
-        return iter(())
-
-
-class Silent:
-    def begin(self, title: str, job: pb.TrainingJob) -> None:
-        """Shows nothing."""
-
-    event = begin
-
-    def say(self, text: str) -> None:
-        """Shows nothing."""
-
 
 def race(service: Service, seconds: float, seeds: int = 1, tolerance: float = 0.5) -> Advice:
     spec = training_spec(base_model="tiny", dataset="rows", model="m")
     settings = RaceSettings("study", METHODS, tolerance, seeds, purse=Purse(seconds=seconds))
-    return advise(cast(Client, service), spec, settings, cast(Any, Silent()))
+    return advise(cast(Client, service), spec, settings, cast(Any, Listener()))
 
 
 def found(advice: Advice) -> list[tuple[str, str, int]]:

@@ -1,44 +1,31 @@
 """Searches of a service that trains at once: what is refused, what is granted, and whose trials they are."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc
 import pytest
+from typing_extensions import override
 
+from support.studied import Listener, StudiedService
 from symbiont.advisor.bench import Bench, Purse
 from symbiont.advisor.search import Findings, SearchSettings, search
 from symbiont.advisor.space import parse_space
 from symbiont.advisor.trials import trial_of
 from symbiont.api.training.v1 import training_job_pb2 as pb
-from symbiont.api.training.v1.dataset_pb2 import Dataset
 from symbiont.client import Client, InvalidArgumentError, training_spec
 
 SPEC = training_spec(base_model="tiny", dataset="rows", model="m", method="adalora")
 
 
-class Service:
+class Service(StudiedService):
     """Has jobs of one tenant, each over after ten seconds of training; those of `open` do not end."""
 
     def __init__(self, tenant: str) -> None:
-        self.jobs: dict[str, pb.TrainingJob] = {}
+        super().__init__()
         self.open: set[str] = set()
         self._tenant = tenant
-
-    def get_dataset(self, name: str) -> Dataset:
-        return Dataset(name=name, row_count=100)
-
-    def check_training_job(self, spec: pb.TrainingSpec, **_: Any) -> Any:
-        resolved = pb.TrainingSpec()
-        resolved.CopyFrom(spec)
-        resolved.hyperparameters.selection_metric = "accuracy"
-        return SimpleNamespace(spec=resolved)
-
-    def list_training_jobs(self, **_: Any) -> list[pb.TrainingJob]:
-        return list(self.jobs.values())
 
     def create_training_job(
         self, spec: pb.TrainingSpec, *, request_id: str, budget: pb.Budget | None, **_: Any
@@ -51,6 +38,7 @@ class Service:
         job.budget.CopyFrom(budget or pb.Budget())
         return job
 
+    @override
     def get_training_job(self, name: str) -> pb.TrainingJob:
         job = self.jobs[name]
         if name not in self.open:
@@ -58,24 +46,6 @@ class Service:
             job.usage.training_time.seconds = 10
             job.evaluation.metrics["accuracy"] = 0.9
         return job
-
-    def watch_training_job(self, name: str) -> Iterator[pb.TrainingEvent]:
-        return iter(())
-
-
-class Listener:
-    """Notes what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def begin(self, title: str, job: pb.TrainingJob) -> None:
-        """Shows nothing."""
-
-    event = begin
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def searched(service: Service, journal: Path, listener: Listener | None = None, **changes: Any) -> Findings:

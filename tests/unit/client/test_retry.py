@@ -6,14 +6,8 @@ from typing import Any
 import grpc
 import pytest
 
+from support.clock import Clock
 from symbiont.client.retry import LONGEST_DELAY_S, Retry
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_delays_double_and_end_with_the_patience() -> None:

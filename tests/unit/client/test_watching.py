@@ -5,19 +5,13 @@ from typing import Any
 import grpc
 import pytest
 
+from support.clock import Clock
 from symbiont.api.training.v1.training_job_pb2 import JOB_STATE_RUNNING, ReadTrainingLogRequest, ReadTrainingLogResponse
 from symbiont.client.errors import NotFoundError, RequestError, UnavailableError
 from symbiont.client.retry import Retry
 from symbiont.client.watching import UP_S, LogReading, Watch
 
 AWAY = UnavailableError(grpc.StatusCode.UNAVAILABLE, "away")
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -5,17 +5,11 @@ import random
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from support.clock import Clock
 from symbiont.common import top
 from symbiont.common.top import OTHER, Top, TopCounters
 
 TENANTS, MOST, HEAVY = 10_000, 50, 20
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def series(counter: Counter) -> dict[str, float]:
@@ -25,7 +19,7 @@ def series(counter: Counter) -> dict[str, float]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+    made = Clock(0.0)
     monkeypatch.setattr(top.Top.__init__, "__defaults__", ((), lambda name: None, made))
     return made
 
@@ -64,7 +58,7 @@ def test_everything_is_counted_once_while_no_label_goes() -> None:
 
 
 def test_a_label_is_kept_until_another_weighs_clearly_more() -> None:
-    clock, gone = Clock(), list[str]()
+    clock, gone = Clock(0.0), list[str]()
     chosen = Top(1, left=gone.append, clock=clock)
     assert chosen.label("first", 100) == "first"
     assert chosen.label("near", 120) == OTHER
@@ -78,7 +72,7 @@ def test_a_label_is_kept_until_another_weighs_clearly_more() -> None:
 
 
 def test_what_was_heavy_long_ago_is_not() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     chosen = Top(1, clock=clock)
     chosen.label("old", 1000)
     for minute in range(1, 12):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from support.clock import Clock
 from symbiont.bundle import SCORE_BINS, Profile, score_bin
 from symbiont.common.top import OTHER
 from symbiont.inference.drift import LEAST_ROWS, MOST_LABELS, MOST_MODELS, Drift, stability_index
@@ -21,16 +22,6 @@ def served(info: BundleInfo) -> Served:
     return Served(
         ModelVersion("mood", 3, "d" * 64, info.base_digest, info.tokenizer_digest), replace(info, profile=PROFILE)
     )
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from support.clock import Clock
 from symbiont.common.errors import SymbiontError
 from symbiont.engine.row import HostAnswer, Row, Times
 from symbiont.inference.metrics import SchedulingMetrics
@@ -15,16 +16,6 @@ from symbiont.inference.scheduling.call import Call, Turn
 from symbiont.inference.types import Priority
 
 BASE = "a" * 64
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def make_rows(*lengths: int, bundle: str = "") -> list[Row]:

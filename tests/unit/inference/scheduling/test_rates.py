@@ -2,16 +2,9 @@
 
 import pytest
 
+from support.clock import Clock
 from symbiont.common.errors import ResourceExhausted
 from symbiont.inference.scheduling.rates import BURST_SECONDS, Rate, Rates
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def served(rates: Rates, clock: Clock, seconds: int, calls: int, tokens: int, tenant: str = "bank") -> int:
@@ -31,14 +24,14 @@ def served(rates: Rates, clock: Clock, seconds: int, calls: int, tokens: int, te
     ("rate", "tokens", "expected"), [(Rate(calls=10), 500, 10), (Rate(tokens=1000), 100, 10), (Rate(20, 1000), 100, 10)]
 )
 def test_in_the_long_run_it_is_the_rate(rate: Rate, tokens: int, expected: int) -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": rate}, clock)
     count = served(rates, clock, 100, 100, tokens)
     assert count == pytest.approx(expected * (100 + BURST_SECONDS), abs=2)
 
 
 def test_who_waits_as_long_as_it_is_told_is_let_on() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": Rate(tokens=100)}, clock)
     rates.take("bank", 1000)
     with pytest.raises(ResourceExhausted, match="more tokens in a second") as caught:
@@ -52,7 +45,7 @@ def test_who_waits_as_long_as_it_is_told_is_let_on() -> None:
 
 
 def test_a_call_that_is_refused_costs_nothing() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": Rate(calls=1, tokens=1)}, clock)
     rates.take("bank", 3)
     for _ in range(100):
@@ -63,7 +56,7 @@ def test_a_call_that_is_refused_costs_nothing() -> None:
 
 
 def test_what_is_known_costs_a_call_and_no_tokens() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": Rate(calls=1, tokens=1)}, clock)
     rates.take("bank", 1000)
     with pytest.raises(ResourceExhausted, match="more tokens"):
@@ -76,7 +69,7 @@ def test_what_is_known_costs_a_call_and_no_tokens() -> None:
 
 
 def test_tokens_that_come_later_are_waited_for_by_the_next_call() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": Rate(tokens=10)}, clock)
     rates.take("bank", 0)
     for _ in range(50):
@@ -89,7 +82,7 @@ def test_tokens_that_come_later_are_waited_for_by_the_next_call() -> None:
 
 
 def test_others_are_not_concerned() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     rates = Rates({"bank": Rate(calls=1)}, clock)
     served(rates, clock, 1, 100, 1)
     assert served(rates, clock, 1, 100, 1, "shop") == 100
